@@ -1,0 +1,222 @@
+"""Images: found, read into memory once, and put in an order.
+
+Conventions. Images are square uint8 [N, H, W, C] with C 1 or 3, labels int32 [N] or
+None. `config.data.name` says where they come from:
+
+- `digits`: the 1797 digits within scikit-learn, 8x8 values 0..16 brought to 0..255 and
+  resized to 28x28 (or `image_size`, at least 8), one channel; a fixed split of 1497
+  and 300.
+- `folder`: `config.data.dir` is a folder of image files, read as RGB, without labels.
+- `arrays`: `config.data.dir` is an .npz with `images`, optionally `labels`,
+  `heldout_images` and `heldout_labels`.
+- anything else: a TFDS image set, `name`, `name/config` or `name:version`, in
+  `config.data.dir` ('' is TFDS_DATA_DIR, else ~/tensorflow_datasets).
+
+Every image is cropped to its centre square, then resized to `image_size`; 0 keeps the
+set's own size. The exceptions: celeb_a is cropped to 148x148 and becomes 64x64 unless
+told otherwise, and digits become 28x28. Held out is the split `test`, else
+`validation`, else every 10th image (the first, the 11th, ...) of the set's order.
+
+`config.data.limit` keeps that many training images, a fixed choice that depends on
+nothing but the set's size (so a set sorted by class stays mixed, and a smaller limit
+chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from gen_tickets import readers, tfds_sets
+from gen_tickets.decoding import RESIZE
+from gen_tickets.errors import UserError
+
+_CELEBA_CROP = 148
+_DEFAULT_SIZES = {"digits": 28, "celeb_a": 64}
+
+
+class ImageSet(NamedTuple):
+    """images: uint8 [N, H, W, C]; labels: int32 [N] or None."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+class Dataset(NamedTuple):
+    """Two image sets, and what one must know to get them again (a JSON-able dict)."""
+
+    train: ImageSet
+    heldout: ImageSet
+    provenance: dict
+
+
+def check(config):
+    """Says at once, before anything slow, whether `load(config)` will find its set.
+
+    Looks at file names and headers only; TFDS is imported only for a download.
+
+    Raises:
+      UserError: nothing there, nothing that can be read, or a batch larger than the
+        training set.
+    """
+    reader = _find(config.data)
+    if reader is not None:
+        _indices(reader, config.data)
+
+
+def load(config):
+    """Reads (and where told, first downloads) the images of `config.data` → Dataset.
+
+    Raises:
+      UserError: as `check`, and for images that are broken, of different sizes where
+        `image_size` is 0, or of other than 1 or 3 channels.
+    """
+    data = config.data
+    reader = _find(data)
+    if reader is None:
+        reader = tfds_sets.find_tfds(tfds_sets.prepare(data.dir, data.name))
+    chosen = _indices(reader, data)
+    crop = _CELEBA_CROP if _builder(data.name) == "celeb_a" else 0
+    size = data.image_size or _DEFAULT_SIZES.get(_builder(data.name), 0)
+    sets, formats = [], set()
+    for split, indices in chosen:
+        images, labels, found = reader.read(split, indices, crop, size)
+        sets.append(ImageSet(images, labels))
+        formats |= found
+    train, heldout = sets
+    if train.images.shape[1:] != heldout.images.shape[1:]:
+        raise UserError(
+            f"config.data.image_size={data.image_size}: training images are "
+            f"{train.images.shape[1:]}, held-out ones {heldout.images.shape[1:]}; "
+            "choose one size, such as --config.data.image_size=64"
+        )
+    return Dataset(train, heldout, _provenance(data, reader, train, heldout, formats))
+
+
+def steps_per_epoch(num_images, batch_size):
+    """Full batches in one pass; what is left over is dropped (and differs by epoch)."""
+    return num_images // batch_size
+
+
+def order(seed, run, num_images, batch_size, first_step, num_steps):
+    """Batch order of one run → int32 [num_steps, batch_size], indices of images.
+
+    Every epoch is a fresh permutation that depends on (seed, run, epoch) alone, so a
+    window of the order is the same slice of the whole, whatever ran before.
+
+    Args:
+      seed, run: integers ≥ 0.
+      num_images: at least batch_size.
+      first_step, num_steps: the window, in steps counted from 0.
+    """
+    per_epoch = steps_per_epoch(num_images, batch_size)
+    if per_epoch < 1:
+        raise ValueError(f"batch_size {batch_size} is larger than {num_images} images")
+    first_epoch, skip = divmod(first_step, per_epoch)
+    num_epochs = -(-(skip + num_steps) // per_epoch)
+    batches = [np.zeros((0, batch_size), np.int32)]
+    for epoch in range(first_epoch, first_epoch + num_epochs):
+        permutation = _generator(seed, run, epoch).permutation(num_images)
+        permutation = permutation[: per_epoch * batch_size].astype(np.int32)
+        batches.append(permutation.reshape(per_epoch, batch_size))
+    return np.concatenate(batches)[skip:skip + num_steps]
+
+
+def _generator(*words):
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
+
+
+def _builder(name):
+    """'name/config:version' → 'name'."""
+    return name.split("/")[0].split(":")[0]
+
+
+# --- which images --------------------------------------------------------------
+
+
+def _find(data):
+    """The reader of `config.data`; None where a download must come first."""
+    if data.name == "digits":
+        return readers.find_digits(data.image_size)
+    if data.name == "folder":
+        return readers.find_folder(data.dir)
+    if data.name == "arrays":
+        return readers.find_arrays(data.dir)
+    path = tfds_sets.find_prepared(data.dir, data.name)
+    if path is not None:
+        return tfds_sets.find_tfds(path)
+    if not data.download:
+        raise _missing(data)
+    if not tfds_sets.known_to_tfds(data.name):
+        raise UserError(
+            f"config.data.name={data.name}: unknown; digits, folder, arrays, or the "
+            "name of a TFDS set (tensorflow.org/datasets/catalog)"
+        )
+    return None
+
+
+def _missing(data):
+    """The error of a set that is not there: names both ways out."""
+    quota = ""
+    if _builder(data.name) == "celeb_a":
+        quota = (
+            " (Google Drive's download quota often refuses celeb_a, see "
+            "tensorflow/datasets#1482; then the ways below are what is left)"
+        )
+    return UserError(
+        f"config.data.name={data.name}: no prepared set in "
+        f"{tfds_sets.tfds_folder(data.dir)}; pass "
+        f"--config.data.download=true{quota}, or "
+        "--config.data.dir= a folder with the prepared set, or "
+        "--config.data.name=folder --config.data.dir= a folder of images"
+    )
+
+
+def _indices(reader, data):
+    """[(split, sorted indices) of the training images, the same of the held-out]."""
+    train = np.arange(reader.counts["train"])
+    if reader.heldout is None:
+        heldout_split, heldout = "train", train[::10]
+        train = train[train % 10 != 0]
+    else:
+        heldout_split = reader.heldout
+        heldout = np.arange(reader.counts[heldout_split])
+    if data.limit:
+        train = _limited(train, data.limit)
+        heldout = _limited(heldout, max(data.limit // 5, data.batch_size))
+    if data.batch_size > len(train):
+        raise UserError(
+            f"config.data.batch_size={data.batch_size}: larger than the training set "
+            f"of {len(train)} images; choose a smaller batch or more images"
+        )
+    return [("train", train), (heldout_split, heldout)]
+
+
+def _limited(indices, limit):
+    """A fixed choice of `limit` of the indices, sorted; nested in any larger limit."""
+    return np.sort(indices[_generator(0).permutation(len(indices))[:limit]])
+
+
+def _provenance(data, reader, train, heldout, formats):
+    """What a number computed from these images must say to be repeated."""
+    import PIL
+
+    celeb_a = _builder(data.name) == "celeb_a"
+    crop = f"centre {_CELEBA_CROP}x{_CELEBA_CROP}" if celeb_a else "centre square"
+    return {
+        "name": data.name,
+        **reader.about,
+        "train_split": "train" if reader.heldout else "train without every 10th",
+        "heldout_split": reader.heldout or "every 10th of train",
+        "num_train": len(train.images),
+        "num_heldout": len(heldout.images),
+        "limit": data.limit,
+        "image_size": train.images.shape[1],
+        "channels": train.images.shape[3],
+        "crop": crop,
+        "resize": f"{RESIZE}, where the size differs",
+        "pillow": PIL.__version__,
+        "encoding": ", ".join(sorted(formats)) or "raw",
+        "sha256_train": hashlib.sha256(train.images).hexdigest(),
+        "sha256_heldout": hashlib.sha256(heldout.images).hexdigest(),
+    }

@@ -1,0 +1,222 @@
+"""Every option of gen_tickets, declared once: default, meaning, what is allowed.
+
+`get_config()` gives the locked ConfigDict that an experiment file changes;
+`validate(config)` refuses a wrong value before any work is done.
+"""
+
+from typing import Any, Callable, NamedTuple
+
+import ml_collections
+
+from gen_tickets.errors import UserError
+
+
+class Option(NamedTuple):
+    """One option: its default, its meaning with unit, and the values allowed."""
+
+    default: Any
+    meaning: str
+    allowed: str
+    is_allowed: Callable[[Any], bool]
+
+
+def _whole(default, meaning, at_least=0):
+    return Option(
+        default,
+        meaning,
+        f"a whole number >= {at_least}",
+        lambda value: type(value) is int and value >= at_least,
+    )
+
+
+def _number(default, meaning, low=0.0, high=float("inf"), open_low=False):
+    sign = "<" if open_low else "<="
+    top = "" if high == float("inf") else f" and < {high:g}"
+    return Option(
+        default,
+        meaning,
+        f"a number x with {low:g} {sign} x{top}",
+        lambda value: type(value) in (int, float)
+        and (low < value if open_low else low <= value)
+        and value < high,
+    )
+
+
+def _choice(default, meaning, choices):
+    return Option(
+        default, meaning, f"one of {', '.join(choices)}", lambda value: value in choices
+    )
+
+
+def _switch(default, meaning):
+    return Option(default, meaning, "True or False", lambda v: type(v) is bool)
+
+
+def _text(default, meaning, may_be_empty=True):
+    return Option(
+        default,
+        meaning,
+        "a text" if may_be_empty else "a text that is not empty",
+        lambda value: isinstance(value, str) and (may_be_empty or value != ""),
+    )
+
+
+def _texts(default, meaning, choices=None, may_be_empty=True):
+    allowed = "a tuple of texts" if choices is None else f"a tuple from {choices}"
+    return Option(
+        default,
+        meaning,
+        allowed if may_be_empty else f"{allowed}, not empty",
+        lambda value: isinstance(value, (tuple, list))
+        and all(isinstance(x, str) and (not choices or x in choices) for x in value)
+        and len(set(value)) == len(value)
+        and (may_be_empty or len(value) > 0),
+    )
+
+
+OPTIONS: dict[str, Option] = {
+    "seed": _whole(0, "seed of the first run; run r of one seed never changes"),
+    "runs": _whole(5, "independent runs, trained together as one population", 1),
+    "arms": _texts(
+        ("winning", "random"),
+        "tickets trained each round; random is the control",
+        ("winning", "random"),
+        may_be_empty=False,
+    ),
+    "precision": _choice(
+        "float32",
+        "operands of convolutions and products; weights and sums stay float32",
+        ("float32", "bfloat16"),
+    ),
+    "data.name": _text(
+        "digits", "digits, folder, arrays, or any TFDS image set", may_be_empty=False
+    ),
+    "data.dir": _text("", "prepared TFDS sets, image folder or .npz file"),
+    "data.download": _switch(False, "let TFDS download and prepare a missing set"),
+    "data.image_size": _whole(0, "side in pixels after crop and resize; 0 = own size"),
+    "data.batch_size": _whole(128, "images in a training step", 1),
+    "data.limit": _whole(0, "training images used; 0 = all"),
+    "model.name": _choice(
+        "linear", "the pair of networks", ("linear", "conv", "convstack")
+    ),
+    "model.widths": Option(
+        (128, 64, 12),
+        "units or channels of each layer, from the image inwards",
+        "a tuple of whole numbers >= 1",
+        lambda value: isinstance(value, (tuple, list))
+        and len(value) > 0
+        and all(type(width) is int and width >= 1 for width in value),
+    ),
+    "model.latent_size": _whole(3, "numbers in a latent vector", 1),
+    "task.name": _choice("ae", "what is learned", ("ae", "vae")),
+    "task.beta": _number(1.0, "weight of the KL term of a VAE (beta-VAE: > 1)"),
+    "optimizer.name": _choice(
+        "adam",
+        "adam adds weight_decay * weight to the gradient; adamw decays apart",
+        ("adam", "adamw", "sgd"),
+    ),
+    "optimizer.learning_rate": _number(1e-3, "step size", open_low=True),
+    "optimizer.weight_decay": _number(0.0, "L2 coefficient"),
+    "optimizer.b1": _number(0.9, "decay of the first moment; momentum of sgd", 0, 1),
+    "optimizer.b2": _number(0.999, "decay of the second moment", 0, 1),
+    "train.epochs": _whole(0, "passes over the training images; or give steps"),
+    "train.steps": _whole(0, "training steps; or give epochs"),
+    "prune.method": _choice("magnitude", "saliency", ("magnitude", "random")),
+    "prune.schedule": _choice(
+        "iterative",
+        "iterative scores the last winning ticket, one_shot the dense network",
+        ("iterative", "one_shot"),
+    ),
+    "prune.fraction": _number(
+        0.2, "share of surviving prunable weights removed a round", 0, 1, open_low=True
+    ),
+    "prune.rounds": _whole(20, "rounds after the dense one", 1),
+    "prune.scope": _choice(
+        "global", "pool saliencies over layers, or prune each layer", ("global", "layer")
+    ),
+    "prune.components": _texts((), "components to prune; () = all"),
+    "prune.exclude": _texts((), "patterns of weights never pruned, as encoder/conv_0/*"),
+    "rewind.step": _whole(10, "training step whose weights a ticket goes back to"),
+    "eval.every_steps": _whole(0, "steps between held-out evaluations; 0 = an epoch"),
+    "eval.num_shown": _whole(32, "reconstructions and samples in a picture", 1),
+    "eval.verdict": _text(
+        "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
+    ),
+    "checkpoint.every_seconds": _number(60.0, "seconds between checkpoints"),
+    "paper.sparsity": _number(
+        0.0, "winning sparsity that the paper found, for the figures; 0 = none", 0, 1
+    ),
+}
+
+# Options that say how to run, not what to compute: they may change at a restart.
+HOW_TO_RUN = ("data.dir", "data.download", "checkpoint.every_seconds")
+
+_SMOKE = {
+    "runs": 2,
+    "data.limit": 512,
+    "data.batch_size": 32,
+    "train.epochs": 0,
+    "train.steps": 30,
+    "prune.rounds": 2,
+    "rewind.step": 4,
+    "eval.every_steps": 10,
+    "eval.num_shown": 8,
+}
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Returns all options at their defaults, locked against unknown names."""
+    nested: dict[str, Any] = {}
+    for name, option in OPTIONS.items():
+        *groups, leaf = name.split(".")
+        place = nested
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[leaf] = option.default
+    return ml_collections.ConfigDict(nested).lock()
+
+
+def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Returns {"data.name": value, ...}, tuples as lists as JSON keeps them."""
+    flat = {}
+    for name in OPTIONS:
+        value = config
+        for part in name.split("."):
+            value = value[part]
+        flat[name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def resize(config: ml_collections.ConfigDict, size: str) -> ml_collections.ConfigDict:
+    """Shrinks an experiment to seconds: what `--config=FILE:smoke` asks for.
+
+    Args:
+      config: the full-size experiment; changed in place.
+      size: "full" (unchanged) or "smoke" (2 runs, 2 rounds of 30 steps).
+    """
+    if size not in ("full", "smoke"):
+        raise UserError(f"--config=FILE:{size}: the word after ':' is full or smoke")
+    if size == "smoke":
+        config.update_from_flattened_dict(_SMOKE)
+    return config
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError on the first option that is not allowed, or that contradicts."""
+    values = flatten(config)
+    for name, option in OPTIONS.items():
+        value = values[name]
+        if not option.is_allowed(value):
+            raise UserError(
+                f"{name}={value!r}: allowed is {option.allowed} ({option.meaning})"
+            )
+    if (config.train.epochs > 0) == (config.train.steps > 0):
+        raise UserError(
+            f"train.epochs={config.train.epochs}, train.steps={config.train.steps}: "
+            "give one of them and leave the other 0"
+        )
+    if 0 < config.train.steps <= config.rewind.step:
+        raise UserError(
+            f"rewind.step={config.rewind.step}: must be below train.steps="
+            f"{config.train.steps}"
+        )

@@ -1,0 +1,201 @@
+"""Trains one round to its end: stretch by stretch, evaluated, saved, interruptible.
+
+The length of a stretch follows the clock, so that progress, signals and checkpoints
+come in time; what is computed does not depend on where the stretches are cut.
+"""
+
+import contextlib
+import signal
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_tickets import data, train
+from gen_tickets import session as sessions
+from gen_tickets.errors import Interrupted
+from gen_tickets.progress import Progress, duration
+from gen_tickets.session import Position, Session
+
+_STRETCH_SECONDS = 1.0
+
+
+@contextlib.contextmanager
+def stop_signals():
+    """Collects SIGTERM and SIGINT in a list instead of dying; a second one kills."""
+    received: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def note(number, frame):
+        received.append(number)
+        signal.signal(number, before[number])
+
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def save(lottery, store, session: Session, position: Position) -> None:
+    """Saves a session under a number that grows with its position."""
+    number = position.round * (lottery.num_steps + 2) + position.step
+    store.save(number + position.finished, session, list(position))
+
+
+def _order(lottery, position: Position, num_steps: int):
+    """Batch order of a stretch, int32 [MAX_STRETCH, M, batch]; rows beyond are 0."""
+    config, num_images = lottery.config, len(lottery.images)
+    num_arms = len(lottery.arms(position.round))
+    batch_size = config.data.batch_size
+    shape = (train.MAX_STRETCH, config.runs, batch_size)
+    rows = np.zeros(shape, np.int32)
+    for run in range(config.runs):
+        rows[:num_steps, run] = data.order(
+            config.seed, run, num_images, batch_size, position.step, num_steps
+        )
+    return np.tile(rows, (1, num_arms, 1))
+
+
+def _next_stop(lottery, position: Position) -> int:
+    """The next step at which something is looked at."""
+    every = lottery.evaluation_steps
+    stops = [lottery.num_steps, (position.step // every + 1) * every]
+    if position.round == 0 and position.step < lottery.config.rewind.step:
+        stops.append(lottery.config.rewind.step)
+    return min(stops)
+
+
+def _is_evaluated(lottery, step: int) -> bool:
+    return step % lottery.evaluation_steps == 0 or step == lottery.num_steps
+
+
+class _Meter:
+    """Speed, and the line that tells it; a first stretch that compiles is left out."""
+
+    def __init__(self, lottery, position: Position):
+        self._lottery = lottery
+        self._progress = Progress()
+        self._seconds_per_step = None
+        self._num_stretches = 0
+        config = lottery.config
+        members = config.runs * len(lottery.arms(position.round))
+        later = config.runs * len(config.arms) * (config.prune.rounds - position.round)
+        # Steps still to do after this round, counted at this round's cost a step.
+        self._later = later / members * (lottery.num_steps - config.rewind.step)
+        self.stretch_steps = 8
+
+    def note(self, num_steps: int, seconds: float) -> None:
+        """Takes in one stretch, and sets how long the next may be."""
+        self._num_stretches += 1
+        if self._num_stretches == 1:
+            return
+        latest = seconds / num_steps
+        old = self._seconds_per_step
+        self._seconds_per_step = latest if old is None else 0.7 * old + 0.3 * latest
+        steps = int(_STRETCH_SECONDS / self._seconds_per_step)
+        self.stretch_steps = min(max(steps, 1), train.MAX_STRETCH)
+
+    def show(self, position: Position, session: Session) -> None:
+        """Shows round, step, held-out loss of each arm, speed and time left."""
+        lottery = self._lottery
+        best = np.asarray(session.best_loss).reshape(-1, lottery.config.runs)
+        arms = lottery.arms(position.round)
+        losses = [f"{arm} {np.mean(x):.5g}" for arm, x in zip(arms, best)]
+        line = (
+            f"round {position.round}/{lottery.config.prune.rounds}  "
+            f"step {position.step}/{lottery.num_steps}  best held-out loss: "
+            + ", ".join(losses)
+        )
+        if self._seconds_per_step:
+            left = lottery.num_steps - position.step + self._later
+            line += f"  {1 / self._seconds_per_step:.3g} steps/s  "
+            line += f"{duration(left * self._seconds_per_step)} left"
+        self._progress.show(line)
+
+
+@jax.jit
+def _note_held_out(session: Session, held_out_loss) -> Session:
+    """Early stopping and divergence after an evaluation; totals start again at 0."""
+    step = session.state.step
+    better = held_out_loss < session.best_loss
+    finite = jnp.isfinite(session.totals["loss"]) & jnp.isfinite(held_out_loss)
+    return session._replace(
+        best_loss=jnp.where(better, held_out_loss, session.best_loss),
+        best_step=jnp.where(better, step, session.best_step),
+        diverged=session.diverged | ~finite,
+        totals=jax.tree.map(jnp.zeros_like, session.totals),
+    )
+
+
+def train_round(
+    lottery, session: Session, position: Position, store, stop, events
+):
+    """Trains to the last step of the round.
+
+    Args:
+      lottery: the experiment.
+      session, position: where to go on; the session's buffers are donated.
+      store: Checkpoints.
+      stop: list that a signal fills.
+      events: records.EventWriter.
+
+    Returns:
+      (session, position) at the last step.
+
+    Raises:
+      Interrupted: `stop` is filled; everything is in `store`.
+    """
+    round_number = position.round
+    keys = lottery.train_keys(round_number)
+    masks = lottery.tile_arms(session.masks, round_number)
+    meter, saved_at = _Meter(lottery, position), time.monotonic()
+    while position.step < lottery.num_steps:
+        started = time.monotonic()
+        target = _next_stop(lottery, position)
+        num_steps = min(target - position.step, meter.stretch_steps)
+        state, totals = lottery.loop.stretch(
+            session.state,
+            session.totals,
+            masks,
+            lottery.images,
+            _order(lottery, position, num_steps),
+            keys,
+            num_steps,
+        )
+        session = session._replace(state=state, totals=totals)
+        position = position._replace(step=position.step + num_steps)
+        if round_number == 0 and position.step == lottery.config.rewind.step:
+            kept = {"params": state.params, "stats": state.stats}
+            session = session._replace(rewind=sessions.copy(kept))
+        if position.step == target and _is_evaluated(lottery, position.step):
+            session = _evaluate(lottery, session, position, events)
+        jax.block_until_ready(session)
+        seconds = time.monotonic() - started
+        position = position._replace(seconds=position.seconds + seconds)
+        meter.note(num_steps, seconds)
+        meter.show(position, session)
+        due = time.monotonic() - saved_at > lottery.config.checkpoint.every_seconds
+        if due or stop:
+            save(lottery, store, session, position)
+            saved_at = time.monotonic()
+        if stop:
+            raise Interrupted(stop[0])
+    return session, position
+
+
+def _evaluate(lottery, session: Session, position: Position, events) -> Session:
+    """Held-out loss of every member: early stopping, divergence, event file."""
+    keys = lottery.evaluation_keys(position.round)
+    measured = lottery.loop.evaluate(session.state, *lottery.held_out, keys)
+    runs = lottery.config.runs
+    for i, arm in enumerate(lottery.arms(position.round)):
+        members = slice(i * runs, (i + 1) * runs)
+        tag = f"round_{position.round:02d}/{arm}"
+        events.write(
+            position.step,
+            {f"{tag}/{k}": float(x[members].mean()) for k, x in measured.items()},
+        )
+    return _note_held_out(session, measured["loss"])

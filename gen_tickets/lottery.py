@@ -1,0 +1,241 @@
+"""The lottery: train densely, then prune, rewind and retrain, round after round.
+
+Paper, "Methods": iterative magnitude pruning with late rewinding. All runs and both
+arms of a round are members of one compiled program (`train`). `run` is the whole
+procedure; a `Lottery` is one experiment, with everything that stays fixed in it.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from gen_tickets import (
+    checkpoints,
+    data,
+    fit,
+    measure,
+    paths,
+    records,
+    report,
+    tasks,
+    tickets,
+    train,
+    trees,
+    verdict,
+    provenance,
+    workdir as workdirs,
+)
+from gen_tickets import session as sessions
+from gen_tickets.errors import UserError
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.pruning.scores import SCORES
+from gen_tickets.session import Position, Session
+
+# What a run's key is folded with, so that no two uses share randomness.
+_INIT, _TRAIN, _REDRAW, _SCORE, _EVALUATE, _LATENTS = range(6)
+
+
+class Lottery:
+    """One experiment: task, compiled loop, data on the device, keys, prunable names."""
+
+    def __init__(self, config, dataset: data.Dataset):
+        """Raises UserError where options do not fit each other or the data."""
+        self.config = config
+        self.task = tasks.build(config, dataset.train.images.shape[1:])
+        self.loop = train.make_loop(self.task)
+        num_images, batch_size = len(dataset.train.images), config.data.batch_size
+        self.steps_per_epoch = data.steps_per_epoch(num_images, batch_size)
+        self.num_steps = (
+            config.train.steps or config.train.epochs * self.steps_per_epoch
+        )
+        self.evaluation_steps = config.eval.every_steps or self.steps_per_epoch
+        if config.rewind.step >= self.num_steps:
+            raise UserError(
+                f"rewind.step={config.rewind.step}: must be below the {self.num_steps} "
+                "training steps"
+            )
+        self._prepare_pruning()
+        self._prepare_keys()
+        held_out = dataset.heldout.images
+        self.images = jnp.asarray(dataset.train.images)
+        self.held_out = train.in_batches(held_out, batch_size)
+        # As many training images as held-out ones: the two losses then compare.
+        self.probe = train.in_batches(dataset.train.images[: len(held_out)], batch_size)
+        self.shown = jnp.asarray(held_out[: config.eval.num_shown])
+
+    def _prepare_keys(self):
+        runs = jnp.arange(self.config.runs)
+        fold = jax.vmap(jax.random.fold_in, (None, 0))
+        self.run_keys = fold(jax.random.key(self.config.seed), runs)  # [R]
+
+    def keys(self, purpose: int, round_number: int = 0):
+        """One key a run, [R], of its own for every purpose and round."""
+        fold = jax.vmap(jax.random.fold_in, (0, None))
+        return fold(fold(self.run_keys, purpose), round_number)
+
+    def _prepare_pruning(self):
+        config = self.config.prune
+        shapes = jax.eval_shape(self.task.init, jax.random.key(0))
+        self.names = masks_lib.prunable_names(
+            shapes.params, config.components, config.exclude
+        )
+        sizes = trees.named_leaves(shapes.params)
+        self.layer_sizes = [sizes[name].size for name in self.names]
+        score = SCORES[config.method]
+
+        def prune(params, masks, num_keep, key):
+            scores = score(params, key)
+            return masks_lib.select(scores, masks, self.names, num_keep, config.scope)
+
+        self.init = jax.jit(jax.vmap(self.task.init))
+        self.prune = jax.jit(jax.vmap(prune, (0, 0, None, 0)))
+        self.rewind = jax.jit(tickets.rewind)
+        self._begin_dense = jax.jit(self._begin_dense)
+        self._begin_round = jax.jit(self._begin_round)
+        self._tile = jax.jit(_tile, static_argnums=1)
+
+    def num_keep(self, round_number: int):
+        """Prunable weights left in a round: one number, or one a layer by scope."""
+        fraction, counts = self.config.prune.fraction, self.layer_sizes
+        if self.config.prune.scope == "global":
+            return masks_lib.keep_count(sum(counts), fraction, round_number)
+        return [masks_lib.keep_count(n, fraction, round_number) for n in counts]
+
+    def arms(self, round_number: int) -> tuple[str, ...]:
+        """Arms that train in a round, in the order of the members."""
+        return ("dense",) if round_number == 0 else tuple(self.config.arms)
+
+    def train_keys(self, round_number: int):
+        """One key a member: the arms of a run see the same noise."""
+        return self.tile_arms(self.keys(_TRAIN), round_number)
+
+    def evaluation_keys(self, round_number: int):
+        """One key a member, the same in every round: only weights differ."""
+        return self.tile_arms(self.keys(_EVALUATE), round_number)
+
+    def tile_arms(self, tree, round_number: int):
+        """[R, ...] -> [M, ...]: the same for every arm of a run."""
+        return self._tile(tree, len(self.arms(round_number)))
+
+    def latents(self):
+        """The latent vectors [num_shown, latent_size] of every picture."""
+        key = jax.random.fold_in(jax.random.key(self.config.seed), _LATENTS)
+        shape = (self.config.eval.num_shown, self.task.latent_size)
+        return jax.random.normal(key, shape)
+
+    def dense_round(self) -> Session:
+        """Round 0: every run with all its weights, from the initializer."""
+        return self._begin_dense(self.init(self.keys(_INIT)))
+
+    def _begin_dense(self, state) -> Session:
+        runs = self.config.runs
+        one_shot = self.config.prune.schedule == "one_shot"
+        return sessions.begin(
+            state,
+            masks=masks_lib.dense(state.params),
+            rewind=sessions.copy({"params": state.params, "stats": state.stats}),
+            dense=sessions.copy(state.params) if one_shot else {},
+            totals=train.empty_totals(self.task, self.images, runs),
+            ancestors=jnp.zeros(runs, bool),
+            floored=jnp.zeros(runs, jnp.int32),
+        )
+
+    def next_round(self, session: Session, round_number: int) -> Session:
+        """Prune, then rewind the survivors and redraw the control."""
+        trained = _first(session.state.params, self.config.runs)
+        if round_number == 1 and self.config.prune.schedule == "one_shot":
+            session = session._replace(dense=sessions.copy(trained))
+        masks, floored = self.prune(
+            session.dense or trained,
+            session.masks,
+            self.num_keep(round_number),
+            self.keys(_SCORE, round_number),
+        )
+        fresh = self.init(self.keys(_REDRAW, round_number))
+        begun = self._begin_round(session, masks, floored, fresh)
+        return begun._replace(rewind=session.rewind, dense=session.dense)
+
+    def _begin_round(self, session: Session, masks, floored, fresh) -> Session:
+        """All arms of a round, ready to train from step k."""
+        arms, runs = self.config.arms, self.config.runs
+        # Both arms train for the same steps, from step k on, on the same batches.
+        step = jnp.full(runs, self.config.rewind.step, jnp.int32)
+        redrawn = fresh._replace(step=step, params=tickets.rewind(masks, fresh.params))
+        rewound = redrawn._replace(
+            params=tickets.rewind(masks, session.rewind["params"]),
+            stats=session.rewind["stats"],
+        )
+        starts = {"winning": rewound, "random": redrawn}
+        return sessions.begin(
+            jax.tree.map(lambda *x: jnp.concatenate(x), *[starts[arm] for arm in arms]),
+            masks,
+            rewind={},
+            dense={},
+            totals=train.empty_totals(self.task, self.images, runs * len(arms)),
+            ancestors=jnp.tile(session.diverged[:runs], len(arms)),
+            floored=floored,
+        )
+
+    def template(self, position: Position):
+        """Shapes of the session at a position, for reading a checkpoint."""
+        dense = jax.eval_shape(self.dense_round)
+        if position.round > 0:
+            dense = jax.eval_shape(lambda s: self.next_round(s, position.round), dense)
+        return checkpoints.shapes_of(dense)
+
+
+def _tile(tree, count: int):
+    return jax.tree.map(lambda x: jnp.concatenate([x] * count), tree)
+
+
+def _first(tree, count: int):
+    return jax.tree.map(lambda x: x[:count], tree)
+
+
+def _start(lottery: Lottery, store) -> tuple[Session, Position]:
+    """The newest checkpoint, or round 0."""
+    restored = store.restore(lambda position: lottery.template(Position(*position)))
+    if restored is None:
+        return lottery.dense_round(), Position(0, 0, 0.0, False)
+    session, position = restored
+    return session, Position(*position)
+
+
+def run(config, workdir) -> None:
+    """Runs an experiment in `workdir`, or goes on with it.
+
+    Args:
+      config: validated options.
+      workdir: folder for everything that is kept; see `paths`.
+
+    Raises:
+      UserError: the data, the options or the folder do not allow it.
+      errors.Interrupted: a signal asked to stop; all is saved.
+    """
+    workdirs.check(workdir, config)
+    dataset = data.load(config)
+    lottery = Lottery(config, dataset)
+    origin = {**provenance.collect(), "data": dataset.provenance}
+    lock = workdirs.claim(workdir, config, origin)
+    store = checkpoints.Checkpoints(workdir)
+    events = records.EventWriter(paths.tensorboard_dir(workdir))
+    try:
+        session, position = _start(lottery, store)
+        with fit.stop_signals() as stop:
+            while not (position.finished and position.round == config.prune.rounds):
+                if position.finished:
+                    session = lottery.next_round(session, position.round + 1)
+                    first_step = config.rewind.step
+                    position = Position(position.round + 1, first_step, 0.0, False)
+                session, position = fit.train_round(
+                    lottery, session, position, store, stop, events
+                )
+                measure.record_round(lottery, session, position, workdir, origin)
+                position = position._replace(finished=True)
+                fit.save(lottery, store, session, position)
+    finally:
+        events.close()
+        store.close()
+        lock.close()
+    page = report.draw(workdir)
+    print(verdict.verdict(records.read_rows(paths.results_path(workdir)), config.eval.verdict).sentence)
+    print(f"report: {page}")

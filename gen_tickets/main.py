@@ -1,0 +1,38 @@
+"""python -m gen_tickets.main --config=experiments/FILE.py[:smoke] [--workdir=DIR]
+
+Runs an experiment, or goes on with it; without --config, experiments/quickstart.py.
+Every option of gen_tickets/defaults.py can be given, as --config.prune.rounds=5
+"""
+
+import pathlib
+
+from absl import flags
+from ml_collections import config_flags
+
+from gen_tickets import command_line, data, defaults
+from gen_tickets.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", command_line.find_experiment("quickstart.py"), "experiment file"
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "folder for all results; default runs/<experiment>"
+)
+
+
+def main(argv, experiment: str) -> None:
+    """Runs the experiment; `experiment` names the default workdir."""
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]}: is no option; options begin with --")
+    config = _CONFIG.value
+    defaults.validate(config)
+    data.check(config)
+    # Late, so that --help and a wrong option answer before JAX is loaded.
+    from gen_tickets import lottery
+
+    command_line.use_compilation_cache()
+    lottery.run(config, _WORKDIR.value or pathlib.Path("runs") / experiment)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,133 @@
+"""What a finished round leaves behind: rows, tickets, pictures."""
+
+import jax
+import numpy as np
+
+from gen_tickets import defaults, paths, records, tickets
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.session import Position, Session
+
+
+def _member(tree, index: int):
+    return jax.tree.map(lambda x: x[index], tree)
+
+
+def _metrics(lottery, session: Session, position: Position) -> dict[str, np.ndarray]:
+    """Every metric of every member, {name: [M]}."""
+    keys = lottery.evaluation_keys(position.round)
+    sets = {"train": lottery.probe, "heldout": lottery.held_out}
+    return {
+        f"{prefix}_{name}": np.asarray(values)
+        for prefix, batches in sets.items()
+        for name, values in lottery.loop.evaluate(session.state, *batches, keys).items()
+    }
+
+
+def _rows(lottery, session: Session, position: Position) -> list[dict]:
+    metrics = _metrics(lottery, session, position)
+    finite = np.isfinite(metrics["train_loss"]) & np.isfinite(metrics["heldout_loss"])
+    diverged = np.asarray(session.diverged) | ~finite
+    rows = []
+    for i, arm in enumerate(lottery.arms(position.round)):
+        for run in range(lottery.config.runs):
+            member = i * lottery.config.runs + run
+            masks = _member(session.masks, run)
+            sparsity = masks_lib.sparsity(masks)
+            row = {
+                "round": position.round,
+                "run": run,
+                "arm": arm,
+                "sparsity": sparsity,
+                "remaining": 1.0 - sparsity,
+                "steps": position.step,
+                "seconds": round(position.seconds, 2),
+                "diverged": bool(diverged[member]),
+                "floored_layers": int(session.floored[run]),
+            }
+            for component, share in masks_lib.component_sparsity(masks).items():
+                row[f"sparsity_{component}"] = share
+            row["early_stop_step"] = int(session.best_step[member])
+            row |= {name: float(values[member]) for name, values in metrics.items()}
+            rows.append(row)
+    return rows
+
+
+def _layer_rows(session: Session, position: Position, runs: int) -> list[dict]:
+    return [
+        {
+            "round": position.round,
+            "run": run,
+            "layer": layer,
+            "total": total,
+            "kept": kept,
+        }
+        for run in range(runs)
+        for layer, (total, kept) in masks_lib.layer_counts(
+            _member(session.masks, run)
+        ).items()
+    ]
+
+
+def _update_table(path, round_number: int, rows: list[dict]) -> None:
+    old = records.read_rows(path) if path.exists() else []
+    records.write_rows(path, records.replace_round(old, round_number, rows))
+
+
+def _save_tickets(lottery, session, position, workdir, origin) -> None:
+    config = defaults.flatten(lottery.config)
+    weights = lottery.rewind(session.masks, session.rewind["params"])
+    for run in range(lottery.config.runs):
+        masks = _member(session.masks, run)
+        provenance = {
+            "config": config,
+            "run": run,
+            "round": position.round,
+            "sparsity": masks_lib.sparsity(masks),
+            "step": config["rewind.step"],
+            **origin,
+        }
+        ticket = tickets.Ticket(
+            masks,
+            _member(weights, run),
+            _member(session.rewind["stats"], run),
+            provenance,
+        )
+        tickets.save(paths.ticket_path(workdir, position.round, run), ticket)
+
+
+def _save_pictures(lottery, session, position, workdir) -> None:
+    """Run 0 of every arm, from the same images and latents at every round."""
+    task, columns = lottery.task, 8
+    if position.round == 0:
+        grid = records.image_grid(np.asarray(lottery.shown), columns)
+        records.write_image(paths.originals_path(workdir), grid)
+    for i, arm in enumerate(lottery.arms(position.round)):
+        state = _member(session.state, i * lottery.config.runs)
+        pictures = {"samples": task.sample(state, lottery.latents())}
+        if task.reconstruct is not None:
+            pictures["reconstructions"] = task.reconstruct(state, lottery.shown)
+        for kind, images in pictures.items():
+            path = paths.sample_path(workdir, position.round, arm, kind)
+            records.write_image(path, records.image_grid(np.asarray(images), columns))
+
+
+def record_round(
+    lottery, session: Session, position: Position, workdir, origin
+) -> None:
+    """Writes all that is kept of a round; doing it twice gives the same files.
+
+    Args:
+      lottery: the experiment.
+      session, position: at the last step of the round.
+      workdir: folder of the experiment.
+      origin: versions, hardware and data, for the tickets' provenance.
+    """
+    runs, number = lottery.config.runs, position.round
+    _save_tickets(lottery, session, position, workdir, origin)
+    _save_pictures(lottery, session, position, workdir)
+    _update_table(
+        paths.layers_path(workdir), number, _layer_rows(session, position, runs)
+    )
+    _update_table(
+        paths.results_path(workdir), number, _rows(lottery, session, position)
+    )

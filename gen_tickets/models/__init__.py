@@ -1,0 +1,64 @@
+"""Pairs of networks: one contracts images to vectors, one expands vectors to images.
+
+The task gives them their component names: encoder and decoder, or discriminator and
+generator.
+"""
+
+import jax.numpy as jnp
+
+from gen_tickets.errors import UserError
+from gen_tickets.models import conv, convstack, linear
+
+_PAIRS = {"linear": linear, "conv": conv, "convstack": convstack}
+
+
+def _check(config, image_shape) -> None:
+    """Raises UserError where the sizes of the model do not fit the images."""
+    side, width, _ = image_shape
+    if side != width:
+        raise UserError(
+            f"data.name={config.data.name!r}: images are {side}x{width}; models take "
+            "square ones, give data.image_size"
+        )
+    name, widths = config.model.name, tuple(config.model.widths)
+    step = {"linear": 1, "conv": 32, "convstack": 1 << len(widths)}[name]
+    if side % step:
+        raise UserError(
+            f"data.image_size={side}: model.name={name!r} with {len(widths)} "
+            f"model.widths needs a multiple of {step}"
+        )
+    if name == "conv":
+        if len(widths) != 5 or config.task.name != "ae":
+            raise UserError(
+                f"model.name='conv': takes 5 model.widths (got {len(widths)}) and "
+                f"task.name='ae' (got {config.task.name!r})"
+            )
+        code = (side // 32) ** 2 * widths[-1]
+        if config.model.latent_size != code:
+            raise UserError(
+                f"model.latent_size={config.model.latent_size}: model.name='conv' on "
+                f"{side}x{side} images has a code of {code}"
+            )
+
+
+def build(config, image_shape, num_outputs: int):
+    """Builds the two modules of `config.model`.
+
+    Args:
+      config: all options.
+      image_shape: (height, width, channels) of the images.
+      num_outputs: length of the vector that the contracting network gives.
+
+    Returns:
+      (contract, expand) Flax modules, called as module(x, train).
+
+    Raises:
+      UserError: the sizes do not fit.
+    """
+    _check(config, image_shape)
+    pair = _PAIRS[config.model.name]
+    widths, dtype = tuple(config.model.widths), jnp.dtype(config.precision)
+    return (
+        pair.Contract(widths, num_outputs, dtype),
+        pair.Expand(widths, tuple(image_shape), dtype),
+    )

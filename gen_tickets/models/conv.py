@@ -1,0 +1,54 @@
+"""The convolutional autoencoder of the paper (Table 1), five convolutions a side."""
+
+import functools
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from gen_tickets.models import layers
+
+
+class Contract(nn.Module):
+    """Images [N, S, S, C] -> codes [N, (S/32)^2 * widths[4]]; S a multiple of 32."""
+
+    widths: tuple[int, int, int, int, int]
+    num_outputs: int  # the code's size, fixed by S and widths
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        a, b, c, d, e = self.widths
+        conv = functools.partial(layers.Conv, dtype=self.dtype)
+        x = nn.relu(conv(a, 3, 1, 1, name="conv_0")(x))  # [N, S, S, a]
+        x = nn.relu(conv(b, 4, 2, 1, name="conv_1")(x))  # [N, S/2, S/2, b]
+        x = nn.relu(conv(c, 2, 2, 0, name="conv_2")(x))  # [N, S/4, S/4, c]
+        x = nn.relu(conv(d, 3, 1, 1, name="conv_3")(x))  # [N, S/4, S/4, d]
+        x = layers.max_pool(x)  # [N, S/8, S/8, d]
+        x = conv(e, 3, 2, 1, name="conv_4")(x)  # [N, S/16, S/16, e]
+        return layers.max_pool(x).reshape(len(x), self.num_outputs)
+
+
+class Expand(nn.Module):
+    """Codes -> images [N, S, S, C] in [-1, 1]: Contract read backwards.
+
+    A pooling is undone by nearest-neighbour upsampling, a convolution by the
+    transposed one.
+    """
+
+    widths: tuple[int, int, int, int, int]
+    image_shape: tuple[int, int, int]
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        a, b, c, d, e = self.widths
+        side, _, channels = self.image_shape
+        conv = functools.partial(layers.ConvTranspose, dtype=self.dtype)
+        x = x.reshape(len(x), side // 32, side // 32, e)
+        x = layers.upsample_nearest(x, 2)  # [N, S/16, S/16, e]
+        x = nn.relu(conv(d, 3, 2, 1, 1, name="conv_4")(x))  # [N, S/8, S/8, d]
+        x = layers.upsample_nearest(x, 2)  # [N, S/4, S/4, d]
+        x = nn.relu(conv(c, 3, 1, 1, name="conv_3")(x))
+        x = nn.relu(conv(b, 2, 2, 0, name="conv_2")(x))  # [N, S/2, S/2, b]
+        x = nn.relu(conv(a, 4, 2, 1, name="conv_1")(x))  # [N, S, S, a]
+        return jnp.tanh(conv(channels, 3, 1, 1, name="conv_0")(x))

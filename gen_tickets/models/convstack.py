@@ -1,0 +1,59 @@
+"""The stack of stride-2 convolutions that VAE, DCGAN and WGAN share.
+
+One pair of modules for all of them, so that a decoder's ticket fits a generator and
+an encoder's trunk a discriminator (paper, Fig. 8).
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from gen_tickets.models import layers
+
+
+class Contract(nn.Module):
+    """Images [N, S, S, C] -> vectors [N, num_outputs].
+
+    One convolution k4 s2 + batch norm + ReLU a width, each halving the side, then one
+    convolution over the whole base map.
+    """
+
+    widths: tuple[int, ...]
+    num_outputs: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        for i, width in enumerate(self.widths):
+            x = layers.Conv(width, use_bias=False, dtype=self.dtype, name=f"conv_{i}")(x)
+            x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
+        base = x.shape[1]  # [N, base, base, widths[-1]]
+        x = layers.Conv(
+            self.num_outputs, base, 1, 0, dtype=self.dtype, name="outputs"
+        )(x)
+        return x.reshape(len(x), self.num_outputs)
+
+
+class Expand(nn.Module):
+    """Vectors [N, latent] -> images [N, S, S, C] in [-1, 1], the mirror of Contract."""
+
+    widths: tuple[int, ...]
+    image_shape: tuple[int, int, int]
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        side, _, channels = self.image_shape
+        base = side >> len(self.widths)
+        inwards = self.widths[::-1]
+        x = x[:, None, None, :]  # [N, 1, 1, latent]
+        x = layers.ConvTranspose(
+            inwards[0], base, 1, 0, use_bias=False, dtype=self.dtype, name="base"
+        )(x)
+        x = nn.relu(layers.BatchNorm(name="norm_base")(x, train))
+        for i, width in enumerate(inwards[1:]):
+            x = layers.ConvTranspose(
+                width, use_bias=False, dtype=self.dtype, name=f"conv_{i}"
+            )(x)
+            x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
+        x = layers.ConvTranspose(channels, dtype=self.dtype, name="pixels")(x)
+        return jnp.tanh(x)

@@ -1,0 +1,41 @@
+"""The fully connected pair of the paper's linear autoencoder (Table 1)."""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from gen_tickets.models import layers
+
+
+class Contract(nn.Module):
+    """Images [N, H, W, C] -> vectors [N, num_outputs] through widths, ReLU between."""
+
+    widths: tuple[int, ...]
+    num_outputs: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        x = images.reshape(len(images), -1)
+        for i, width in enumerate(self.widths):
+            x = layers.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
+            x = nn.relu(x)
+        return layers.Dense(self.num_outputs, dtype=self.dtype, name="outputs")(x)
+
+
+class Expand(nn.Module):
+    """Vectors [N, latent] -> images [N, H, W, C] in [-1, 1], the mirror of Contract."""
+
+    widths: tuple[int, ...]
+    image_shape: tuple[int, int, int]
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        for i, width in enumerate(reversed(self.widths)):
+            x = layers.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
+            x = nn.relu(x)
+        num_pixels = math.prod(self.image_shape)
+        x = layers.Dense(num_pixels, dtype=self.dtype, name="pixels")(x)
+        return jnp.tanh(x).reshape(-1, *self.image_shape)

@@ -1,0 +1,87 @@
+"""Every name inside a workdir, and the one way a file is put there.
+
+Paths are `pathlib.Path`; rounds are written with at least two digits, so that a
+listing is in the order of the rounds. Nothing here touches a disk but
+`write_atomically`, and nothing but the standard library is imported.
+"""
+
+import os
+import pathlib
+import tempfile
+
+
+def config_path(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "config.json"
+
+
+def results_path(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "results.csv"
+
+
+def layers_path(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "layers.csv"
+
+
+def report_path(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "report.html"
+
+
+def figures_dir(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "figures"
+
+
+def tensorboard_dir(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "tensorboard"
+
+
+def checkpoints_dir(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "checkpoints"
+
+
+def tickets_dir(workdir, round_number: int) -> pathlib.Path:
+    return pathlib.Path(workdir) / "tickets" / f"round_{round_number:02d}"
+
+
+def ticket_path(workdir, round_number: int, run: int) -> pathlib.Path:
+    return tickets_dir(workdir, round_number) / f"run_{run}.npz"
+
+
+def samples_dir(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "samples"
+
+
+def originals_path(workdir) -> pathlib.Path:
+    return samples_dir(workdir) / "originals.png"
+
+
+def sample_path(workdir, round_number: int, arm: str, kind: str) -> pathlib.Path:
+    """An image grid; `kind` is "samples" or "reconstructions"."""
+    return samples_dir(workdir) / f"round_{round_number:02d}_{arm}_{kind}.png"
+
+
+def write_atomically(path, data: bytes) -> None:
+    """Put `data` at `path` so that a reader or a crash sees the old file or the new.
+
+    Written to a temporary file of the same folder (made if absent), synced to the
+    disk and renamed; the temporary file is removed if any of this fails.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    """The process's umask: `mkstemp` makes files that only the owner can read."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

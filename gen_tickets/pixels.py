@@ -1,0 +1,22 @@
+"""Pixels on the way into a model and out of it.
+
+Outside of models images are uint8 in 0..255; models see float32 in [-1, 1]. Both
+functions work on arrays of any shape and may be called inside compiled code.
+"""
+
+import jax.numpy as jnp
+
+
+def to_float(images):
+    """uint8 of any shape → float32 of that shape in [-1, 1], as x / 127.5 - 1."""
+    return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
+
+
+def to_uint8(images):
+    """float in [-1, 1] of any shape → uint8, (x + 1) * 127.5 rounded half up, clipped.
+
+    NaN, which a diverged model may give, becomes 0: a cast of NaN to an integer
+    differs from one device to another.
+    """
+    levels = jnp.floor((jnp.nan_to_num(images, nan=-1.0) + 1.0) * 127.5 + 0.5)
+    return jnp.clip(levels, 0, 255).astype(jnp.uint8)

@@ -1,0 +1,24 @@
+"""Where a number comes from: versions and hardware."""
+
+import os
+import platform
+from importlib import metadata
+
+import jax
+
+import gen_tickets
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def collect() -> dict:
+    """Versions of what computes, and the devices it computes on; JSON-able."""
+    device = jax.devices()[0]
+    return {
+        "gen_tickets": gen_tickets.__version__,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "devices": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        "cpu_count": os.cpu_count(),
+    }

@@ -1,0 +1,154 @@
+"""Masks: which weights a ticket keeps.
+
+A mask tree has the structure of `params`, one boolean a weight, True = kept. Leaves
+that may not be pruned (biases, batch norm, excluded names) are all True, never None.
+Sparsity is the share of *prunable kernels of the whole network* that is masked, also
+when only one component is pruned (paper, single-component pruning).
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gen_tickets import trees
+from gen_tickets.errors import UserError
+
+
+def apply(masks, tree):
+    """Returns `tree` with exactly 0.0 where the mask is False."""
+    # where, not a product: 0 * inf would be nan, and -w * 0 would be -0.0.
+    return jax.tree.map(lambda mask, x: jnp.where(mask, x, 0.0), masks, tree)
+
+
+def dense(params):
+    """Returns the mask tree that keeps everything."""
+    return jax.tree.map(lambda x: jnp.ones(x.shape, bool), params)
+
+
+def is_kernel(name: str) -> bool:
+    """True for convolution, transposed convolution and dense kernels."""
+    return name.rsplit("/", 1)[-1] == "kernel"
+
+
+def prunable_names(params, components=(), exclude=()) -> tuple[str, ...]:
+    """Names of the leaves that pruning may touch.
+
+    Args:
+      params: weights, first level = component.
+      components: components to prune; empty = all.
+      exclude: shell patterns of names to leave dense.
+
+    Raises:
+      UserError: unknown component, a pattern that fits nothing, or nothing is left.
+    """
+    for component in components:
+        if component not in params:
+            raise UserError(
+                f"prune.components={component!r}: this task has {sorted(params)}"
+            )
+    kernels = [name for name in trees.named_leaves(params) if is_kernel(name)]
+    for pattern in exclude:
+        if not any(trees.matches(name, [pattern]) for name in kernels):
+            raise UserError(
+                f"prune.exclude={pattern!r}: fits none of {', '.join(kernels)}"
+            )
+    names = tuple(
+        name
+        for name in kernels
+        if (not components or name.split("/")[0] in components)
+        and not trees.matches(name, exclude)
+    )
+    if not names:
+        raise UserError("prune.components and prune.exclude leave nothing to prune")
+    return names
+
+
+def keep_count(total: int, fraction: float, round_number: int) -> int:
+    """Weights left after a round: round(total * (1 - fraction) ** round_number)."""
+    return round(total * (1.0 - fraction) ** round_number)
+
+
+def _keep_best(scores, alive, num_keep, starts):
+    """Keeps the `num_keep` best of one pool, at least one a layer.
+
+    Args:
+      scores: float [total], higher = more salient; alive: bool [total].
+      num_keep: number to keep (may be traced); starts: bounds of the layers in it.
+
+    Returns:
+      kept: bool [total] with exactly num_keep True; ties go to the lower index.
+      floored: number of layers that only the floor kept from vanishing.
+    """
+    # A nan saliency is worth nothing; what is pruned comes after all that is alive.
+    scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores.astype(jnp.float32))
+    index = jnp.arange(scores.size)
+    order = _best_first(scores, alive)
+    rank = jnp.zeros_like(index).at[order].set(index)
+    best_ranks = jnp.stack([rank[a:b].min() for a, b in zip(starts, starts[1:])])
+    floored = jnp.sum(best_ranks >= num_keep)
+    # The best weight of every layer jumps the queue; all others keep their order.
+    best = jnp.zeros(scores.size, bool).at[order[best_ranks]].set(True)
+    before = jnp.cumsum(best[order])  # bests among the ranks up to and with this one
+    final_rank = len(best_ranks) + jnp.arange(scores.size) - before
+    kept_in_order = jnp.where(best[order], True, final_rank < num_keep)
+    return jnp.zeros(scores.size, bool).at[order].set(kept_in_order), floored
+
+
+def _best_first(scores, alive):
+    """Indices by (alive first, score descending, index ascending)."""
+    index = jnp.arange(scores.size)
+    return lax.sort((~alive, -scores, index), num_keys=3)[2]
+
+
+def select(scores, masks, names, num_keep, scope="global"):
+    """Keeps the most salient of the surviving weights.
+
+    Args:
+      scores: tree as `params`, higher = keep.
+      masks: the current masks; what they dropped stays dropped, so masks nest.
+      names: prunable leaves, from `prunable_names`.
+      num_keep: weights to keep, scope "global": one number over all names; scope
+        "layer": one a name. May be traced, so that all rounds share one compile.
+      scope: "global" pools the saliencies (paper, IMP), "layer" ranks within a layer.
+
+    Returns:
+      (masks, floored): new masks with exactly num_keep True over the names, and the
+      number of layers that only the floor of one weight a layer kept alive.
+    """
+    named_scores, named_masks = trees.named_leaves(scores), trees.named_leaves(masks)
+    pools = [names] if scope == "global" else [(name,) for name in names]
+    keeps = [num_keep] if scope == "global" else num_keep
+    selected, floored = {}, 0
+    for pool, keep in zip(pools, keeps):
+        sizes = [named_scores[name].size for name in pool]
+        starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
+        kept, pool_floored = _keep_best(
+            jnp.concatenate([named_scores[name].ravel() for name in pool]),
+            jnp.concatenate([named_masks[name].ravel() for name in pool]),
+            jnp.maximum(keep, len(pool)),
+            starts,
+        )
+        floored += pool_floored
+        for name, a, b in zip(pool, starts, starts[1:]):
+            selected[name] = kept[a:b].reshape(named_scores[name].shape)
+    return trees.like(masks, {**named_masks, **selected}), floored
+
+
+def layer_counts(masks) -> dict[str, tuple[int, int]]:
+    """{layer: (weights, kept weights)} of every kernel of the network."""
+    return {
+        name: (mask.size, int(mask.sum()))
+        for name, mask in trees.named_leaves(masks).items()
+        if is_kernel(name)
+    }
+
+
+def sparsity(masks) -> float:
+    """Share of all kernel weights of the network that is masked, in [0, 1)."""
+    counts = layer_counts(masks).values()
+    return 1.0 - sum(kept for _, kept in counts) / sum(total for total, _ in counts)
+
+
+def component_sparsity(masks) -> dict[str, float]:
+    """{component: share of its kernel weights that is masked}."""
+    return {component: sparsity({component: masks[component]}) for component in masks}

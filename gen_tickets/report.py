@@ -1,0 +1,285 @@
+"""Figures and one self-contained page for a workdir, from its files alone.
+
+  python -m gen_tickets.report WORKDIR                 redraws WORKDIR/report.html
+  python -m gen_tickets.report WORKDIR WORKDIR ...     lays them over one another in
+                                                       comparison.html (see --output)
+
+Read: config.json, results.csv, and where they exist layers.csv and samples/. Anything
+may be half finished: what is not there yet is left out of the page.
+"""
+
+import argparse
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+
+from gen_tickets import figures, page, paths, records, summaries, verdict, workdirs
+from gen_tickets.errors import UserError
+
+_LOOKS = {
+    "dense": ("-", "", figures.GREY),
+    "winning": ("-", "o", figures.BLUE),
+    "random": ("--", "s", figures.ORANGE),
+}
+_BETTER = {-1: "lower is better", 0: "", 1: "higher is better"}
+# What a figure is drawn of beside the metrics; the first is the paper's figure 2.
+_COURSE = {"early_stop_step": "early-stopping step"}
+
+
+def draw(workdir, output=None) -> pathlib.Path:
+    """Draws the figures/*.png and the page of one workdir; returns the page's path.
+
+    Args:
+      workdir: of a run that has finished a round or more.
+      output: where the page goes; None: report.html in the workdir.
+    """
+    run = workdirs.load(workdir)
+    judged = verdict.verdict(run.rows, run.metric)
+    output = paths.report_path(workdir) if output is None else pathlib.Path(output)
+    paths.write_atomically(output, _report(run, judged))
+    return output
+
+
+def _report(run: workdirs.Run, judged: verdict.Verdict) -> bytes:
+    pngs = draw_metrics([run], [""])
+    if run.layers:
+        pngs["layers"] = figures.draw_layers(_layer_sparsity(run.layers))
+    for name, png in pngs.items():
+        paths.write_atomically(paths.figures_dir(run.workdir) / f"{name}.png", png)
+    notes = [*judged.notes]
+    if run.paper_sparsity > 0:
+        share = summaries.percent(run.paper_sparsity)
+        notes.append(f"The paper found a winning ticket at {share} sparsity here.")
+    pieces = [
+        page.verdict(judged.sentence, notes, judged.sparsity is not None),
+        page.facts(_facts(run.config)),
+        *metric_pieces(pngs, run.metric),
+        *_layer_pieces(pngs),
+        page.heading("Every round"),
+        page.paragraph(
+            "Mean ± standard deviation over the runs that did not diverge; blue: a "
+            "winning ticket is found; red: runs diverged.",
+            "note",
+        ),
+        _round_table(run, judged),
+        *_sample_pieces(run),
+        page.details(f"All {len(run.rows)} rows of results.csv", _full_table(run.rows)),
+        page.details(
+            "Whole config", page.table(("option", "value"), run.config.items())
+        ),
+    ]
+    return page.document(run.workdir.resolve().name, pieces)
+
+
+def draw_metrics(runs: list[workdirs.Run], labels: list[str]) -> dict[str, bytes]:
+    """Returns {column: PNG}: the first run's verdict metric, then all others.
+
+    Args:
+      runs: of one or more workdirs; with several, each has a colour of its own.
+      labels: a name for each in the legend.
+    """
+    measured = [name for run in runs for name in summaries.metrics(run.rows)]
+    columns = dict.fromkeys([runs[0].metric, *measured])
+    pngs = {}
+    for name in (*columns, *_COURSE):
+        curves, baselines = _curves(runs, labels, name)
+        drawn = [b.summary for b in baselines] + [p for c in curves for p in c.points]
+        if any(summary.values for summary in drawn):
+            better = _BETTER[summaries.direction(name)]
+            pngs[name] = figures.draw_metric(
+                curves,
+                baselines,
+                f"{_COURSE.get(name, name)}\n{better}".strip(),
+                runs[0].paper_sparsity,
+                small=name != runs[0].metric,
+            )
+    return pngs
+
+
+def _curves(runs: list[workdirs.Run], labels: list[str], metric: str):
+    """Returns what `figures.draw_metric` draws of one column: curves and baselines.
+
+    One run has a colour for each arm. Several have a colour each, and one line each
+    in the legend, that of the winning arm where there is one.
+    """
+    curves, baselines = [], []
+    several = len(runs) > 1
+    for index, (run, label) in enumerate(zip(runs, labels)):
+        own = figures.PALETTE[index % len(figures.PALETTE)]
+        arms = summaries.summarize(run.rows, metric)
+        lead = next((arm for arm in arms if arm != "dense"), "dense")
+        for arm, of in arms.items():
+            points = tuple(of.values())
+            name = f"{label or arm} (n = {max(point.num_runs for point in points)})"
+            name = name if arm == lead or not several else None
+            line, marker, color = _LOOKS.get(arm, (":", "^", figures.GREEN))
+            color = own if several else color
+            if arm == "dense":
+                baselines.append(figures.Baseline(name, color, points[0]))
+            else:
+                curves.append(figures.Curve(name, color, line, marker, points))
+    return curves, baselines
+
+
+def metric_pieces(pngs: dict[str, bytes], main: str, styles: str = "") -> list[str]:
+    """Returns the figures of the page: the verdict's large, the others in a grid."""
+    pieces = [page.heading("Against sparsity")]
+    if styles:
+        pieces.append(page.paragraph(styles, "note"))
+    if main in pngs:
+        caption = (
+            f"{main}: mean over runs, band = one standard deviation; ×k marks k "
+            "diverged runs, which no mean contains."
+        )
+        pieces.append(page.picture(pngs[main], caption))
+    others = [name for name in pngs if name not in (main, "layers")]
+    if others:
+        pieces.append(page.heading("Other measures", 3))
+        small = (page.picture(pngs[name], name, captioned=False) for name in others)
+        pieces.append(page.grid(small, "two"))
+    return pieces
+
+
+def _layer_sparsity(layers) -> dict[str, dict[int, float]]:
+    """Returns {layer: {round: sparsity}}, the mean over runs."""
+    shares: dict[str, dict[int, list[float]]] = {}
+    for row in layers:
+        rounds = shares.setdefault(row["layer"], {})
+        share = 1 - row["kept"] / row["total"]
+        rounds.setdefault(row["round"], []).append(share)
+    return {
+        layer: {number: float(np.mean(of)) for number, of in rounds.items()}
+        for layer, rounds in shares.items()
+    }
+
+
+def _layer_pieces(pngs: dict[str, bytes]) -> list[str]:
+    if "layers" not in pngs:
+        return []
+    caption = "Sparsity of each layer in percent, mean over runs."
+    return [page.heading("Where it prunes"), page.picture(pngs["layers"], caption)]
+
+
+def _sample_pieces(run: workdirs.Run) -> list[str]:
+    """Returns the image grids: what was to be learned, then each round's arms."""
+    arms = summaries.summarize(run.rows, run.metric)
+    originals = paths.originals_path(run.workdir)
+    first = [_image(originals, "originals")] if originals.exists() else []
+    pieces = []
+    for number in sorted({row["round"] for row in run.rows}):
+        images = first
+        for kind in ("reconstructions", "samples"):
+            for arm in records.ARMS:
+                path = paths.sample_path(run.workdir, number, arm, kind)
+                if path.exists():
+                    summary = arms.get(arm, {}).get(number)
+                    caption = _caption(arm, kind, run.metric, summary)
+                    images = [*images, _image(path, caption)]
+        first = []
+        if images:
+            sparsity = next(r["sparsity"] for r in run.rows if r["round"] == number)
+            title = f"Round {number}, {summaries.percent(sparsity)} sparsity"
+            pieces += [page.heading(title, 3), page.grid(images, "four pixels")]
+    return [page.heading("Images"), *pieces] if pieces else []
+
+
+def _image(path: pathlib.Path, caption: str) -> str:
+    return page.picture(path.read_bytes(), caption)
+
+
+def _caption(arm: str, kind: str, metric: str, summary) -> str:
+    if summary is None:
+        return f"{arm}, {kind}"
+    sparsity = summaries.percent(summary.sparsity)
+    return f"{arm}, {kind}, {sparsity}: {metric} {summaries.mean_std(summary)}"
+
+
+def _facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the options that are on, by group; those of no group are the runs'."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value in config.items():
+        group, _, leaf = name.rpartition(".")
+        if leaf == "seed" or value not in ("", (), None, 0):
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+            groups.setdefault(group or "runs", {})[leaf] = shown
+    return groups
+
+
+def _round_table(run: workdirs.Run, judged: verdict.Verdict) -> str:
+    names = (*summaries.metrics(run.rows), *_COURSE, "seconds")
+    columns = sorted(names, key=lambda name: name != run.metric)
+    of_column = {name: summaries.summarize(run.rows, name) for name in columns}
+    found = {judged_round.round for judged_round in judged.rounds if judged_round.found}
+    places = dict.fromkeys((row["round"], row["arm"]) for row in run.rows)
+    lines, styles = [], []
+    for number, arm in places:
+        rows = [r for r in run.rows if (r["round"], r["arm"]) == (number, arm)]
+        num_diverged = sum(row["diverged"] for row in rows)
+        cells = [of_column[name].get(arm, {}).get(number) for name in columns]
+        lines.append(
+            [number, arm, summaries.percent(rows[0]["sparsity"]), len(rows), num_diverged]
+            + ["" if cell is None else summaries.mean_std(cell) for cell in cells]
+        )
+        is_found = arm == "winning" and number in found
+        styles.append("bad" if num_diverged else "found" if is_found else "")
+    names = ["round", "arm", "sparsity", "runs", "diverged", *columns]
+    return page.table(names, lines, styles)
+
+
+def _full_table(rows) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [[row.get(name, "") for name in names] for row in rows]
+    return page.table(names, lines, ["bad" if row["diverged"] else "" for row in rows])
+
+
+def compare(folders, output) -> pathlib.Path:
+    """Lays several workdirs over one another in one page at `output`; returns it."""
+    runs = [workdirs.load(workdir) for workdir in folders]
+    differences = workdirs.differences([run.config for run in runs])
+    labels = workdirs.labels(runs, differences)
+    pieces = []
+    for run, label in zip(runs, labels):
+        judged = verdict.verdict(run.rows, run.metric)
+        box = page.verdict(judged.sentence, judged.notes, judged.sparsity is not None)
+        pieces += [page.heading(label, 3), box]
+    styles = "A colour is a workdir: solid winning, dashed random, horizontal dense."
+    pieces += metric_pieces(draw_metrics(runs, labels), runs[0].metric, styles)
+    pieces.append(page.heading("What differs"))
+    folders = ("folder", *(str(run.workdir) for run in runs))
+    rows = [(name, *map(str, values)) for name, values in differences.items()]
+    pieces.append(page.table(("option", *labels), [folders, *rows]))
+    paths.write_atomically(output, page.document("Comparison", pieces))
+    return pathlib.Path(output)
+
+
+def main(arguments=None) -> int:
+    """The command line; returns the exit status, 2 for a wrong argument."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gen_tickets.report", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("workdirs", nargs="+", metavar="WORKDIR")
+    parser.add_argument(
+        "--output",
+        help="the page (default: WORKDIR/report.html; of several: comparison.html)",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if len(options.workdirs) == 1:
+            path = draw(options.workdirs[0], options.output)
+        else:
+            path = compare(options.workdirs, options.output or "comparison.html")
+        for workdir in options.workdirs:
+            run = workdirs.load(workdir)
+            judged = verdict.verdict(run.rows, run.metric)
+            print(" ".join((f"{workdir}:", judged.sentence, *judged.notes)))
+    except (UserError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The training state, and the one place where masks meet gradients and weights."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gen_tickets.pruning import masks as masks_lib
+
+
+class TrainState(NamedTuple):
+    """What a training step changes; data only, first level = component.
+
+    In a population every array has a leading axis of members.
+    """
+
+    step: jax.Array  # int32, steps done
+    params: dict[str, Any]
+    stats: dict[str, Any]  # batch-norm statistics, spectral vectors
+    opt_state: dict[str, Any]
+
+
+def make_optimizer(config) -> optax.GradientTransformation:
+    """Builds the optimizer from `config.optimizer`.
+
+    "adam" adds weight_decay * weight to the gradient (coupled, what the paper's
+    PyTorch Adam does), "adamw" shrinks the weights apart from the moments.
+    """
+    decay = optax.add_decayed_weights(config.weight_decay)
+    rate = optax.scale_by_learning_rate(config.learning_rate)
+    adam = optax.scale_by_adam(b1=config.b1, b2=config.b2)
+    chains = {
+        "adam": (decay, adam, rate),
+        "adamw": (adam, decay, rate),
+        "sgd": (decay, optax.trace(config.b1), rate),
+    }
+    chain = chains[config.name]
+    if config.weight_decay == 0.0:
+        chain = tuple(part for part in chain if part is not decay)
+    return optax.chain(*chain)
+
+
+def create(params, stats, optimizer) -> TrainState:
+    """A fresh state at step 0, one optimizer state a component."""
+    opt_state = {component: optimizer.init(params[component]) for component in params}
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, opt_state)
+
+
+def apply_update(state: TrainState, grads, masks, optimizer) -> TrainState:
+    """One optimizer step on the components named in `grads`, masks obeyed.
+
+    Gradients are masked before the optimizer sees them, so the moments of a pruned
+    weight stay 0; weights are masked after, so weight decay cannot revive one.
+    `step` and `stats` are the task's to advance.
+    """
+    params, opt_state = dict(state.params), dict(state.opt_state)
+    for component, component_grads in grads.items():
+        mask = masks[component]
+        updates, opt_state[component] = optimizer.update(
+            masks_lib.apply(mask, component_grads),
+            state.opt_state[component],
+            state.params[component],
+        )
+        updated = optax.apply_updates(state.params[component], updates)
+        params[component] = masks_lib.apply(mask, updated)
+    return state._replace(params=params, opt_state=opt_state)

@@ -1,0 +1,119 @@
+"""Statistics of a results table: one metric of one arm and round, over its runs.
+
+Means and standard deviations (ddof = 1) are over the runs that did not diverge; how
+many did is counted beside them, and nothing leaves that count out. A run diverged if
+its row says so or if its number is not finite.
+"""
+
+import math
+from typing import Any, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+# Columns that say which row it is or how its training went, not how good it is.
+_NO_METRICS = ("round", "run", "arm", "sparsity", "remaining", "steps", "seconds")
+_NO_METRICS += ("diverged", "floored_layers", "early_stop_step")
+_LOWER = ("loss", "reconstruction", "kl", "fid", "kid")
+_HIGHER = ("accuracy", "precision", "recall", "inception_score")
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Summary(NamedTuple):
+    """One metric of one arm in one round, over its runs."""
+
+    round: int
+    sparsity: float
+    remaining: float
+    mean: float
+    std: float  # ddof = 1; nan with fewer than two values
+    values: tuple[float, ...]  # of the runs that did not diverge
+    num_diverged: int
+
+    @property
+    def num_runs(self) -> int:
+        return len(self.values) + self.num_diverged
+
+
+def metrics(rows: Rows) -> list[str]:
+    """Returns the columns that measure quality, in the order of the table."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [
+        name
+        for name in names
+        if name not in _NO_METRICS and not name.startswith("sparsity_")
+    ]
+
+
+def direction(metric: str) -> int:
+    """Returns -1 if lower is better, +1 if higher is, 0 if neither says quality.
+
+    The losses of two networks that play against each other have no better side.
+    """
+    words = metric.split("_")
+    if {"discriminator", "generator", "critic"} & set(words):
+        return 0
+    if any(name in metric for name in _HIGHER):
+        return 1
+    return -1 if words[0] == "fd" or set(_LOWER) & set(words) else 0
+
+
+def summarize(rows: Rows, metric: str) -> dict[str, dict[int, Summary]]:
+    """Returns {arm: {round: Summary}} of one column, for what has been measured."""
+    groups: dict[str, dict[int, list]] = {}
+    for row in rows:
+        if metric in row or row["diverged"]:
+            arm = groups.setdefault(row["arm"], {})
+            arm.setdefault(row["round"], []).append(row)
+    return {
+        arm: {number: _summary(group, metric) for number, group in sorted(of.items())}
+        for arm, of in groups.items()
+    }
+
+
+def _summary(rows: Rows, metric: str) -> Summary:
+    values = tuple(
+        float(row[metric])
+        for row in rows
+        if not row["diverged"] and math.isfinite(row[metric])
+    )
+    mean, std = moments(values)
+    return Summary(
+        round=rows[0]["round"],
+        sparsity=float(np.mean([row["sparsity"] for row in rows])),
+        remaining=float(np.mean([row["remaining"] for row in rows])),
+        mean=mean,
+        std=std,
+        values=values,
+        num_diverged=len(rows) - len(values),
+    )
+
+
+def moments(values: Sequence[float]) -> tuple[float, float]:
+    """Returns mean and standard deviation (ddof = 1), nan where there is none."""
+    if len(values) == 0:
+        return math.nan, math.nan
+    # Equal values have no deviation at all; rounding in a mean would invent one.
+    equal = min(values) == max(values)
+    mean = values[0] if equal else float(np.mean(values))
+    if len(values) == 1:
+        return mean, math.nan
+    return mean, 0.0 if equal else float(np.std(values, ddof=1))
+
+
+def percent(share: float) -> str:
+    """Returns a share in percent: 0.893 is "89.3 %"; two digits near 100 %."""
+    return f"{100 * share:.{2 if 0.985 < share < 1 else 1}f} %"
+
+
+def mean_std(summary: Summary) -> str:
+    """Returns "0.01230 ± 0.00045": the deviation with two digits, the mean alike."""
+    if not summary.values:
+        return "all diverged"
+    mean, std = summary.mean, summary.std
+    if len(summary.values) == 1:
+        return f"{mean:.4g}"
+    if not 1e-6 < std <= abs(mean) < 1e6:
+        return f"{mean:.4g} ± {std:.2g}"
+    decimals = max(0, 1 - math.floor(math.log10(std)))
+    return f"{mean:.{decimals}f} ± {std:.{decimals}f}"

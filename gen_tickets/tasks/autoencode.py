@@ -1,0 +1,108 @@
+"""Autoencoders and variational autoencoders: {encoder, decoder}.
+
+ae:  mean over images and pixels of the squared error (the paper's MSE).
+vae: mean over images of sum-squared error + beta * KL(q(z|x) || N(0, 1))
+     (the negative ELBO of a decoder with variance 1/2; Higgins 2017 for beta).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from gen_tickets import losses, models, pixels
+from gen_tickets import state as state_lib
+from gen_tickets.tasks.task import Task
+
+
+def _init(modules, image_shape, latent_size, optimizer, key):
+    inputs = {
+        "encoder": jnp.zeros((1, *image_shape)),
+        "decoder": jnp.zeros((1, latent_size)),
+    }
+    params, stats = {}, {}
+    for i, (component, module) in enumerate(modules.items()):
+        variables = module.init(jax.random.fold_in(key, i), inputs[component], False)
+        params[component] = variables["params"]
+        stats[component] = variables.get("batch_stats", {})
+    return state_lib.create(params, stats, optimizer)
+
+
+def _apply(module, params, stats, x, train):
+    """Runs one component; returns (output, its statistics after)."""
+    variables = {"params": params, "batch_stats": stats}
+    if not train:
+        return module.apply(variables, x, False), stats
+    out, changed = module.apply(variables, x, True, mutable=["batch_stats"])
+    return out, changed.get("batch_stats", stats)
+
+
+def build(config, image_shape) -> Task:
+    """Builds the task of an AE or VAE; images [H, W, C] = image_shape."""
+    variational = config.task.name == "vae"
+    latent_size, beta = config.model.latent_size, config.task.beta
+    num_codes = 2 * latent_size if variational else latent_size
+    encoder, decoder = models.build(config, image_shape, num_codes)
+    modules = {"encoder": encoder, "decoder": decoder}
+    optimizer = state_lib.make_optimizer(config.optimizer)
+    num_pixels = math.prod(image_shape)
+
+    def encode(params, stats, images, train):
+        """-> (latent mean, latent log-variance or None, encoder statistics)."""
+        codes, stats = _apply(
+            encoder, params["encoder"], stats["encoder"], pixels.to_float(images), train
+        )
+        if not variational:
+            return codes, None, stats
+        mean, log_variance = jnp.split(codes, 2, axis=-1)
+        return mean, log_variance, stats
+
+    def terms(params, stats, images, key, train):
+        """Named loss terms [N] of a batch, and the statistics after it."""
+        latents, log_variance, encoder_stats = encode(params, stats, images, train)
+        if variational:
+            kl = losses.gaussian_kl(latents, log_variance)
+            noise = jax.random.normal(key, latents.shape)
+            latents = latents + jnp.exp(0.5 * log_variance) * noise
+        outputs, decoder_stats = _apply(
+            decoder, params["decoder"], stats["decoder"], latents, train
+        )
+        error = losses.squared_error(pixels.to_float(images), outputs)
+        if variational:
+            named = {"loss": error + beta * kl, "reconstruction": error, "kl": kl}
+        else:
+            named = {"loss": error / num_pixels, "reconstruction": error / num_pixels}
+        return named, {"encoder": encoder_stats, "decoder": decoder_stats}
+
+    def init(key):
+        return _init(modules, image_shape, latent_size, optimizer, key)
+
+    def loss(params, stats, images, key):
+        return terms(params, stats, images, key, True)[0]["loss"].mean()
+
+    def step(state, masks, images, key):
+        def mean_loss(params):
+            named, stats = terms(params, state.stats, images, key, True)
+            means = {name: values.mean() for name, values in named.items()}
+            return means["loss"], (means, stats)
+
+        grads, (metrics, stats) = jax.grad(mean_loss, has_aux=True)(state.params)
+        state = state_lib.apply_update(state, grads, masks, optimizer)
+        return state._replace(step=state.step + 1, stats=stats), metrics
+
+    def evaluate(state, images, key):
+        return terms(state.params, state.stats, images, key, False)[0]
+
+    def sample(state, latents):
+        out, _ = _apply(
+            decoder, state.params["decoder"], state.stats["decoder"], latents, False
+        )
+        return pixels.to_uint8(out)
+
+    def reconstruct(state, images):
+        mean, _, _ = encode(state.params, state.stats, images, False)
+        return sample(state, mean)
+
+    return Task(
+        init, step, loss, evaluate, reconstruct, sample, latent_size, tuple(modules)
+    )

@@ -1,0 +1,30 @@
+"""The door between the loop and whatever is trained."""
+
+from typing import Any, Callable, NamedTuple
+
+from gen_tickets.state import TrainState
+
+
+class Task(NamedTuple):
+    """Pure functions of one member; the loop maps them over a population.
+
+    init: key -> TrainState.
+    step: (state, masks, images uint8 [N, H, W, C], key) -> (state, {name: scalar});
+      advances `state.step` by one.
+    loss: (params, stats, images uint8, key) -> scalar, differentiable in params.
+    evaluate: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number an
+      image, running batch-norm statistics.
+    reconstruct: (state, images uint8) -> images uint8, or None where there is none.
+    sample: (state, latents [N, latent_size]) -> images uint8.
+    latent_size: length of a latent vector.
+    components: names of the components, in order.
+    """
+
+    init: Callable[..., TrainState]
+    step: Callable[..., tuple[TrainState, dict[str, Any]]]
+    loss: Callable[..., Any]
+    evaluate: Callable[..., dict[str, Any]]
+    reconstruct: Callable[..., Any] | None
+    sample: Callable[..., Any]
+    latent_size: int
+    components: tuple[str, ...]

@@ -1,0 +1,117 @@
+"""Tickets: a mask together with the weights that its training starts from.
+
+On disk a ticket is one .npz that NumPy reads without pickle: masks as packed bits,
+of the weights only the survivors, the batch-norm statistics of the rewind step, and
+the provenance as JSON.
+"""
+
+import io
+import json
+import pathlib
+import zipfile
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_tickets import paths, trees
+from gen_tickets.errors import UserError
+from gen_tickets.pruning import masks as masks_lib
+
+
+class Ticket(NamedTuple):
+    """One ticket of one run; trees have the component as first level."""
+
+    masks: dict[str, Any]  # bool, True = kept
+    params: dict[str, Any]  # weights of the rewind step, exactly 0.0 where pruned
+    stats: dict[str, Any]  # batch-norm statistics of the rewind step
+    provenance: dict[str, Any]  # config, run, round, sparsity, step, versions
+
+
+def rewind(masks, params):
+    """The weights a ticket starts from: survivors bit for bit, the rest exactly 0.0.
+
+    With the weights of step k it is the winning ticket; with freshly drawn ones it is
+    the random ticket, the control (paper, "Words").
+    """
+    return masks_lib.apply(masks, params)
+
+
+def save(path, ticket: Ticket) -> None:
+    """Writes a ticket to one file, atomically."""
+    masks, params = trees.named_leaves(ticket.masks), trees.named_leaves(ticket.params)
+    shapes = {name: list(leaf.shape) for name, leaf in params.items()}
+    header = json.dumps({"provenance": ticket.provenance, "shapes": shapes})
+    arrays = {"header": np.frombuffer(header.encode(), np.uint8)}
+    for name, mask in masks.items():
+        mask = np.asarray(mask)
+        arrays[f"masks/{name}"] = np.packbits(mask)
+        arrays[f"params/{name}"] = np.asarray(params[name])[mask]
+    for name, leaf in trees.named_leaves(ticket.stats).items():
+        arrays[f"stats/{name}"] = np.asarray(leaf)
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths.write_atomically(path, content.getvalue())
+
+
+def _nest(leaves: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        *parts, last = name.split("/")
+        place = nested
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = leaf
+    return nested
+
+
+def _unpack(arrays, name, shape):
+    """-> (mask, weights) of one leaf, checked against its announced shape."""
+    size = int(np.prod(shape, dtype=np.int64))
+    packed, survivors = arrays[f"masks/{name}"], arrays[f"params/{name}"]
+    if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
+        raise ValueError(f"mask of {name} has {packed.size} bytes for {size} weights")
+    mask = np.unpackbits(packed, count=size).astype(bool).reshape(shape)
+    if survivors.dtype != np.float32 or survivors.shape != (mask.sum(),):
+        raise ValueError(f"{name} has {survivors.size} weights for {mask.sum()} kept")
+    weights = np.zeros(shape, np.float32)
+    weights[mask] = survivors
+    return mask, weights
+
+
+def load(path) -> Ticket:
+    """Reads a ticket; NumPy arrays in nested dicts.
+
+    Raises:
+      UserError: no such file, or not an intact ticket. No code in it is ever run.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            header = json.loads(arrays["header"].tobytes())
+            masks, params = {}, {}
+            for name, shape in header["shapes"].items():
+                masks[name], params[name] = _unpack(arrays, name, tuple(shape))
+            stats = {
+                name.removeprefix("stats/"): arrays[name]
+                for name in arrays.files
+                if name.startswith("stats/")
+            }
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such ticket") from None
+    except (
+        OSError, ValueError, KeyError, TypeError, EOFError, AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise UserError(f"{path}: is not an intact ticket ({error})") from None
+    empty: dict[str, Any] = {name.split("/")[0]: {} for name in params}
+    return Ticket(
+        _nest(masks), _nest(params), {**empty, **_nest(stats)}, header["provenance"]
+    )
+
+
+def to_device(tree):
+    """NumPy leaves -> JAX arrays."""
+    return jax.tree.map(jnp.asarray, tree)

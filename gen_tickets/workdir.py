@@ -1,0 +1,108 @@
+"""Who may use a workdir: one process at a time, one configuration for ever.
+
+`check` only looks; `claim` takes the lock and writes config.json. The lock is the
+operating system's, so it ends with the process, however that ends.
+"""
+
+import fcntl
+import json
+import os
+import pathlib
+
+from gen_tickets import defaults, paths
+from gen_tickets.errors import UserError
+
+
+def _describe(value) -> str:
+    return json.dumps(value)
+
+
+def _stored_config(workdir) -> dict | None:
+    path = paths.config_path(workdir)
+    if not path.exists():
+        return None
+    try:
+        stored = json.loads(path.read_text())
+        return dict(stored["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--workdir={workdir}: {path.name} cannot be read ({error}); give a new "
+            "folder, or put the file back"
+        ) from None
+
+
+def _differences(stored: dict, wanted: dict) -> list[str]:
+    """What a restart may not change, as 'name: stored -> wanted'."""
+    found = []
+    for name in sorted(stored.keys() | wanted.keys()):
+        old, new = stored.get(name), wanted.get(name)
+        grows = name == "prune.rounds" and type(old) is int and new >= old
+        if old != new and not grows and name not in defaults.HOW_TO_RUN:
+            found.append(f"{name}: {_describe(old)} -> {_describe(new)}")
+    return found
+
+
+def check(workdir, config) -> None:
+    """Raises UserError unless `config` may run in `workdir`; writes nothing.
+
+    A folder that holds another configuration is refused with the differences; more
+    `prune.rounds` than before is a continuation, not a difference.
+    """
+    place = pathlib.Path(workdir)
+    if place.exists() and not place.is_dir():
+        raise UserError(f"--workdir={workdir}: is a file; give a folder")
+    parent = place
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(
+            f"--workdir={workdir}: {parent} cannot be written; give a folder of yours"
+        )
+    stored = _stored_config(place)
+    if stored is None:
+        if place.exists() and any(
+            x.name != "lock" and not x.name.startswith(".") for x in place.iterdir()
+        ):
+            raise UserError(
+                f"--workdir={workdir}: holds files but no config.json, so it is not an "
+                "experiment's; give an empty or a new folder"
+            )
+        return
+    differences = _differences(stored, defaults.flatten(config))
+    if differences:
+        raise UserError(
+            f"--workdir={workdir}: holds another configuration "
+            f"({'; '.join(differences)}); give another folder, or those values"
+        )
+
+
+def claim(workdir, config, provenance: dict):
+    """Makes the folder, locks it, writes config.json.
+
+    Args:
+      workdir: folder of the experiment.
+      config: validated options.
+      provenance: versions, hardware and data, stored beside the options.
+
+    Returns:
+      The open lock; keep it as long as the folder is written.
+
+    Raises:
+      UserError: `check` fails, or another process holds the lock.
+    """
+    check(workdir, config)
+    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+    lock = open(pathlib.Path(workdir) / "lock", "a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise UserError(
+            f"--workdir={workdir}: another process is running in it; wait for it or "
+            "give another folder"
+        ) from None
+    stored = {"config": defaults.flatten(config), "provenance": provenance}
+    paths.write_atomically(
+        paths.config_path(workdir), json.dumps(stored, indent=1).encode()
+    )
+    return lock

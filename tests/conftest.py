@@ -1,0 +1,9 @@
+"""One compilation cache for all tests and workers; nothing else is shared."""
+
+import os
+import pathlib
+
+_CACHE = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "xla"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

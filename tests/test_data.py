@@ -1,0 +1,99 @@
+"""The choice of images, and the batch order."""
+
+import ml_collections
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gen_tickets import data
+from gen_tickets.errors import UserError
+
+
+def configure(**fields):
+    defaults = dict(
+        name="digits", dir="", download=False, image_size=0, batch_size=4, limit=0
+    )
+    return ml_collections.ConfigDict({"data": {**defaults, **fields}})
+
+
+# --- which images --------------------------------------------------------------
+
+
+def test_a_batch_larger_than_the_training_set_names_both_numbers():
+    with pytest.raises(UserError, match="batch_size=1498.*1497"):
+        data.check(configure(batch_size=1498))
+    with pytest.raises(UserError, match="batch_size=65.*64"):
+        data.load(configure(batch_size=65, limit=64))
+    data.check(configure(batch_size=1497))
+
+
+def test_limits_are_nested_mixed_and_exact():
+    whole = data.load(configure())
+    small = data.load(configure(limit=100, batch_size=8))
+    large = data.load(configure(limit=400, batch_size=8))
+    assert [len(images) for images, _ in small[:2]] == [100, 20]
+    assert [len(images) for images, _ in large[:2]] == [400, 80]
+    keys = [
+        [image.tobytes() for image in dataset.train.images]
+        for dataset in (small, large, whole)
+    ]
+    assert set(keys[0]) < set(keys[1]) < set(keys[2])
+    assert keys[0] != keys[2][:100]
+    assert len(np.unique(small.train.labels)) == 10
+
+
+def test_held_out_images_are_at_least_a_batch():
+    dataset = data.load(configure(limit=50, batch_size=32))
+    assert len(dataset.heldout.images) == 32
+    assert len(data.load(configure(limit=1497)).heldout.images) == 299
+    assert len(data.load(configure(limit=5000)).heldout.images) == 300
+
+
+# --- order ---------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    num_images=st.integers(1, 50),
+    batch_size=st.integers(1, 50),
+    first=st.integers(0, 40),
+    steps=st.integers(0, 40),
+    seed=st.integers(0, 2**40),
+)
+def test_any_window_is_a_slice_of_the_whole(num_images, batch_size, first, steps, seed):
+    batch_size = min(batch_size, num_images)
+    whole = data.order(seed, 3, num_images, batch_size, 0, first + steps)
+    window = data.order(seed, 3, num_images, batch_size, first, steps)
+    assert window.shape == (steps, batch_size) and window.dtype == np.int32
+    np.testing.assert_array_equal(window, whole[first:])
+
+
+def test_an_epoch_visits_no_image_twice_and_the_next_one_differs():
+    per_epoch = data.steps_per_epoch(103, 10)
+    assert per_epoch == 10
+    epochs = data.order(0, 0, 103, 10, 0, 3 * per_epoch).reshape(3, -1)
+    left_out = set()
+    for epoch in epochs:
+        assert len(set(epoch.tolist())) == 100
+        assert 0 <= epoch.min() and epoch.max() < 103
+        left_out.add(frozenset(range(103)) - frozenset(epoch.tolist()))
+    assert len(left_out) > 1  # another remainder is dropped every time
+    assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_order_follows_the_definition():
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([7, 2, 5])))
+    expected = generator.permutation(21)[:20].reshape(5, 4)
+    np.testing.assert_array_equal(data.order(7, 2, 21, 4, 25, 5), expected)
+
+
+def test_runs_and_seeds_have_orders_of_their_own():
+    orders = [data.order(s, r, 64, 64, 0, 1) for s, r in ((0, 0), (0, 1), (1, 0))]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert not np.array_equal(orders[i], orders[j])
+
+
+def test_order_of_too_few_images_is_an_error():
+    with pytest.raises(ValueError, match="larger"):
+        data.order(0, 0, 3, 4, 0, 1)

@@ -1,0 +1,294 @@
+"""TFDS sets: prepared ones in both formats, missing ones, a prepared download."""
+
+import json
+import os
+import pathlib
+
+import ml_collections
+import numpy as np
+import pytest
+
+from gen_tickets import data, tfds_sets
+from gen_tickets.errors import UserError
+
+tfds = pytest.importorskip("tensorflow_datasets")
+
+SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data" / "tfds"
+NEEDS = {"array_record": "array_record", "tfrecord": "tensorflow"}
+
+
+def configure(name, directory, **fields):
+    defaults = dict(download=False, image_size=0, batch_size=4, limit=0)
+    fields = {**defaults, "name": name, "dir": str(directory), **fields}
+    return ml_collections.ConfigDict({"data": fields})
+
+
+def pixels(count, shape, seed):
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), np.uint8)
+
+
+class Tiny(tfds.core.GeneratorBasedBuilder):
+    """A set that needs no download; the subclasses say what is in it."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    SPLITS = {"train": 23, "test": 5}
+    FEATURES = {"image": (6, 6, 1), "label": 10}
+
+    def _info(self):
+        features = {"image": tfds.features.Image(shape=self.FEATURES["image"])}
+        if "label" in self.FEATURES:
+            features["label"] = tfds.features.ClassLabel(num_classes=10)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in self.SPLITS}
+
+    def _generate_examples(self, split):
+        shape = [side or 7 for side in self.FEATURES["image"]]
+        for i, image in enumerate(pixels(self.SPLITS[split], shape, len(split))):
+            label = {"label": i % 10} if "label" in self.FEATURES else {}
+            yield i, {"image": image, **label}
+
+
+class TinyUnlabelled(Tiny):
+    """Colour, without labels, held out as `validation`."""
+
+    SPLITS = {"train": 12, "validation": 6}
+    FEATURES = {"image": (None, None, 3)}
+
+
+class TinyAlpha(Tiny):
+    """Four channels."""
+
+    FEATURES = {"image": (6, 6, 4)}
+
+
+class TinyOneSplit(Tiny):
+    """Nothing but a train split."""
+
+    SPLITS = {"train": 21}
+
+
+with tfds.core.registered.skip_registration():
+
+    class CelebA(Tiny):
+        """In place of the real one: 218x178, a red frame around 148x148 of blue."""
+
+        name = "celeb_a"
+        SPLITS = {"train": 5, "test": 2}
+        FEATURES = {"image": (218, 178, 3)}
+
+        def _generate_examples(self, split):
+            for i in range(self.SPLITS[split]):
+                image = np.full((218, 178, 3), (255, 0, 0), np.uint8)
+                image[35:183, 15:163] = (0, 0, 255)
+                yield i, {"image": image}
+
+
+def prepared(builder_class, directory, file_format="array_record"):
+    """Writes the set under `directory` → its version folder."""
+    pytest.importorskip(NEEDS[file_format])
+    pytest.importorskip("tensorflow")  # TFDS writes, though it need not read, with it
+    builder = builder_class(data_dir=directory, file_format=file_format)
+    shards = tfds.download.DownloadConfig(num_shards=3)
+    builder.download_and_prepare(download_config=shards)
+    return pathlib.Path(builder.data_dir)
+
+
+def contents(directory):
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("file_format", ["array_record", "tfrecord"])
+def test_both_formats_give_the_set_in_its_own_order(tmp_path, file_format):
+    prepared(Tiny, tmp_path, file_format)
+    before = contents(tmp_path)
+    config = configure("tiny", tmp_path)
+    data.check(config)
+    dataset = data.load(config)
+    np.testing.assert_array_equal(dataset.train.images, pixels(23, (6, 6, 1), 5))
+    np.testing.assert_array_equal(dataset.heldout.images, pixels(5, (6, 6, 1), 4))
+    assert dataset.train.labels.tolist() == [i % 10 for i in range(23)]
+    assert dataset.train.labels.dtype == np.int32
+    assert dataset.provenance["set"] == "tiny/1.0.0"
+    assert dataset.provenance["reader"] == f"tfds {file_format}"
+    assert dataset.provenance["heldout_split"] == "test"
+    assert contents(tmp_path) == before  # nothing is ever written where we read
+
+
+@pytest.mark.parametrize("file_format", ["array_record", "tfrecord"])
+def test_a_limit_keeps_some_images_with_their_labels(tmp_path, file_format):
+    prepared(Tiny, tmp_path, file_format)
+    images, labels = data.load(configure("tiny", tmp_path, limit=9)).train
+    whole = [image.tobytes() for image in pixels(23, (6, 6, 1), 5)]
+    chosen = [whole.index(image.tobytes()) for image in images]
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([0])))
+    assert chosen == sorted(generator.permutation(23)[:9])
+    assert labels.tolist() == [i % 10 for i in chosen]
+
+
+def test_validation_is_held_out_where_there_is_no_test_split(tmp_path):
+    prepared(TinyUnlabelled, tmp_path)
+    dataset = data.load(configure("tiny_unlabelled", tmp_path))
+    assert dataset.train.labels is None
+    np.testing.assert_array_equal(dataset.train.images, pixels(12, (7, 7, 3), 5))
+    np.testing.assert_array_equal(dataset.heldout.images, pixels(6, (7, 7, 3), 10))
+
+
+def test_every_tenth_is_held_out_of_a_lone_train_split(tmp_path):
+    prepared(TinyOneSplit, tmp_path)
+    dataset = data.load(configure("tiny_one_split", tmp_path))
+    whole = pixels(21, (6, 6, 1), 5)
+    np.testing.assert_array_equal(dataset.heldout.images, whole[[0, 10, 20]])
+    rest = np.delete(np.arange(21), [0, 10, 20])
+    np.testing.assert_array_equal(dataset.train.images, whole[rest])
+
+
+def test_celeb_a_loses_its_frame_and_becomes_64x64(tmp_path):
+    prepared(CelebA, tmp_path)
+    dataset = data.load(configure("celeb_a", tmp_path))
+    assert dataset.train.images.shape == (5, 64, 64, 3)
+    assert (dataset.train.images == [0, 0, 255]).all()
+    assert dataset.provenance["crop"] == "centre 148x148"
+    dataset = data.load(configure("celeb_a", tmp_path, image_size=148))
+    assert (dataset.heldout.images == [0, 0, 255]).all()
+
+
+def test_four_channels_are_refused(tmp_path):
+    prepared(TinyAlpha, tmp_path)
+    with pytest.raises(UserError, match="1 or 3 channels"):
+        data.load(configure("tiny_alpha", tmp_path))
+
+
+def test_a_set_without_images_is_refused(tmp_path):
+    path = prepared(Tiny, tmp_path)
+    features = json.loads((path / "features.json").read_text())
+    inner = features["featuresDict"]["features"]
+    inner["picture"] = inner.pop("image")
+    (path / "features.json").write_text(json.dumps(features))
+    with pytest.raises(UserError, match="no feature 'image'.*picture"):
+        data.load(configure("tiny", tmp_path))
+
+
+def test_download_prepares_a_set_once(tmp_path):
+    for package in ("tensorflow", "array_record"):
+        pytest.importorskip(package)
+    config = configure("tiny", tmp_path, download=True)
+    data.check(config)
+    assert list(tmp_path.iterdir()) == []
+    first = data.load(config)
+    before = contents(tmp_path)
+    config.data.download = False
+    assert data.load(config).provenance == first.provenance
+    assert contents(tmp_path) == before
+
+
+def test_a_failed_download_is_one_line(tmp_path, monkeypatch):
+    def fail(self, **unused):
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr(Tiny, "download_and_prepare", fail)
+    with pytest.raises(UserError, match="ConnectionError: no route to host.*folder"):
+        data.load(configure("tiny", tmp_path, download=True))
+
+
+def test_an_unknown_name_is_said_to_be_unknown(tmp_path):
+    with pytest.raises(UserError, match="no_such_set: unknown"):
+        data.check(configure("no_such_set", tmp_path, download=True))
+
+
+# --- found on disk alone -------------------------------------------------------
+
+
+def fake(path, **changes):
+    """The one file by which a prepared set is found."""
+    split = {"name": "train", "shardLengths": ["6", "4"]}
+    info = {"name": "x", "splits": [split], "fileFormat": "array_record", **changes}
+    path.mkdir(parents=True)
+    (path / "dataset_info.json").write_text(json.dumps(info))
+    return path
+
+
+def test_the_highest_version_is_found_and_any_can_be_named(tmp_path):
+    paths = {v: fake(tmp_path / "x" / v) for v in ("2.0.0", "10.0.0", "9.1.0")}
+    (tmp_path / "x" / "11.0.0").mkdir()  # a preparation that was broken off
+    (tmp_path / "x" / "12.0.0.incompleteABC").mkdir()
+    assert tfds_sets.find_prepared(tmp_path, "x") == paths["10.0.0"]
+    assert tfds_sets.find_prepared(tmp_path, "x:2.0.0") == paths["2.0.0"]
+    assert tfds_sets.find_prepared(tmp_path, "x:3.0.0") is None
+    assert tfds_sets.find_prepared(tmp_path, "y") is None
+    config_path = fake(tmp_path / "y" / "small-32" / "1.0.0")
+    assert tfds_sets.find_prepared(tmp_path, "y/small-32") == config_path
+    assert tfds_sets.find_prepared(tmp_path, "y/small-32:1.0.0") == config_path
+
+
+def test_the_default_folder_is_that_of_tfds(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert tfds_sets.tfds_folder("") == tmp_path
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    home = pathlib.Path(os.path.expanduser("~/tensorflow_datasets"))
+    assert tfds_sets.tfds_folder("") == home
+
+
+def test_a_missing_set_names_both_ways_out(tmp_path):
+    with pytest.raises(UserError) as error:
+        data.check(configure("mnist", tmp_path))
+    ways = ("config.data.download=true", "config.data.dir=", "config.data.name=folder")
+    assert all(f"--{way}" in str(error.value) for way in ways)
+    assert "1482" not in str(error.value)
+    with pytest.raises(UserError, match="quota.*1482.*name=folder"):
+        data.check(configure("celeb_a", tmp_path))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "x:latest", "x/"])
+def test_a_malformed_name_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="name/config or name:version"):
+        data.check(configure(name, tmp_path))
+
+
+def test_a_batch_is_compared_with_the_counts_on_disk(tmp_path):
+    fake(tmp_path / "x" / "1.0.0")
+    data.check(configure("x", tmp_path, batch_size=9))  # 1 of 10 is held out
+    with pytest.raises(UserError, match="batch_size=10.*9"):
+        data.check(configure("x", tmp_path, batch_size=10))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(fileFormat="riegeli"), "prepared as riegeli"),
+        (dict(splits=[]), "train split"),
+        (dict(splits="?"), "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_at_once(tmp_path, changes, message):
+    fake(tmp_path / "x" / "1.0.0", **changes)
+    with pytest.raises(UserError, match=message):
+        data.check(configure("x", tmp_path))
+
+
+def test_a_format_without_its_package_is_refused(tmp_path, monkeypatch):
+    fake(tmp_path / "x" / "1.0.0")
+    monkeypatch.setattr(tfds_sets.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="needs the Python package array_record"):
+        data.check(configure("x", tmp_path))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared sets are not here")
+@pytest.mark.parametrize(
+    "name, shape", [("mnist", (28, 28, 1)), ("cifar10", (32, 32, 3))]
+)
+def test_shared_sets(name, shape):
+    dataset = data.load(configure(name, SHARED, limit=500))
+    assert dataset.train.images.shape == (500, *shape)
+    assert dataset.heldout.images.shape == (100, *shape)
+    assert len(np.unique(dataset.train.labels)) == 10
+    assert dataset.provenance["encoding"] == {"mnist": "PNG", "cifar10": "JPEG"}[name]
