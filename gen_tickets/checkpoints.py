@@ -32,7 +32,7 @@ class Checkpoints:
         folder = paths.checkpoints_dir(workdir).absolute()
         self._manager = ocp.CheckpointManager(folder, options=options)
 
-    def save(self, number: int, tree, position: dict) -> None:
+    def save(self, number: int, tree, position: list) -> None:
         """Saves a pytree of arrays and a JSON-able position.
 
         Args:
@@ -79,17 +79,20 @@ class Checkpoints:
           UserError: there are checkpoints, and all are damaged.
         """
         numbers = sorted(self._manager.all_steps(), reverse=True)
-        for number in numbers:
+        for i, number in enumerate(numbers):
             try:
-                return self._read(number, make_template)
+                restored = self._read(number, make_template)
             except Exception as error:  # Orbax and tensorstore raise many kinds.
-                reason = str(error).splitlines()[0][:200]
+                reason = (str(error).splitlines() or [repr(error)])[0][:200]
                 print(f"checkpoint {number} is damaged: {reason}", file=sys.stderr)
-                self._manager.delete(number)
+                continue
+            for damaged in numbers[:i]:  # Out of the way of those saved from here on.
+                self._manager.delete(damaged)
+            return restored
         if numbers:
             raise UserError(
-                f"{paths.checkpoints_dir('--workdir')}: every checkpoint is damaged; "
-                "remove the folder to start from the last finished round"
+                f"{self._manager.directory}: every checkpoint is damaged; put one back, "
+                "or remove the folder to start again from round 0"
             )
         return None
 

@@ -2,9 +2,10 @@
 
 import os
 import pathlib
+import re
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from gen_tickets import defaults
 from gen_tickets.errors import Interrupted, UserError
@@ -26,46 +27,69 @@ def find_experiment(name: str) -> str:
     raise UserError(f"--config={name}: no such file; experiments/ has {known}")
 
 
-def _config_argument(argv) -> tuple[int, str] | None:
-    """(index, value) of --config in argv, written with = or apart."""
+def _config_argument(argv) -> tuple[slice, str] | None:
+    """(words, value) of --config in argv, written with = or apart."""
     for i, word in enumerate(argv):
-        for dashes in ("--config", "-config"):
-            if word.startswith(dashes + "="):
-                return i, word.split("=", 1)[1]
-            if word == dashes and i + 1 < len(argv):
-                return i + 1, argv[i + 1]
+        if word.startswith(("--config=", "-config=")):
+            return slice(i, i + 1), word.split("=", 1)[1]
+        if word in ("--config", "-config") and i + 1 < len(argv):
+            return slice(i, i + 2), argv[i + 1]
     return None
 
 
 def resolve(argv) -> tuple[list[str], str]:
-    """Replaces the experiment in argv by a file that exists.
+    """Puts the experiment first in argv, as a file that exists.
 
     Returns:
       (argv, experiment): experiment names the default workdir, as "ae_mnist-smoke".
     """
     argv = list(argv)
     found = _config_argument(argv)
-    if found is None:
-        return argv, "quickstart"
-    index, value = found
+    value = "quickstart.py"
+    if found is not None:
+        words, value = found
+        del argv[words]
     name, _, size = value.partition(":")
     path = find_experiment(name)
-    prefix = "--config=" if argv[index].startswith("-") else ""
-    argv[index] = prefix + path + (f":{size}" if size else "")
+    # First, because the options of an experiment are known once it is loaded.
+    argv.insert(1, f"--config={path}:{size}" if size else f"--config={path}")
     return argv, pathlib.Path(path).stem + (f"-{size}" if size else "")
+
+
+def _said_by_user_error(error) -> UserError | None:
+    """The UserError that an experiment file raised, found under what absl made of it."""
+    # absl keeps no exception of a file that fails to load, only its traceback's text.
+    said = re.search(r"UserError: (.*)", str(error))
+    return UserError(said[1]) if said else None
+
+
+def _first_line(error) -> str:
+    message = str(error.args[0] if error.args else error).splitlines()[0]
+    if isinstance(error, (AttributeError, KeyError)):
+        return f"--config: there is no option {message.strip(chr(34))}"
+    return message
+
+
+def help_text() -> str:
+    """Usage and every option with its default and meaning."""
+    usage = (
+        "python -m gen_tickets.main --config=experiments/FILE.py[:smoke] "
+        "[--workdir=DIR] [--config.OPTION=VALUE ...]\n\nOptions, with their defaults:"
+    )
+    lines = [
+        f"  --config.{name}={option.default!r}\n      {option.meaning}; {option.allowed}"
+        for name, option in defaults.OPTIONS.items()
+    ]
+    return "\n".join([usage, *lines])
 
 
 def _parse(argv) -> list[str]:
     """Parses flags; every mistake in them becomes a UserError."""
     try:
         return flags.FLAGS(argv)
-    except UserError:
-        raise
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        message = str(error).strip("\"'").splitlines()[0]
-        raise UserError(
-            f"{message} (all options are in gen_tickets/defaults.py; "
-            f"groups: {', '.join(sorted({n.split('.')[0] for n in defaults.OPTIONS}))})"
+        raise _said_by_user_error(error) or UserError(
+            f"{_first_line(error)}; --help lists all options"
         ) from None
     except (OSError, SyntaxError, ImportError, NameError) as error:
         raise UserError(f"--config: the file does not load: {error}") from None
@@ -85,11 +109,13 @@ def use_compilation_cache() -> None:
 
 def run(main, argv=None) -> None:
     """Runs main(experiment) and ends the process: 0 well, 2 wrong input, 130 Ctrl-C."""
+    if {"--help", "-h", "--helpfull"} & set(sys.argv if argv is None else argv):
+        print(help_text())
+        return
+    logging.set_verbosity(logging.WARNING)
     try:
         argv, experiment = resolve(sys.argv if argv is None else argv)
-        app.run(
-            lambda rest: main(rest, experiment), argv=argv, flags_parser=_parse
-        )
+        app.run(lambda rest: main(rest, experiment), argv=argv, flags_parser=_parse)
     except UserError as error:
         print(f"gen_tickets: {error}", file=sys.stderr)
         sys.exit(2)

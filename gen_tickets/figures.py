@@ -66,8 +66,8 @@ def draw_metric(
     """Draws one metric against the remaining weights.
 
     Args:
-      curves, baselines: what to draw; a point of which all runs diverged has no mean
-        and is drawn as a cross at the top, as is, with counts, any diverged run.
+      curves, baselines: what to draw; a cross at the top marks a round with diverged
+        runs, which no mean contains: where all diverged, the curve has a gap.
       ylabel: the metric, and which side of it is better.
       paper_sparsity: the published winning sparsity, a dotted line; 0 for none.
       small: for a grid of figures: no legend, fewer ticks.
@@ -80,7 +80,7 @@ def draw_metric(
             _draw_baseline(axes, baseline, band=len(baselines) == 1)
         for index, curve in enumerate(curves):
             _draw_curve(axes, curve)
-            _mark_diverged(axes, curve, 0.96 - 0.05 * index, small)
+            _mark_diverged(axes, curve, 0.96 - 0.05 * index)
         if paper_sparsity > 0:
             label = f"paper, {_short(100 * paper_sparsity)} %"
             axes.axvline(100 * (1 - paper_sparsity), color=GREEN, ls=":", label=label)
@@ -126,16 +126,16 @@ def _draw_curve(axes, curve: Curve) -> None:
     axes.fill_between(remaining, low, high, color=curve.color, alpha=0.16, linewidth=0)
 
 
-def _mark_diverged(axes, curve: Curve, height: float, small: bool) -> None:
-    """Crosses along the top, with the number of runs where there is room for it."""
+def _mark_diverged(axes, curve: Curve, height: float) -> None:
+    """Crosses along the top; `height` in shares of the axes, one line for a curve."""
     for point in curve.points:
         if point.num_diverged:
             axes.annotate(
-                "×" if small else f"×{point.num_diverged}",
+                "×",
                 (100 * point.remaining, height),
                 xycoords=("data", "axes fraction"),
                 color=curve.color,
-                fontsize=8,
+                fontsize=10,
                 fontweight="bold",
                 ha="center",
                 va="center",
@@ -155,6 +155,7 @@ def _scale_remaining(axes, curves, paper_sparsity: float, small: bool) -> None:
     for share in shares:
         if not ticks or np.log(ticks[-1] / share) > 0.9 * room:
             ticks.append(share)
+    ticks[-1] = shares[-1]  # the sparsest round is always told
     size = 7.5 if small else 8
     top = axes.secondary_xaxis("top")
     for axis, names in (
@@ -183,7 +184,7 @@ def _scale_values(axes, curves, baselines) -> None:
     if means and min(means) > 0 and max(means) > 30 * min(means):
         axes.set_yscale("log")
     if any(point.num_diverged for point in points):
-        axes.margins(y=0.16)  # room for the counts along the top
+        axes.margins(y=0.16)  # room for the crosses along the top
 
 
 def draw_layers(sparsities: Mapping[str, Mapping[int, float]]) -> bytes:

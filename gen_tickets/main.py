@@ -12,9 +12,7 @@ from ml_collections import config_flags
 from gen_tickets import command_line, data, defaults
 from gen_tickets.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", command_line.find_experiment("quickstart.py"), "experiment file"
-)
+_CONFIG = config_flags.DEFINE_config_file("config", None, "experiment file")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "folder for all results; default runs/<experiment>"
 )

@@ -89,9 +89,10 @@ def _image_files(root):
     """Relative paths, with forward slashes, of the image files under `root`."""
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        prefix = pathlib.Path(folder).relative_to(root).as_posix()
         for name in files:
             if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
-                yield pathlib.Path(folder, name).relative_to(root).as_posix()
+                yield name if prefix == "." else f"{prefix}/{name}"
 
 
 def _open_file(path):

@@ -130,8 +130,8 @@ def metric_pieces(pngs: dict[str, bytes], main: str, styles: str = "") -> list[s
         pieces.append(page.paragraph(styles, "note"))
     if main in pngs:
         caption = (
-            f"{main}: mean over runs, band = one standard deviation; ×k marks k "
-            "diverged runs, which no mean contains."
+            f"{main}: mean over runs, band = one standard deviation. A cross marks a "
+            "round with diverged runs, which no mean contains; the table counts them."
         )
         pieces.append(page.picture(pngs[main], caption))
     others = [name for name in pngs if name not in (main, "layers")]
@@ -209,19 +209,19 @@ def _facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _round_table(run: workdirs.Run, judged: verdict.Verdict) -> str:
     names = (*summaries.metrics(run.rows), *_COURSE, "seconds")
-    columns = sorted(names, key=lambda name: name != run.metric)
-    of_column = {name: summaries.summarize(run.rows, name) for name in columns}
-    found = {judged_round.round for judged_round in judged.rounds if judged_round.found}
+    names = sorted(names, key=lambda name: name != run.metric)
+    of_column = {name: summaries.summarize(run.rows, name) for name in names}
+    columns = [name for name in names if of_column[name]]
+    found = {of_round.round for of_round in judged.rounds if of_round.found}
     places = dict.fromkeys((row["round"], row["arm"]) for row in run.rows)
     lines, styles = [], []
     for number, arm in places:
         rows = [r for r in run.rows if (r["round"], r["arm"]) == (number, arm)]
         num_diverged = sum(row["diverged"] for row in rows)
         cells = [of_column[name].get(arm, {}).get(number) for name in columns]
-        lines.append(
-            [number, arm, summaries.percent(rows[0]["sparsity"]), len(rows), num_diverged]
-            + ["" if cell is None else summaries.mean_std(cell) for cell in cells]
-        )
+        sparsity = summaries.percent(rows[0]["sparsity"])
+        texts = ["" if cell is None else summaries.mean_std(cell) for cell in cells]
+        lines.append([number, arm, sparsity, len(rows), num_diverged, *texts])
         is_found = arm == "winning" and number in found
         styles.append("bad" if num_diverged else "found" if is_found else "")
     names = ["round", "arm", "sparsity", "runs", "diverged", *columns]

@@ -62,13 +62,18 @@ def summarize(rows: Rows, metric: str) -> dict[str, dict[int, Summary]]:
     """Returns {arm: {round: Summary}} of one column, for what has been measured."""
     groups: dict[str, dict[int, list]] = {}
     for row in rows:
-        if metric in row or row["diverged"]:
+        if row["diverged"] or _is_measured(row, metric):
             arm = groups.setdefault(row["arm"], {})
             arm.setdefault(row["round"], []).append(row)
     return {
         arm: {number: _summary(group, metric) for number, group in sorted(of.items())}
         for arm, of in groups.items()
     }
+
+
+def _is_measured(row: Mapping[str, Any], metric: str) -> bool:
+    """A metric that is not finite is bad; an early stop that is not did not happen."""
+    return metric in row and (metric not in _NO_METRICS or math.isfinite(row[metric]))
 
 
 def _summary(rows: Rows, metric: str) -> Summary:

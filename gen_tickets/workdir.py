@@ -91,8 +91,14 @@ def claim(workdir, config, provenance: dict):
       UserError: `check` fails, or another process holds the lock.
     """
     check(workdir, config)
-    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-    lock = open(pathlib.Path(workdir) / "lock", "a+")
+    try:
+        pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+        lock = open(pathlib.Path(workdir) / "lock", "a+")
+    except OSError as error:
+        raise UserError(
+            f"--workdir={workdir}: cannot be written ({error.strerror}); give a folder "
+            "of yours"
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

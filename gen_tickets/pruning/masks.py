@@ -73,10 +73,12 @@ def _keep_best(scores, alive, num_keep, starts):
 
     Args:
       scores: float [total], higher = more salient; alive: bool [total].
-      num_keep: number to keep (may be traced); starts: bounds of the layers in it.
+      num_keep: number to keep, at most the alive ones (may be traced);
+      starts: bounds of the layers in the pool.
 
     Returns:
-      kept: bool [total] with exactly num_keep True; ties go to the lower index.
+      kept: bool [total] with exactly max(num_keep, layers) True; ties go to the lower
+        index, and what is not alive stays so.
       floored: number of layers that only the floor kept from vanishing.
     """
     # A nan saliency is worth nothing; what is pruned comes after all that is alive.
@@ -86,12 +88,14 @@ def _keep_best(scores, alive, num_keep, starts):
     rank = jnp.zeros_like(index).at[order].set(index)
     best_ranks = jnp.stack([rank[a:b].min() for a, b in zip(starts, starts[1:])])
     floored = jnp.sum(best_ranks >= num_keep)
+    num_keep = jnp.maximum(num_keep, len(best_ranks))
     # The best weight of every layer jumps the queue; all others keep their order.
     best = jnp.zeros(scores.size, bool).at[order[best_ranks]].set(True)
     before = jnp.cumsum(best[order])  # bests among the ranks up to and with this one
     final_rank = len(best_ranks) + jnp.arange(scores.size) - before
     kept_in_order = jnp.where(best[order], True, final_rank < num_keep)
-    return jnp.zeros(scores.size, bool).at[order].set(kept_in_order), floored
+    kept = jnp.zeros(scores.size, bool).at[order].set(kept_in_order)
+    return kept & alive, floored
 
 
 def _best_first(scores, alive):
@@ -112,8 +116,9 @@ def select(scores, masks, names, num_keep, scope="global"):
       scope: "global" pools the saliencies (paper, IMP), "layer" ranks within a layer.
 
     Returns:
-      (masks, floored): new masks with exactly num_keep True over the names, and the
-      number of layers that only the floor of one weight a layer kept alive.
+      (masks, floored): new masks with exactly num_keep True over the names (or one a
+      layer, where that is more), and the number of layers that only this floor of one
+      weight a layer kept alive.
     """
     named_scores, named_masks = trees.named_leaves(scores), trees.named_leaves(masks)
     pools = [names] if scope == "global" else [(name,) for name in names]
@@ -125,7 +130,7 @@ def select(scores, masks, names, num_keep, scope="global"):
         kept, pool_floored = _keep_best(
             jnp.concatenate([named_scores[name].ravel() for name in pool]),
             jnp.concatenate([named_masks[name].ravel() for name in pool]),
-            jnp.maximum(keep, len(pool)),
+            keep,
             starts,
         )
         floored += pool_floored

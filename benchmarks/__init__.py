@@ -1,0 +1,1 @@
+"""What is timed or tried at length; results with hardware and versions in results/."""

@@ -1,0 +1,15 @@
+r"""Convolutional autoencoder on CelebA (paper Fig. 4, Table 1: 98.5 %).
+
+    python -m gen_tickets.main --config=experiments/ae_celeba.py \
+        --config.data.download=true
+"""
+
+from experiments import ae_cifar10
+
+
+def get_config(size="full"):
+    config = ae_cifar10.get_config(size)
+    config.data.name = "celeb_a"
+    config.data.image_size = 32
+    config.paper.sparsity = 0.985
+    return config

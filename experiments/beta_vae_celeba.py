@@ -1,0 +1,16 @@
+r"""beta-VAE on CelebA, beta = 4 (paper Fig. 5, Table 1: winning ticket at 86.5 %).
+
+    python -m gen_tickets.main --config=experiments/beta_vae_celeba.py \
+        --config.data.download=true
+"""
+
+from experiments import vae_cifar10
+
+
+def get_config(size="full"):
+    config = vae_cifar10.get_config(size)
+    config.data.name = "celeb_a"
+    config.data.image_size = 32
+    config.task.beta = 4.0
+    config.paper.sparsity = 0.865
+    return config

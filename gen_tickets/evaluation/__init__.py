@@ -1,0 +1,1 @@
+"""How good the samples and reconstructions of a network are."""
