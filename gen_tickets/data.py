@@ -12,9 +12,9 @@ None. `config.data.name` says where they come from:
 - anything else: a TFDS image set, `name`, `name/config` or `name:version`, in
   `config.data.dir` ('' is TFDS_DATA_DIR, else ~/tensorflow_datasets).
 
-Every image is cropped to its centre square, then resized to `image_size`; 0 keeps the
-set's own size. The exceptions: celeb_a is cropped to 148x148 and becomes 64x64 unless
-told otherwise, and digits become 28x28. Held out is the split `test`, else
+Every image is cropped to the centre square of side `crop` (0: the largest there is),
+then resized to `image_size` (0: the set's own size). The exceptions: celeb_a is cropped
+to 148x148 and becomes 64x64 unless told otherwise, and digits become 28x28. Held out is the split `test`, else
 `validation`, else every 10th image (the first, the 11th, ...) of the set's order.
 
 `config.data.limit` keeps that many training images, a fixed choice that depends on
@@ -76,7 +76,7 @@ def load(config):
     if reader is None:
         reader = tfds_sets.find_tfds(tfds_sets.prepare(data.dir, data.name))
     chosen = _indices(reader, data)
-    crop = _CELEBA_CROP if _builder(data.name) == "celeb_a" else 0
+    crop = _crop(data)
     size = data.image_size or _DEFAULT_SIZES.get(_builder(data.name), 0)
     sets, formats = [], set()
     for split, indices in chosen:
@@ -91,6 +91,11 @@ def load(config):
             "choose one size, such as --config.data.image_size=64"
         )
     return Dataset(train, heldout, _provenance(data, reader, train, heldout, formats))
+
+
+def _crop(data):
+    """Side in pixels of the centre square that is kept; 0 = the largest there is."""
+    return data.crop or (_CELEBA_CROP if _builder(data.name) == "celeb_a" else 0)
 
 
 def steps_per_epoch(num_images, batch_size):
@@ -201,8 +206,8 @@ def _provenance(data, reader, train, heldout, formats):
     """What a number computed from these images must say to be repeated."""
     import PIL
 
-    celeb_a = _builder(data.name) == "celeb_a"
-    crop = f"centre {_CELEBA_CROP}x{_CELEBA_CROP}" if celeb_a else "centre square"
+    crop = _crop(data)
+    crop = f"centre {crop}x{crop}" if crop else "centre square"
     return {
         "name": data.name,
         **reader.about,

@@ -93,11 +93,16 @@ OPTIONS: dict[str, Option] = {
     ),
     "data.dir": _text("", "prepared TFDS sets, image folder or .npz file"),
     "data.download": _switch(False, "let TFDS download and prepare a missing set"),
-    "data.image_size": _whole(0, "side in pixels after crop and resize; 0 = own size"),
+    "data.crop": _whole(0, "side of the centre square kept; 0 = 148 for celeb_a, else all"),
+    "data.image_size": _whole(
+        0, "side in pixels after the resize; 0 = 64 for celeb_a, 28 for digits, else own"
+    ),
     "data.batch_size": _whole(128, "images in a training step", 1),
     "data.limit": _whole(0, "training images used; 0 = all"),
     "model.name": _choice(
-        "linear", "the pair of networks", ("linear", "conv", "convstack")
+        "linear",
+        "the pair of networks",
+        ("linear", "conv", "convstack", "sngan", "resnet"),
     ),
     "model.widths": Option(
         (128, 64, 12),
@@ -108,8 +113,22 @@ OPTIONS: dict[str, Option] = {
         and all(type(width) is int and width >= 1 for width in value),
     ),
     "model.latent_size": _whole(3, "numbers in a latent vector", 1),
-    "task.name": _choice("ae", "what is learned", ("ae", "vae")),
+    "task.name": _choice("ae", "what is learned", ("ae", "vae", "gan")),
     "task.beta": _number(1.0, "weight of the KL term of a VAE (beta-VAE: > 1)"),
+    "task.loss": _choice(
+        "bce",
+        "what the two networks of a GAN minimise; bce is the non-saturating one",
+        ("bce", "hinge", "wasserstein"),
+    ),
+    "task.discriminator_steps": _whole(
+        1, "updates of the discriminator in a step, each on a batch of its own", 1
+    ),
+    "task.weight_clip": _number(
+        0.0, "largest |weight| of a critic's kernels and biases; 0 = no clipping"
+    ),
+    "task.gradient_penalty": _number(
+        0.0, "weight of (|gradient of the discriminator| - 1)^2; 0 = none"
+    ),
     "optimizer.name": _choice(
         "adam",
         "adam adds weight_decay * weight to the gradient; adamw decays apart",
@@ -139,6 +158,14 @@ OPTIONS: dict[str, Option] = {
     "rewind.step": _whole(10, "training step whose weights a ticket goes back to"),
     "eval.every_steps": _whole(0, "steps between held-out evaluations; 0 = an epoch"),
     "eval.num_shown": _whole(32, "reconstructions and samples in a picture", 1),
+    "eval.batch_norm": _choice(
+        "running",
+        "statistics in samples and held-out losses; batch is what the paper's code does",
+        ("running", "batch"),
+    ),
+    "eval.average_decay": _number(
+        0.0, "decay a step of the averaged generator that is sampled; 0 = the last", 0, 1
+    ),
     "eval.verdict": _text(
         "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
     ),
@@ -146,6 +173,16 @@ OPTIONS: dict[str, Option] = {
     "paper.sparsity": _number(
         0.0, "winning sparsity that the paper found, for the figures; 0 = none", 0, 1
     ),
+}
+
+# Options that only some tasks read; elsewhere they must be left at their defaults.
+_ONLY_FOR = {
+    "task.beta": ("vae",),
+    "task.loss": ("gan",),
+    "task.discriminator_steps": ("gan",),
+    "task.weight_clip": ("gan",),
+    "task.gradient_penalty": ("gan",),
+    "eval.average_decay": ("gan",),
 }
 
 # Options that say how to run, not what to compute: they may change at a restart.
@@ -210,6 +247,17 @@ def validate(config: ml_collections.ConfigDict) -> None:
             raise UserError(
                 f"{name}={value!r}: allowed is {option.allowed} ({option.meaning})"
             )
+    for name, tasks in _ONLY_FOR.items():
+        if config.task.name not in tasks and values[name] != OPTIONS[name].default:
+            raise UserError(
+                f"{name}={values[name]!r}: only for task.name={' or '.join(tasks)}, "
+                f"not {config.task.name}"
+            )
+    if config.task.weight_clip > 0 and config.task.gradient_penalty > 0:
+        raise UserError(
+            f"task.weight_clip={config.task.weight_clip}, task.gradient_penalty="
+            f"{config.task.gradient_penalty}: two ways to bound a critic, give one"
+        )
     if (config.train.epochs > 0) == (config.train.steps > 0):
         raise UserError(
             f"train.epochs={config.train.epochs}, train.steps={config.train.steps}: "

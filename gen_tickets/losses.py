@@ -1,5 +1,12 @@
-"""Loss terms: arrays in, one number an image out; the task takes the mean."""
+"""Loss terms: arrays in, one number an image out; the task takes the mean.
 
+Logits [N] are what a discriminator (or critic) says: high = real. A network that
+learns a term minimises its mean.
+"""
+
+from typing import Any, Callable, NamedTuple
+
+import jax
 import jax.numpy as jnp
 
 
@@ -16,3 +23,57 @@ def gaussian_kl(mean, log_variance):
     return 0.5 * jnp.sum(
         mean**2 + jnp.exp(log_variance) - 1.0 - log_variance, axis=-1
     )
+
+
+def cross_entropy_real(logits):
+    """-log sigmoid(logits), finite at any logit: "these images are real". [N] -> [N]."""
+    return jax.nn.softplus(-logits)
+
+
+def cross_entropy_fake(logits):
+    """-log(1 - sigmoid(logits)): "these images are fake". [N] -> [N]."""
+    return jax.nn.softplus(logits)
+
+
+class Adversarial(NamedTuple):
+    """The terms of one game, each logits [N] -> [N].
+
+    The discriminator minimises mean(real) + mean(fake), the generator mean(generator).
+    """
+
+    real: Callable[[Any], Any]  # of the discriminator's logits on real images
+    fake: Callable[[Any], Any]  # of its logits on generated ones
+    generator: Callable[[Any], Any]  # of its logits on generated ones
+
+
+ADVERSARIAL = {
+    # Goodfellow et al. 2014, section 3: the generator's non-saturating loss.
+    "bce": Adversarial(cross_entropy_real, cross_entropy_fake, cross_entropy_real),
+    # Miyato et al. 2018, equations 16 and 17.
+    "hinge": Adversarial(
+        lambda logits: jax.nn.relu(1.0 - logits),
+        lambda logits: jax.nn.relu(1.0 + logits),
+        jnp.negative,
+    ),
+    # Arjovsky et al. 2017, equations 2 and 3.
+    "wasserstein": Adversarial(jnp.negative, jnp.positive, jnp.negative),
+}
+
+
+def gradient_penalty(critic, images, fakes, key):
+    """(|gradient of the critic| - 1)^2 at points between real and fake images. -> [N].
+
+    Gulrajani et al. 2017, equation 3, without its weight. Differentiable in whatever
+    `critic` closes over.
+
+    Args:
+      critic: images [N, H, W, C] -> logits [N].
+      images, fakes: [N, H, W, C].
+      key: draws where between a pair of them, uniformly.
+    """
+    share = jax.random.uniform(key, (len(images), 1, 1, 1))
+    between = share * images + (1.0 - share) * fakes
+    gradients = jax.grad(lambda x: critic(x).sum())(between)
+    squares = jnp.sum(gradients**2, axis=(1, 2, 3))
+    # The root has no gradient at 0, where the penalty of a constant critic stands.
+    return (jnp.sqrt(squares + 1e-12) - 1.0) ** 2

@@ -59,8 +59,9 @@ class Lottery:
         self.images = jnp.asarray(dataset.train.images)
         self.held_out = train.in_batches(held_out, batch_size)
         # As many training images as held-out ones: the two losses then compare.
-        self.probe = train.in_batches(dataset.train.images[: len(held_out)], batch_size)
-        self.shown = jnp.asarray(held_out[: config.eval.num_shown])
+        probe = _spread(dataset.train.images, len(held_out))
+        self.probe = train.in_batches(probe, batch_size)
+        self.shown = jnp.asarray(_spread(held_out, config.eval.num_shown))
 
     def _prepare_keys(self):
         runs = jnp.arange(self.config.runs)
@@ -181,6 +182,11 @@ class Lottery:
         if position.round > 0:
             dense = jax.eval_shape(lambda s: self.next_round(s, position.round), dense)
         return checkpoints.shapes_of(dense)
+
+
+def _spread(images, count: int):
+    """`count` images from all over a set, which may be sorted by class."""
+    return images[:: max(1, len(images) // count)][:count]
 
 
 def _tile(tree, count: int):

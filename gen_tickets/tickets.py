@@ -88,7 +88,8 @@ def load(path) -> Ticket:
       UserError: no such file, or not an intact ticket. No code in it is ever run.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, because NumPy leaves a file open that is no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             masks, params = {}, {}
             for name, shape in header["shapes"].items():

@@ -13,22 +13,27 @@ from gen_tickets import defaults, paths
 from gen_tickets.errors import UserError
 
 
-def _describe(value) -> str:
-    return json.dumps(value)
-
-
 def _stored_config(workdir) -> dict | None:
     path = paths.config_path(workdir)
     if not path.exists():
         return None
     try:
         stored = json.loads(path.read_text())
-        return dict(stored["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        stored.pop("provenance")
+        return dict(_flatten(stored))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(
             f"--workdir={workdir}: {path.name} cannot be read ({error}); give a new "
             "folder, or put the file back"
         ) from None
+
+
+def _flatten(nested: dict, prefix: str = ""):
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _differences(stored: dict, wanted: dict) -> list[str]:
@@ -38,7 +43,7 @@ def _differences(stored: dict, wanted: dict) -> list[str]:
         old, new = stored.get(name), wanted.get(name)
         grows = name == "prune.rounds" and type(old) is int and new >= old
         if old != new and not grows and name not in defaults.HOW_TO_RUN:
-            found.append(f"{name}: {_describe(old)} -> {_describe(new)}")
+            found.append(f"{name}: {json.dumps(old)} -> {json.dumps(new)}")
     return found
 
 
@@ -107,7 +112,7 @@ def claim(workdir, config, provenance: dict):
             f"--workdir={workdir}: another process is running in it; wait for it or "
             "give another folder"
         ) from None
-    stored = {"config": defaults.flatten(config), "provenance": provenance}
+    stored = {**config.to_dict(), "provenance": provenance}
     paths.write_atomically(
         paths.config_path(workdir), json.dumps(stored, indent=1).encode()
     )

@@ -16,7 +16,13 @@ SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data" / "tfds"
 
 def configure(**fields):
     defaults = dict(
-        name="digits", dir="", download=False, image_size=0, batch_size=4, limit=0
+        name="digits",
+        dir="",
+        download=False,
+        crop=0,
+        image_size=0,
+        batch_size=4,
+        limit=0,
     )
     return ml_collections.ConfigDict({"data": {**defaults, **fields}})
 

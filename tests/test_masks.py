@@ -84,14 +84,14 @@ def cases(draw):
         scores[name] = np.array(draw(drawn), np.float32).reshape(shape)
         alive = np.ones(size, bool)
         if name in NAMES:
-            alive[draw(st.sets(st.integers(0, size - 1), max_size=size - 1))] = False
+            dead = draw(st.sets(st.integers(0, size - 1), max_size=size - 1))
+            alive[sorted(dead)] = False
         masks[name] = alive.reshape(shape)
     left = [int(masks[name].sum()) for name in NAMES]
     scope = draw(st.sampled_from(["global", "layer"]))
     counts = [sum(left)] if scope == "global" else left
-    return tree_of(scores), tree_of(masks), [draw(st.integers(0, n)) for n in counts], (
-        scope
-    )
+    num_keeps = [draw(st.integers(0, n)) for n in counts]
+    return tree_of(scores), tree_of(masks), num_keeps, scope
 
 
 @settings(deadline=None, max_examples=30)

@@ -11,7 +11,13 @@ from gen_tickets.errors import UserError
 
 def configure(**fields):
     defaults = dict(
-        name="digits", dir="", download=False, image_size=0, batch_size=4, limit=0
+        name="digits",
+        dir="",
+        download=False,
+        crop=0,
+        image_size=0,
+        batch_size=4,
+        limit=0,
     )
     return ml_collections.ConfigDict({"data": {**defaults, **fields}})
 
@@ -283,3 +289,14 @@ def test_a_folder_without_training_images_is_refused(tmp_path):
         data.check(folder(tmp_path / "absent"))
     with pytest.raises(UserError, match="not a folder"):
         data.check(folder(""))
+
+
+def test_a_crop_that_is_asked_for_is_made_before_the_resize(tmp_path):
+    images = np.zeros((20, 8, 8, 1), np.uint8)
+    images[:, 2:6, 2:6] = 200
+    np.savez(tmp_path / "x.npz", images=images)
+    dataset = data.load(
+        configure(name="arrays", dir=str(tmp_path / "x.npz"), crop=4, image_size=4)
+    )
+    assert dataset.provenance["crop"] == "centre 4x4"
+    assert np.all(dataset.train.images == 200)

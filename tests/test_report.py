@@ -149,9 +149,10 @@ def test_diverged_random_runs_enter_as_the_worst_value():
     assert judged.rounds[0].random.mean == 9.25  # of those that did not diverge
     assert "2 of 4 random" in judged.notes[0] and judged.sparsity is not None
     # With a metric of which more is better, the worst is the smallest.
-    accuracy = table([(0.9, 0.91, 0.92)], [(0.5, 0.6, None)], (0.9, 0.9, 0.8), "accuracy")
-    assert verdict.verdict(accuracy, "accuracy").rounds[0].p_value == pytest.approx(
-        _welch_by_hand((0.9, 0.91, 0.92), (0.5, 0.6, 0.5)), abs=1e-8
+    good = (0.9, 0.91, 0.92)
+    rows = table([good], [(0.5, 0.6, None)], good, "accuracy")
+    assert verdict.verdict(rows, "accuracy").rounds[0].p_value == pytest.approx(
+        _welch_by_hand(good, (0.5, 0.6, 0.5)), abs=1e-8
     )
     # One diverged run in three is no proof: the others do as well as winning.
     judged = verdict.verdict(table([GOOD], [(1.9, 2.0, None)]), METRIC)

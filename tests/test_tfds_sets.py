@@ -17,7 +17,7 @@ NEEDS = {"array_record": "array_record", "tfrecord": "tensorflow"}
 
 
 def configure(name, directory, **fields):
-    defaults = dict(download=False, image_size=0, batch_size=4, limit=0)
+    defaults = dict(download=False, crop=0, image_size=0, batch_size=4, limit=0)
     fields = {**defaults, "name": name, "dir": str(directory), **fields}
     return ml_collections.ConfigDict({"data": fields})
 

@@ -1,8 +1,8 @@
 """Reads named arrays from files of torch.save and numpy.savez, trusting nothing.
 
-Neither PyTorch nor `pickle` takes part: the pickled description in a PyTorch file is read
-opcode by opcode into dicts, tuples, strings and numbers, and the few names that a state
-dict is made of are recognized, never imported or called. Sizes are checked before
+Neither PyTorch nor `pickle` takes part: the pickled description in a PyTorch file is
+read opcode by opcode into dicts, tuples, strings and numbers, and the few names that a
+state dict is made of are recognized, never imported or called. Sizes are checked before
 memory is taken. Whatever is wrong with a file is a `UserError` of one line.
 """
 
@@ -178,8 +178,7 @@ def _unpickle(data, start):
 
     def above_mark():
         mark = marks.pop()
-        items = stack[mark:]
-        del stack[mark:]
+        items, stack[mark:] = stack[mark:], []
         return items
 
     for opcode, argument, _ in pickletools.genops(stream):
@@ -190,8 +189,8 @@ def _unpickle(data, start):
             stack.append(_LITERALS[name])
         elif name in _VALUES:
             stack.append(argument)
-        elif name in ("EMPTY_DICT", "EMPTY_LIST"):
-            stack.append({} if name == "EMPTY_DICT" else [])
+        elif name in _EMPTY:
+            stack.append(_EMPTY[name]())
         elif name == "GLOBAL":
             stack.append(_Name(argument))
         elif name in ("BINPUT", "LONG_BINPUT"):
@@ -225,6 +224,7 @@ def _unpickle(data, start):
 
 _LITERALS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _VALUES = ("BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1")
+_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 

@@ -1,12 +1,12 @@
 """The Inception-v3 that FID, KID and Inception Score are defined with.
 
-It is the network of the TensorFlow graph inception-2015-12-05 (Heusel et al. 2017), which
+It is the network of the TensorFlow graph inception-2015-12-05 (Heusel et al. 2017). It
 differs from the common ImageNet one: average pools do not count padded cells, the last
 block has a max pool in place of an average pool, 1008 classes, no auxiliary head. Layer
 names are those of the public PyTorch port of its weights.
 
-Images come as uint8 [N, H, W, 3] or [N, H, W, 1] (tiled to three channels) of any size.
-They are resized to 299 by TensorFlow 1's bilinear rule and scaled as (x - 128) / 128. All
+Images come as uint8 [N, H, W, 3] or [N, H, W, 1] (tiled to three channels), any size.
+They are resized to 299 by TensorFlow 1's bilinear rule, scaled as (x - 128) / 128. All
 is float32; `weights` loads the weights, with batch norm folded into them.
 """
 

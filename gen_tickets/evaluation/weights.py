@@ -2,12 +2,13 @@
 
 They are looked for at a given path, then at the path in the environment variable
 GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (GEN_TICKETS_CACHE, else
-~/.cache/gen_tickets), and last, if asked for, at the public release. The public file must
-have its published SHA-256; a file of one's own is taken as it is, and its own SHA-256 is
-the fingerprint under which statistics are to be kept.
+~/.cache/gen_tickets), and last, if asked for, at the public release. The public file
+must have its published SHA-256; a file of one's own is taken as it is, and its own
+SHA-256 is the fingerprint under which statistics are to be kept.
 """
 
 import hashlib
+import http.client
 import os
 import pathlib
 import tempfile
@@ -23,7 +24,8 @@ from gen_tickets.evaluation import containers, inception
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = (
-    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/" + FILE_NAME)
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    f"{FILE_NAME}")
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 PATH_VARIABLE = "GEN_TICKETS_INCEPTION_WEIGHTS"
 CACHE_VARIABLE = "GEN_TICKETS_CACHE"
@@ -89,24 +91,25 @@ def fingerprint(path) -> str:
 
 def _download(target):
     """Fetches the public file under another name, and moves it in place if right."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=FILE_NAME, dir=target.parent)
+    by_hand = f"put the file at {str(target)!r} by other means"
+    name = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=FILE_NAME, dir=target.parent)
         with os.fdopen(handle, "wb") as file:
-            try:
-                with urllib.request.urlopen(URL, timeout=60) as response:
-                    file.write(response.read(containers.MAX_BYTES))
-            except OSError as error:
-                raise UserError(
-                    f"weights=None: {URL} cannot be fetched ({error}); put the file at "
-                    f"{str(target)!r} by other means") from error
+            with urllib.request.urlopen(URL, timeout=60) as response:
+                file.write(response.read(containers.MAX_BYTES))
         if fingerprint(name) != SHA256:
             raise UserError(
                 f"weights=None: what {URL} sent has not SHA-256 {SHA256[:8]}...; try "
-                f"again, or put the file at {str(target)!r} by other means")
+                f"again, or {by_hand}")
         os.replace(name, target)
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(
+            f"weights=None: {URL} cannot be fetched ({error}); {by_hand}") from error
     finally:
-        pathlib.Path(name).unlink(missing_ok=True)
+        if name:
+            pathlib.Path(name).unlink(missing_ok=True)
     return target
 
 
@@ -128,11 +131,13 @@ def read_state(path):
         if not name.endswith(".num_batches_tracked")}
     shapes = state_shapes()
     for name in sorted(shapes.keys() ^ arrays.keys()):
-        refuse(f"array {name[:80]!r} is " + ("missing" if name in shapes else "unknown"))
+        problem = "missing" if name in shapes else "unknown"
+        refuse(f"array {name[:80]!r} is {problem}")
     for name, shape in shapes.items():
         array = arrays[name]
         if array.dtype != np.float32 or array.shape != shape:
-            refuse(f"{name} is {array.dtype}{list(array.shape)}, not float32{list(shape)}")
+            found = f"{array.dtype}{list(array.shape)}"
+            refuse(f"{name} is {found}, not float32{list(shape)}")
         if not np.isfinite(array).all():
             refuse(f"{name} is not finite")
         if name.endswith("running_var") and array.min() < 0:
@@ -157,7 +162,8 @@ def state_shapes():
         for name in ("weight", "bias", "running_mean", "running_var"):
             shapes[f"{unit}.bn.{name}"] = (features,)
     return shapes | {
-        "fc.weight": (inception.NUM_CLASSES, inception.NUM_FEATURES), "fc.bias": (inception.NUM_CLASSES,)}
+        "fc.weight": (inception.NUM_CLASSES, inception.NUM_FEATURES),
+        "fc.bias": (inception.NUM_CLASSES,)}
 
 
 def _kernels(params):

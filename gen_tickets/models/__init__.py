@@ -7,9 +7,15 @@ generator.
 import jax.numpy as jnp
 
 from gen_tickets.errors import UserError
-from gen_tickets.models import conv, convstack, linear
+from gen_tickets.models import conv, convstack, linear, resnet, sngan
 
-_PAIRS = {"linear": linear, "conv": conv, "convstack": convstack}
+_PAIRS = {
+    "linear": linear,
+    "conv": conv,
+    "convstack": convstack,
+    "sngan": sngan,
+    "resnet": resnet,
+}
 
 
 def _check(config, image_shape) -> None:
@@ -21,7 +27,13 @@ def _check(config, image_shape) -> None:
             "square ones, give data.image_size"
         )
     name, widths = config.model.name, tuple(config.model.widths)
-    step = {"linear": 1, "conv": 32, "convstack": 1 << len(widths)}[name]
+    step = {
+        "linear": 1,
+        "conv": 32,
+        "convstack": 1 << len(widths),
+        "sngan": 1 << (len(widths) - 1),
+        "resnet": 1 << len(widths),
+    }[name]
     if side % step:
         raise UserError(
             f"data.image_size={side}: model.name={name!r} with {len(widths)} "

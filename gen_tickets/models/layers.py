@@ -194,7 +194,7 @@ def _correlate_product(x, y, geometry):
         return total + _dot(y, _patches(x, geometry), ((1,), (0,))), None
 
     zero = jnp.zeros((y.shape[-1], math.prod(geometry.kernel) * x.shape[-1]))
-    total = lax.scan(add, zero, (xs, columns))[0]
+    total = lax.optimization_barrier(lax.scan(add, zero, (xs, columns))[0])
     return total.T.reshape(*geometry.kernel, x.shape[-1], -1)
 
 

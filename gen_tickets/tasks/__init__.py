@@ -1,9 +1,13 @@
 """Tasks: how a model learns, as a tuple of pure functions of one member."""
 
-from gen_tickets.tasks import autoencode
+from gen_tickets.tasks import adversarial, autoencode
 from gen_tickets.tasks.task import Task
 
-_TASKS = {"ae": autoencode.build, "vae": autoencode.build}
+_TASKS = {
+    "ae": autoencode.build,
+    "vae": autoencode.build,
+    "gan": adversarial.build,
+}
 
 
 def build(config, image_shape) -> Task:

@@ -12,29 +12,8 @@ import jax.numpy as jnp
 
 from gen_tickets import losses, models, pixels
 from gen_tickets import state as state_lib
+from gen_tickets.tasks import networks
 from gen_tickets.tasks.task import Task
-
-
-def _init(modules, image_shape, latent_size, optimizer, key):
-    inputs = {
-        "encoder": jnp.zeros((1, *image_shape)),
-        "decoder": jnp.zeros((1, latent_size)),
-    }
-    params, stats = {}, {}
-    for i, (component, module) in enumerate(modules.items()):
-        variables = module.init(jax.random.fold_in(key, i), inputs[component], False)
-        params[component] = variables["params"]
-        stats[component] = variables.get("batch_stats", {})
-    return state_lib.create(params, stats, optimizer)
-
-
-def _apply(module, params, stats, x, train):
-    """Runs one component; returns (output, its statistics after)."""
-    variables = {"params": params, "batch_stats": stats}
-    if not train:
-        return module.apply(variables, x, False), stats
-    out, changed = module.apply(variables, x, True, mutable=["batch_stats"])
-    return out, changed.get("batch_stats", stats)
 
 
 def build(config, image_shape) -> Task:
@@ -46,12 +25,23 @@ def build(config, image_shape) -> Task:
     modules = {"encoder": encoder, "decoder": decoder}
     optimizer = state_lib.make_optimizer(config.optimizer)
     num_pixels = math.prod(image_shape)
+    batch_statistics = config.eval.batch_norm == "batch"
+
+    def apply(component, params, stats, x, train):
+        """Runs one component; a pass that does not train leaves its statistics."""
+        advance = networks.ALL if train else ()
+        return networks.apply(
+            modules[component],
+            params[component],
+            stats[component],
+            x,
+            train or batch_statistics,
+            advance,
+        )
 
     def encode(params, stats, images, train):
         """-> (latent mean, latent log-variance or None, encoder statistics)."""
-        codes, stats = _apply(
-            encoder, params["encoder"], stats["encoder"], pixels.to_float(images), train
-        )
+        codes, stats = apply("encoder", params, stats, pixels.to_float(images), train)
         if not variational:
             return codes, None, stats
         mean, log_variance = jnp.split(codes, 2, axis=-1)
@@ -64,9 +54,7 @@ def build(config, image_shape) -> Task:
             kl = losses.gaussian_kl(latents, log_variance)
             noise = jax.random.normal(key, latents.shape)
             latents = latents + jnp.exp(0.5 * log_variance) * noise
-        outputs, decoder_stats = _apply(
-            decoder, params["decoder"], stats["decoder"], latents, train
-        )
+        outputs, decoder_stats = apply("decoder", params, stats, latents, train)
         error = losses.squared_error(pixels.to_float(images), outputs)
         if variational:
             named = {"loss": error + beta * kl, "reconstruction": error, "kl": kl}
@@ -75,7 +63,12 @@ def build(config, image_shape) -> Task:
         return named, {"encoder": encoder_stats, "decoder": decoder_stats}
 
     def init(key):
-        return _init(modules, image_shape, latent_size, optimizer, key)
+        inputs = {
+            "encoder": jnp.zeros((1, *image_shape)),
+            "decoder": jnp.zeros((1, latent_size)),
+        }
+        params, stats = networks.init(modules, inputs, key)
+        return state_lib.create(params, stats, optimizer)
 
     def loss(params, stats, images, key):
         return terms(params, stats, images, key, True)[0]["loss"].mean()
@@ -94,9 +87,7 @@ def build(config, image_shape) -> Task:
         return terms(state.params, state.stats, images, key, False)[0]
 
     def sample(state, latents):
-        out, _ = _apply(
-            decoder, state.params["decoder"], state.stats["decoder"], latents, False
-        )
+        out, _ = apply("decoder", state.params, state.stats, latents, False)
         return pixels.to_uint8(out)
 
     def reconstruct(state, images):

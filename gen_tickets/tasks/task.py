@@ -9,15 +9,16 @@ class Task(NamedTuple):
     """Pure functions of one member; the loop maps them over a population.
 
     init: key -> TrainState.
-    step: (state, masks, images uint8 [N, H, W, C], key) -> (state, {name: scalar});
-      advances `state.step` by one.
+    step: (state, masks, images uint8 [batches_per_step * N, H, W, C], key) -> (state,
+      {name: scalar}); advances `state.step` by one.
     loss: (params, stats, images uint8, key) -> scalar, differentiable in params.
     evaluate: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number an
-      image, running batch-norm statistics.
+      image; batch norm as `eval.batch_norm` says.
     reconstruct: (state, images uint8) -> images uint8, or None where there is none.
     sample: (state, latents [N, latent_size]) -> images uint8.
     latent_size: length of a latent vector.
     components: names of the components, in order.
+    batches_per_step: batches that one step takes, each of different images.
     """
 
     init: Callable[..., TrainState]
@@ -28,3 +29,4 @@ class Task(NamedTuple):
     sample: Callable[..., Any]
     latent_size: int
     components: tuple[str, ...]
+    batches_per_step: int = 1

@@ -1,0 +1,275 @@
+"""Distances between sets of features: FID, KID, precision and recall; Inception Score.
+
+All is NumPy in float64 on the host, on arrays [N, D] of features or [N, K] of logits of
+one network (`inception.extract`, or any other). Nothing is read from a disk and nothing
+is shuffled. Sets of 50,000 x 2048 are walked in chunks.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from gen_tickets.errors import UserError
+
+_CHUNK = 4096
+
+
+def check_features(name, features, minimum=2):
+    """The features as they are, if they are a finite [N, D] with N >= `minimum`.
+
+    Raises:
+      UserError: they are not.
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or len(features) < minimum:
+        raise UserError(
+            f"{name}={list(features.shape)}: [N, D] with N >= {minimum} allowed; "
+            "score more images")
+    if not all(np.isfinite(chunk).all() for chunk in _chunks(features)):
+        raise UserError(
+            f"{name}={list(features.shape)}: finite numbers allowed; the network that "
+            "made the images has diverged")
+    return features
+
+
+def _chunks(rows, size=_CHUNK):
+    return (rows[start:start + size] for start in range(0, len(rows), size))
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Count, mean and covariance (divided by N - 1) of rows; float64.
+
+    Parts of a set give the moments of the whole, in any order. An update costs a
+    product of [D, n] with [n, D] and a few passes over [D, D]: give it many rows.
+    """
+
+    count: int
+    mean: np.ndarray  # [D]
+    covariance: np.ndarray  # [D, D], zero for fewer than 2 rows
+
+    @classmethod
+    def empty(cls, width):
+        """Moments of no rows of `width` features."""
+        return cls(0, np.zeros(width), np.zeros((width, width)))
+
+    @classmethod
+    def of(cls, features):
+        """Moments of [N, D] features, N >= 2, walked in chunks."""
+        features = check_features("features", features)
+        moments = cls.empty(features.shape[1])
+        for chunk in _chunks(features):
+            moments = moments.update(chunk)
+        return moments
+
+    def update(self, features):
+        """These moments with the rows of [n, D], n >= 1, added."""
+        features = check_features("features", features, minimum=1).astype(np.float64)
+        mean = features.mean(0)
+        centred = features - mean
+        covariance = centred.T @ centred / max(len(features) - 1, 1)
+        return self.merge(Moments(len(features), mean, covariance))
+
+    def merge(self, other):
+        """Moments of both sets of rows together (Chan, Golub & LeVeque 1979)."""
+        _check_widths(self.mean, other.mean)
+        count = self.count + other.count
+        if count < 2:
+            return other if other.count else self
+        shift = other.mean - self.mean
+        share = other.count / count
+        scatter = (
+            max(self.count - 1, 0) * self.covariance
+            + max(other.count - 1, 0) * other.covariance
+            + self.count * share * np.outer(shift, shift))
+        return Moments(count, self.mean + share * shift, scatter / (count - 1))
+
+
+def _check_widths(first, second):
+    if first.shape[-1] != second.shape[-1]:
+        raise UserError(
+            f"features={first.shape[-1]} and {second.shape[-1]} wide: equal widths "
+            "allowed; take both from the same network")
+
+
+def frechet_distance(first: Moments, second: Moments) -> float:
+    """FID: the squared Frechet distance of two Gaussians (Heusel et al. 2017).
+
+    |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), where the last trace is the sum of
+    singular values of S1^(1/2) S2^(1/2). The roots come from symmetric eigenvectors, so
+    nothing turns complex, and directions without variance are left out: the distance is
+    exact for fewer rows than features, and needs no matrix added to S1 and S2.
+
+    Raises:
+      UserError: fewer than 2 rows, unequal widths, or numbers that are not finite.
+    """
+    _check_widths(first.mean, second.mean)
+    for moments in (first, second):
+        if moments.count < 2:
+            raise UserError(f"count={moments.count}: 2 rows or more; score more images")
+        if not (np.isfinite(moments.mean).all()
+                and np.isfinite(moments.covariance).all()):
+            raise UserError("moments: finite numbers allowed; compute them again")
+    shift = first.mean - second.mean
+    root = _root(first.covariance).T @ _root(second.covariance)
+    trace = np.linalg.svd(root, compute_uv=False).sum()
+    spread = np.trace(first.covariance) + np.trace(second.covariance)
+    # Rounding alone takes equal sets below zero.
+    return max(float(shift @ shift + spread - 2 * trace), 0.0)
+
+
+def _root(covariance):
+    """[D, R] A with A A^T = covariance, over its R directions that have variance."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+class KernelDistance(NamedTuple):
+    """KID over subsets."""
+
+    mean: float
+    std: float  # over subsets, divided by their number
+
+
+def kernel_distance(
+    first, second, num_subsets=100, subset_size=1000, seed=2020
+) -> KernelDistance:
+    """KID: `squared_mmd` of random subsets (Binkowski et al. 2018).
+
+    Rows are drawn without replacement within a subset, first set first, by
+    RandomState(seed).choice, which are the subsets that torch-fidelity takes.
+
+    Raises:
+      UserError: a set is smaller than a subset, or not finite [N, D].
+    """
+    first = check_features("first", first)
+    second = check_features("second", second)
+    if not 2 <= subset_size <= min(len(first), len(second)):
+        raise UserError(
+            f"subset_size={subset_size}: 2 to {min(len(first), len(second))} rows "
+            "allowed; score more images or take smaller subsets")
+    if num_subsets < 1:
+        raise UserError(f"num_subsets={num_subsets}: 1 or more allowed")
+    random = np.random.RandomState(seed)
+    values = []
+    for _ in range(num_subsets):
+        rows = random.choice(len(first), subset_size, replace=False)
+        other_rows = random.choice(len(second), subset_size, replace=False)
+        values.append(squared_mmd(first[rows], second[other_rows]))
+    return KernelDistance(float(np.mean(values)), float(np.std(values)))
+
+
+def squared_mmd(first, second) -> float:
+    """Unbiased squared maximum mean discrepancy of all rows, kernel (x.y / D + 1)^3.
+
+    It can be negative. Time is quadratic in the rows, memory is not.
+    """
+    first = check_features("first", first)
+    second = check_features("second", second)
+    _check_widths(first, second)
+    within = sum(
+        (_kernel_sum(rows, rows) - _self_kernels(rows)) / (len(rows) * (len(rows) - 1))
+        for rows in (first, second))
+    cross = _kernel_sum(first, second) / (len(first) * len(second))
+    return float(within - 2 * cross)
+
+
+def _kernel_sum(first, second):
+    width = first.shape[1]
+    return sum(
+        ((left.astype(np.float64) @ right.T.astype(np.float64) / width + 1) ** 3).sum()
+        for left in _chunks(first) for right in _chunks(second))
+
+
+def _self_kernels(rows):
+    """Sum of k(x, x)."""
+    return sum(
+        ((np.square(chunk, dtype=np.float64).sum(1) / rows.shape[1] + 1) ** 3).sum()
+        for chunk in _chunks(rows))
+
+
+class InceptionScore(NamedTuple):
+    """Inception Score over splits."""
+
+    mean: float
+    std: float  # over splits, divided by their number
+
+
+def inception_score(logits, num_splits=10) -> InceptionScore:
+    """exp of the mean KL(p(y|x) || p(y)) of each split (Salimans et al. 2016).
+
+    Args:
+      logits: [N, K] without the bias; all classes count.
+      num_splits: contiguous splits, i N // num_splits to (i + 1) N // num_splits; real
+        sets that are sorted by class must be shuffled beforehand.
+
+    Raises:
+      UserError: fewer rows than splits, or logits that are not finite.
+    """
+    if num_splits < 1:
+        raise UserError(f"num_splits={num_splits}: 1 or more allowed")
+    logits = check_features("logits", logits, minimum=num_splits)
+    bounds = [i * len(logits) // num_splits for i in range(num_splits + 1)]
+    scores = []
+    for start, end in zip(bounds, bounds[1:]):
+        part = logits[start:end].astype(np.float64)
+        part = part - part.max(1, keepdims=True)
+        log_p = part - np.log(np.exp(part).sum(1, keepdims=True))
+        p = np.exp(log_p)
+        marginal = p.mean(0)
+        # Where the marginal underflows to 0, so does every p, and adds nothing.
+        log_marginal = np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))
+        scores.append(np.exp((p * (log_p - log_marginal)).sum(1).mean()))
+    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+
+
+class PrecisionRecall(NamedTuple):
+    """Shares in [0, 1]."""
+
+    precision: float  # of fake samples that lie in the manifold of the real ones
+    recall: float  # of real samples that lie in the manifold of the fake ones
+
+
+def precision_recall(real, fake, k=3) -> PrecisionRecall:
+    """Improved precision and recall (Kynkaanniemi et al. 2019, equation 1).
+
+    The manifold of a set is the union of balls around its rows, each reaching to the
+    row's k-th nearest neighbour in the set.
+
+    Raises:
+      UserError: a set has not more than k rows, or is not finite [N, D].
+    """
+    if k < 1:
+        raise UserError(f"k={k}: 1 or more neighbours allowed")
+    real = check_features("real", real, minimum=k + 1).astype(np.float64)
+    fake = check_features("fake", fake, minimum=k + 1).astype(np.float64)
+    _check_widths(real, fake)
+    return PrecisionRecall(
+        _share_inside(fake, real, _radii(real, k)),
+        _share_inside(real, fake, _radii(fake, k)))
+
+
+def _squared_distances(rows, others):
+    """[n, m], never below zero."""
+    squares = np.square(rows).sum(1)[:, None] + np.square(others).sum(1)
+    return np.maximum(squares - 2 * rows @ others.T, 0.0)
+
+
+def _radii(rows, k):
+    """[N] squared distance of each row to its k-th neighbour, itself not counted."""
+    radii = []
+    for start in range(0, len(rows), _CHUNK // 4):
+        distances = _squared_distances(rows[start:start + _CHUNK // 4], rows)
+        own = np.arange(len(distances))
+        distances[own, start + own] = np.inf
+        radii.append(np.partition(distances, k - 1, axis=1)[:, k - 1])
+    return np.concatenate(radii)
+
+
+def _share_inside(rows, centres, radii):
+    inside = sum(
+        (_squared_distances(chunk, centres) <= radii).any(1).sum()
+        for chunk in _chunks(rows, _CHUNK // 4))
+    return float(inside / len(rows))

@@ -1,0 +1,148 @@
+"""SNGAN's CNN pair with spectral normalization (Miyato et al. 2018, table 3).
+
+A spectrally normalized kernel is divided by its largest singular value, as a matrix
+[kh * kw * in, out]. Its singular vectors are followed by one power iteration in every
+pass that may change the collection "spectral", and stand still in all others. The
+kernel comes in masked, so it is the pruned network that is normalized.
+"""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gen_tickets.models import layers
+
+_FIRST_ITERATIONS = 15
+_SLOPE = 0.1  # of the leaky ReLU
+_LEAK = 1e-4  # see _iterate
+
+
+def _unit(x):
+    return x / jnp.maximum(jnp.linalg.norm(x), 1e-12)
+
+
+def _iterate(matrix, u):
+    """One power iteration: right vector u [O] of matrix [K, O] -> (u, v)."""
+    # The leak revives directions that died out of u. In a sparse matrix of separate
+    # blocks nothing else would, should another block become the largest; it moves
+    # the singular value by its square, 1e-8.
+    u = u + _LEAK / len(u) ** 0.5
+    v = _unit(jnp.matmul(matrix, u, precision="highest"))
+    return _unit(jnp.matmul(v, matrix, precision="highest")), v
+
+
+class SpectralNorm(nn.Module):
+    """Divides a kernel [..., O] by its largest singular value."""
+
+    @nn.compact
+    def __call__(self, kernel):
+        matrix = kernel.reshape(-1, kernel.shape[-1])  # [K, O]
+        num_rows, num_columns = matrix.shape
+        u = self.variable(
+            "spectral",
+            "u",
+            lambda: _unit(jax.random.normal(self.make_rng("params"), (num_columns,))),
+        )
+        v = self.variable("spectral", "v", jnp.zeros, (num_rows,))
+        if self.is_mutable_collection("spectral"):
+            fixed = lax.stop_gradient(matrix)
+            count = _FIRST_ITERATIONS if self.is_initializing() else 1
+            u.value, v.value = lax.fori_loop(
+                0, count, lambda _, uv: _iterate(fixed, uv[0]), (u.value, v.value)
+            )
+        mapped = jnp.matmul(matrix, u.value, precision="highest")
+        sigma = jnp.sum(v.value * mapped)
+        return kernel / jnp.maximum(sigma, 1e-12)
+
+
+class SpectralConv(nn.Module):
+    """layers.Conv with a spectrally normalized kernel."""
+
+    features: int
+    kernel_size: int
+    strides: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        size, stride = self.kernel_size, self.strides
+        shape = (size, size, x.shape[-1], self.features)
+        kernel = self.param("kernel", layers.torch_uniform, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        y = layers.conv(
+            x,
+            SpectralNorm(name="norm")(kernel),
+            strides=(stride, stride),
+            padding=((1, 1), (1, 1)),
+            dtype=self.dtype,
+        )
+        return y + bias
+
+
+class SpectralDense(nn.Module):
+    """layers.Dense with a spectrally normalized kernel."""
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", layers.torch_uniform, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return layers.dense(x, SpectralNorm(name="norm")(kernel), self.dtype) + bias
+
+
+class Contract(nn.Module):
+    """Images [N, S, S, C] -> vectors [N, num_outputs]; no batch norm.
+
+    A convolution k3 s1 and one k4 s2 for every width but the last, then one k3 s1 of
+    the last, then a dense layer; leaky ReLU between.
+    """
+
+    widths: tuple[int, ...]
+    num_outputs: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        activate = functools.partial(nn.leaky_relu, negative_slope=_SLOPE)
+        conv = functools.partial(SpectralConv, dtype=self.dtype)
+        *halving, last = self.widths
+        for i, width in enumerate(halving):
+            x = activate(conv(width, 3, 1, name=f"conv_{2 * i}")(x))
+            x = activate(conv(width, 4, 2, name=f"conv_{2 * i + 1}")(x))  # side / 2
+        x = activate(conv(last, 3, 1, name=f"conv_{2 * len(halving)}")(x))
+        x = x.reshape(len(x), -1)
+        return SpectralDense(self.num_outputs, self.dtype, name="outputs")(x)
+
+
+class Expand(nn.Module):
+    """Vectors [N, latent] -> images [N, S, S, C] in [-1, 1]; no spectral norm.
+
+    A dense layer to a map of the last width, one transposed convolution k4 s2 + batch
+    norm + ReLU for every other width, then a convolution k3.
+    """
+
+    widths: tuple[int, ...]
+    image_shape: tuple[int, int, int]
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        side, _, channels = self.image_shape
+        *doubling, first = self.widths
+        base = side >> len(doubling)
+        x = layers.Dense(base * base * first, dtype=self.dtype, name="base")(x)
+        x = x.reshape(len(x), base, base, first)
+        for i, width in enumerate(reversed(doubling)):
+            x = layers.ConvTranspose(
+                width, use_bias=False, dtype=self.dtype, name=f"conv_{i}"
+            )(x)  # side * 2
+            x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
+        x = layers.Conv(channels, 3, 1, 1, dtype=self.dtype, name="pixels")(x)
+        return jnp.tanh(x)

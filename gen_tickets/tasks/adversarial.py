@@ -1,0 +1,254 @@
+"""Generative adversarial networks: {generator, discriminator}.
+
+One step is `task.discriminator_steps` updates of the discriminator, each on real
+images and latents of its own, then one of the generator on fresh latents (Goodfellow
+et al. 2014, algorithm 1). An update changes one component, weights and statistics, and
+leaves the other as it is. Real and generated images pass batch norm separately.
+
+Metrics of a step, and of an evaluation (there one number an image):
+  discriminator_loss: real term + fake term; generator_loss; loss: all that the two
+    players minimise, added up. It says that a member diverged, not how good it is.
+  discriminator_accuracy_real, _fake: share of real logits above 0, of generated ones
+    below. A Wasserstein critic has no 0 to speak of.
+  gradient_penalty: where it is on, before its weight (steps only).
+  sample_spread (evaluation only): standard deviation of a pixel over a batch of
+    samples, in units of that over the real batch, mean over pixels. About 1 for a good
+    generator, about 0 for one that collapsed to a single image.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gen_tickets import losses, models, pixels, trees
+from gen_tickets import state as state_lib
+from gen_tickets.errors import UserError
+from gen_tickets.tasks import average, networks
+from gen_tickets.tasks.task import Task
+
+_AVERAGE = "generator_average"  # in opt_state, which every rewind starts anew
+_GREY_LEVEL = 1 / 127.5
+
+
+def clip_weights(params, limit: float):
+    """Clips kernels and their biases to [-limit, limit]; batch norm is left alone."""
+    names = trees.named_leaves(params)
+
+    def clip(name, x):
+        layer = name.rpartition("/")[0]
+        return jnp.clip(x, -limit, limit) if f"{layer}/kernel" in names else x
+
+    return trees.map_named(clip, params)
+
+
+def _check(config) -> None:
+    """A critic without a bound has no optimum: Arjovsky et al. 2017, section 3."""
+    task = config.task
+    bounded = task.weight_clip > 0 or task.gradient_penalty > 0
+    if task.loss == "wasserstein" and not bounded and config.model.name != "sngan":
+        raise UserError(
+            "task.loss='wasserstein': needs task.weight_clip > 0 (0.01 in the paper), "
+            "task.gradient_penalty > 0 (such as 10), or model.name='sngan'"
+        )
+
+
+class _Game:
+    """The two networks, what they minimise, and how a member of them trains."""
+
+    def __init__(self, config, image_shape):
+        self.discriminator, self.generator = models.build(config, image_shape, 1)
+        self.image_shape, self.latent_size = image_shape, config.model.latent_size
+        self.terms = losses.ADVERSARIAL[config.task.loss]
+        self.num_updates = config.task.discriminator_steps
+        self.weight_clip = config.task.weight_clip
+        self.penalty_weight = config.task.gradient_penalty
+        self.decay = config.eval.average_decay
+        self.batch_statistics = config.eval.batch_norm == "batch"
+        self.optimizer = state_lib.make_optimizer(config.optimizer)
+
+    def init(self, key):
+        modules = {"generator": self.generator, "discriminator": self.discriminator}
+        inputs = {
+            "generator": jnp.zeros((1, self.latent_size)),
+            "discriminator": jnp.zeros((1, *self.image_shape)),
+        }
+        params, stats = networks.init(modules, inputs, key)
+        state = state_lib.create(params, stats, self.optimizer)
+        if self.decay > 0:
+            state.opt_state[_AVERAGE] = average.begin(params["generator"])
+        return state
+
+    def _latents(self, key, count):
+        return jax.random.normal(key, (count, self.latent_size))
+
+    def _generate(self, params, stats, latents, train, advance=()):
+        """-> (images [N, H, W, C] in [-1, 1], statistics of the generator)."""
+        return networks.apply(self.generator, params, stats, latents, train, advance)
+
+    def _judge(self, params, stats, images, train, advance=()):
+        """-> (logits [N], statistics of the discriminator)."""
+        logits, stats = networks.apply(
+            self.discriminator, params, stats, images, train, advance
+        )
+        return logits[:, 0], stats
+
+    def _discriminator_metrics(self, real, fake):
+        """Named numbers [N] from logits [N]."""
+        return {
+            "discriminator_loss": self.terms.real(real) + self.terms.fake(fake),
+            "discriminator_accuracy_real": (real > 0).astype(jnp.float32),
+            "discriminator_accuracy_fake": (fake < 0).astype(jnp.float32),
+        }
+
+    def _discriminator_objective(self, params, stats, images, fakes, key):
+        """-> (what the discriminator minimises, (its metrics, its statistics))."""
+        # One power iteration an update: the second pass advances batch norm alone.
+        real, after = self._judge(params, stats, images, True, networks.ALL)
+        fake, after = self._judge(params, after, fakes, True, (networks.BATCH_NORM,))
+        named = self._discriminator_metrics(real, fake)
+        metrics = {name: values.mean() for name, values in named.items()}
+        objective = metrics["discriminator_loss"]
+        if self.penalty_weight > 0:
+            # With batch norm, points share their batch's statistics, as in the other
+            # two passes; Gulrajani et al. 2017 prefer a critic without.
+            penalty = losses.gradient_penalty(
+                lambda x: self._judge(params, after, x, True)[0], images, fakes, key
+            ).mean()
+            metrics["gradient_penalty"] = penalty
+            objective += self.penalty_weight * penalty
+        return objective, ({**metrics, "loss": objective}, after)
+
+    def _generator_objective(self, params, stats, judge, latents):
+        """-> (what the generator minimises, its statistics); judge: images -> logits."""
+        fakes, stats = self._generate(params, stats, latents, True, networks.ALL)
+        return self.terms.generator(judge(fakes)).mean(), stats
+
+    def _discriminator_step(self, state, masks, images, key):
+        latent_key, mix_key = jax.random.split(key)
+        fakes, _ = self._generate(
+            state.params["generator"],
+            state.stats["generator"],
+            self._latents(latent_key, len(images)),
+            True,
+        )
+        # Differentiated in this component alone: the other's gradient is never made.
+        grads, (metrics, stats) = jax.grad(self._discriminator_objective, has_aux=True)(
+            state.params["discriminator"],
+            state.stats["discriminator"],
+            pixels.to_float(images),
+            fakes,
+            mix_key,
+        )
+        grads = {"discriminator": grads}
+        state = state_lib.apply_update(state, grads, masks, self.optimizer)
+        if self.weight_clip > 0:
+            clipped = clip_weights(state.params["discriminator"], self.weight_clip)
+            state = state._replace(params={**state.params, "discriminator": clipped})
+        return state._replace(stats={**state.stats, "discriminator": stats}), metrics
+
+    def _generator_step(self, state, masks, latents):
+        def judge(images):
+            params, stats = state.params["discriminator"], state.stats["discriminator"]
+            return self._judge(params, stats, images, True)[0]
+
+        objective = jax.value_and_grad(self._generator_objective, has_aux=True)
+        (loss, stats), grads = objective(
+            state.params["generator"], state.stats["generator"], judge, latents
+        )
+        grads = {"generator": grads}
+        state = state_lib.apply_update(state, grads, masks, self.optimizer)
+        if self.decay > 0:
+            averaged = average.update(
+                state.opt_state[_AVERAGE], state.params["generator"], self.decay
+            )
+            state = state._replace(opt_state={**state.opt_state, _AVERAGE: averaged})
+        return state._replace(stats={**state.stats, "generator": stats}), loss
+
+    def step(self, state, masks, images, key):
+        count = self.num_updates
+        batches = images.reshape(count, -1, *images.shape[1:])
+
+        def update(state, i_and_batch):
+            i, batch = i_and_batch
+            step_key = jax.random.fold_in(key, i)
+            return self._discriminator_step(state, masks, batch, step_key)
+
+        state, metrics = lax.scan(update, state, (jnp.arange(count), batches))
+        metrics = {name: values.mean() for name, values in metrics.items()}
+        latents = self._latents(jax.random.fold_in(key, count), batches.shape[1])
+        state, loss = self._generator_step(state, masks, latents)
+        metrics |= {"generator_loss": loss, "loss": metrics["loss"] + loss}
+        return state._replace(step=state.step + 1), metrics
+
+    def loss(self, params, stats, images, key):
+        """Both objectives added up; each component's gradient is its own player's."""
+        latent_key, mix_key = jax.random.split(key)
+        latents = self._latents(latent_key, len(images))
+
+        def judge(images):
+            fixed = lax.stop_gradient(params["discriminator"])
+            return self._judge(fixed, stats["discriminator"], images, True)[0]
+
+        fakes, _ = self._generate(
+            lax.stop_gradient(params["generator"]), stats["generator"], latents, True
+        )
+        discriminator_loss, _ = self._discriminator_objective(
+            params["discriminator"],
+            stats["discriminator"],
+            pixels.to_float(images),
+            fakes,
+            mix_key,
+        )
+        generator_loss, _ = self._generator_objective(
+            params["generator"], stats["generator"], judge, latents
+        )
+        return discriminator_loss + generator_loss
+
+    def _samples(self, state, latents):
+        """float images of the averaged generator, or of the last one without it."""
+        params = state.params["generator"]
+        if self.decay > 0:
+            params = average.weights(state.opt_state[_AVERAGE], params, self.decay)
+        stats = state.stats["generator"]
+        return self._generate(params, stats, latents, self.batch_statistics)[0]
+
+    def evaluate(self, state, images, key):
+        images = pixels.to_float(images)
+        fakes = self._samples(state, self._latents(key, len(images)))
+        player = state.params["discriminator"], state.stats["discriminator"]
+        real, _ = self._judge(*player, images, self.batch_statistics)
+        fake, _ = self._judge(*player, fakes, self.batch_statistics)
+        named = self._discriminator_metrics(real, fake)
+        generator_loss = self.terms.generator(fake)
+        # A batch of one image repeated has no spread: a grey level bounds the ratio.
+        spread = fakes.std(0).mean() / jnp.maximum(images.std(0).mean(), _GREY_LEVEL)
+        return {
+            "loss": named["discriminator_loss"] + generator_loss,
+            "generator_loss": generator_loss,
+            "sample_spread": jnp.full(len(images), spread),
+            **named,
+        }
+
+    def sample(self, state, latents):
+        return pixels.to_uint8(self._samples(state, latents))
+
+
+def build(config, image_shape) -> Task:
+    """Builds the task of a GAN; images [H, W, C] = image_shape.
+
+    Raises:
+      UserError: a Wasserstein critic that nothing bounds.
+    """
+    _check(config)
+    game = _Game(config, image_shape)
+    return Task(
+        init=game.init,
+        step=game.step,
+        loss=game.loss,
+        evaluate=game.evaluate,
+        reconstruct=None,
+        sample=game.sample,
+        latent_size=game.latent_size,
+        components=("generator", "discriminator"),
+        batches_per_step=game.num_updates,
+    )

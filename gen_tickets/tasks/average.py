@@ -1,0 +1,36 @@
+"""Exponential moving average of weights, as Adam keeps a moment: from 0, bias corrected.
+
+It lives in `opt_state`, so a rewind starts it anew like every other moment; and since
+pruned weights are 0 in all that it sums up, they are exactly 0 in it too.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+
+def begin(params):
+    """The state of an average that has seen nothing."""
+    return {
+        "count": jnp.zeros((), jnp.int32),
+        "total": jax.tree.map(jnp.zeros_like, params),
+    }
+
+
+def update(average, params, decay: float):
+    """Takes in the weights after a step; 0 < decay < 1."""
+    total = jax.tree.map(
+        lambda t, x: decay * t + (1.0 - decay) * x, average["total"], params
+    )
+    return {"count": average["count"] + 1, "total": total}
+
+
+def weights(average, params, decay: float):
+    """The average; `params` as they are where it has seen nothing."""
+    count = average["count"]
+    # 1 - decay^count without cancellation; the maximum keeps an unused branch finite.
+    share = -jnp.expm1(jnp.maximum(count, 1) * math.log(decay))
+    return jax.tree.map(
+        lambda t, x: jnp.where(count > 0, t / share, x), average["total"], params
+    )

@@ -1,0 +1,162 @@
+"""The task's numbers from NumPy, its step from its loss, its two modes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_tickets import defaults, models, pixels, tasks, trees
+from gen_tickets.models import layers
+from gen_tickets.pruning import masks as masks_lib
+
+SHAPE, LATENT, BATCH = (8, 8, 1), 3, 6
+IMAGES = np.random.default_rng(0).integers(0, 256, (BATCH, *SHAPE), np.uint8)
+KEY = jax.random.key(5)
+
+
+def configure(task, beta=1.0, model="convstack", widths=(2, 3)):
+    config = defaults.get_config()
+    config.model.name, config.model.widths = model, widths
+    config.model.latent_size, config.task.name, config.task.beta = LATENT, task, beta
+    # With these a step is weights - gradient.
+    config.optimizer.name, config.optimizer.learning_rate = "sgd", 1.0
+    return config
+
+
+def build(task, beta=1.0, **more):
+    config = configure(task, beta, **more)
+    built = tasks.build(config, SHAPE)
+    state = jax.jit(built.init)(jax.random.key(1))
+    # Statistics that differ from those of any batch.
+    stats = jax.tree.map(lambda x: 1.7 * x + 0.05, state.stats)
+    return config, built, state._replace(stats=stats)
+
+
+def numpy_terms(config, state, images, train):
+    """Loss terms from the outputs of the two networks, in NumPy."""
+    variational = config.task.name == "vae"
+    modules = models.build(config, SHAPE, LATENT * (2 if variational else 1))
+
+    def run(module, component, x):
+        variables = {
+            "params": state.params[component], "batch_stats": state.stats[component]
+        }
+        apply = jax.jit(lambda v, x: module.apply(v, x, train, mutable=["batch_stats"]))
+        return apply(variables, x)[0]
+
+    x = np.float64(images) / 127.5 - 1
+    codes = np.asarray(run(modules[0], "encoder", jnp.float32(x)))
+    kl = np.zeros(len(x))
+    if variational:
+        mean, log_variance = codes[:, :LATENT], codes[:, LATENT:]
+        variance = np.exp(np.float64(log_variance))
+        kl = 0.5 * (mean**2 + variance - 1 - log_variance).sum(1)
+        codes = mean + np.sqrt(variance) * jax.random.normal(KEY, mean.shape)
+    outputs = np.asarray(run(modules[1], "decoder", jnp.float32(codes)))
+    error = ((x - outputs) ** 2).reshape(len(x), -1).sum(1)
+    if not variational:
+        return {"loss": error / 64, "reconstruction": error / 64}
+    return {"loss": error + config.task.beta * kl, "reconstruction": error, "kl": kl}
+
+
+@pytest.mark.parametrize("task, beta", [("ae", 1.0), ("vae", 1.0), ("vae", 4.0)])
+def test_terms_are_numpy_s_in_both_modes(task, beta):
+    config, built, state = build(task, beta)
+    found = jax.jit(built.evaluate)(state, IMAGES, KEY)
+    expected = numpy_terms(config, state, IMAGES, train=False)
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        assert found[name].shape == (BATCH,)
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
+
+    loss = jax.jit(built.loss)(state.params, state.stats, IMAGES, KEY)
+    trained = numpy_terms(config, state, IMAGES, train=True)
+    np.testing.assert_allclose(loss, trained["loss"].mean(), rtol=1e-4)
+    assert not np.isclose(loss, expected["loss"].mean(), rtol=1e-3)
+
+    masks = masks_lib.dense(state.params)
+    after, metrics = jax.jit(built.step)(state, masks, IMAGES, KEY)
+    for name, values in trained.items():
+        np.testing.assert_allclose(metrics[name], values.mean(), rtol=1e-4)
+    grads = jax.jit(jax.grad(built.loss))(state.params, state.stats, IMAGES, KEY)
+    moved = jax.tree.map(lambda a, b: a - b, state.params, after.params)
+    norm = max(float(jnp.abs(g).max()) for g in jax.tree.leaves(grads))
+    for name, grad in trees.named_leaves(grads).items():
+        found = trees.named_leaves(moved)[name]
+        np.testing.assert_allclose(found, grad, rtol=1e-4, atol=1e-5 * norm)
+
+
+def test_a_step_advances_the_count_and_the_statistics():
+    _, built, state = build("ae")
+    masks = masks_lib.dense(state.params)
+    after, _ = jax.jit(built.step)(state, masks, IMAGES, KEY)
+    assert int(after.step) == int(state.step) + 1
+    for name, before in trees.named_leaves(state.stats).items():
+        assert not np.array_equal(before, trees.named_leaves(after.stats)[name]), name
+    # The first batch norm, by hand: 0.9 of the old mean and 0.1 of the batch's.
+    conv = state.params["encoder"]["conv_0"]["kernel"]
+    outputs = layers.conv(
+        pixels.to_float(IMAGES), conv, strides=(2, 2), padding=((1, 1), (1, 1))
+    )
+    batch = outputs.mean((0, 1, 2))
+    expected = 0.9 * state.stats["encoder"]["norm_0"]["mean"] + 0.1 * batch
+    found = after.stats["encoder"]["norm_0"]["mean"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_image_is_evaluated_the_same_in_any_company():
+    _, built, state = build("ae")
+    together = jax.jit(built.evaluate)(state, IMAGES, KEY)["loss"]
+    alone = jax.jit(built.evaluate)(state, IMAGES[2:3], KEY)["loss"]
+    np.testing.assert_allclose(together[2], alone[0], rtol=1e-5)
+    moved = state._replace(stats=jax.tree.map(lambda x: 3 * x, state.stats))
+    other = jax.jit(built.evaluate)(moved, IMAGES, KEY)["loss"]
+    assert not np.allclose(together, other, rtol=1e-3)
+
+
+def test_pictures_are_bytes_of_the_networks_outputs():
+    config, built, state = build("vae")
+    latents = np.float32(np.random.default_rng(1).normal(size=(5, LATENT)))
+    samples = jax.jit(built.sample)(state, latents)
+    assert samples.shape == (5, *SHAPE) and samples.dtype == jnp.uint8
+    contract, expand = models.build(config, SHAPE, 2 * LATENT)
+    encoder, decoder = (
+        {"params": state.params[name], "batch_stats": state.stats[name]}
+        for name in built.components
+    )
+    out = np.asarray(jax.jit(expand.apply, static_argnums=2)(decoder, latents, False))
+    close = np.abs(np.asarray(samples, int) - np.floor((out + 1) * 127.5 + 0.5))
+    assert close.max() <= 1 and len(np.unique(samples)) > 10
+    codes = jax.jit(contract.apply, static_argnums=2)(
+        encoder, pixels.to_float(IMAGES), False
+    )
+    mean = codes[:, :LATENT]
+    np.testing.assert_array_equal(
+        jax.jit(built.reconstruct)(state, IMAGES),
+        jax.jit(built.sample)(state, mean),
+    )
+
+
+@pytest.mark.parametrize("task", ["ae", "vae"])
+def test_a_model_without_batch_norm_learns_one_batch(task):
+    config = configure(task, model="linear", widths=(16,))
+    config.optimizer.name, config.optimizer.learning_rate = "adam", 1e-2
+    built = tasks.build(config, SHAPE)
+    state = jax.jit(built.init)(jax.random.key(1))
+    assert state.stats == {"encoder": {}, "decoder": {}}
+    assert tuple(state.params) == built.components == ("encoder", "decoder")
+    masks, step = masks_lib.dense(state.params), jax.jit(built.step)
+    losses = []
+    for _ in range(100):
+        state, metrics = step(state, masks, IMAGES, KEY)
+        losses.append(float(metrics["loss"]))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_init_depends_on_the_key_and_differs_between_components():
+    _, built, _ = build("ae")
+    init = jax.jit(built.init)
+    first, again, other = (init(jax.random.key(i)).params for i in (1, 1, 2))
+    for a, b, c in zip(*map(jax.tree.leaves, (first, again, other))):
+        np.testing.assert_array_equal(a, b)
+        assert a.ndim == 1 or not np.array_equal(a, c)

@@ -1,0 +1,125 @@
+"""Checkpoints: exact, two of them, and damage found out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_tickets import checkpoints, paths, state
+from gen_tickets.errors import UserError
+
+
+def make_tree(seed):
+    rng = np.random.default_rng(seed)
+    params = {"encoder": {"k": jnp.float32(rng.normal(size=(40, 50)))}, "decoder": {}}
+    return {
+        "state": state.TrainState(jnp.int32(seed), params, {}, {}),
+        "masks": {"encoder": {"k": jnp.asarray(rng.random((40, 50)) > 0.5)}},
+        "best": jnp.float32([np.inf, np.nan]),
+        "empty": {},
+    }
+
+
+def template(position):
+    assert position == [1, position[1], 0.25, False]
+    return checkpoints.shapes_of(make_tree(0))
+
+
+def fill(folder, numbers):
+    store = checkpoints.Checkpoints(folder)
+    for number in numbers:
+        store.save(number, make_tree(number), [1, number, 0.25, False])
+    store.close()
+
+
+def restore(folder):
+    store = checkpoints.Checkpoints(folder)
+    try:
+        return store.restore(template)
+    finally:
+        store.close()
+
+
+def assert_is(restored, number):
+    tree, position = restored
+    expected = make_tree(number)
+    assert position[1] == number
+    assert jax.tree.structure(tree) == jax.tree.structure(expected)
+    for x, y in zip(jax.tree.leaves(tree), jax.tree.leaves(expected)):
+        assert x.dtype == y.dtype and isinstance(x, jax.Array)
+        np.testing.assert_array_equal(x, y)
+
+
+def numbers_in(folder):
+    names = [x.name for x in paths.checkpoints_dir(folder).iterdir()]
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def damage(folder, number, how):
+    """Damages every larger file of a checkpoint's arrays; checks that there is one."""
+    place = paths.checkpoints_dir(folder) / str(number) / "arrays"
+    files = [x for x in place.rglob("*") if x.is_file() and x.stat().st_size > 500]
+    assert any("d" in x.parts[-2:-1] for x in files), files
+    for file in files:
+        if how != "truncated" and file.parent.name != "d":
+            continue
+        content = bytearray(file.read_bytes())
+        if how == "flipped":
+            content[len(content) // 2] ^= 4
+        file.write_bytes(content[: len(content) // 2] if how == "truncated" else content)
+        if how == "gone":
+            file.unlink()
+
+
+def test_round_trip_and_nothing_there(tmp_path):
+    assert restore(tmp_path) is None
+    fill(tmp_path, [5])
+    assert_is(restore(tmp_path), 5)
+
+
+def test_the_newest_two_are_kept_and_a_number_is_written_once(tmp_path):
+    fill(tmp_path, [2, 30, 4_000])
+    assert numbers_in(tmp_path) == [30, 4_000]
+    store = checkpoints.Checkpoints(tmp_path)
+    store.save(4_000, make_tree(1), [1, 1, 0.25, False])
+    store.close()
+    assert_is(restore(tmp_path), 4_000)
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "gone"])
+def test_after_damage_the_one_before_is_used_and_work_goes_on(tmp_path, how, capfd):
+    fill(tmp_path, [2, 3])
+    damage(tmp_path, 3, how)
+    assert_is(restore(tmp_path), 2)
+    said = capfd.readouterr().err.splitlines()
+    assert [line for line in said if line.startswith("checkpoint 3 is damaged")]
+    fill(tmp_path, [3])  # the same place in the experiment, reached again
+    assert_is(restore(tmp_path), 3)
+
+
+def test_all_damaged_is_an_error_however_often_one_tries(tmp_path):
+    fill(tmp_path, [2, 3])
+    damage(tmp_path, 2, "flipped")
+    damage(tmp_path, 3, "truncated")
+    for _ in range(2):
+        with pytest.raises(UserError, match="every checkpoint is damaged"):
+            restore(tmp_path)
+    assert numbers_in(tmp_path) == [2, 3]
+
+
+def test_a_tree_of_other_shapes_is_not_restored(tmp_path):
+    fill(tmp_path, [2])
+    store = checkpoints.Checkpoints(tmp_path)
+    other = make_tree(0) | {"best": jnp.zeros(3)}
+    with pytest.raises(UserError):
+        store.restore(lambda position: checkpoints.shapes_of(other))
+    store.close()
+
+
+def test_an_interrupted_save_is_not_seen(tmp_path):
+    """Orbax writes under a temporary name; what a kill leaves is no checkpoint."""
+    fill(tmp_path, [2])
+    half = paths.checkpoints_dir(tmp_path) / "3.orbax-checkpoint-tmp-0"
+    half.mkdir()
+    (half / "arrays").write_bytes(b"half")
+    assert_is(restore(tmp_path), 2)

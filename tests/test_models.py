@@ -1,0 +1,125 @@
+"""Sizes of the paper's autoencoders, shapes, ranges, and what does not fit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_tickets import defaults, models, tasks, trees
+from gen_tickets.errors import UserError
+from gen_tickets.models import convstack
+from gen_tickets.pruning import masks as masks_lib
+
+DIGITS, COLOUR = (28, 28, 1), (32, 32, 3)
+
+
+def configure(name="linear", widths=(128, 64, 12), latent_size=3, task="ae", **more):
+    config = defaults.get_config()
+    config.model.name, config.model.widths = name, widths
+    config.model.latent_size, config.task.name = latent_size, task
+    config.update_from_flattened_dict(more)
+    return config
+
+
+CONV = configure("conv", (32, 64, 128, 256, 512), 512)
+VAE = configure("convstack", (64, 128, 256, 512), 32, "vae")
+
+
+def shapes_of(config, image_shape):
+    task = tasks.build(config, image_shape)
+    return jax.eval_shape(task.init, jax.random.key(0))
+
+
+def num_kernel_weights(params):
+    leaves = trees.named_leaves(params)
+    return sum(leaves[name].size for name in masks_lib.prunable_names(params))
+
+
+def test_linear_autoencoder_has_the_paper_s_weights():
+    params = shapes_of(configure(), DIGITS).params
+    sizes = (784, 128, 64, 12, 3, 12, 64, 128, 784)
+    assert num_kernel_weights(params) == 218_696
+    assert num_kernel_weights(params) == sum(a * b for a, b in zip(sizes, sizes[1:]))
+    assert trees.num_weights(params) == 218_696 + sum(sizes[1:])
+
+
+@pytest.mark.parametrize("config, paper", [(CONV, 3.0e6), (VAE, 5.6e6)])
+def test_convolutional_models_are_within_five_percent_of_the_paper(config, paper):
+    params = shapes_of(config, COLOUR).params
+    count = trees.num_weights(params)
+    print(f"{config.model.name}: {count:,} weights, the paper says {paper:,.0f}")
+    assert abs(count - paper) < 0.05 * paper
+    assert num_kernel_weights(params) > 0.99 * count
+
+
+def test_conv_stack_weights_by_hand():
+    config = configure("convstack", (2, 3), 5, "vae")
+    shapes = {
+        name: leaf.shape
+        for name, leaf in trees.named_leaves(shapes_of(config, (8, 8, 1)).params).items()
+        if masks_lib.is_kernel(name)
+    }
+    assert shapes == {
+        "encoder/conv_0/kernel": (4, 4, 1, 2),
+        "encoder/conv_1/kernel": (4, 4, 2, 3),
+        "encoder/outputs/kernel": (2, 2, 3, 10),  # mean and log-variance
+        "decoder/base/kernel": (2, 2, 5, 3),
+        "decoder/conv_0/kernel": (4, 4, 3, 2),
+        "decoder/pixels/kernel": (4, 4, 2, 1),
+    }
+
+
+TINY = [
+    (configure(widths=(5, 4), latent_size=3), (4, 4, 1), 3),
+    (configure("conv", (2, 3, 4, 5, 6), 6), COLOUR, 6),
+    (configure("conv", (2, 2, 2, 2, 3), 12), (64, 64, 1), 12),
+    (configure("convstack", (2, 3), 5), (12, 12, 3), 5),
+    (configure("convstack", (2, 3), 5, precision="bfloat16"), (8, 8, 1), 5),
+]
+
+
+@pytest.mark.parametrize("config, image_shape, num_codes", TINY)
+def test_outputs_have_the_announced_shapes_and_range(config, image_shape, num_codes):
+    contract, expand = models.build(config, image_shape, num_codes)
+    images = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (3, *image_shape)))
+    key = jax.random.key(0)
+
+    @jax.jit
+    def both(images):
+        variables = contract.init(key, images, False)
+        codes = contract.apply(variables, images, False)
+        variables = expand.init(key, codes, False)
+        return codes, expand.apply(variables, 100 * codes, False)
+
+    codes, outputs = both(images)
+    assert codes.shape == (3, num_codes) and codes.dtype == jnp.float32
+    assert outputs.shape == (3, *image_shape) and outputs.dtype == jnp.float32
+    assert np.all(np.abs(outputs) <= 1) and np.std(outputs) > 0
+
+
+@pytest.mark.parametrize(
+    "config, image_shape, message",
+    [
+        (configure(), (28, 30, 1), "data.image_size"),
+        (configure("convstack", (2, 3, 4), 5), (28, 28, 1), "image_size=28.*of 8"),
+        (CONV, (28, 28, 1), "image_size=28.*of 32"),
+        (configure("conv", (2, 3), 5), COLOUR, "5 model.widths"),
+        (configure("conv", (2, 3, 4, 5, 6), 6, "vae"), COLOUR, "task.name"),
+        (configure("conv", (2, 3, 4, 5, 6), 7), COLOUR, "model.latent_size=7.*code of 6"),
+        (configure("conv", (2, 3, 4, 5, 6), 6), (64, 64, 3), "code of 24"),
+    ],
+)
+def test_what_does_not_fit_is_said(config, image_shape, message):
+    with pytest.raises(UserError, match=message):
+        models.build(config, image_shape, 5)
+
+
+def test_a_decoder_is_the_expand_of_its_sizes():
+    """What transfer from a VAE to a GAN stands on (paper, Fig. 8)."""
+    decoder = shapes_of(VAE, COLOUR).params["decoder"]
+    expand = convstack.Expand((64, 128, 256, 512), COLOUR)
+    x = jnp.zeros((1, 32))
+    shapes = jax.eval_shape(lambda: expand.init(jax.random.key(0), x, False))
+    assert jax.tree.structure(decoder) == jax.tree.structure(shapes["params"])
+    for a, b in zip(jax.tree.leaves(decoder), jax.tree.leaves(shapes["params"])):
+        assert a.shape == b.shape

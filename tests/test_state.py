@@ -1,0 +1,177 @@
+"""The optimizer step under masks, against NumPy and PyTorch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_tickets import defaults, state, trees
+from gen_tickets.pruning import masks as masks_lib
+
+NAMES = ("adam", "adamw", "sgd")
+RATE, B1, B2, EPSILON = 0.01, 0.8, 0.99, 1e-8
+
+
+def optimizer_of(name, weight_decay):
+    config = defaults.get_config().optimizer
+    config.name, config.weight_decay = name, weight_decay
+    config.learning_rate, config.b1, config.b2 = RATE, B1, B2
+    return state.make_optimizer(config)
+
+
+def random_tree(seed, scale=1.0):
+    rng = np.random.default_rng(seed)
+    return {
+        component: {
+            "d": {
+                "kernel": jnp.float32(scale * rng.normal(size=(3, 4))),
+                "bias": jnp.float32(scale * rng.normal(size=4)),
+            }
+        }
+        for component in ("encoder", "decoder")
+    }
+
+
+def masked(params, share=0.5):
+    drawn = random_tree(99)
+    masks = jax.tree.map(lambda x: x > np.quantile(x, share), drawn)
+    names = masks_lib.prunable_names(params)
+    return trees.map_named(
+        lambda name, m: m if name in names else jnp.ones_like(m), masks
+    )
+
+
+def step_of(optimizer):
+    return jax.jit(lambda s, g, m: state.apply_update(s, g, m, optimizer))
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pruned_weight_and_its_moments_stay_exactly_zero(name, weight_decay):
+    optimizer = optimizer_of(name, weight_decay)
+    step, params = step_of(optimizer), random_tree(0)
+    masks = masked(params)
+    training = state.create(masks_lib.apply(masks, params), {}, optimizer)
+    for i in range(20):
+        grads = random_tree(i + 1, scale=10.0 ** (i % 5))
+        if i == 3:  # a gradient that is not finite does no harm where it is pruned
+            grads = jax.tree.map(lambda g, m: jnp.where(m, g, jnp.inf), grads, masks)
+        training = step(training, grads, masks)
+    for component, mask in masks.items():
+        dead = ~np.asarray(mask["d"]["kernel"])
+        assert dead.any() and not dead.all()
+        weights = np.asarray(training.params[component]["d"]["kernel"])
+        assert weights[dead].tobytes() == np.zeros(dead.sum(), np.float32).tobytes()
+        assert np.all(weights[~dead] != 0)
+        moments = [
+            np.asarray(leaf)
+            for leaf_name, leaf in trees.named_leaves(training.opt_state).items()
+            if leaf_name.startswith(component) and leaf_name.endswith("d/kernel")
+        ]
+        assert len(moments) == (1 if name == "sgd" else 2)
+        for moment in moments:
+            assert np.all(moment[dead] == 0) and np.all(moment[~dead] != 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_pruned_weight_would_have_learned_changes_nothing(name):
+    optimizer = optimizer_of(name, 0.1)
+    step, params = step_of(optimizer), random_tree(0)
+    masks = masked(params)
+    training = state.create(masks_lib.apply(masks, params), {}, optimizer)
+    grads = random_tree(1)
+    other = jax.tree.map(lambda g, m: jnp.where(m, g, 1e6), grads, masks)
+    for a, b in zip(
+        jax.tree.leaves(step(training, grads, masks)),
+        jax.tree.leaves(step(training, other, masks)),
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def by_hand(name, weight, grads, decay):
+    """The optimizers written out in float64."""
+    w = np.float64(weight)
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t, g in enumerate(grads, start=1):
+        g = np.float64(g)
+        if name != "adamw":
+            g = g + decay * w
+        if name == "sgd":
+            m = B1 * m + g
+            w = w - RATE * m
+            continue
+        m, v = B1 * m + (1 - B1) * g, B2 * v + (1 - B2) * g * g
+        update = (m / (1 - B1**t)) / (np.sqrt(v / (1 - B2**t)) + EPSILON)
+        if name == "adamw":
+            update = update + decay * w
+        w = w - RATE * update
+    return w
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_are_the_textbook_s(name, weight_decay):
+    optimizer = optimizer_of(name, weight_decay)
+    step, params = step_of(optimizer), random_tree(0)
+    masks, grads = masks_lib.dense(params), [random_tree(i) for i in (1, 2, 3)]
+    training = state.create(params, {}, optimizer)
+    for g in grads:
+        training = step(training, g, masks)
+    for leaf_name, weight in trees.named_leaves(params).items():
+        expected = by_hand(
+            name, weight, [trees.named_leaves(g)[leaf_name] for g in grads], weight_decay
+        )
+        found = trees.named_leaves(training.params)[leaf_name]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_are_pytorch_s(name, weight_decay):
+    torch = pytest.importorskip("torch")
+    options = {"lr": RATE, "weight_decay": weight_decay}
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    options |= {"momentum": B1} if name == "sgd" else {"betas": (B1, B2), "eps": EPSILON}
+    optimizer = optimizer_of(name, weight_decay)
+    step, params = step_of(optimizer), random_tree(0)
+    training = state.create(params, {}, optimizer)
+    kernel = torch.tensor(np.asarray(params["encoder"]["d"]["kernel"]))
+    theirs = kind[name]([kernel], **options)
+    for i in range(1, 6):
+        grads = random_tree(i)
+        training = step(training, grads, masks_lib.dense(params))
+        kernel.grad = torch.tensor(np.asarray(grads["encoder"]["d"]["kernel"]))
+        theirs.step()
+    ours = np.asarray(training.params["encoder"]["d"]["kernel"])
+    np.testing.assert_allclose(ours, kernel.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_components_named_in_grads_move():
+    optimizer = optimizer_of("adam", 0.1)
+    params = random_tree(0)
+    training = state.create(params, {"encoder": {}, "decoder": {}}, optimizer)
+    grads = {"decoder": random_tree(1)["decoder"]}
+    after = step_of(optimizer)(training, grads, masked(params))
+    for before_tree, after_tree in (
+        (training.params, after.params),
+        (training.opt_state, after.opt_state),
+    ):
+        for a, b in zip(
+            jax.tree.leaves(before_tree["encoder"]), jax.tree.leaves(after_tree["encoder"])
+        ):
+            np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(
+        params["decoder"]["d"]["bias"], after.params["decoder"]["d"]["bias"]
+    )
+    assert int(after.step) == 0  # the task's to advance
+
+
+def test_a_step_keeps_structure_and_types():
+    optimizer = optimizer_of("adam", 0.1)
+    training = state.create(random_tree(0), {}, optimizer)
+    assert training.step.dtype == jnp.int32
+    masks = masks_lib.dense(training.params)
+    after = jax.eval_shape(step_of(optimizer), training, random_tree(1), masks)
+    assert jax.tree.structure(after) == jax.tree.structure(training)
+    for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(training)):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)

@@ -1,0 +1,211 @@
+"""Tickets on disk: exact, small, and never the cause of a crash."""
+
+import io
+import json
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gen_tickets import tickets, trees
+from gen_tickets.errors import UserError
+from gen_tickets.pruning import masks as masks_lib
+
+RNG = np.random.default_rng(0)
+
+
+def make_ticket():
+    params = {
+        "encoder": {"d": {"kernel": RNG.normal(size=(3, 5)), "bias": RNG.normal(size=5)}},
+        "decoder": {"c": {"kernel": RNG.normal(size=(2, 2, 3, 1))}},
+    }
+    params = jax.tree.map(jnp.float32, params)
+    masks = masks_lib.dense(params)
+    drawn = jnp.asarray(RNG.random((3, 5)) > 0.6)
+    masks["encoder"]["d"]["kernel"] = drawn
+    masks["decoder"]["c"]["kernel"] = jnp.zeros((2, 2, 3, 1), bool).at[1, 0, 2].set(True)
+    stats = {"encoder": {"n": {"mean": jnp.float32(RNG.normal(size=5))}}, "decoder": {}}
+    provenance = {"run": 1, "config": {"data.name": "digits"}, "sparsity": 0.5}
+    return tickets.Ticket(masks, tickets.rewind(masks, params), stats, provenance)
+
+
+TICKET = make_ticket()
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "ticket.npz"
+    tickets.save(path, TICKET)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("damaged") / "ticket.npz"
+
+
+def assert_same(a, b):
+    assert a.provenance == b.provenance
+    for x, y in zip(a[:3], b[:3]):
+        assert jax.tree.structure(x) == jax.tree.structure(y)
+        for (name, u), v in zip(trees.named_leaves(x).items(), jax.tree.leaves(y)):
+            assert u.dtype == v.dtype and u.shape == v.shape, name
+            assert np.asarray(u).tobytes() == np.asarray(v).tobytes(), name
+
+
+def test_round_trip_is_bit_for_bit(tmp_path):
+    path = tmp_path / "deep" / "er" / "ticket.npz"
+    tickets.save(path, TICKET)
+    loaded = tickets.load(path)
+    assert_same(loaded, TICKET)
+    assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(loaded.params))
+    assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(
+        tickets.to_device(loaded.masks)
+    ))
+    assert [file.name for file in path.parent.iterdir()] == ["ticket.npz"]
+
+
+def test_saving_twice_gives_the_same_arrays_and_replaces(tmp_path):
+    path = tmp_path / "ticket.npz"
+    path.write_bytes(b"something else")
+    tickets.save(path, TICKET)
+    assert_same(tickets.load(path), TICKET)
+
+
+def test_a_file_holds_survivors_and_bits_only(tmp_path):
+    masks = {"encoder": {"d": {"kernel": jnp.zeros((1000, 1000), bool).at[3].set(True)}}}
+    params = {"encoder": {"d": {"kernel": jnp.ones((1000, 1000))}}}
+    path = tmp_path / "ticket.npz"
+    ticket = tickets.Ticket(masks, tickets.rewind(masks, params), {}, {})
+    tickets.save(path, ticket)
+    assert path.stat().st_size < 1000 * 1000 / 8 + 4 * 1000 + 2000
+    with np.load(path) as arrays:
+        assert arrays["params/encoder/d/kernel"].shape == (1000,)
+        assert arrays["masks/encoder/d/kernel"].nbytes == 125_000
+    assert_same(tickets.load(path)._replace(stats={}), ticket)
+
+
+def test_rewind_keeps_survivors_bit_for_bit_and_zeroes_the_rest():
+    masks = {"a": jnp.array([True, False, True, False])}
+    start = tickets.rewind(masks, {"a": jnp.float32([-0.0, -1.0, 1e-30, jnp.inf])})
+    assert np.asarray(start["a"]).tobytes() == np.float32([-0.0, 0, 1e-30, 0]).tobytes()
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data())
+def test_any_flipped_bit_is_found_or_harmless(content, place, data):
+    damaged = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 3))):
+        byte = data.draw(st.integers(0, len(content) - 1))
+        damaged[byte] ^= 1 << data.draw(st.integers(0, 7))
+    place.write_bytes(damaged)
+    try:
+        assert_same(tickets.load(place), TICKET)
+    except UserError as error:
+        assert str(place) in str(error) and "\n" not in str(error)
+
+
+@settings(deadline=None, max_examples=20)
+@given(part=st.floats(0, 1, exclude_max=True))
+def test_a_truncated_file_is_refused(content, place, part):
+    place.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(UserError, match="not an intact ticket"):
+        tickets.load(place)
+
+
+def npz(header, **arrays):
+    out = io.BytesIO()
+    header = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(out, header=header, **arrays)
+    return out.getvalue()
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("code of a file has run",))
+
+
+def pickled():
+    out = io.BytesIO()
+    np.savez(out, header=np.array([Bomb()], object))
+    return out.getvalue()
+
+
+def npy(array):
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+BITS, ONE = np.uint8([128]), np.float32([1.0])
+FOREIGN = {
+    "empty": b"",
+    "text": b"no ticket\n",
+    "pickle": pickle.dumps({"a": 1}),
+    "object array": pickled(),
+    "bare array": npy(np.zeros(3)),
+    "header is a list": npz([]),
+    "no shapes": npz({"provenance": {}}),
+    "no provenance": npz({"shapes": {}}),
+    "provenance is a number": npz({"shapes": {}, "provenance": 3}),
+    "missing leaf": npz({"shapes": {"a/k": [1]}, "provenance": {}}),
+    "shapes is a list": npz({"shapes": [1], "provenance": {}}),
+    **{
+        f"shape {shape}": npz(
+            {"shapes": {"a/k": shape}, "provenance": {}},
+            **{"masks/a/k": BITS, "params/a/k": ONE},
+        )
+        for shape in ([2**40], [2**33, 2**33], [-1], [9], [2.5], "1", 1, None, [[1]])
+    },
+    "too many weights": npz(
+        {"shapes": {"a/k": [1]}, "provenance": {}},
+        **{"masks/a/k": BITS, "params/a/k": np.ones(2, np.float32)},
+    ),
+    "weights of text": npz(
+        {"shapes": {"a/k": [1]}, "provenance": {}},
+        **{"masks/a/k": BITS, "params/a/k": np.array(["1"])},
+    ),
+    "a leaf that is a branch": npz(
+        {"shapes": {"a/k": [1], "a/k/j": [1]}, "provenance": {}},
+        **{"masks/a/k": BITS, "params/a/k": ONE},
+        **{"masks/a/k/j": BITS, "params/a/k/j": ONE},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_foreign_files_are_refused(kind, tmp_path):
+    path = tmp_path / "ticket.npz"
+    path.write_bytes(FOREIGN[kind])
+    with pytest.raises(UserError, match="not an intact ticket") as caught:
+        tickets.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_user_errors(tmp_path):
+    with pytest.raises(UserError, match="no such ticket"):
+        tickets.load(tmp_path / "none.npz")
+    with pytest.raises(UserError):
+        tickets.load(tmp_path)
+
+
+def test_names_with_dots_reach_no_folder(tmp_path):
+    """A name is a place in a tree, never on a disk."""
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    name = "encoder/../../../stolen/kernel"
+    content = npz(
+        {"shapes": {name: [1]}, "provenance": {}},
+        **{f"masks/{name}": BITS, f"params/{name}": ONE},
+    )
+    (folder / "ticket.npz").write_bytes(content)
+    loaded = tickets.load(folder / "ticket.npz")
+    assert list(trees.named_leaves(loaded.params)) == [name]
+    tickets.save(folder / "again.npz", loaded)
+    assert sorted(x.name for x in tmp_path.rglob("*")) == [
+        "again.npz", "inner", "ticket.npz"
+    ]
