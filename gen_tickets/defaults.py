@@ -160,7 +160,7 @@ OPTIONS: dict[str, Option] = {
     "eval.num_shown": _whole(32, "reconstructions and samples in a picture", 1),
     "eval.batch_norm": _choice(
         "running",
-        "statistics in samples and held-out losses; batch is what the paper's code does",
+        "statistics that generate and reconstruct; batch is what the paper's code does",
         ("running", "batch"),
     ),
     "eval.average_decay": _number(
@@ -213,15 +213,21 @@ def get_config() -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(nested).lock()
 
 
+def flatten_nested(nested: dict[str, Any]) -> dict[str, Any]:
+    """{"data": {"name": value}} -> {"data.name": value}."""
+    flat = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{k}": v for k, v in flatten_nested(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
 def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """Returns {"data.name": value, ...}, tuples as lists as JSON keeps them."""
-    flat = {}
-    for name in OPTIONS:
-        value = config
-        for part in name.split("."):
-            value = value[part]
-        flat[name] = list(value) if isinstance(value, tuple) else value
-    return flat
+    flat = flatten_nested(config.to_dict())
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()}
 
 
 def resize(config: ml_collections.ConfigDict, size: str) -> ml_collections.ConfigDict:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gen_tickets import figures, page, paths, records, summaries, verdict, workdirs
+from gen_tickets import figures, outcomes, page, paths, records, summaries, verdict
 from gen_tickets.errors import UserError
 
 _LOOKS = {
@@ -35,14 +35,14 @@ def draw(workdir, output=None) -> pathlib.Path:
       workdir: of a run that has finished a round or more.
       output: where the page goes; None: report.html in the workdir.
     """
-    run = workdirs.load(workdir)
+    run = outcomes.load(workdir)
     judged = verdict.verdict(run.rows, run.metric)
     output = paths.report_path(workdir) if output is None else pathlib.Path(output)
     paths.write_atomically(output, _report(run, judged))
     return output
 
 
-def _report(run: workdirs.Run, judged: verdict.Verdict) -> bytes:
+def _report(run: outcomes.Outcome, judged: verdict.Verdict) -> bytes:
     pngs = draw_metrics([run], [""])
     if run.layers:
         pngs["layers"] = figures.draw_layers(_layer_sparsity(run.layers))
@@ -73,7 +73,7 @@ def _report(run: workdirs.Run, judged: verdict.Verdict) -> bytes:
     return page.document(run.workdir.resolve().name, pieces)
 
 
-def draw_metrics(runs: list[workdirs.Run], labels: list[str]) -> dict[str, bytes]:
+def draw_metrics(runs: list[outcomes.Outcome], labels: list[str]) -> dict[str, bytes]:
     """Returns {column: PNG}: the first run's verdict metric, then all others.
 
     Args:
@@ -98,7 +98,7 @@ def draw_metrics(runs: list[workdirs.Run], labels: list[str]) -> dict[str, bytes
     return pngs
 
 
-def _curves(runs: list[workdirs.Run], labels: list[str], metric: str):
+def _curves(runs: list[outcomes.Outcome], labels: list[str], metric: str):
     """Returns what `figures.draw_metric` draws of one column: curves and baselines.
 
     One run has a colour for each arm. Several have a colour each, and one line each
@@ -162,7 +162,7 @@ def _layer_pieces(pngs: dict[str, bytes]) -> list[str]:
     return [page.heading("Where it prunes"), page.picture(pngs["layers"], caption)]
 
 
-def _sample_pieces(run: workdirs.Run) -> list[str]:
+def _sample_pieces(run: outcomes.Outcome) -> list[str]:
     """Returns the image grids: what was to be learned, then each round's arms."""
     arms = summaries.summarize(run.rows, run.metric)
     originals = paths.originals_path(run.workdir)
@@ -207,7 +207,7 @@ def _facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return groups
 
 
-def _round_table(run: workdirs.Run, judged: verdict.Verdict) -> str:
+def _round_table(run: outcomes.Outcome, judged: verdict.Verdict) -> str:
     names = (*summaries.metrics(run.rows), *_COURSE, "seconds")
     names = sorted(names, key=lambda name: name != run.metric)
     of_column = {name: summaries.summarize(run.rows, name) for name in names}
@@ -236,9 +236,9 @@ def _full_table(rows) -> str:
 
 def compare(folders, output) -> pathlib.Path:
     """Lays several workdirs over one another in one page at `output`; returns it."""
-    runs = [workdirs.load(workdir) for workdir in folders]
-    differences = workdirs.differences([run.config for run in runs])
-    labels = workdirs.labels(runs, differences)
+    runs = [outcomes.load(workdir) for workdir in folders]
+    differences = outcomes.differences([run.config for run in runs])
+    labels = outcomes.labels(runs, differences)
     pieces = []
     for run, label in zip(runs, labels):
         judged = verdict.verdict(run.rows, run.metric)
@@ -271,7 +271,7 @@ def main(arguments=None) -> int:
         else:
             path = compare(options.workdirs, options.output or "comparison.html")
         for workdir in options.workdirs:
-            run = workdirs.load(workdir)
+            run = outcomes.load(workdir)
             judged = verdict.verdict(run.rows, run.metric)
             print(" ".join((f"{workdir}:", judged.sentence, *judged.notes)))
     except (UserError, OSError) as error:

@@ -20,20 +20,12 @@ def _stored_config(workdir) -> dict | None:
     try:
         stored = json.loads(path.read_text())
         stored.pop("provenance")
-        return dict(_flatten(stored))
+        return defaults.flatten_nested(stored)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise UserError(
             f"--workdir={workdir}: {path.name} cannot be read ({error}); give a new "
             "folder, or put the file back"
         ) from None
-
-
-def _flatten(nested: dict, prefix: str = ""):
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _differences(stored: dict, wanted: dict) -> list[str]:

@@ -1,5 +1,7 @@
 """Checkpoints: exact, two of them, and damage found out."""
 
+import gc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,11 @@ import pytest
 
 from gen_tickets import checkpoints, paths, state
 from gen_tickets.errors import UserError
+
+# ... ignored: Orbax drops the other reads of a checkpoint when one of them fails.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 def make_tree(seed):
@@ -38,6 +45,7 @@ def restore(folder):
         return store.restore(template)
     finally:
         store.close()
+        gc.collect()  # What a failed read leaves unawaited is heard of here, and ...
 
 
 def assert_is(restored, number):
@@ -114,6 +122,7 @@ def test_a_tree_of_other_shapes_is_not_restored(tmp_path):
     with pytest.raises(UserError):
         store.restore(lambda position: checkpoints.shapes_of(other))
     store.close()
+    gc.collect()
 
 
 def test_an_interrupted_save_is_not_seen(tmp_path):

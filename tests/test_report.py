@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from gen_tickets import paths, records, report, summaries, verdict, workdirs
+from gen_tickets import outcomes, paths, records, report, summaries, verdict
 
 METRIC = "heldout_reconstruction"
 DENSE = (1.0, 2.0, 3.0)  # mean 2, standard deviation 1
@@ -395,13 +395,13 @@ def test_several_workdirs_lie_over_one_another(tmp_path, capsys, monkeypatch):
 
 def test_labels_say_what_differs_or_name_the_folder(tmp_path):
     runs = [
-        workdirs.load(write_workdir(tmp_path / name / "run", table([], []), a=a))
+        outcomes.load(write_workdir(tmp_path / name / "run", table([], []), a=a))
         for name, a in (("x", 1), ("y", 2), ("z", 2))
     ]
     first, second, third = runs
 
     def labels(*some):
-        return workdirs.labels(some, workdirs.differences([r.config for r in some]))
+        return outcomes.labels(some, outcomes.differences([r.config for r in some]))
 
     assert labels(first, second) == ["a=1", "a=2"]
     assert labels(second, third) == [str(second.workdir), str(third.workdir)]

@@ -85,10 +85,12 @@ class _Game:
         """-> (images [N, H, W, C] in [-1, 1], statistics of the generator)."""
         return networks.apply(self.generator, params, stats, latents, train, advance)
 
-    def _judge(self, params, stats, images, train, advance=()):
+    def _judge(self, params, stats, images, advance=()):
         """-> (logits [N], statistics of the discriminator)."""
+        # Always by the batch's own statistics, in evaluation too: it learns on real
+        # and generated batches apart, and the running ones, of both, fit neither.
         logits, stats = networks.apply(
-            self.discriminator, params, stats, images, train, advance
+            self.discriminator, params, stats, images, True, advance
         )
         return logits[:, 0], stats
 
@@ -103,8 +105,8 @@ class _Game:
     def _discriminator_objective(self, params, stats, images, fakes, key):
         """-> (what the discriminator minimises, (its metrics, its statistics))."""
         # One power iteration an update: the second pass advances batch norm alone.
-        real, after = self._judge(params, stats, images, True, networks.ALL)
-        fake, after = self._judge(params, after, fakes, True, (networks.BATCH_NORM,))
+        real, after = self._judge(params, stats, images, networks.ALL)
+        fake, after = self._judge(params, after, fakes, (networks.BATCH_NORM,))
         named = self._discriminator_metrics(real, fake)
         metrics = {name: values.mean() for name, values in named.items()}
         objective = metrics["discriminator_loss"]
@@ -112,7 +114,7 @@ class _Game:
             # With batch norm, points share their batch's statistics, as in the other
             # two passes; Gulrajani et al. 2017 prefer a critic without.
             penalty = losses.gradient_penalty(
-                lambda x: self._judge(params, after, x, True)[0], images, fakes, key
+                lambda x: self._judge(params, after, x)[0], images, fakes, key
             ).mean()
             metrics["gradient_penalty"] = penalty
             objective += self.penalty_weight * penalty
@@ -149,7 +151,7 @@ class _Game:
     def _generator_step(self, state, masks, latents):
         def judge(images):
             params, stats = state.params["discriminator"], state.stats["discriminator"]
-            return self._judge(params, stats, images, True)[0]
+            return self._judge(params, stats, images)[0]
 
         objective = jax.value_and_grad(self._generator_objective, has_aux=True)
         (loss, stats), grads = objective(
@@ -187,7 +189,7 @@ class _Game:
 
         def judge(images):
             fixed = lax.stop_gradient(params["discriminator"])
-            return self._judge(fixed, stats["discriminator"], images, True)[0]
+            return self._judge(fixed, stats["discriminator"], images)[0]
 
         fakes, _ = self._generate(
             lax.stop_gradient(params["generator"]), stats["generator"], latents, True
@@ -216,8 +218,8 @@ class _Game:
         images = pixels.to_float(images)
         fakes = self._samples(state, self._latents(key, len(images)))
         player = state.params["discriminator"], state.stats["discriminator"]
-        real, _ = self._judge(*player, images, self.batch_statistics)
-        fake, _ = self._judge(*player, fakes, self.batch_statistics)
+        real, _ = self._judge(*player, images)
+        fake, _ = self._judge(*player, fakes)
         named = self._discriminator_metrics(real, fake)
         generator_loss = self.terms.generator(fake)
         # A batch of one image repeated has no spread: a grey level bounds the ratio.

@@ -1,14 +1,14 @@
-"""A run as its workdir holds it, finished or not, and how several of them differ."""
+"""An experiment as its workdir holds it, finished or not, and how several differ."""
 
 import json
 import pathlib
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
-from gen_tickets import paths, records
+from gen_tickets import defaults, paths, records
 from gen_tickets.errors import UserError
 
 
-class Run(NamedTuple):
+class Outcome(NamedTuple):
     """What a workdir holds: its flat config and its two tables."""
 
     workdir: pathlib.Path
@@ -25,7 +25,7 @@ class Run(NamedTuple):
         return float(self.config.get("paper.sparsity", 0.0))
 
 
-def load(workdir) -> Run:
+def load(workdir) -> Outcome:
     """Reads a workdir; raises UserError for a path that is none."""
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
@@ -34,7 +34,7 @@ def load(workdir) -> Run:
     if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
         raise UserError(f"{paths.results_path(workdir)}: is no table of results")
     layers = paths.layers_path(workdir)
-    return Run(
+    return Outcome(
         workdir=workdir,
         config=_read_config(paths.config_path(workdir)),
         rows=rows,
@@ -49,18 +49,11 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
         raise UserError(f"{path}: is not JSON; restore it") from error
-    flat = dict(_flatten(config)) if isinstance(config, dict) else {}
+    flat = defaults.flatten_nested(config) if isinstance(config, dict) else {}
     if "eval.verdict" not in flat:
         raise UserError(f"{path}: has no eval.verdict; is it of gen_tickets?")
-    return flat
-
-
-def _flatten(config: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, tuple(value) if isinstance(value, list) else value
+    # Tuples, because that is how an option is written on the command line.
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in flat.items()}
 
 
 def differences(configs: list[dict[str, Any]]) -> dict[str, list]:
@@ -70,7 +63,7 @@ def differences(configs: list[dict[str, Any]]) -> dict[str, list]:
     return {name: of for name, of in values.items() if any(v != of[0] for v in of)}
 
 
-def labels(runs: Sequence[Run], different: dict[str, list]) -> list[str]:
+def labels(runs: Sequence[Outcome], different: dict[str, list]) -> list[str]:
     """Returns for each what differs, where that is short and tells; else its folder."""
     said = [
         ", ".join(f"{name}={values[i]!r}" for name, values in different.items())
