@@ -23,7 +23,7 @@ def find_experiment(name: str) -> str:
     for path in (given, ours):
         if path.is_file():
             return str(path)
-    known = ", ".join(sorted(path.stem for path in _EXPERIMENTS.glob("[a-z]*.py")))
+    known = ", ".join(sorted(path.name for path in _EXPERIMENTS.glob("[a-z]*.py")))
     raise UserError(f"--config={name}: no such file; experiments/ has {known}")
 
 

@@ -61,27 +61,26 @@ def _text(default, meaning, may_be_empty=True):
     )
 
 
-def _texts(default, meaning, choices=None, may_be_empty=True):
-    allowed = "a tuple of texts" if choices is None else f"a tuple from {choices}"
+def _texts(default, meaning):
     return Option(
         default,
         meaning,
-        allowed if may_be_empty else f"{allowed}, not empty",
+        "a tuple of different texts",
         lambda value: isinstance(value, (tuple, list))
-        and all(isinstance(x, str) and (not choices or x in choices) for x in value)
-        and len(set(value)) == len(value)
-        and (may_be_empty or len(value) > 0),
+        and all(isinstance(x, str) for x in value)
+        and len(set(value)) == len(value),
     )
 
 
 OPTIONS: dict[str, Option] = {
     "seed": _whole(0, "seed of the first run; run r of one seed never changes"),
     "runs": _whole(5, "independent runs, trained together as one population", 1),
-    "arms": _texts(
+    "arms": Option(
         ("winning", "random"),
         "tickets trained each round; random is the control",
-        ("winning", "random"),
-        may_be_empty=False,
+        "('winning', 'random') or ('winning',): the winning ticket is what is pruned on",
+        lambda value: isinstance(value, (tuple, list))
+        and tuple(value) in (("winning", "random"), ("winning",)),
     ),
     "precision": _choice(
         "float32",

@@ -21,7 +21,7 @@ def _stored_config(workdir) -> dict | None:
         stored = json.loads(path.read_text())
         stored.pop("provenance")
         return defaults.flatten_nested(stored)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--workdir={workdir}: {path.name} cannot be read ({error}); give a new "
             "folder, or put the file back"

@@ -1,9 +1,11 @@
 """Tiny GANs for the tests: one configuration a family, seconds to compile."""
 
+import functools
+
 import jax
 import numpy as np
 
-from gen_tickets import defaults, tasks
+from gen_tickets import defaults, models, tasks, trees
 from gen_tickets.pruning import masks as masks_lib
 
 IMAGE_SHAPE = (8, 8, 2)
@@ -73,3 +75,21 @@ def draw_masks(params, density=0.5, seed=0):
 def pruned(state, masks):
     """The state with its weights masked, as a round begins."""
     return state._replace(params=masks_lib.apply(masks, state.params))
+
+
+def num_weights(config, image_shape, num_outputs):
+    """Weights of a pair of networks; nothing is drawn."""
+    contract, expand = models.build(config, image_shape, num_outputs)
+    inputs = (contract, (1, *image_shape)), (expand, (1, config.model.latent_size))
+    return sum(
+        trees.num_weights(
+            jax.eval_shape(
+                lambda: module.init(jax.random.key(0), np.zeros(shape), False)["params"]
+            )
+        )
+        for module, shape in inputs
+    )
+
+
+# In tests a program runs for milliseconds: what counts is how fast it compiles.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

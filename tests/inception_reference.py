@@ -1,7 +1,7 @@
 """Seeded weights and images for the Inception network, which need no download.
 
-Images and weights are functions of their names alone. What torch-fidelity's network makes
-of them lies in data/inception_reference.npz.
+Images and weights are functions of their names alone. What torch-fidelity's network
+makes of them lies in data/inception_reference.npz.
 """
 
 import pathlib

@@ -42,7 +42,9 @@ SLOPES = {
 @pytest.mark.parametrize("term", [0, 1, 2], ids=["real", "fake", "generator"])
 def test_terms_have_their_closed_form_at_moderate_and_extreme_logits(name, term):
     found = losses.ADVERSARIAL[name][term](jnp.asarray(LOGITS, jnp.float32))
-    np.testing.assert_allclose(found, CLOSED_FORMS[name][term](LOGITS), rtol=1e-6)
+    # At 100 a probability of e^-100 is 0 in float32.
+    expected = CLOSED_FORMS[name][term](LOGITS)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-30)
 
 
 @pytest.mark.parametrize("name", losses.ADVERSARIAL)
@@ -52,7 +54,6 @@ def test_slopes_are_finite_and_right_at_extreme_logits(name, term):
     slopes = jax.vmap(jax.grad(losses.ADVERSARIAL[name][term]))(
         jnp.asarray(logits, jnp.float32)
     )
-    # At 100 a probability of e^-100 is 0 in float32.
     np.testing.assert_allclose(slopes, SLOPES[name][term](logits), rtol=1e-6, atol=1e-30)
 
 
@@ -85,20 +86,14 @@ def test_penalty_of_a_constant_critic_has_a_finite_gradient():
 
 
 def test_penalty_looks_between_the_two_images():
-    seen = []
-
-    def critic(x):
-        seen.append(x)
-        return x.sum((1, 2, 3))
-
     images, fakes = jnp.ones((50, 2, 2, 1)), -jnp.ones((50, 2, 2, 1))
-    with jax.disable_jit():
-        losses.gradient_penalty(critic, images, fakes, jax.random.key(1))
-    points = np.asarray(jax.tree.leaves(seen[0].primal if hasattr(seen[0], "primal")
-                                        else seen[0])[0])
-    assert points.min() >= -1 and points.max() <= 1
-    assert np.ptp(points, axis=(1, 2, 3)).max() == 0  # one share an image
-    assert points[:, 0, 0, 0].std() > 0.3  # uniform over [-1, 1]: 0.58
+    found = losses.gradient_penalty(
+        lambda x: 0.5 * (x**2).sum((1, 2, 3)), images, fakes, jax.random.key(1)
+    )
+    # This critic's gradient is the point itself: its norm is 2 at an image, 0 halfway.
+    norms = 1 + np.sqrt(np.asarray(found))  # those above 1
+    assert norms.max() <= 2 + 1e-5
+    assert 0.1 < np.std(found) and len(np.unique(found)) == 50
 
 
 # A critic with a convolution, a transposed one and a dense layer, and the same in

@@ -1,14 +1,15 @@
 """The Inception network against torch-fidelity's, on seeded weights and images.
 
-data/inception_reference.npz holds what FeatureExtractorInceptionV3 of torch-fidelity 0.4.0
-(torch 2.13.0, run in float64 by `.double()` and `feature_extractor_internal_dtype`, with
-`load_state_dict` given the arrays of `inception_reference.seeded_state`) makes of
-`inception_reference.seeded_images`: "2048" and "logits_unbiased" of the three images, and
-for the first the mean over space of each top-level block, from forward hooks.
+data/inception_reference.npz holds what torch-fidelity 0.4.0 (torch 2.13.0) makes of
+`inception_reference.seeded_images`. Its FeatureExtractorInceptionV3 was given the
+arrays of `inception_reference.seeded_state` by `load_state_dict(strict=False)` and ran
+in float64, by `.double()` and `feature_extractor_internal_dtype`: "2048" is `features`,
+"logits_unbiased" is `logits`, and `mean/<block>` is the mean over space of the output
+of each top-level block (forward hooks) for the first image; stored as float32.
 
-The gate is 16 times above the rounding of float32 and 90 times below the smallest effect
-of a known mistake. One compiled network carries every mistake behind a switch, and each
-must break the gate.
+The gate is 16 times above the rounding of float32 and 90 times below the smallest
+effect of a known mistake. One compiled network carries the mistakes behind switches,
+and each must break the gate.
 """
 
 import pathlib

@@ -26,14 +26,16 @@ class Setting:
         self.loop = train.make_loop(self.task)
         self.init = jax.jit(jax.vmap(self.task.init))
         self.step = jax.jit(self.task.step)
+        self.evaluate = jax.jit(self.task.evaluate)
         self.images = jnp.asarray(IMAGES)
-        self.masks = jax.vmap(masks_lib.dense)(self.state().params)
+        self.metrics = train.empty_totals(self.task, self.images, 1)
+        self.masks = masks_lib.dense(self.state().params)
 
     def state(self):
         return self.init(jax.random.split(jax.random.key(7), MEMBERS))
 
     def totals(self, members=MEMBERS):
-        return train.empty_totals(self.task, self.images, members)
+        return {name: jnp.zeros(members) for name in self.metrics}
 
     def train(self, num_steps, state=None, order=ORDER, masks=None, totals=None):
         return self.loop.stretch(
@@ -54,11 +56,12 @@ def vae():
 
 @pytest.fixture(scope="module")
 def stack():
-    return Setting("ae", "convstack", (2, 3))
+    return Setting("ae", "convstack", (2,))
 
 
 def member(tree, i):
-    return jax.tree.map(lambda x: x[i], tree)
+    # In NumPy: JAX would compile an indexing for every shape.
+    return jax.tree.map(lambda x: np.asarray(x)[i], tree)
 
 
 def assert_close(a, b, **tolerance):
@@ -82,7 +85,7 @@ def test_a_stretch_is_a_python_loop_of_single_trainings(name, request):
         alone, sums = member(setting.state(), i), 0.0
         for s in range(5):
             key = jax.random.fold_in(KEYS[i], s)
-            batch = setting.images[ORDER[s, i]]
+            batch = IMAGES[ORDER[s, i]]
             masks = member(setting.masks, i)
             alone, metrics = setting.step(alone, masks, batch, key)
             sums += metrics["loss"]
@@ -102,7 +105,7 @@ def test_a_stretch_may_be_cut_anywhere(vae):
 def test_a_population_of_one_is_the_same_training(vae):
     state, _ = vae.train(6)
     alone, _ = vae.loop.stretch(
-        jax.tree.map(lambda x: x[1:2], vae.state()),
+        jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[1:2]), vae.state()),
         vae.totals(1),
         jax.tree.map(lambda x: x[1:2], vae.masks),
         vae.images,
@@ -144,15 +147,14 @@ def test_a_diverged_member_leaves_the_others_alone(name, request):
         assert np.isfinite(totals["loss"][i])
 
 
-@pytest.mark.parametrize("batch_size", [5, 11, 22, 100])
+@pytest.mark.parametrize("batch_size", [5, 100])
 def test_evaluation_is_the_plain_mean(stack, batch_size):
     images, weights = train.in_batches(IMAGES, batch_size)
     assert images.dtype == jnp.uint8 and float(weights.sum()) == len(IMAGES)
     state = stack.state()
     found = stack.loop.evaluate(state, images, weights, KEYS)
-    evaluate = jax.jit(stack.task.evaluate)
     for i in range(MEMBERS):
-        values = evaluate(member(state, i), IMAGES, KEYS[i])
+        values = stack.evaluate(member(state, i), IMAGES, KEYS[i])
         for name, x in values.items():
             np.testing.assert_allclose(found[name][i], np.mean(x), rtol=1e-5)
 
@@ -161,10 +163,9 @@ def test_evaluation_noise_comes_from_member_and_batch(vae):
     images, weights = train.in_batches(IMAGES, 11)
     state = vae.state()
     found = vae.loop.evaluate(state, images, weights, KEYS)["loss"]
-    evaluate = jax.jit(vae.task.evaluate)
     for i in range(MEMBERS):
         values = [
-            evaluate(member(state, i), x, jax.random.fold_in(KEYS[i], j))
+            vae.evaluate(member(state, i), x, jax.random.fold_in(KEYS[i], j))
             for j, x in enumerate(images)
         ]
         mean = np.mean([v["loss"] for v in values])

@@ -1,0 +1,455 @@
+"""The adversarial task: one step against PyTorch, and who may change what."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gen_tickets import defaults, state as state_lib, trees
+from gen_tickets.errors import UserError
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.tasks import adversarial, average
+from tests import gans
+
+KEY = jax.random.key(0)
+BATCH = 6
+
+
+@functools.cache
+def trainer(family="dcgan", **changes):
+    """(task, compiled init, compiled step)."""
+    task = gans.make_task(family, **{k.replace("__", "."): v for k, v in changes.items()})
+    return task, gans.jit(task.init), gans.jit(task.step)
+
+
+def everything(params):
+    return jax.tree.map(lambda x: np.ones(x.shape, bool), params)
+
+
+def assert_same(*trees_to_compare):
+    jax.tree.map(np.testing.assert_array_equal, *trees_to_compare)
+
+
+def differs(a, b):
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return any(not np.array_equal(x, y) for x, y in pairs)
+
+
+def test_state_has_a_generator_and_a_discriminator():
+    task, init, _ = trainer()
+    state = init(KEY)
+    assert set(state.params) == set(state.stats) == set(task.components)
+    assert set(state.opt_state) == set(task.components)
+    assert task.reconstruct is None and task.batches_per_step == 1
+
+
+@pytest.mark.parametrize("family", ["dcgan", "sngan"])
+def test_an_update_changes_one_network_and_nothing_of_the_other(family):
+    game = adversarial._Game(gans.make_config(family), gans.IMAGE_SHAPE)
+    state = gans.jit(game.init)(KEY)
+    masks, images = everything(state.params), gans.make_images(BATCH)
+    after, _ = gans.jit(game._discriminator_step)(state, masks, images, KEY)
+    for part in ("params", "stats", "opt_state"):
+        before, now = getattr(state, part), getattr(after, part)
+        assert_same(before["generator"], now["generator"])
+        assert differs(before["discriminator"], now["discriminator"])
+    latents = jax.random.normal(KEY, (BATCH, 3))
+    after, _ = gans.jit(game._generator_step)(state, masks, latents)
+    for part in ("params", "stats", "opt_state"):
+        before, now = getattr(state, part), getattr(after, part)
+        assert_same(before["discriminator"], now["discriminator"])
+        assert differs(before["generator"], now["generator"])
+
+
+def test_generator_step_makes_no_gradient_of_the_discriminators_weights():
+    game = adversarial._Game(gans.make_config(), gans.IMAGE_SHAPE)
+    state = jax.eval_shape(game.init, KEY)
+    masks, latents = everything(state.params), jnp.zeros((BATCH, 3))
+
+    def both(state):
+        """What a step through both networks' gradients would cost."""
+
+        def objective(params):
+            def judge(x):
+                return game._judge(
+                    params["discriminator"], state.stats["discriminator"], x
+                )[0]
+
+            return game._generator_objective(
+                params["generator"], state.stats["generator"], judge, latents
+            )[0]
+
+        return jax.grad(objective)(state.params)
+
+    def flops(function):
+        return gans.jit(function).lower(state).compile().cost_analysis()["flops"]
+
+    ours = flops(lambda state: game._generator_step(state, masks, latents))
+    # Kernels of the discriminator, times the pixels they are applied to.
+    kernels = 4 * 4 * 2 * 4 * 16 + 4 * 4 * 4 * 6 * 4 + 2 * 2 * 6
+    optimizer = 40 * trees.num_weights(state.params["generator"])
+    assert ours - optimizer < flops(both) - 0.9 * 2 * BATCH * kernels
+
+
+def test_discriminator_sees_real_and_generated_batches_apart():
+    task, init, step = trainer()
+    state, images = init(KEY), gans.make_images(BATCH)
+    after, _ = step(state, everything(state.params), images, KEY)
+    game = adversarial._Game(gans.make_config(), gans.IMAGE_SHAPE)
+    latents = jax.random.normal(jax.random.split(jax.random.fold_in(KEY, 0))[0], (BATCH, 3))
+    fakes, _ = game._generate(
+        state.params["generator"], state.stats["generator"], latents, True
+    )
+    kernel = np.asarray(state.params["discriminator"]["conv_0"]["kernel"], np.float64)
+    mean, var = np.zeros(4), np.ones(4)
+    for batch in (images / 127.5 - 1, np.asarray(fakes, np.float64)):
+        padded = np.pad(batch, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), (1, 2))
+        maps = np.einsum("nhwcij,ijco->nhwo", windows[:, ::2, ::2], kernel)
+        mean += 0.1 * (maps.mean((0, 1, 2)) - mean)
+        var += 0.1 * (maps.reshape(-1, 4).var(0, ddof=1) - var)
+    found = after.stats["discriminator"]["batch_stats"]["norm_0"]
+    np.testing.assert_allclose(found["mean"], mean, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found["var"], var, rtol=1e-4)
+
+
+def test_every_discriminator_update_takes_images_of_its_own():
+    task, init, step = trainer(task__discriminator_steps=3)
+    assert task.batches_per_step == 3
+    images, state = gans.make_images(3 * BATCH), init(KEY)
+    masks = everything(state.params)
+    game = adversarial._Game(
+        gans.make_config(**{"task.discriminator_steps": 3}), gans.IMAGE_SHAPE
+    )
+    one = gans.jit(game._discriminator_step)
+    expected, losses = state, []
+    for i in range(3):
+        part = images[i * BATCH : (i + 1) * BATCH]
+        expected, metrics = one(expected, masks, part, jax.random.fold_in(KEY, i))
+        losses.append(float(metrics["discriminator_loss"]))
+    found, metrics = step(state, masks, images, KEY)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+        found.params["discriminator"],
+        expected.params["discriminator"],
+    )
+    np.testing.assert_allclose(metrics["discriminator_loss"], np.mean(losses), rtol=1e-4)
+    assert found.step == 1
+
+
+def test_metrics_of_a_step():
+    _, init, step = trainer("wgan_penalty")
+    state = init(KEY)
+    _, metrics = step(state, everything(state.params), gans.make_images(BATCH), KEY)
+    metrics = {name: float(value) for name, value in metrics.items()}
+    assert set(metrics) == {
+        "loss",
+        "discriminator_loss",
+        "generator_loss",
+        "discriminator_accuracy_real",
+        "discriminator_accuracy_fake",
+        "gradient_penalty",
+    }
+    total = metrics["discriminator_loss"] + metrics["generator_loss"]
+    total += 10.0 * metrics["gradient_penalty"]
+    np.testing.assert_allclose(metrics["loss"], total, rtol=1e-5)
+
+
+def test_evaluation_gives_a_number_an_image_and_repeats_itself():
+    task, init, _ = trainer()
+    state, images = init(KEY), gans.make_images(BATCH)
+    evaluate = gans.jit(task.evaluate)
+    named = evaluate(state, images, KEY)
+    assert {values.shape for values in named.values()} == {(BATCH,)}
+    assert_same(named, evaluate(state, images, KEY))
+    assert differs(named, evaluate(state, images, jax.random.key(1)))
+    np.testing.assert_allclose(
+        named["loss"], named["discriminator_loss"] + named["generator_loss"], rtol=1e-6
+    )
+
+
+def test_collapsed_generator_has_no_spread():
+    task, init, _ = trainer()
+    state, images = init(KEY), gans.make_images(32)
+    evaluate = gans.jit(task.evaluate)
+    assert evaluate(state, images, KEY)["sample_spread"][0] > 0.02
+    base = state.params["generator"]["base"]
+    generator = {**state.params["generator"], "base": jax.tree.map(jnp.zeros_like, base)}
+    collapsed = state._replace(params={**state.params, "generator": generator})
+    assert evaluate(collapsed, images, KEY)["sample_spread"][0] < 1e-6
+
+
+def test_samples_use_running_statistics_unless_told_otherwise():
+    latents = jax.random.normal(KEY, (5, 3))
+    alone = {}
+    for mode in ("running", "batch"):
+        task, init, _ = trainer(eval__batch_norm=mode)
+        sample, state = gans.jit(task.sample), init(KEY)
+        samples = np.asarray(sample(state, latents))
+        assert samples.dtype == np.uint8 and samples.shape == (5, *gans.IMAGE_SHAPE)
+        alone[mode] = np.array_equal(sample(state, latents[:3]), samples[:3])
+    assert alone == {"running": True, "batch": False}
+
+
+def test_average_is_the_bias_corrected_mean_of_the_weights_after_each_step():
+    decay = 0.8
+    task, init, step = trainer(eval__average_decay=decay)
+    state = gans.pruned(init(KEY), masks := gans.draw_masks(init(KEY).params))
+    seen = []
+    for i in range(4):
+        state, _ = step(state, masks, gans.make_images(BATCH, i), KEY)
+        seen.append(state.params["generator"])
+    shares = (1 - decay) * decay ** np.arange(3, -1, -1)
+    shares /= shares.sum()
+    expected = jax.tree.map(
+        lambda *x: sum(s * np.asarray(y, np.float64) for s, y in zip(shares, x)), *seen
+    )
+    averaged = average.weights(
+        state.opt_state["generator_average"], state.params["generator"], decay
+    )
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6),
+        averaged,
+        expected,
+    )
+    swapped = state._replace(params={**state.params, "generator": averaged})
+    latents = jax.random.normal(KEY, (3, 3))
+    last = trainer()[0]
+    found = gans.jit(task.sample)(state, latents).astype(int)
+    expected = gans.jit(last.sample)(swapped, latents).astype(int)
+    assert np.abs(found - expected).max() <= 1  # rounding
+    assert np.abs(found - gans.jit(last.sample)(state, latents)).max() > 1
+
+
+def test_clipping_spares_batch_norm():
+    _, init, step = trainer("wgan")
+    state = init(KEY)
+    after, _ = step(state, everything(state.params), gans.make_images(2 * BATCH), KEY)
+    for name, leaf in trees.named_leaves(after.params["discriminator"]).items():
+        largest = np.abs(leaf).max()
+        if "norm" in name:
+            assert name.endswith("bias") or largest > 0.05
+        else:
+            assert largest <= np.float32(0.05)
+    generator = jax.tree.leaves(after.params["generator"])
+    assert max(np.abs(leaf).max() for leaf in generator) > 0.05
+
+
+def test_loss_gives_each_network_the_gradient_of_its_own_player():
+    task, init, _ = trainer()
+    game = adversarial._Game(gans.make_config(), gans.IMAGE_SHAPE)
+    state, images = init(KEY), gans.make_images(BATCH)
+    found = gans.jit(jax.grad(task.loss))(state.params, state.stats, images, KEY)
+    latents = jax.random.normal(jax.random.split(KEY)[0], (BATCH, 3))
+
+    @gans.jit
+    def expected(params):
+        fakes, _ = game._generate(
+            params["generator"], state.stats["generator"], latents, True
+        )
+
+        def judge(weights, x):
+            return game._judge(weights, state.stats["discriminator"], x)[0]
+
+        def discriminator_loss(weights):
+            real = judge(weights, images / 127.5 - 1)
+            fake = judge(weights, fakes)
+            return (jax.nn.softplus(-real) + jax.nn.softplus(fake)).mean()
+
+        def generator_loss(weights):
+            made, _ = game._generate(weights, state.stats["generator"], latents, True)
+            return jax.nn.softplus(-judge(params["discriminator"], made)).mean()
+
+        return {
+            "generator": jax.grad(generator_loss)(params["generator"]),
+            "discriminator": jax.grad(discriminator_loss)(params["discriminator"]),
+        }
+
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5),
+        found,
+        expected(state.params),
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, field",
+    [
+        ({"task.loss": "wasserstein"}, "task.weight_clip"),
+        ({"task.weight_clip": 0.1, "task.gradient_penalty": 1.0}, "task.gradient_penalty"),
+        ({"task.name": "vae", "task.loss": "hinge"}, "task.loss"),
+        ({"task.name": "vae", "eval.average_decay": 0.9}, "eval.average_decay"),
+        ({"task.name": "gan", "task.beta": 2.0}, "task.beta"),
+        ({"task.discriminator_steps": 0}, "task.discriminator_steps"),
+        ({"eval.average_decay": 1.0}, "eval.average_decay"),
+        ({"model.widths": (4, 6, 8, 9)}, "data.image_size"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(changes, field):
+    with pytest.raises(UserError, match=field):
+        gans.make_task(**changes)
+
+
+def test_spectral_norm_bounds_a_wasserstein_critic_too():
+    gans.make_task("sngan", **{"task.loss": "wasserstein"})
+
+
+def test_gan_options_left_alone_do_not_disturb_an_autoencoder():
+    config = defaults.get_config()
+    config.train.steps = 20
+    defaults.validate(config)
+
+
+# One whole step against PyTorch in float64.
+
+
+class TorchGame:
+    """DCGAN of widths (4, 6) on 8x8x2 images, written as PyTorch users write it."""
+
+    def __init__(self, state, masks, config):
+        self.torch = pytest.importorskip("torch")
+        nn = self.torch.nn
+        self.names = {
+            "discriminator": ["conv_0", "norm_0", "", "conv_1", "norm_1", "", "outputs"],
+            "generator": ["base", "norm_base", "", "conv_0", "norm_0", "", "pixels", ""],
+        }
+        self.nets = {
+            "discriminator": nn.Sequential(
+                nn.Conv2d(2, 4, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(4),
+                nn.ReLU(),
+                nn.Conv2d(4, 6, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(6),
+                nn.ReLU(),
+                nn.Conv2d(6, 1, 2),
+            ),
+            "generator": nn.Sequential(
+                nn.ConvTranspose2d(3, 6, 2, bias=False),
+                nn.BatchNorm2d(6),
+                nn.ReLU(),
+                nn.ConvTranspose2d(6, 4, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(4),
+                nn.ReLU(),
+                nn.ConvTranspose2d(4, 2, 4, 2, 1),
+                nn.Tanh(),
+            ),
+        }
+        self.optimizers, self.masks = {}, {}
+        for component, net in self.nets.items():
+            net.double()
+            adam = state.opt_state[component][0]
+            b1, b2 = config.optimizer.b1, config.optimizer.b2
+            optimizer = self.torch.optim.Adam(
+                net.parameters(), config.optimizer.learning_rate, (b1, b2)
+            )
+            trees_of = state.params, masks, {component: adam.mu}, {component: adam.nu}
+            leaves = [self.read(component, tree[component]) for tree in trees_of]
+            for name, parameter in net.named_parameters():
+                parameter.data = leaves[0][name].double()
+                optimizer.state[parameter] = {
+                    "step": self.torch.tensor(float(adam.count)),
+                    "exp_avg": leaves[2][name].double(),
+                    "exp_avg_sq": leaves[3][name].double(),
+                }
+            self.optimizers[component], self.masks[component] = optimizer, leaves[1]
+
+    def read(self, component, tree):
+        """{parameter name of PyTorch: tensor} of a tree like the params."""
+        read = {}
+        for i, layer in enumerate(self.names[component]):
+            for name, leaf in tree.get(layer, {}).items():
+                leaf = np.array(leaf)
+                if name == "kernel" and component == "discriminator":
+                    leaf = leaf.transpose(3, 2, 0, 1)
+                elif name == "kernel":
+                    leaf = leaf[::-1, ::-1].transpose(2, 3, 0, 1)
+                name = "bias" if name == "bias" else "weight"
+                read[f"{i}.{name}"] = self.torch.tensor(leaf.copy())
+        return read
+
+    def update(self, component, loss):
+        """One optimizer step of one network, its mask obeyed."""
+        net, optimizer = self.nets[component], self.optimizers[component]
+        optimizer.zero_grad()
+        loss.backward()
+        for name, parameter in net.named_parameters():
+            parameter.grad *= self.masks[component][name]
+        optimizer.step()
+        for name, parameter in net.named_parameters():
+            parameter.data *= self.masks[component][name]
+
+    def tracks(self, component, yes):
+        """Whether a network's passes are seen by its running statistics."""
+        for module in self.nets[component]:
+            if isinstance(module, self.torch.nn.BatchNorm2d):
+                module.track_running_stats = yes
+
+    def step(self, images, first_latents, second_latents):
+        bce = self.torch.nn.functional.binary_cross_entropy_with_logits
+        generator, discriminator = self.nets["generator"], self.nets["discriminator"]
+        tensor = functools.partial(self.torch.tensor, dtype=self.torch.float64)
+        ones = self.torch.ones(len(images), dtype=self.torch.float64)
+        real = tensor(np.asarray(images) / 127.5 - 1).permute(0, 3, 1, 2)
+
+        self.tracks("generator", False)
+        fake = generator(tensor(first_latents)[:, :, None, None]).detach()
+        self.tracks("generator", True)
+        loss = bce(discriminator(real).flatten(), ones)
+        loss = loss + bce(discriminator(fake).flatten(), 0 * ones)
+        self.update("discriminator", loss)
+
+        self.tracks("discriminator", False)
+        fake = generator(tensor(second_latents)[:, :, None, None])
+        self.update("generator", bce(discriminator(fake).flatten(), ones))
+        self.tracks("discriminator", True)
+        return float(loss)
+
+
+def with_moments(state, masks):
+    """The state in mid-training: Adam moments are not 0, and masked."""
+    rng = np.random.default_rng(1)
+    opt_state = {}
+    for component, (adam, *rest) in state.opt_state.items():
+        mask = masks[component]
+        mu = jax.tree.map(lambda x: np.float32(0.05 * rng.normal(size=x.shape)), adam.mu)
+        nu = jax.tree.map(lambda x: np.float32(rng.uniform(0.01, 0.1, x.shape)), adam.nu)
+        adam = adam._replace(
+            count=np.int32(10), mu=masks_lib.apply(mask, mu), nu=masks_lib.apply(mask, nu)
+        )
+        opt_state[component] = (adam, *rest)
+    return state._replace(opt_state=opt_state)
+
+
+def test_one_dcgan_step_is_that_of_pytorch():
+    pytest.importorskip("torch")
+    config = gans.make_config()
+    _, init, step = trainer()
+    state = init(KEY)
+    masks = gans.draw_masks(state.params, 0.6)
+    state = with_moments(gans.pruned(state, masks), masks)
+    images = gans.make_images(BATCH)
+    game = TorchGame(state, masks, config)
+    first = jax.random.normal(jax.random.split(jax.random.fold_in(KEY, 0))[0], (BATCH, 3))
+    second = jax.random.normal(jax.random.fold_in(KEY, 1), (BATCH, 3))
+    loss = game.step(images, np.asarray(first), np.asarray(second))
+    after, metrics = step(state, masks, images, KEY)
+
+    close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5)
+    close(metrics["discriminator_loss"], loss)
+    for component, net in game.nets.items():
+        adam = after.opt_state[component][0]
+        weights = game.read(component, after.params[component])
+        mu, nu = (game.read(component, moment) for moment in (adam.mu, adam.nu))
+        for name, parameter in net.named_parameters():
+            moments = game.optimizers[component].state[parameter]
+            close(weights[name], parameter.detach(), err_msg=f"{component} {name}")
+            close(mu[name], moments["exp_avg"], err_msg=f"{component} {name}")
+            close(nu[name], moments["exp_avg_sq"], err_msg=f"{component} {name}")
+        statistics = after.stats[component]["batch_stats"]
+        for layer, module in zip(game.names[component], net, strict=True):
+            if layer in statistics:
+                close(statistics[layer]["mean"], module.running_mean)
+                close(statistics[layer]["var"], module.running_var)
+    assert state_lib.TrainState is type(after)

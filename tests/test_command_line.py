@@ -1,0 +1,104 @@
+"""What a user meets first: names, mistakes in one line, exit statuses."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from gen_tickets import command_line, defaults
+from gen_tickets.errors import Interrupted, UserError
+
+ROOT = pathlib.Path(command_line.__file__).parent.parent
+QUICKSTART = str(ROOT / "experiments" / "quickstart.py")
+
+
+def test_an_experiment_is_found_as_given_and_among_ours(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("")
+    assert command_line.find_experiment(str(mine)) == str(mine)
+    assert command_line.find_experiment("quickstart.py") == QUICKSTART
+    assert command_line.find_experiment("elsewhere/experiments/quickstart.py")
+    for name in ("nothing.py", "", ".", str(tmp_path)):
+        with pytest.raises(UserError, match=r"--config=.*quickstart\.py"):
+            command_line.find_experiment(name)
+
+
+@pytest.mark.parametrize(
+    "words, config, rest, experiment",
+    [
+        ([], QUICKSTART, [], "quickstart"),
+        (["--config=quickstart.py"], QUICKSTART, [], "quickstart"),
+        (["--config", "quickstart.py:smoke"], QUICKSTART + ":smoke", [], None),
+        (["--config.seed=3", "-config=quickstart.py"], QUICKSTART, 1, "quickstart"),
+        (["--workdir=/x", "--config.seed=1"], QUICKSTART, 2, "quickstart"),
+    ],
+)
+def test_the_experiment_comes_first(words, config, rest, experiment):
+    argv, found = command_line.resolve(["main", *words])
+    assert argv[:2] == ["main", f"--config={config}"]
+    assert len(argv) - 2 == (rest or 0)
+    assert found == (experiment or "quickstart-smoke")
+
+
+def test_exit_statuses(capsys):
+    # `run` itself parses no flags here: what main raises is what is tested.
+    def raises(error):
+        def main(argv, experiment):
+            raise error
+
+        return main
+
+    for error, status in ((UserError("seed=-1: no"), 2), (Interrupted(2), 130)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                command_line.app, "run", lambda main, argv, flags_parser: main(argv)
+            )
+            with pytest.raises(SystemExit) as caught:
+                command_line.run(raises(error), ["main"])
+        assert caught.value.code == status
+        assert capsys.readouterr().err == f"gen_tickets: {error}\n"
+
+
+def command(folder, *words):
+    """Runs the program in a folder of its own; returns the finished process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, "-m", "gen_tickets.main", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--config.optimizer.learning_rat=1"], ["learning_rat"]),
+        (["--config=nothing.py"], ["nothing.py", "quickstart.py"]),
+        (["--config=quickstart.py:tiny"], ["tiny", "smoke"]),
+        (["--config.prune.fraction=1.5"], ["prune.fraction=1.5", "< 1"]),
+        (["--config.runs=five"], ["runs", "five"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, words, said):
+    process = command(tmp_path, *words)
+    assert process.returncode == 2, process.stderr
+    lines = process.stderr.splitlines()
+    assert len(lines) == 1, process.stderr
+    assert lines[0].startswith("gen_tickets: ")
+    for part in said:
+        assert part in lines[0]
+    assert process.stdout == "" and not list(tmp_path.iterdir())
+
+
+def test_help_lists_every_option_without_jax(tmp_path):
+    process = command(tmp_path, "--help")
+    assert process.returncode == 0 and process.stderr == ""
+    for name, option in defaults.OPTIONS.items():
+        assert f"--config.{name}={option.default!r}" in process.stdout
+        assert option.meaning in process.stdout
+    assert not list(tmp_path.iterdir())

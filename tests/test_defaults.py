@@ -1,0 +1,130 @@
+"""Every option: its default, what it refuses, and how an experiment shrinks."""
+
+import pytest
+
+from gen_tickets import defaults
+from gen_tickets.errors import UserError
+
+
+def configure(**changes):
+    config = defaults.get_config()
+    config.train.steps = 20
+    config.update_from_flattened_dict(
+        {name.replace("__", "."): value for name, value in changes.items()}
+    )
+    return config
+
+
+def put(config, name, value):
+    """Sets an option past the types that ConfigDict enforces, as a file could."""
+    *groups, leaf = name.split(".")
+    for group in groups:
+        config = config[group]
+    with config.ignore_type():
+        config[leaf] = value
+
+
+def wrong_values(option):
+    """Values of other types, and of the right type but out of bounds."""
+    default = option.default
+    if isinstance(default, bool):
+        return [1, "True", None]
+    if isinstance(default, int):
+        return [-1, 1.5, True, "1", None]
+    if isinstance(default, float):
+        return [-0.1, float("nan"), float("inf"), "0.1", None]
+    if isinstance(default, tuple):
+        return ["abc", 3, (1.5,), (None,), ("a", "a"), None]
+    return [3, None, ("digits",)]
+
+
+@pytest.mark.parametrize("name", defaults.OPTIONS)
+def test_an_option_has_an_allowed_default_and_refuses_the_rest(name):
+    option = defaults.OPTIONS[name]
+    assert option.is_allowed(option.default)
+    assert option.meaning and option.allowed
+    for value in wrong_values(option):
+        config = configure()
+        put(config, name, value)
+        with pytest.raises(UserError, match=f"^{name}=") as caught:
+            defaults.validate(config)
+        assert repr(value) in str(caught.value) or isinstance(value, (list, tuple))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("runs", 0),
+        ("data.batch_size", 0),
+        ("data.name", ""),
+        ("model.name", "resnet50"),
+        ("model.widths", ()),
+        ("model.widths", (3, 0)),
+        ("arms", ()),
+        ("arms", ("losing",)),
+        ("arms", ("random",)),
+        ("arms", ("random", "winning")),
+        ("optimizer.learning_rate", 0.0),
+        ("optimizer.b1", 1.0),
+        ("prune.fraction", 0.0),
+        ("prune.fraction", 1.0),
+        ("prune.rounds", 0),
+        ("prune.scope", "global "),
+        ("paper.sparsity", 1.0),
+    ],
+)
+def test_bounds(name, value):
+    config = configure()
+    put(config, name, value)
+    with pytest.raises(UserError, match=f"^{name}="):
+        defaults.validate(config)
+
+
+def test_whole_numbers_are_numbers():
+    config = configure(optimizer__learning_rate=1, checkpoint__every_seconds=5)
+    defaults.validate(config)
+    assert config.optimizer.learning_rate == 1.0
+    put(config, "optimizer.weight_decay", 0)
+    defaults.validate(config)
+
+
+def test_contradictions_name_their_options():
+    for changes, message in (
+        ({"train__steps": 0}, "train.epochs=0, train.steps=0"),
+        ({"train__epochs": 3}, "train.epochs=3, train.steps=20"),
+        ({"rewind__step": 20}, "rewind.step=20.*train.steps=20"),
+    ):
+        with pytest.raises(UserError, match=message):
+            defaults.validate(configure(**changes))
+    defaults.validate(configure(rewind__step=19))
+
+
+def test_a_configuration_has_every_option_and_no_other():
+    config = defaults.get_config()
+    assert set(defaults.flatten(config)) == set(defaults.OPTIONS)
+    for name, value in defaults.flatten(config).items():
+        default = defaults.OPTIONS[name].default
+        assert value == (list(default) if isinstance(default, tuple) else default)
+    with pytest.raises(AttributeError):
+        config.optimizer.learning_rat = 3
+    with pytest.raises(TypeError):
+        config.runs = "five"
+
+
+def test_smoke_is_small_and_valid_and_other_sizes_are_refused():
+    config = defaults.get_config()
+    config.train.epochs = 100
+    same = defaults.resize(config, "full")
+    assert same.train.epochs == 100
+    small = defaults.resize(config, "smoke")
+    defaults.validate(small)
+    assert small.train.epochs == 0 and small.train.steps <= 50
+    assert small.runs <= 2 and small.prune.rounds <= 2 and small.data.limit <= 1000
+    for size in ("Smoke", "", "tiny"):
+        with pytest.raises(UserError, match="full or smoke"):
+            defaults.resize(defaults.get_config(), size)
+
+
+def test_options_of_how_to_run_exist():
+    assert set(defaults.HOW_TO_RUN) <= set(defaults.OPTIONS)

@@ -1,0 +1,111 @@
+"""The house: who may import whom, what the pure rooms leave alone."""
+
+import ast
+import pathlib
+
+import pytest
+
+from gen_tickets import defaults
+
+PACKAGE = pathlib.Path(defaults.__file__).parent
+PURE = ("pruning", "state", "train", "trees", "losses", "tasks", "models", "session")
+DOORS = ("checkpoints", "records", "report", "workdir", "measure", "lottery", "fit")
+# Reads config.json as a flat dict, also of a version that had fewer options.
+FLAT_CONFIG = "gen_tickets.outcomes"
+OUTSIDE = ("os", "time", "pathlib", "io", "shutil", "tempfile", "random", "datetime")
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {
+    module_name(path): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")
+}
+
+
+def imports(tree):
+    """All dotted names that a module imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else node.module
+
+
+def edges(name):
+    found = {x for x in imports(MODULES[name]) if x in MODULES}
+    return found - {"gen_tickets", name}
+
+
+def is_pure(name):
+    return any(f"{name}.".startswith(f"gen_tickets.{room}.") for room in PURE)
+
+
+def test_imports_form_no_circle():
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, " -> ".join([*path[path.index(name):], name])
+        if name in done:
+            return
+        path.append(name)
+        for other in sorted(edges(name)):
+            visit(other)
+        done.add(path.pop())
+
+    for name in MODULES:
+        visit(name)
+    assert len(done) == len(MODULES) > 20
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if is_pure(name)])
+def test_a_pure_room_touches_no_disk_and_no_clock(name):
+    names = set(imports(MODULES[name]))
+    assert not {x for x in names if x.split(".")[0] in OUTSIDE}
+    assert not edges(name) & {f"gen_tickets.{door}" for door in DOORS}
+    called = {
+        node.func.id
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not called & {"open", "print", "input", "exec", "eval"}
+
+
+def test_the_loop_knows_no_model_and_the_masks_no_training():
+    assert not edges("gen_tickets.train") & set(MODULES)
+    assert edges("gen_tickets.pruning.masks") <= {
+        "gen_tickets.trees", "gen_tickets.errors"
+    }
+
+
+def test_options_are_read_as_attributes():
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr == "get":
+                owner = ast.unparse(node.value)
+                is_config = owner.split(".")[-1] == "config"
+                assert not is_config or name == FLAT_CONFIG, f"{name}:{node.lineno}"
+
+
+def test_every_option_is_read_somewhere():
+    """`group.leaf` as an attribute, or the whole name as a key of a flat config."""
+    read = set()
+    for name, tree in MODULES.items():
+        if name == "gen_tickets.defaults":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                read.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                read.add(node.value)
+    unread = [
+        option
+        for option in defaults.OPTIONS
+        if option not in read and option.rpartition(".")[2] not in read
+    ]
+    assert not unread

@@ -1,0 +1,231 @@
+"""The whole procedure on digits, from config to files: the invariants of a ticket."""
+
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from gen_tickets import data, fit, lottery, paths, records, tickets, trees
+from gen_tickets.errors import Interrupted, UserError
+from gen_tickets.pruning import masks as masks_lib
+from experiments import quickstart
+
+RUNS, ROUNDS, STEPS = 2, 2, 8
+
+
+class NoEvents:
+    """In the place of TensorBoard, which takes seconds to load."""
+
+    def __init__(self, folder):
+        pass
+
+    def write(self, step, scalars):
+        pass
+
+    def close(self):
+        pass
+
+
+def configure(**changes):
+    config = quickstart.get_config("smoke")
+    config.update_from_flattened_dict(
+        {
+            "runs": RUNS,
+            "prune.rounds": ROUNDS,
+            "prune.fraction": 0.5,
+            "train.steps": STEPS,
+            "rewind.step": 3,
+            "eval.every_steps": 4,
+            "eval.num_shown": 2,
+            "data.limit": 48,
+            "data.batch_size": 16,
+            "data.image_size": 8,
+            "model.widths": (6, 5),
+            "model.latent_size": 2,
+            **{name.replace("__", "."): value for name, value in changes.items()},
+        }
+    )
+    return config
+
+
+def run(folder, **changes):
+    """Runs an experiment; returns {(round, run): ticket} and the rows."""
+    config = configure(**changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "EventWriter", NoEvents)
+        patch.setattr(lottery.report, "draw", lambda workdir: workdir)
+        lottery.run(config, folder)
+    return read(folder, config.prune.rounds)
+
+
+def read(folder, rounds=ROUNDS):
+    found = {
+        (r, i): tickets.load(paths.ticket_path(folder, r, i))
+        for r in range(rounds + 1)
+        for i in range(RUNS)
+    }
+    return found, records.read_rows(paths.results_path(folder))
+
+
+@pytest.fixture(scope="module")
+def standard(tmp_path_factory):
+    """(folder, tickets, rows) of an undisturbed run; nobody may write in it."""
+    folder = tmp_path_factory.mktemp("lottery") / "standard"
+    return folder, *run(folder)
+
+
+def kept(masks):
+    return sum(count for _, count in masks_lib.layer_counts(masks).values())
+
+
+def total(masks):
+    return sum(size for size, _ in masks_lib.layer_counts(masks).values())
+
+
+def assert_trees_equal(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
+
+
+def test_masks_nest_with_exact_counts(standard):
+    _, found, _ = standard
+    for run_number in range(RUNS):
+        before = found[0, run_number].masks
+        assert kept(before) == total(before)
+        for r in range(1, ROUNDS + 1):
+            masks = found[r, run_number].masks
+            assert kept(masks) == round(total(masks) * 0.5**r)
+            for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(masks)):
+                assert not np.any(b & ~a)
+            for name, mask in trees.named_leaves(masks).items():
+                assert mask.any() if masks_lib.is_kernel(name) else mask.all()
+            before = masks
+
+
+def test_survivors_are_the_weights_of_step_k(standard):
+    _, found, _ = standard
+    experiment = make(configure())
+    start = experiment.dense_round()
+    state, _ = experiment.loop.stretch(
+        start.state,
+        start.totals,
+        start.masks,
+        experiment.images,
+        fit._order(experiment, lottery.Position(0, 0, 0.0, False), 3),
+        experiment.train_keys(0),
+        3,
+    )
+    for run_number in range(RUNS):
+        params = jax.tree.map(lambda x: np.asarray(x[run_number]), state.params)
+        for r in range(ROUNDS + 1):
+            ticket = found[r, run_number]
+            expected = jax.tree.map(
+                lambda m, x: np.where(m, x, np.float32(0)), ticket.masks, params
+            )
+            assert_trees_equal(ticket.params, expected)
+
+
+def make(config):
+    return lottery.Lottery(config, data.load(config))
+
+
+def test_arms_share_masks_and_differ_in_weights():
+    experiment = make(configure())
+    dense = experiment.dense_round()
+    session = experiment.next_round(dense, 1)
+    params = session.state.params
+    assert session.state.step.tolist() == [3] * 2 * RUNS
+    masks = jax.tree.leaves(experiment.tile_arms(session.masks, 1))
+    for mask, weight in zip(masks, jax.tree.leaves(params)):
+        mask, weight = np.asarray(mask), np.asarray(weight)
+        np.testing.assert_array_equal(mask[:RUNS], mask[RUNS:])
+        assert np.all(weight[~mask] == 0)
+        if weight.ndim == 3:  # [members, in, out]: a kernel
+            for i in range(RUNS):
+                both = mask[i] & (weight[i] != 0)
+                assert np.all(weight[i][both] != weight[i + RUNS][both])
+    # The next round draws the control anew.
+    again = experiment.next_round(dense._replace(masks=session.masks), 2)
+    first = params["encoder"]["dense_0"]["kernel"][RUNS:]
+    second = again.state.params["encoder"]["dense_0"]["kernel"][RUNS:]
+    both = np.asarray((first != 0) & (second != 0))
+    assert both.any() and np.all(np.asarray(first != second)[both])
+
+
+def test_rows_say_what_the_tickets_hold(standard):
+    folder, found, rows = standard
+    keys = [(row["round"], row["arm"], row["run"]) for row in rows]
+    arms = {0: ("dense",), 1: ("winning", "random"), 2: ("winning", "random")}
+    assert keys == [(r, arm, i) for r in arms for arm in arms[r] for i in range(RUNS)]
+    for row in rows:
+        masks = found[row["round"], row["run"]].masks
+        assert row["sparsity"] == pytest.approx(1 - kept(masks) / total(masks))
+        assert row["remaining"] == pytest.approx(1 - row["sparsity"])
+        for component in ("encoder", "decoder"):
+            part = {component: masks[component]}
+            share = 1 - kept(part) / total(part)
+            assert row[f"sparsity_{component}"] == pytest.approx(share)
+        assert row["steps"] == STEPS and row["diverged"] is False
+        assert row["early_stop_step"] in (4, 8)
+        assert row["train_loss"] > 0 and row["heldout_loss"] > 0
+    layers = records.read_rows(paths.layers_path(folder))
+    for row in layers:
+        mask = found[row["round"], row["run"]].masks
+        size, count = masks_lib.layer_counts(mask)[row["layer"]]
+        assert (row["total"], row["kept"]) == (size, count)
+    assert len(layers) == (ROUNDS + 1) * RUNS * len(masks_lib.layer_counts(mask))
+    ticket = found[2, 1].provenance
+    assert (ticket["run"], ticket["round"], ticket["step"]) == (1, 2, 3)
+    pictures = {path.name for path in paths.samples_dir(folder).iterdir()}
+    assert "originals.png" in pictures and "round_02_random_samples.png" in pictures
+
+
+@pytest.mark.parametrize("place", [(0, 2), (1, 5), (2, 7)])
+def test_stopped_and_started_again_is_the_same_run(standard, tmp_path, place):
+    """SIGTERM in a round, before or after its rewind step."""
+    _, found, rows = standard
+    show = fit._Meter.show
+
+    def hook(self, position, session):
+        if (position.round, position.step) == place:
+            signal.raise_signal(signal.SIGTERM)
+        show(self, position, session)
+
+    def one_by_one(self, num_steps, seconds):
+        self.stretch_steps = 1
+
+    def start_short(self, *args):
+        start(self, *args)
+        self.stretch_steps = 1
+
+    start = fit._Meter.__init__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit._Meter, "show", hook)
+        patch.setattr(fit._Meter, "note", one_by_one)
+        patch.setattr(fit._Meter, "__init__", start_short)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            run(tmp_path)
+    assert not paths.ticket_path(tmp_path, place[0], 0).exists()
+    resumed, resumed_rows = run(tmp_path)
+    for key, ticket in found.items():
+        assert_trees_equal(ticket[:3], resumed[key][:3])
+    for row, other in zip(rows, resumed_rows, strict=True):
+        assert row | {"seconds": 0} == other | {"seconds": 0}
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_finished_run_changes_nothing_more_rounds_go_on_others_are_refused(tmp_path):
+    _, rows = run(tmp_path, prune__rounds=1)
+    for path, content in ((paths.results_path(tmp_path), None),):
+        content = path.read_bytes()
+        run(tmp_path, prune__rounds=1)
+        assert path.read_bytes() == content
+    with pytest.raises(UserError, match="seed: 0 -> 1"):
+        run(tmp_path, prune__rounds=1, seed=1)
+    found, more = run(tmp_path, prune__rounds=2)
+    assert more[: len(rows)] == rows and more[-1]["round"] == 2
+    with pytest.raises(UserError, match="prune.rounds: 2 -> 1"):
+        run(tmp_path, prune__rounds=1)
+    kernel = found[2, 0].masks
+    assert kept(kernel) == round(total(kernel) * 0.25)

@@ -1,0 +1,146 @@
+"""Other schedules, scopes and arms of the lottery, and a training that diverges."""
+
+import jax
+import numpy as np
+import pytest
+from test_lottery import RUNS, configure, kept, make, run, total
+
+from gen_tickets import train
+from gen_tickets.pruning import masks as masks_lib
+
+
+def test_rewinding_to_initialization_without_a_control(tmp_path):
+    found, rows = run(tmp_path, rewind__step=0, arms=("winning",), prune__rounds=1)
+    assert [row["arm"] for row in rows] == ["dense"] * RUNS + ["winning"] * RUNS
+    initial = make(configure()).dense_round().state.params
+    for i in range(RUNS):
+        for mask, start, weight in zip(
+            jax.tree.leaves(found[1, i].masks),
+            jax.tree.leaves(initial),
+            jax.tree.leaves(found[1, i].params),
+        ):
+            expected = np.where(mask, np.asarray(start[i]), np.float32(0))
+            np.testing.assert_array_equal(weight, expected)
+
+
+def trained(experiment, seed=0):
+    """A dense session whose weights are nothing like those of step k."""
+    session = experiment.dense_round()
+    rng = np.random.default_rng(seed)
+    params = jax.tree.map(
+        lambda x: np.float32(rng.normal(size=x.shape)), session.state.params
+    )
+    return session._replace(state=session.state._replace(params=params))
+
+
+def pooled(experiment, params, run_number):
+    leaves = {
+        name: x[run_number] for name, x in masks_lib.trees.named_leaves(params).items()
+    }
+    return np.concatenate([np.abs(leaves[name]).ravel() for name in experiment.names])
+
+
+def test_one_shot_keeps_the_top_of_the_dense_magnitudes():
+    experiment = make(configure(prune__schedule="one_shot"))
+    dense = trained(experiment)
+    magnitudes = [pooled(experiment, dense.state.params, i) for i in range(RUNS)]
+    session = experiment.next_round(dense, 1)
+    later = trained(experiment, seed=1)  # what round 1 learned does not matter
+    session = session._replace(
+        state=session.state._replace(
+            params=experiment.tile_arms(later.state.params, 1)
+        )
+    )
+    session = experiment.next_round(session, 2)
+    for i, magnitude in enumerate(magnitudes):
+        num_keep = round(len(magnitude) * 0.25)
+        threshold = np.sort(magnitude)[-num_keep]
+        found = pooled(experiment, session.masks, i)
+        np.testing.assert_array_equal(found, magnitude >= threshold)
+
+
+def test_iterative_scores_the_winning_ticket_of_the_round_before():
+    experiment = make(configure())
+    session = experiment.next_round(trained(experiment), 1)
+    winning, other = trained(experiment, 1).state.params, trained(experiment, 2)
+    both = jax.tree.map(
+        lambda a, b: np.concatenate([a, b]), winning, other.state.params
+    )
+    session = session._replace(state=session.state._replace(params=both))
+    after = experiment.next_round(session, 2)
+    for i in range(RUNS):
+        alive = pooled(experiment, session.masks, i) > 0
+        magnitude = np.where(alive, pooled(experiment, winning, i), -1)
+        threshold = np.sort(magnitude)[-round(len(magnitude) * 0.25)]
+        found = pooled(experiment, after.masks, i) > 0
+        np.testing.assert_array_equal(found, magnitude >= threshold)
+
+
+def test_layer_scope_prunes_every_layer_alike():
+    experiment = make(configure(prune__scope="layer"))
+    for r in (1, 2):
+        session = experiment.next_round(trained(experiment), r)
+        for i in range(RUNS):
+            masks = jax.tree.map(lambda m: m[i], session.masks)
+            for size, count in masks_lib.layer_counts(masks).values():
+                assert count == max(round(size * 0.5**r), 1)
+
+
+def test_all_rounds_share_one_compile():
+    experiment = make(configure())
+    session = experiment.next_round(trained(experiment), 1)
+    compiled = experiment.prune._cache_size(), experiment._begin_round._cache_size()
+    for r in (2, 3, 4):
+        session = experiment.next_round(session, r)
+    assert experiment.prune._cache_size() <= compiled[0] + 1  # from device arrays once
+    assert experiment._begin_round._cache_size() <= compiled[1] + 1
+
+
+def test_the_floor_keeps_every_layer_and_is_recorded(tmp_path):
+    found, rows = run(tmp_path, prune__fraction=0.995, prune__rounds=1)
+    for row in rows[RUNS:]:
+        masks = found[1, row["run"]].masks
+        counts = [count for _, count in masks_lib.layer_counts(masks).values()]
+        assert min(counts) == 1 and row["floored_layers"] > 0
+        assert sum(counts) == max(round(total(masks) * 0.005), len(counts))
+    assert [row["floored_layers"] for row in rows[:RUNS]] == [0] * RUNS
+
+
+def test_a_component_alone_leaves_the_other_dense(tmp_path):
+    found, rows = run(
+        tmp_path, prune__components=("decoder",), prune__rounds=1, arms=("winning",)
+    )
+    for row in rows[RUNS:]:
+        masks = found[1, row["run"]].masks
+        assert row["sparsity_encoder"] == 0
+        assert row["sparsity_decoder"] == pytest.approx(0.5, abs=0.01)
+        assert row["sparsity"] == pytest.approx(1 - kept(masks) / total(masks))
+        assert row["sparsity"] < 0.3
+
+
+def test_a_diverged_training_is_told_and_the_run_completes(tmp_path):
+    found, rows = run(tmp_path, optimizer__learning_rate=1e30, prune__rounds=1)
+    assert len(rows) == 3 * RUNS and all(row["diverged"] for row in rows)
+    assert all(np.isnan(row["train_loss"]) for row in rows)
+    assert kept(found[1, 0].masks) == round(total(found[1, 0].masks) * 0.5)
+
+
+def test_one_diverged_run_is_one_diverged_row(monkeypatch, tmp_path):
+    """The others, and their arms, stay healthy; the ancestor is remembered."""
+    make_loop = train.make_loop
+
+    def poisoned(task):
+        loop = make_loop(task)
+
+        def stretch(state, totals, masks, images, order, keys, num_steps):
+            if len(keys) == RUNS:  # the dense round, its second run
+                state = state._replace(
+                    params=jax.tree.map(lambda x: x.at[1].set(np.nan), state.params)
+                )
+            return loop.stretch(state, totals, masks, images, order, keys, num_steps)
+
+        return loop._replace(stretch=stretch)
+
+    monkeypatch.setattr(train, "make_loop", poisoned)
+    _, rows = run(tmp_path, prune__rounds=1)
+    assert [row["diverged"] for row in rows] == [False, True] * 3

@@ -1,0 +1,92 @@
+"""One process at a time, one configuration for ever."""
+
+import json
+import os
+
+import pytest
+
+from gen_tickets import defaults, paths, workdir
+from gen_tickets.errors import UserError
+
+
+def configure(**changes):
+    config = defaults.get_config()
+    config.train.steps = 20
+    config.update_from_flattened_dict(
+        {name.replace("__", "."): value for name, value in changes.items()}
+    )
+    return config
+
+
+def start(folder, **changes):
+    workdir.claim(folder, configure(**changes), {"jax": "1"}).close()
+
+
+def test_a_claim_makes_the_folder_and_writes_all_options(tmp_path):
+    folder = tmp_path / "deep" / "er"
+    workdir.check(folder, configure())
+    assert not folder.exists()
+    start(folder, model__widths=(3, 4))
+    stored = json.loads(paths.config_path(folder).read_text())
+    assert stored["provenance"] == {"jax": "1"}
+    assert stored["model"]["widths"] == [3, 4] and stored["train"]["steps"] == 20
+    start(folder, model__widths=(3, 4))  # the same command again
+
+
+def test_another_configuration_is_refused_with_the_differences(tmp_path):
+    start(tmp_path)
+    with pytest.raises(UserError, match="seed: 0 -> 3.*train.steps: 20 -> 30"):
+        start(tmp_path, seed=3, train__steps=30)
+    with pytest.raises(UserError, match=r"model.widths: \[128, 64, 12\] -> \[9\]"):
+        workdir.check(tmp_path, configure(model__widths=(9,)))
+    stored = json.loads(paths.config_path(tmp_path).read_text())
+    assert stored["seed"] == 0, "a refusal wrote"
+
+
+def test_more_rounds_and_how_to_run_are_no_difference(tmp_path):
+    start(tmp_path, prune__rounds=3)
+    start(tmp_path, prune__rounds=3, data__dir="/elsewhere", data__download=True)
+    start(tmp_path, prune__rounds=5, checkpoint__every_seconds=1.0)
+    with pytest.raises(UserError, match="prune.rounds: 5 -> 4"):
+        start(tmp_path, prune__rounds=4)
+
+
+def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
+    lock = workdir.claim(tmp_path, configure(), {})
+    with pytest.raises(UserError, match="another process"):
+        workdir.claim(tmp_path, configure(), {})
+    lock.close()
+    start(tmp_path)
+
+
+def test_a_file_in_the_place_of_a_folder(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("mine")
+    for place in (path, path / "below"):
+        with pytest.raises(UserError, match="--workdir="):
+            workdir.claim(place, configure(), {})
+    assert path.read_text() == "mine"
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="no config.json"):
+        start(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot be written"):
+        start(tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "3", '{"seed": 0}', '{"provenance": {}, "data": 3}', "\xff"]
+)
+def test_a_damaged_config_is_a_user_error(tmp_path, content):
+    paths.config_path(tmp_path).write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match="--workdir"):
+        start(tmp_path)
+    assert paths.config_path(tmp_path).read_bytes() == content.encode("latin-1")
