@@ -13,6 +13,7 @@ def get_config(size="full"):
     config.data.batch_size = 64
     config.model.name = "linear"
     config.optimizer.weight_decay = 1e-5
-    config.train.epochs = 60
-    config.prune.rounds = 12
+    config.optimizer.learning_rate = 2e-3
+    config.train.epochs = 100
+    config.prune.rounds = 8
     return defaults.resize(config, size)

@@ -91,8 +91,8 @@ class Checkpoints:
             return restored
         if numbers:
             raise UserError(
-                f"{self._manager.directory}: every checkpoint is damaged; put one back, "
-                "or remove the folder to start again from round 0"
+                f"{self._manager.directory}: every checkpoint is damaged; put one "
+                "back, or remove the folder to start again from round 0"
             )
         return None
 

@@ -78,7 +78,7 @@ OPTIONS: dict[str, Option] = {
     "arms": Option(
         ("winning", "random"),
         "tickets trained each round; random is the control",
-        "('winning', 'random') or ('winning',): the winning ticket is what is pruned on",
+        "('winning', 'random') or ('winning',): pruning goes on from the winning one",
         lambda value: isinstance(value, (tuple, list))
         and tuple(value) in (("winning", "random"), ("winning",)),
     ),
@@ -163,7 +163,7 @@ OPTIONS: dict[str, Option] = {
         ("running", "batch"),
     ),
     "eval.average_decay": _number(
-        0.0, "decay a step of the averaged generator that is sampled; 0 = the last", 0, 1
+        0.0, "decay of the averaged generator that is sampled; 0 = the last one", 0, 1
     ),
     "eval.verdict": _text(
         "heldout_reconstruction", "column that the verdict compares", may_be_empty=False

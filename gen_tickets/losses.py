@@ -26,12 +26,12 @@ def gaussian_kl(mean, log_variance):
 
 
 def cross_entropy_real(logits):
-    """-log sigmoid(logits), finite at any logit: "these images are real". [N] -> [N]."""
+    """-log sigmoid(logits), finite at any logit: these are real. [N] -> [N]."""
     return jax.nn.softplus(-logits)
 
 
 def cross_entropy_fake(logits):
-    """-log(1 - sigmoid(logits)): "these images are fake". [N] -> [N]."""
+    """-log(1 - sigmoid(logits)), likewise: these are generated. [N] -> [N]."""
     return jax.nn.softplus(logits)
 
 

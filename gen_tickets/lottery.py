@@ -33,6 +33,8 @@ from gen_tickets.session import Position, Session
 # What a run's key is folded with, so that no two uses share randomness.
 _INIT, _TRAIN, _REDRAW, _SCORE, _EVALUATE, _LATENTS = range(6)
 
+_WORTH_A_PAGE = 60.0  # seconds of a round beyond which the page is drawn after it
+
 
 class Lottery:
     """One experiment: task, compiled loop, data on the device, keys, prunable names."""
@@ -238,6 +240,8 @@ def run(config, workdir) -> None:
                 measure.record_round(lottery, session, position, workdir, origin)
                 position = position._replace(finished=True)
                 fit.save(lottery, store, session, position)
+                if position.seconds > _WORTH_A_PAGE:
+                    report.draw(workdir)
     finally:
         events.close()
         store.close()

@@ -4,6 +4,9 @@ A population is one training state whose every array has a leading axis of membe
 (runs x arms). `jax.vmap` makes one program of them. Masks, images, batch order and the
 number of steps are arguments, so all rounds, and stretches of any length, share one
 compile. (`jax.pmap`, which a reader may look for, is itself jit over a mesh today.)
+
+Examples are what a task's step takes: uint8 images [N, H, W, C], or a tree of arrays
+that share the axis N, such as {"images": ..., "labels": ...}.
 """
 
 from functools import partial
@@ -24,38 +27,40 @@ class Loop(NamedTuple):
     evaluate: Callable[..., Any]
 
 
-def empty_totals(task, images, num_members: int) -> dict[str, jax.Array]:
+def empty_totals(task, examples, num_members: int) -> dict[str, jax.Array]:
     """Zero sums of every training metric, each [num_members]."""
     key = jax.random.key(0)
     state = jax.eval_shape(task.init, key)
     masks = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, bool), state.params)
-    _, metrics = jax.eval_shape(task.step, state, masks, images[:2], key)
+    batch = jax.tree.map(lambda x: x[:2], examples)
+    _, metrics = jax.eval_shape(task.step, state, masks, batch, key)
     return {name: jnp.zeros(num_members) for name in metrics}
 
 
 def make_loop(task) -> Loop:
     """Compiles a task for populations.
 
-    Loop.stretch(state, totals, masks, images, order, keys, num_steps)
+    Loop.stretch(state, totals, masks, examples, order, keys, num_steps)
       trains every member for num_steps:
         state: population, donated; totals: {metric: sum over steps [members]}, donated;
-        masks: population of masks; images: uint8 [N, H, W, C] on the device;
-        order: int32 [MAX_STRETCH, members, batch], rows of image indices;
+        masks: population of masks; examples: [N, ...] on the device;
+        order: int32 [MAX_STRETCH, members, batch], rows of example indices;
         keys: one key a member; step s of a member uses fold_in(key, s).
       Returns (state, totals).
-    Loop.evaluate(state, images, weights, keys)
-      averages task.evaluate over images:
-        images: uint8 [batches, batch, H, W, C]; weights: float [batches, batch], 0 for
+    Loop.evaluate(state, examples, weights, keys)
+      averages task.evaluate over examples:
+        examples: [batches, batch, ...]; weights: float [batches, batch], 0 for
         padding; keys: one key a member.
       Returns {metric: [members]}.
     """
 
     @partial(jax.jit, donate_argnums=(0, 1))
-    def stretch(state, totals, masks, images, order, keys, num_steps):
+    def stretch(state, totals, masks, examples, order, keys, num_steps):
         def body(i, carry):
             state, totals = carry
             step_keys = jax.vmap(jax.random.fold_in)(keys, state.step)
-            batches = images[order[i]]  # [members, batch, H, W, C]
+            # [members, batch, ...]
+            batches = jax.tree.map(lambda x: x[order[i]], examples)
             state, metrics = jax.vmap(task.step)(state, masks, batches, step_keys)
             return state, jax.tree.map(jnp.add, totals, metrics)
 
@@ -63,11 +68,11 @@ def make_loop(task) -> Loop:
         return lax.fori_loop(0, num_steps, body, (state, totals))
 
     @jax.jit
-    def evaluate(state, images, weights, keys):
+    def evaluate(state, examples, weights, keys):
         def member(state, key):
             def body(sums, batch):
-                i, images, weights = batch
-                values = task.evaluate(state, images, jax.random.fold_in(key, i))
+                i, examples, weights = batch
+                values = task.evaluate(state, examples, jax.random.fold_in(key, i))
                 # where: a padded image may be non-finite without harm.
                 added = {
                     name: jnp.where(weights > 0, x, 0.0).sum()
@@ -75,10 +80,11 @@ def make_loop(task) -> Loop:
                 }
                 return jax.tree.map(jnp.add, sums, added), None
 
-            shapes = jax.eval_shape(task.evaluate, state, images[0], key)
+            first = jax.tree.map(lambda x: x[0], examples)
+            shapes = jax.eval_shape(task.evaluate, state, first, key)
             zeros = {name: jnp.zeros(()) for name in shapes}
-            index = jnp.arange(len(images))
-            sums, _ = lax.scan(body, zeros, (index, images, weights))
+            index = jnp.arange(len(weights))
+            sums, _ = lax.scan(body, zeros, (index, examples, weights))
             return jax.tree.map(lambda x: x / weights.sum(), sums)
 
         return jax.vmap(member)(state, keys)
@@ -86,16 +92,21 @@ def make_loop(task) -> Loop:
     return Loop(stretch, evaluate)
 
 
-def in_batches(images, batch_size: int):
-    """Cuts uint8 [N, H, W, C] into [batches, batch, H, W, C] and weights, padded.
+def in_batches(examples, batch_size: int):
+    """Cuts examples [N, ...] into [batches, batch, ...] and weights, padded.
 
     Returns:
-      (images, weights): the last batch is filled up with the first image at weight 0.
+      (examples, weights): the last batch is filled up with the first one at weight 0.
     """
-    batch_size = min(batch_size, len(images))
-    num_batches = -(-len(images) // batch_size)
+    count = len(jax.tree.leaves(examples)[0])
+    batch_size = min(batch_size, count)
+    num_batches = -(-count // batch_size)
     index = jnp.arange(num_batches * batch_size)
-    weights = (index < len(images)).astype(jnp.float32)
-    padded = jnp.asarray(images)[jnp.where(index < len(images), index, 0)]
+    weights = (index < count).astype(jnp.float32)
+    rows = jnp.where(index < count, index, 0)
     shape = (num_batches, batch_size)
-    return padded.reshape(*shape, *padded.shape[1:]), weights.reshape(shape)
+
+    def cut(x):
+        return jnp.asarray(x)[rows].reshape(*shape, *x.shape[1:])
+
+    return jax.tree.map(cut, examples), weights.reshape(shape)

@@ -54,7 +54,8 @@ def test_slopes_are_finite_and_right_at_extreme_logits(name, term):
     slopes = jax.vmap(jax.grad(losses.ADVERSARIAL[name][term]))(
         jnp.asarray(logits, jnp.float32)
     )
-    np.testing.assert_allclose(slopes, SLOPES[name][term](logits), rtol=1e-6, atol=1e-30)
+    expected = SLOPES[name][term](logits)
+    np.testing.assert_allclose(slopes, expected, rtol=1e-6, atol=1e-30)
 
 
 def test_generator_still_learns_where_the_discriminator_is_sure():

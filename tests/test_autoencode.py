@@ -103,7 +103,8 @@ def test_a_step_advances_the_count_and_the_statistics():
         pixels.to_float(IMAGES), conv, strides=(2, 2), padding=((1, 1), (1, 1))
     )
     batch = outputs.mean((0, 1, 2))
-    expected = 0.9 * state.stats["encoder"]["batch_stats"]["norm_0"]["mean"] + 0.1 * batch
+    before = state.stats["encoder"]["batch_stats"]["norm_0"]["mean"]
+    expected = 0.9 * before + 0.1 * batch
     found = after.stats["encoder"]["batch_stats"]["norm_0"]["mean"]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 

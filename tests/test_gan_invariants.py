@@ -19,14 +19,15 @@ STEPS = 3
 
 @functools.cache
 def trainer(family):
-    """(task, compiled init, compiled training of STEPS steps) with all that can leak."""
+    """(task, compiled init, compiled training of STEPS steps), all leaks open."""
     changes = {"eval.average_decay": DECAY, "optimizer.weight_decay": 0.1}
     task = gans.make_task(family, **changes)
     images = jnp.asarray(gans.make_images(5 * task.batches_per_step))
 
     def train(state, masks, key):
         def body(_, state):
-            return task.step(state, masks, images, jax.random.fold_in(key, state.step))[0]
+            step_key = jax.random.fold_in(key, state.step)
+            return task.step(state, masks, images, step_key)[0]
 
         return jax.lax.fori_loop(0, STEPS, body, state)
 
@@ -61,9 +62,8 @@ def test_dead_weights_are_exactly_zero(family, seed, density):
         assert not dead(mask, after.params[component]).any()
         for moment in moments(after.opt_state[component]):
             assert not dead(mask, moment).any()
-        moved = jax.tree.map(
-            lambda x, y: (x != y).any(), before.params[component], after.params[component]
-        )
+        pairs = before.params[component], after.params[component]
+        moved = jax.tree.map(lambda x, y: (x != y).any(), *pairs)
         assert any(jax.tree.leaves(moved))
     averaged = after.opt_state["generator_average"]
     assert not dead(masks["generator"], averaged["total"]).any()

@@ -10,7 +10,9 @@ RNG = np.random.default_rng(0)
 
 def test_squared_error_is_summed_over_an_image():
     x, y = RNG.normal(size=(2, 3, 4, 5, 2)).astype(np.float32)
-    expected = [sum((a - b) ** 2 for a, b in zip(x[i].flat, y[i].flat)) for i in range(3)]
+    expected = [
+        sum((a - b) ** 2 for a, b in zip(x[i].flat, y[i].flat)) for i in range(3)
+    ]
     np.testing.assert_allclose(losses.squared_error(x, y), expected, rtol=1e-5)
 
 

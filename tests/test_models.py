@@ -54,9 +54,10 @@ def test_convolutional_models_are_within_five_percent_of_the_paper(config, paper
 
 def test_conv_stack_weights_by_hand():
     config = configure("convstack", (2, 3), 5, "vae")
+    leaves = trees.named_leaves(shapes_of(config, (8, 8, 1)).params)
     shapes = {
         name: leaf.shape
-        for name, leaf in trees.named_leaves(shapes_of(config, (8, 8, 1)).params).items()
+        for name, leaf in leaves.items()
         if masks_lib.is_kernel(name)
     }
     assert shapes == {
@@ -105,7 +106,7 @@ def test_outputs_have_the_announced_shapes_and_range(config, image_shape, num_co
         (CONV, (28, 28, 1), "image_size=28.*of 32"),
         (configure("conv", (2, 3), 5), COLOUR, "5 model.widths"),
         (configure("conv", (2, 3, 4, 5, 6), 6, "vae"), COLOUR, "task.name"),
-        (configure("conv", (2, 3, 4, 5, 6), 7), COLOUR, "model.latent_size=7.*code of 6"),
+        (configure("conv", (2, 3, 4, 5, 6), 7), COLOUR, "latent_size=7.*code of 6"),
         (configure("conv", (2, 3, 4, 5, 6), 6), (64, 64, 3), "code of 24"),
     ],
 )

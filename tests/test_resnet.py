@@ -76,7 +76,7 @@ def test_convolution_stack_has_the_size_of_dcgan_and_wgan(side, widths, capsys):
 
 
 class Torch:
-    """The same network out of torch.nn.functional, evaluated with running statistics."""
+    """The same network out of torch.nn.functional, with running statistics."""
 
     def __init__(self, variables):
         self.torch = pytest.importorskip("torch")

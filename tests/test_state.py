@@ -119,7 +119,10 @@ def test_steps_are_the_textbook_s(name, weight_decay):
         training = step(training, g, masks)
     for leaf_name, weight in trees.named_leaves(params).items():
         expected = by_hand(
-            name, weight, [trees.named_leaves(g)[leaf_name] for g in grads], weight_decay
+            name,
+            weight,
+            [trees.named_leaves(g)[leaf_name] for g in grads],
+            weight_decay,
         )
         found = trees.named_leaves(training.params)[leaf_name]
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -130,8 +133,10 @@ def test_steps_are_the_textbook_s(name, weight_decay):
 def test_steps_are_pytorch_s(name, weight_decay):
     torch = pytest.importorskip("torch")
     options = {"lr": RATE, "weight_decay": weight_decay}
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    options |= {"momentum": B1} if name == "sgd" else {"betas": (B1, B2), "eps": EPSILON}
+    optim = torch.optim
+    kind = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD}
+    adams = {"betas": (B1, B2), "eps": EPSILON}
+    options |= {"momentum": B1} if name == "sgd" else adams
     optimizer = optimizer_of(name, weight_decay)
     step, params = step_of(optimizer), random_tree(0)
     training = state.create(params, {}, optimizer)
@@ -156,14 +161,17 @@ def test_only_the_components_named_in_grads_move():
         (training.params, after.params),
         (training.opt_state, after.opt_state),
     ):
-        for a, b in zip(
-            jax.tree.leaves(before_tree["encoder"]), jax.tree.leaves(after_tree["encoder"])
-        ):
+        before_tree, after_tree = before_tree["encoder"], after_tree["encoder"]
+        for a, b in zip(jax.tree.leaves(before_tree), jax.tree.leaves(after_tree)):
             np.testing.assert_array_equal(a, b)
     assert not np.array_equal(
         params["decoder"]["d"]["bias"], after.params["decoder"]["d"]["bias"]
     )
     assert int(after.step) == 0  # the task's to advance
+    # A weight that came in alive is dead after one step, and -0.0 is not 0.0.
+    dead = ~np.asarray(masked(params)["decoder"]["d"]["kernel"])
+    weights = np.asarray(after.params["decoder"]["d"]["kernel"])[dead]
+    assert weights.tobytes() == np.zeros(dead.sum(), np.float32).tobytes()
 
 
 def test_a_step_keeps_structure_and_types():

@@ -1,9 +1,5 @@
 """Tickets on disk: exact, small, and never the cause of a crash."""
 
-import io
-import json
-import pickle
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,14 +16,15 @@ RNG = np.random.default_rng(0)
 
 def make_ticket():
     params = {
-        "encoder": {"d": {"kernel": RNG.normal(size=(3, 5)), "bias": RNG.normal(size=5)}},
+        "encoder": {"d": {"kernel": RNG.normal(size=(3, 5)), "bias": RNG.random(5)}},
         "decoder": {"c": {"kernel": RNG.normal(size=(2, 2, 3, 1))}},
     }
     params = jax.tree.map(jnp.float32, params)
     masks = masks_lib.dense(params)
     drawn = jnp.asarray(RNG.random((3, 5)) > 0.6)
     masks["encoder"]["d"]["kernel"] = drawn
-    masks["decoder"]["c"]["kernel"] = jnp.zeros((2, 2, 3, 1), bool).at[1, 0, 2].set(True)
+    one = jnp.zeros((2, 2, 3, 1), bool).at[1, 0, 2].set(True)
+    masks["decoder"]["c"]["kernel"] = one
     stats = {"encoder": {"n": {"mean": jnp.float32(RNG.normal(size=5))}}, "decoder": {}}
     provenance = {"run": 1, "config": {"data.name": "digits"}, "sparsity": 0.5}
     return tickets.Ticket(masks, tickets.rewind(masks, params), stats, provenance)
@@ -63,9 +60,8 @@ def test_round_trip_is_bit_for_bit(tmp_path):
     loaded = tickets.load(path)
     assert_same(loaded, TICKET)
     assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(loaded.params))
-    assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(
-        tickets.to_device(loaded.masks)
-    ))
+    on_device = jax.tree.leaves(tickets.to_device(loaded.masks))
+    assert all(isinstance(x, jax.Array) for x in on_device)
     assert [file.name for file in path.parent.iterdir()] == ["ticket.npz"]
 
 
@@ -77,7 +73,8 @@ def test_saving_twice_gives_the_same_arrays_and_replaces(tmp_path):
 
 
 def test_a_file_holds_survivors_and_bits_only(tmp_path):
-    masks = {"encoder": {"d": {"kernel": jnp.zeros((1000, 1000), bool).at[3].set(True)}}}
+    row = jnp.zeros((1000, 1000), bool).at[3].set(True)
+    masks = {"encoder": {"d": {"kernel": row}}}
     params = {"encoder": {"d": {"kernel": jnp.ones((1000, 1000))}}}
     path = tmp_path / "ticket.npz"
     ticket = tickets.Ticket(masks, tickets.rewind(masks, params), {}, {})
@@ -115,97 +112,3 @@ def test_a_truncated_file_is_refused(content, place, part):
     place.write_bytes(content[: int(part * len(content))])
     with pytest.raises(UserError, match="not an intact ticket"):
         tickets.load(place)
-
-
-def npz(header, **arrays):
-    out = io.BytesIO()
-    header = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    np.savez(out, header=header, **arrays)
-    return out.getvalue()
-
-
-class Bomb:
-    def __reduce__(self):
-        return (pytest.fail, ("code of a file has run",))
-
-
-def pickled():
-    out = io.BytesIO()
-    np.savez(out, header=np.array([Bomb()], object))
-    return out.getvalue()
-
-
-def npy(array):
-    out = io.BytesIO()
-    np.save(out, array)
-    return out.getvalue()
-
-
-BITS, ONE = np.uint8([128]), np.float32([1.0])
-FOREIGN = {
-    "empty": b"",
-    "text": b"no ticket\n",
-    "pickle": pickle.dumps({"a": 1}),
-    "object array": pickled(),
-    "bare array": npy(np.zeros(3)),
-    "header is a list": npz([]),
-    "no shapes": npz({"provenance": {}}),
-    "no provenance": npz({"shapes": {}}),
-    "provenance is a number": npz({"shapes": {}, "provenance": 3}),
-    "missing leaf": npz({"shapes": {"a/k": [1]}, "provenance": {}}),
-    "shapes is a list": npz({"shapes": [1], "provenance": {}}),
-    **{
-        f"shape {shape}": npz(
-            {"shapes": {"a/k": shape}, "provenance": {}},
-            **{"masks/a/k": BITS, "params/a/k": ONE},
-        )
-        for shape in ([2**40], [2**33, 2**33], [-1], [9], [2.5], "1", 1, None, [[1]])
-    },
-    "too many weights": npz(
-        {"shapes": {"a/k": [1]}, "provenance": {}},
-        **{"masks/a/k": BITS, "params/a/k": np.ones(2, np.float32)},
-    ),
-    "weights of text": npz(
-        {"shapes": {"a/k": [1]}, "provenance": {}},
-        **{"masks/a/k": BITS, "params/a/k": np.array(["1"])},
-    ),
-    "a leaf that is a branch": npz(
-        {"shapes": {"a/k": [1], "a/k/j": [1]}, "provenance": {}},
-        **{"masks/a/k": BITS, "params/a/k": ONE},
-        **{"masks/a/k/j": BITS, "params/a/k/j": ONE},
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", FOREIGN)
-def test_foreign_files_are_refused(kind, tmp_path):
-    path = tmp_path / "ticket.npz"
-    path.write_bytes(FOREIGN[kind])
-    with pytest.raises(UserError, match="not an intact ticket") as caught:
-        tickets.load(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_missing_file_and_a_folder_are_user_errors(tmp_path):
-    with pytest.raises(UserError, match="no such ticket"):
-        tickets.load(tmp_path / "none.npz")
-    with pytest.raises(UserError):
-        tickets.load(tmp_path)
-
-
-def test_names_with_dots_reach_no_folder(tmp_path):
-    """A name is a place in a tree, never on a disk."""
-    folder = tmp_path / "inner"
-    folder.mkdir()
-    name = "encoder/../../../stolen/kernel"
-    content = npz(
-        {"shapes": {name: [1]}, "provenance": {}},
-        **{f"masks/{name}": BITS, f"params/{name}": ONE},
-    )
-    (folder / "ticket.npz").write_bytes(content)
-    loaded = tickets.load(folder / "ticket.npz")
-    assert list(trees.named_leaves(loaded.params)) == [name]
-    tickets.save(folder / "again.npz", loaded)
-    assert sorted(x.name for x in tmp_path.rglob("*")) == [
-        "again.npz", "inner", "ticket.npz"
-    ]

@@ -83,7 +83,8 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "3", '{"seed": 0}', '{"provenance": {}, "data": 3}', "\xff"]
+    "content",
+    ["", "{", "[]", "3", '{"seed": 0}', '{"provenance": {}, "data": 3}', "\xff"],
 )
 def test_a_damaged_config_is_a_user_error(tmp_path, content):
     paths.config_path(tmp_path).write_bytes(content.encode("latin-1"))

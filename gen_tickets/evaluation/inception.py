@@ -11,7 +11,6 @@ is float32; `weights` loads the weights, with batch norm folded into them.
 """
 
 import functools
-import time
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -20,9 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gen_tickets.errors import UserError
+from gen_tickets.evaluation.batches import check_images, map_batches
 from gen_tickets.evaluation.convolution import average_pool, convolve, max_pool
-from gen_tickets.progress import Progress, duration
 
 INPUT_SIZE = 299
 NUM_FEATURES = 2048
@@ -259,25 +257,9 @@ def extract(variables, images, batch_size=None, lowering=None) -> Features:
     Raises:
       UserError: the images are not as above.
     """
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) \
-            or images.size == 0:
-        raise UserError(
-            f"images={images.dtype}{list(images.shape)}: uint8 [N, H, W, 3] or "
-            "[N, H, W, 1] with N >= 1 allowed; convert them first")
+    images = check_images(images)
     lowering = lowering or (
         "product" if jax.default_backend() == "cpu" else "library")
-    batch_size = batch_size or _BATCH_SIZES[lowering]
-    progress, started, parts = Progress(), time.monotonic(), []
-    for start in range(0, len(images), batch_size):
-        batch = images[start:start + batch_size]
-        size = len(batch)
-        # The last batch is filled up, so that there is one shape and one compilation.
-        batch = np.pad(batch, ((0, batch_size - size), (0, 0), (0, 0), (0, 0)))
-        parts.append(jax.tree.map(
-            lambda leaf, size=size: np.asarray(leaf)[:size],
-            _features(variables, batch, lowering)))
-        done = start + size
-        left = (time.monotonic() - started) / done * (len(images) - done)
-        progress.show(f"inception: {done}/{len(images)} images, {duration(left)} left")
-    return Features(*(np.concatenate(leaves) for leaves in zip(*parts)))
+    return map_batches(
+        lambda batch: _features(variables, batch, lowering),
+        images, batch_size or _BATCH_SIZES[lowering], "inception")

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from gen_tickets.models import layers
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """[N, S, S, C] -> [N, S', S', features]: two convolutions k3 around a shortcut.
 
     S' is S / strides, or S * resize. The shortcut is the input, or one convolution
@@ -72,7 +72,7 @@ class Contract(nn.Module):
         x = nn.relu(layers.BatchNorm(name="norm_stem")(x, train))  # [N, S/2, S/2, .]
         for i, width in enumerate(self.widths):
             strides = 1 if i == 0 else 2
-            x = _Block(width, strides, dtype=self.dtype, name=f"block_{i}")(x, train)
+            x = Block(width, strides, dtype=self.dtype, name=f"block_{i}")(x, train)
         x = x.mean((1, 2))  # [N, widths[-1]]
         return layers.Dense(self.num_outputs, dtype=self.dtype, name="outputs")(x)
 
@@ -93,7 +93,7 @@ class Expand(nn.Module):
         x = layers.upsample_nearest(x[:, None, None, :], base)
         for i in reversed(range(len(widths))):
             width, resize = widths[max(i - 1, 0)], 1 if i == 0 else 2
-            block = _Block(width, resize=resize, dtype=dtype, name=f"block_{i}")
+            block = Block(width, resize=resize, dtype=dtype, name=f"block_{i}")
             x = block(x, train)
         x = layers.upsample_nearest(x, 2)  # [N, S, S, widths[0]]
         return jnp.tanh(layers.Conv(channels, 3, 1, 1, dtype=dtype, name="pixels")(x))

@@ -20,8 +20,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gen_tickets import losses, models, pixels, trees
+from gen_tickets import losses, models, pixels
 from gen_tickets import state as state_lib
+from gen_tickets import trees
 from gen_tickets.errors import UserError
 from gen_tickets.tasks import average, networks
 from gen_tickets.tasks.task import Task
@@ -134,7 +135,8 @@ class _Game:
             True,
         )
         # Differentiated in this component alone: the other's gradient is never made.
-        grads, (metrics, stats) = jax.grad(self._discriminator_objective, has_aux=True)(
+        differentiate = jax.grad(self._discriminator_objective, has_aux=True)
+        grads, (metrics, stats) = differentiate(
             state.params["discriminator"],
             state.stats["discriminator"],
             pixels.to_float(images),

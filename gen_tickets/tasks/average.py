@@ -1,4 +1,4 @@
-"""Exponential moving average of weights, as Adam keeps a moment: from 0, bias corrected.
+"""Moving average of weights, kept as Adam keeps a moment: from 0, bias corrected.
 
 It lives in `opt_state`, so a rewind starts it anew like every other moment; and since
 pruned weights are 0 in all that it sums up, they are exactly 0 in it too.

@@ -48,5 +48,6 @@ def apply(module, params, stats, x, train: bool, advance=()):
     mutable = [
         name for name in stats if name in advance or (train and name == BATCH_NORM)
     ]
-    output, changed = module.apply({"params": params, **stats}, x, train, mutable=mutable)
+    variables = {"params": params, **stats}
+    output, changed = module.apply(variables, x, train, mutable=mutable)
     return output, {**stats, **{n: changed[n] for n in changed if n in advance}}

@@ -1,0 +1,27 @@
+r"""DCGAN on CIFAR-10 (paper Fig. 6; Table 1: 83.2 %; Table 2: unpruned FID 37.71).
+
+    python -m gen_tickets.main --config=experiments/dcgan_cifar10.py \
+        --config.data.download=true
+
+b1 is 0.5, with which a DCGAN is stable (Radford et al. 2016, section 4); the authors'
+code leaves Adam's 0.9, --config.optimizer.b1=0.9.
+"""
+
+from gen_tickets import defaults
+
+
+def get_config(size="full"):
+    config = defaults.get_config()
+    config.data.name = "cifar10"
+    config.data.batch_size = 100
+    config.model.name = "convstack"
+    config.model.widths = (128, 256, 512)
+    config.model.latent_size = 128
+    config.task.name = "gan"
+    config.optimizer.learning_rate = 2e-4
+    config.optimizer.b1 = 0.5
+    config.train.epochs = 200
+    config.prune.rounds = 20
+    config.eval.verdict = "fid"
+    config.paper.sparsity = 0.832
+    return defaults.resize(config, size)

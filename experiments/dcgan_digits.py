@@ -1,0 +1,29 @@
+"""Winning tickets of a small DCGAN on handwritten digits, on a laptop.
+
+    python -m gen_tickets.main --config=experiments/dcgan_digits.py
+
+Five rounds, three runs, both arms, in minutes on two cores. The paper has no such set;
+its DCGAN has winning tickets up to 83.2 % on CIFAR-10 and CelebA (Table 1).
+"""
+
+from gen_tickets import defaults
+
+
+def get_config(size="full"):
+    config = defaults.get_config()
+    config.runs = 3
+    config.data.name = "digits"
+    config.data.batch_size = 64
+    config.model.name = "convstack"
+    config.model.widths = (16, 32)
+    config.model.latent_size = 16
+    config.task.name = "gan"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.b1 = 0.5
+    config.train.steps = 800
+    config.prune.fraction = 0.5
+    config.prune.rounds = 5
+    config.eval.every_steps = 100
+    config.eval.average_decay = 0.99
+    config.eval.verdict = "fd_classifier"
+    return defaults.resize(config, size)

@@ -1,0 +1,16 @@
+r"""DCGAN on CIFAR-10, pruned at once instead of in rounds (paper Fig. 3, left).
+
+    python -m gen_tickets.main --config=experiments/one_shot_dcgan_cifar10.py \
+        --config.data.download=true
+
+To be compared with experiments/dcgan_cifar10.py; in the paper one-shot pruning is the
+worse one at high sparsity.
+"""
+
+from experiments import dcgan_cifar10
+
+
+def get_config(size="full"):
+    config = dcgan_cifar10.get_config(size)
+    config.prune.schedule = "one_shot"
+    return config

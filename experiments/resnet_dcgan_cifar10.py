@@ -1,0 +1,17 @@
+r"""ResNet-DCGAN on CIFAR-10 (paper Figs. 6, A.4; Table 1: winning ticket at 79 %).
+
+    python -m gen_tickets.main --config=experiments/resnet_dcgan_cifar10.py \
+        --config.data.download=true
+
+The blocks of ResNet-VAE at 7/8 of its widths: 2.17 M weights, of Table 1's 2.2 M.
+"""
+
+from experiments import dcgan_cifar10
+
+
+def get_config(size="full"):
+    config = dcgan_cifar10.get_config(size)
+    config.model.name = "resnet"
+    config.model.widths = (28, 56, 112, 224)
+    config.paper.sparsity = 0.79
+    return config

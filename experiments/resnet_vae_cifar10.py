@@ -1,0 +1,15 @@
+r"""ResNet-VAE on CIFAR-10 (paper Figs. 5, A.3; Table 1: winning ticket at 93.1 %).
+
+    python -m gen_tickets.main --config=experiments/resnet_vae_cifar10.py \
+        --config.data.download=true
+"""
+
+from experiments import vae_cifar10
+
+
+def get_config(size="full"):
+    config = vae_cifar10.get_config(size)
+    config.model.name = "resnet"
+    config.model.widths = (32, 64, 128, 256)
+    config.paper.sparsity = 0.931
+    return config

@@ -1,0 +1,16 @@
+r"""DCGAN on CIFAR-10, rewound to initialization (paper Fig. 3, right).
+
+    python -m gen_tickets.main --config=experiments/rewind_dcgan_cifar10.py \
+        --config.data.download=true
+
+To be compared with experiments/dcgan_cifar10.py, which rewinds to step 10; the paper's
+late rewinding does at least as well at every sparsity.
+"""
+
+from experiments import dcgan_cifar10
+
+
+def get_config(size="full"):
+    config = dcgan_cifar10.get_config(size)
+    config.rewind.step = 0
+    return config

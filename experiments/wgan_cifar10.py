@@ -1,0 +1,21 @@
+r"""WGAN with a clipped critic on CIFAR-10 (paper Fig. A.4, Table 1: 73.7 %).
+
+    python -m gen_tickets.main --config=experiments/wgan_cifar10.py \
+        --config.data.download=true
+
+Five updates of the critic a step, clipped to 0.01, and no momentum, which makes a
+critic unstable: Arjovsky et al. 2017, algorithm 1 and section 4. The penalty instead:
+--config.task.weight_clip=0 --config.task.gradient_penalty=10
+"""
+
+from experiments import dcgan_cifar10
+
+
+def get_config(size="full"):
+    config = dcgan_cifar10.get_config(size)
+    config.task.loss = "wasserstein"
+    config.task.weight_clip = 0.01
+    config.task.discriminator_steps = 5
+    config.optimizer.b1 = 0.0
+    config.paper.sparsity = 0.737
+    return config

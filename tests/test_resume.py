@@ -1,0 +1,63 @@
+"""Killed and started again, gone on with, refused: the same workdir a second time."""
+
+import signal
+
+import pytest
+from test_lottery import assert_trees_equal, kept, run, total
+
+from gen_tickets import fit, paths
+from gen_tickets.errors import Interrupted, UserError
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("lottery"))
+
+
+@pytest.mark.parametrize("place", [(0, 2), (1, 5), (2, 7)])
+def test_stopped_and_started_again_is_the_same_run(undisturbed, tmp_path, place):
+    """SIGTERM in a round, before or after its rewind step."""
+    found, rows = undisturbed
+    show = fit._Meter.show
+
+    def hook(self, position, session):
+        if (position.round, position.step) == place:
+            signal.raise_signal(signal.SIGTERM)
+        show(self, position, session)
+
+    def one_by_one(self, num_steps, seconds):
+        self.stretch_steps = 1
+
+    def start_short(self, *args):
+        start(self, *args)
+        self.stretch_steps = 1
+
+    start = fit._Meter.__init__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit._Meter, "show", hook)
+        patch.setattr(fit._Meter, "note", one_by_one)
+        patch.setattr(fit._Meter, "__init__", start_short)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            run(tmp_path)
+    assert not paths.ticket_path(tmp_path, place[0], 0).exists()
+    resumed, resumed_rows = run(tmp_path)
+    for key, ticket in found.items():
+        assert_trees_equal(ticket[:3], resumed[key][:3])
+    for row, other in zip(rows, resumed_rows, strict=True):
+        assert row | {"seconds": 0} == other | {"seconds": 0}
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_finished_run_changes_nothing_more_rounds_go_on_others_are_refused(tmp_path):
+    _, rows = run(tmp_path, prune__rounds=1)
+    content = paths.results_path(tmp_path).read_bytes()
+    run(tmp_path, prune__rounds=1)
+    assert paths.results_path(tmp_path).read_bytes() == content
+    with pytest.raises(UserError, match="seed: 0 -> 1"):
+        run(tmp_path, prune__rounds=1, seed=1)
+    found, more = run(tmp_path, prune__rounds=2)
+    assert more[: len(rows)] == rows and more[-1]["round"] == 2
+    with pytest.raises(UserError, match="prune.rounds: 2 -> 1"):
+        run(tmp_path, prune__rounds=1)
+    kernel = found[2, 0].masks
+    assert kept(kernel) == round(total(kernel) * 0.25)
