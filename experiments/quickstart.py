@@ -12,8 +12,10 @@ def get_config(size="full"):
     config.data.name = "digits"
     config.data.batch_size = 64
     config.model.name = "linear"
+    config.model.widths = (256, 128)
+    config.model.latent_size = 8
     config.optimizer.weight_decay = 1e-5
-    config.optimizer.learning_rate = 2e-3
-    config.train.epochs = 100
-    config.prune.rounds = 8
+    config.train.epochs = 50
+    config.prune.fraction = 0.36  # two of the paper's 20 % rounds in one
+    config.prune.rounds = 6
     return defaults.resize(config, size)

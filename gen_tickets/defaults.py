@@ -72,6 +72,14 @@ def _texts(default, meaning):
     )
 
 
+def _some(default, meaning, choices):
+    listed = _texts(default, meaning)
+    return listed._replace(
+        allowed=f"a tuple of some of {', '.join(choices)}",
+        is_allowed=lambda v: listed.is_allowed(v) and set(v) <= set(choices),
+    )
+
+
 OPTIONS: dict[str, Option] = {
     "seed": _whole(0, "seed of the first run; run r of one seed never changes"),
     "runs": _whole(5, "independent runs, trained together as one population", 1),
@@ -165,6 +173,38 @@ OPTIONS: dict[str, Option] = {
     "eval.average_decay": _number(
         0.0, "decay of the averaged generator that is sampled; 0 = the last one", 0, 1
     ),
+    "eval.metrics": _some(
+        (),
+        "what is measured of samples and reconstructions, beside the losses",
+        (
+            "fid",
+            "kid",
+            "inception_score",
+            "precision",
+            "recall",
+            "fd_classifier",
+            "kid_classifier",
+            "precision_classifier",
+            "recall_classifier",
+            "sample_class_entropy",
+            "sample_confidence",
+            "accuracy",
+        ),
+    ),
+    "eval.num_samples": _whole(10_000, "samples that a metric takes", 1),
+    "eval.every_rounds": _whole(1, "rounds between metrics; 0 = the last round only"),
+    "eval.inception_weights": _text(
+        "", "file of Inception's weights; '' = GEN_TICKETS_INCEPTION_WEIGHTS, the cache"
+    ),
+    "eval.download_weights": _switch(
+        False, "fetch Inception's weights (96 MB) where there are none"
+    ),
+    "eval.classifier_epochs": _whole(
+        10, "passes over the training images that the set's classifier takes", 1
+    ),
+    "eval.classifier_width": _whole(
+        64, "channels of the classifier's first stage; 16 for a CPU", 1
+    ),
     "eval.verdict": _text(
         "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
     ),
@@ -185,7 +225,13 @@ _ONLY_FOR = {
 }
 
 # Options that say how to run, not what to compute: they may change at a restart.
-HOW_TO_RUN = ("data.dir", "data.download", "checkpoint.every_seconds")
+HOW_TO_RUN = (
+    "data.dir",
+    "data.download",
+    "eval.inception_weights",
+    "eval.download_weights",
+    "checkpoint.every_seconds",
+)
 
 _SMOKE = {
     "runs": 2,

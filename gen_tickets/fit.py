@@ -49,12 +49,12 @@ def _order(lottery, position: Position, num_steps: int):
     """Batch order of a stretch, int32 [MAX_STRETCH, M, batch]; rows beyond are 0."""
     config, num_images = lottery.config, len(lottery.images)
     num_arms = len(lottery.arms(position.round))
-    batch_size = config.data.batch_size
-    shape = (train.MAX_STRETCH, config.runs, batch_size)
+    per_step = lottery.images_per_step
+    shape = (train.MAX_STRETCH, config.runs, per_step)
     rows = np.zeros(shape, np.int32)
     for run in range(config.runs):
         rows[:num_steps, run] = data.order(
-            config.seed, run, num_images, batch_size, position.step, num_steps
+            config.seed, run, num_images, per_step, position.step, num_steps
         )
     return np.tile(rows, (1, num_arms, 1))
 

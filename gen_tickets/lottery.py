@@ -26,6 +26,7 @@ from gen_tickets import (
 )
 from gen_tickets import session as sessions
 from gen_tickets.errors import UserError
+from gen_tickets.evaluation import metrics
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning.scores import SCORES
 from gen_tickets.session import Position, Session
@@ -45,7 +46,14 @@ class Lottery:
         self.task = tasks.build(config, dataset.train.images.shape[1:])
         self.loop = train.make_loop(self.task)
         num_images, batch_size = len(dataset.train.images), config.data.batch_size
-        self.steps_per_epoch = data.steps_per_epoch(num_images, batch_size)
+        self.images_per_step = batch_size * self.task.batches_per_step
+        if self.images_per_step > num_images:
+            raise UserError(
+                f"data.batch_size={batch_size}: a step takes "
+                f"{self.task.batches_per_step} batches, more than the {num_images} "
+                "training images"
+            )
+        self.steps_per_epoch = data.steps_per_epoch(num_images, self.images_per_step)
         self.num_steps = (
             config.train.steps or config.train.epochs * self.steps_per_epoch
         )
@@ -64,6 +72,15 @@ class Lottery:
         probe = _spread(dataset.train.images, len(held_out))
         self.probe = train.in_batches(probe, batch_size)
         self.shown = jnp.asarray(_spread(held_out, config.eval.num_shown))
+        self._prepare_evaluation(dataset)
+
+    def _prepare_evaluation(self, dataset):
+        """What eval.metrics needs; `evaluator` is None where it is empty."""
+        task, self.evaluator = self.task, None
+        if self.config.eval.metrics:
+            self.evaluator = metrics.Evaluator(self.config, dataset)
+            self.sample = jax.jit(task.sample)
+            self.reconstruct = task.reconstruct and jax.jit(task.reconstruct)
 
     def _prepare_keys(self):
         runs = jnp.arange(self.config.runs)
@@ -137,10 +154,17 @@ class Lottery:
             masks=masks_lib.dense(state.params),
             rewind=sessions.copy({"params": state.params, "stats": state.stats}),
             dense=sessions.copy(state.params) if one_shot else {},
-            totals=train.empty_totals(self.task, self.images, runs),
+            totals=self._empty_totals(runs),
             ancestors=jnp.zeros(runs, bool),
             floored=jnp.zeros(runs, jnp.int32),
         )
+
+    def _empty_totals(self, num_members: int):
+        # By shape alone: this is traced, and the images must not become a constant.
+        images = jax.ShapeDtypeStruct(
+            (self.images_per_step, *self.images.shape[1:]), self.images.dtype
+        )
+        return train.empty_totals(self.task, images, num_members)
 
     def next_round(self, session: Session, round_number: int) -> Session:
         """Prune, then rewind the survivors and redraw the control."""
@@ -173,7 +197,7 @@ class Lottery:
             masks,
             rewind={},
             dense={},
-            totals=train.empty_totals(self.task, self.images, runs * len(arms)),
+            totals=self._empty_totals(runs * len(arms)),
             ancestors=jnp.tile(session.diverged[:runs], len(arms)),
             floored=floored,
         )
@@ -220,9 +244,12 @@ def run(config, workdir) -> None:
       errors.Interrupted: a signal asked to stop; all is saved.
     """
     workdirs.check(workdir, config)
+    metrics.check(config)
     dataset = data.load(config)
     lottery = Lottery(config, dataset)
     origin = {**provenance.collect(), "data": dataset.provenance}
+    if lottery.evaluator is not None:
+        origin["evaluation"] = lottery.evaluator.provenance
     lock = workdirs.claim(workdir, config, origin)
     store = checkpoints.Checkpoints(workdir)
     events = records.EventWriter(paths.tensorboard_dir(workdir))

@@ -1,5 +1,7 @@
 """What a finished round leaves behind: rows, tickets, pictures."""
 
+import functools
+
 import jax
 import numpy as np
 
@@ -23,10 +25,30 @@ def _metrics(lottery, session: Session, position: Position) -> dict[str, np.ndar
     }
 
 
+def _evaluations(lottery, session: Session, round_number: int, diverged) -> list[dict]:
+    """Columns of eval.metrics for every member; none where no metrics are due."""
+    evaluator, rounds = lottery.evaluator, lottery.config.prune.rounds
+    if evaluator is None or not evaluator.is_due(round_number, rounds):
+        return [{} for _ in diverged]
+    found = []
+    for member, is_diverged in enumerate(diverged):
+        if is_diverged:
+            columns = evaluator.undefined()
+        else:
+            state = _member(session.state, member)
+            columns = evaluator.measure(
+                functools.partial(lottery.sample, state),
+                lottery.reconstruct and functools.partial(lottery.reconstruct, state),
+            )
+        found.append({**columns, "evaluation": evaluator.short_hash})
+    return found
+
+
 def _rows(lottery, session: Session, position: Position) -> list[dict]:
     metrics = _metrics(lottery, session, position)
     finite = np.isfinite(metrics["train_loss"]) & np.isfinite(metrics["heldout_loss"])
     diverged = np.asarray(session.diverged) | ~finite
+    evaluations = _evaluations(lottery, session, position.round, diverged)
     rows = []
     for i, arm in enumerate(lottery.arms(position.round)):
         for run in range(lottery.config.runs):
@@ -48,6 +70,7 @@ def _rows(lottery, session: Session, position: Position) -> list[dict]:
                 row[f"sparsity_{component}"] = share
             row["early_stop_step"] = int(session.best_step[member])
             row |= {name: float(values[member]) for name, values in metrics.items()}
+            row |= evaluations[member]
             rows.append(row)
     return rows
 

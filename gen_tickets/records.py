@@ -23,7 +23,7 @@ from gen_tickets import paths
 from gen_tickets.errors import UserError
 
 ARMS = ("dense", "winning", "random")
-TEXTS = ("arm", "layer")
+TEXTS = ("arm", "layer", "evaluation")
 BOOLS = ("diverged",)
 INTEGERS = (
     "round",
@@ -31,6 +31,7 @@ INTEGERS = (
     "steps",
     "floored_layers",
     "early_stop_step",
+    "num_samples",
     "total",
     "kept",
 )
@@ -60,7 +61,7 @@ def write_rows(path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_rows(path) -> list[dict[str, Any]]:
     """Returns the rows of the table at `path`, each value with its own type.
 
-    Text: arm, layer. Bool: diverged. Int: round, run and the other counts (nan where
+    Text: arm, layer, evaluation. Bool: diverged. Int: round, run and the other counts (nan where
     unknown). All other columns are floats. An empty cell is left out of its row.
 
     Raises:

@@ -13,6 +13,7 @@ import numpy as np
 # Columns that say which row it is or how its training went, not how good it is.
 _NO_METRICS = ("round", "run", "arm", "sparsity", "remaining", "steps", "seconds")
 _NO_METRICS += ("diverged", "floored_layers", "early_stop_step")
+_NO_METRICS += ("num_samples", "evaluation")
 _LOWER = ("loss", "reconstruction", "kl", "fid", "kid")
 _HIGHER = ("accuracy", "precision", "recall", "inception_score")
 
@@ -41,7 +42,9 @@ def metrics(rows: Rows) -> list[str]:
     return [
         name
         for name in names
-        if name not in _NO_METRICS and not name.startswith("sparsity_")
+        if name not in _NO_METRICS
+        and not name.startswith("sparsity_")
+        and not name.endswith("_std")
     ]
 
 

@@ -27,12 +27,11 @@ class Loop(NamedTuple):
     evaluate: Callable[..., Any]
 
 
-def empty_totals(task, examples, num_members: int) -> dict[str, jax.Array]:
-    """Zero sums of every training metric, each [num_members]."""
+def empty_totals(task, batch, num_members: int) -> dict[str, jax.Array]:
+    """Zero sums of every metric of a step on `batch`, each [num_members]."""
     key = jax.random.key(0)
     state = jax.eval_shape(task.init, key)
     masks = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, bool), state.params)
-    batch = jax.tree.map(lambda x: x[:2], examples)
     _, metrics = jax.eval_shape(task.step, state, masks, batch, key)
     return {name: jnp.zeros(num_members) for name in metrics}
 

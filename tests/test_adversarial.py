@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_tickets import defaults, trees
+from gen_tickets import defaults, losses, trees
 from gen_tickets.errors import UserError
 from gen_tickets.tasks import adversarial, average
 from tests import gans
@@ -61,6 +61,18 @@ def test_an_update_changes_one_network_and_nothing_of_the_other(family):
         before, now = getattr(state, part), getattr(after, part)
         assert_same(before["discriminator"], now["discriminator"])
         assert differs(before["generator"], now["generator"])
+
+
+@pytest.mark.parametrize(
+    "family, kept", [("dcgan", "batch_stats"), ("sngan", "spectral")]
+)
+def test_a_pass_advances_only_the_collections_it_is_told_to(family, kept):
+    game = adversarial._Game(gans.make_config(family), gans.IMAGE_SHAPE)
+    state, images = gans.jit(game.init)(KEY), gans.make_images(BATCH) / 127.5 - 1
+    player = state.params["discriminator"], state.stats["discriminator"]
+    judge = gans.jit(game._judge, static_argnums=3)
+    assert_same(judge(*player, images, ())[1], player[1])
+    assert differs(judge(*player, images, (kept,))[1], player[1])
 
 
 def test_generator_step_makes_no_gradient_of_the_discriminators_weights():
@@ -125,11 +137,11 @@ def test_every_discriminator_update_takes_images_of_its_own():
         gans.make_config(**{"task.discriminator_steps": 3}), gans.IMAGE_SHAPE
     )
     one = gans.jit(game._discriminator_step)
-    expected, losses = state, []
+    expected, found_losses = state, []
     for i in range(3):
         part = images[i * BATCH : (i + 1) * BATCH]
         expected, metrics = one(expected, masks, part, jax.random.fold_in(KEY, i))
-        losses.append(float(metrics["discriminator_loss"]))
+        found_losses.append(float(metrics["discriminator_loss"]))
     found, metrics = step(state, masks, images, KEY)
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
@@ -137,7 +149,7 @@ def test_every_discriminator_update_takes_images_of_its_own():
         expected.params["discriminator"],
     )
     mean_loss = metrics["discriminator_loss"]
-    np.testing.assert_allclose(mean_loss, np.mean(losses), rtol=1e-4)
+    np.testing.assert_allclose(mean_loss, np.mean(found_losses), rtol=1e-4)
     assert found.step == 1
 
 
@@ -275,6 +287,30 @@ def test_loss_gives_each_network_the_gradient_of_its_own_player():
         found,
         expected(state.params),
     )
+
+
+@pytest.mark.parametrize("family", ["dcgan", "sngan", "resnet_dcgan"])
+def test_penalty_has_a_gradient_in_every_model(family):
+    game = adversarial._Game(gans.make_config(family), gans.IMAGE_SHAPE)
+    state = gans.jit(game.init)(KEY)
+    images, fakes = np.random.default_rng(0).uniform(-1, 1, (2, 4, *gans.IMAGE_SHAPE))
+    images, fakes = images.astype(np.float32), fakes.astype(np.float32)
+
+    def penalty(params):
+        def critic(x):
+            return game._judge(params, state.stats["discriminator"], x)[0]
+
+        return losses.gradient_penalty(critic, images, fakes, KEY).mean()
+
+    weights = state.params["discriminator"]
+    differentiate = gans.jit(jax.value_and_grad(penalty))
+    slopes = differentiate(weights)[1]
+    length = np.sqrt(sum((x**2).sum() for x in jax.tree.leaves(slopes)))
+    sides = [
+        differentiate(jax.tree.map(lambda x, d: x + e * d / length, weights, slopes))[0]
+        for e in (2e-4, -2e-4)  # small: at a kink of a ReLU the penalty jumps
+    ]
+    np.testing.assert_allclose((sides[0] - sides[1]) / 4e-4, length, rtol=0.03)
 
 
 @pytest.mark.parametrize(

@@ -123,9 +123,8 @@ def with_moments(state, masks):
         mask = masks[component]
         mu = jax.tree.map(lambda x: 0.05 * rng.normal(size=x.shape), adam.mu)
         nu = jax.tree.map(lambda x: rng.uniform(0.01, 0.1, x.shape), adam.nu)
-        mu, nu = (
-            masks_lib.apply(mask, jax.tree.map(np.float32, moment)) for moment in (mu, nu)
-        )
+        mu, nu = (jax.tree.map(np.float32, moment) for moment in (mu, nu))
+        mu, nu = (masks_lib.apply(mask, moment) for moment in (mu, nu))
         adam = adam._replace(count=np.int32(10), mu=mu, nu=nu)
         opt_state[component] = (adam, *rest)
     return state._replace(opt_state=opt_state)

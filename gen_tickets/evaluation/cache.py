@@ -74,8 +74,9 @@ def _written(key, arrays) -> bytes:
 def _read(path, key):
     """The arrays of a file that is whole and of this key; else None."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        # Opened here: of a file that is no zip, np.load would leave it open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+            arrays = dict(found)
         about = json.loads(arrays.pop(_ABOUT).tobytes())
         whole = about == {
             "key": json.loads(json.dumps(key)), "sha256": digest(arrays)}

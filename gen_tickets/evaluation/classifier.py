@@ -104,19 +104,30 @@ def load_classifier(dataset, epochs: int, width: int) -> Classifier:
     check_labels(dataset)
     key = _key(dataset, epochs, width)
     recipe = classify.Recipe(**key["recipe"])
-    shape = dataset.train.images.shape[1:]
     network = ResNet18(width, key["num_classes"])
     arrays = cache.fetch(
         "classifier", key, lambda: _train(dataset, network, recipe, key))
-    state = jax.eval_shape(
-        classify.build(network, shape, recipe).init, jax.random.key(_SEED))
-    kept = {"params": state.params, "stats": state.stats}
-    tree = jax.tree.map(jnp.asarray, trees.like(kept, arrays))
-    variables = {
-        "params": tree["params"][classify.COMPONENT],
-        **tree["stats"][classify.COMPONENT]}
     return Classifier(
-        network, variables, float(arrays["accuracy"]), key, cache.digest(arrays))
+        network, variables_of(arrays), float(arrays["accuracy"]), key,
+        cache.digest(arrays))
+
+
+def variables_of(arrays):
+    """The network's variables, from the arrays that are kept of its training."""
+    variables = {}
+    for name, array in arrays.items():
+        # params/classifier/<layer>/..., stats/classifier/batch_stats/<layer>/...
+        folder, _, path = name.partition(f"/{classify.COMPONENT}/")
+        if not path:
+            continue
+        *places, leaf = path.split("/")
+        if folder == "params":
+            places.insert(0, folder)
+        place = variables
+        for part in places:
+            place = place.setdefault(part, {})
+        place[leaf] = jnp.asarray(array)
+    return variables
 
 
 def check_labels(dataset):

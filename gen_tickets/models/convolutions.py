@@ -23,7 +23,7 @@ from jax import lax
 from gen_tickets.models import winograd
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-_CHUNK_BYTES = 6 * 2**20  # of patches: what stays in the cache, measured
+_CHUNK_BYTES = 2**23  # of patches: what stays in the cache, measured
 _forced_lowering = None
 
 
@@ -99,7 +99,9 @@ def conv_transpose(
         lowering(),
     )
     # The transpose of the convolution with the flipped kernel [kh, kw, O, C].
-    return _backward(x, kernel[::-1, ::-1].swapaxes(2, 3), geometry)
+    taps = kernel[::-1, ::-1].reshape(-1, *kernel.shape[2:])
+    flipped = taps.swapaxes(1, 2).reshape(*kernel.shape[:2], *kernel.shape[:1:-1])
+    return _backward(x, flipped, geometry)
 
 
 def dense(x, kernel, dtype=jnp.float32):
@@ -290,7 +292,7 @@ def _correlate_product(x, y, geometry):
         ys = y.reshape(len(xs), -1, *y.shape[1:])
         return winograd.correlate(xs, ys, geometry)
     # A product reads columns of its left side slowly: turn the smaller side once.
-    columns = y.reshape(len(xs), -1, features).swapaxes(1, 2).astype(geometry.dtype)
+    columns = winograd.turn(y.astype(geometry.dtype).reshape(len(xs), -1, features))
 
     def add(total, chunk):
         x, column = chunk
@@ -298,10 +300,8 @@ def _correlate_product(x, y, geometry):
         return total + _dot(column, patches, ((1,), (0,)), geometry.dtype), None
 
     zero = jnp.zeros((features, math.prod(geometry.kernel) * channels))
-    total, _ = lax.scan(add, zero, (xs, lax.optimization_barrier(columns)))
-    # Without the barrier XLA moves the turn into the product.
-    total = lax.optimization_barrier(total)
-    return total.T.reshape(*geometry.kernel, channels, features)
+    total, _ = lax.scan(add, zero, (xs, columns))
+    return winograd.turn(total[None]).reshape(*geometry.kernel, channels, features)
 
 
 # Lowering "library".

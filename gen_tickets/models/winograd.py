@@ -33,6 +33,7 @@ _OUTPUT = {  # A^T: products -> two outputs
     2: np.array([[1, 1, 0], [0, 1, -1]]),
     3: np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
 }
+_TURN_WIDTH = 64
 _MIN_CHANNELS, _MIN_TILES = 16, 64  # below, transforms cost more than they save
 
 
@@ -68,8 +69,14 @@ def _combine_2d(matrix, grid):
     return [*zip(*(_combine(matrix, column) for column in zip(*rows)))]
 
 
+def _grid(cells):
+    """f * f arrays as f lists of f."""
+    f = math.isqrt(len(cells))
+    return [cells[i * f : (i + 1) * f] for i in range(f)]
+
+
 def _cut(x, geometry):
-    """x [N, H, W, C] -> factors [f * f, tiles, s * s * C] of the input."""
+    """x [N, H, W, C] -> f * f factors of the input, each [tiles, s * s * C]."""
     (sh, sw), (h, w), r = geometry.strides, geometry.out, _taps(geometry)
     nh, nw, span = h // 2, w // 2, range(r + 1)
     sides = zip(((nh + 1) * 2 * sh, (nw + 1) * 2 * sw), x.shape[1:3], geometry.padding)
@@ -86,7 +93,7 @@ def _cut(x, geometry):
         )
     ]
     depth = sh * sw * x.shape[-1]
-    return jnp.stack([c.swapaxes(2, 3).reshape(-1, depth) for c in cells])
+    return [cell.swapaxes(2, 3).reshape(-1, depth) for cell in cells]
 
 
 def _overlap(parts, axis):
@@ -104,11 +111,14 @@ def _overlap(parts, axis):
 
 
 def _uncut(factors, geometry, num_images):
-    """Transpose of `_cut`: [f * f, tiles, s * s * C] -> [N, H, W, C]."""
+    """Transpose of `_cut`: f * f times [tiles, s * s * C] -> [N, H, W, C]."""
     (sh, sw), (h, w), r = geometry.strides, geometry.out, _taps(geometry)
-    f, nh, nw = r + 1, h // 2, w // 2
-    cells = factors.reshape(f, f, num_images, nh, nw, sh, sw, -1).swapaxes(4, 5)
-    grid = _combine_2d(_INPUT[r].T, [[cells[u, v] for v in range(f)] for u in range(f)])
+    nh, nw = h // 2, w // 2
+    cells = [
+        factor.reshape(num_images, nh, nw, sh, sw, -1).swapaxes(2, 3)
+        for factor in factors
+    ]
+    grid = _combine_2d(_INPUT[r].T, _grid(cells))
     rows = [_overlap(row, 3) for row in grid]  # [N, nh, sh, nw + 1, 2, sw, C]
     x = _overlap(rows, 1)  # [N, nh + 1, 2, sh, nw + 1, 2, sw, C]
     x = x.reshape(num_images, (nh + 1) * 2 * sh, (nw + 1) * 2 * sw, -1)
@@ -118,52 +128,70 @@ def _uncut(factors, geometry, num_images):
 
 
 def _join(products, geometry, num_images):
-    """Products [f * f, tiles, O] -> y [N, h, w, O]."""
-    (h, w), r = geometry.out, _taps(geometry)
-    f = r + 1
-    cells = products.reshape(f, f, num_images, h // 2, w // 2, -1)
-    grid = _combine_2d(
-        _OUTPUT[r], [[cells[u, v] for v in range(f)] for u in range(f)]
-    )
+    """f * f products [tiles, O] -> y [N, h, w, O]."""
+    h, w = geometry.out
+    cells = [p.reshape(num_images, h // 2, w // 2, -1) for p in products]
+    grid = _combine_2d(_OUTPUT[_taps(geometry)], _grid(cells))
     rows = [jnp.concatenate(row, -1) for row in grid]  # [N, h/2, w/2, 2 O]
     return jnp.stack(rows, 2).reshape(num_images, h, w, -1)
 
 
 def _unjoin(y, geometry):
-    """Transpose of `_join`: y [N, h, w, O] -> [f * f, tiles, O]."""
+    """Transpose of `_join`: y [N, h, w, O] -> f * f times [tiles, O]."""
     (h, w), r = geometry.out, _taps(geometry)
     y = y.reshape(len(y), h // 2, 2, w // 2, 2, -1)
     grid = [[y[:, :, a, :, b] for b in range(2)] for a in range(2)]
     grid = _combine_2d(_OUTPUT[r].T, grid)
-    return jnp.stack([c.reshape(-1, y.shape[-1]) for row in grid for c in row])
+    return [cell.reshape(-1, y.shape[-1]) for row in grid for cell in row]
 
 
 def _factors(k, geometry):
-    """Kernel [kh, kw, C, O] -> [f * f, s * s * C, O]."""
+    """Kernel [kh, kw, C, O] -> f * f factors [s * s * C, O]."""
     (sh, sw), r = geometry.strides, _taps(geometry)
     k = k.reshape(r, sh, r, sw, *k.shape[2:])
     grid = [[k[t, :, u] for u in range(r)] for t in range(r)]
     grid = _combine_2d(_KERNEL[r], grid)
-    return jnp.stack([c.reshape(-1, k.shape[-1]) for row in grid for c in row])
+    return [
+        cell.reshape(-1, k.shape[-1]).astype(geometry.dtype)
+        for row in grid
+        for cell in row
+    ]
 
 
 def _unfactors(factors, geometry):
-    """Transpose of `_factors`, from [f * f, O, s * s * C]."""
+    """Transpose of `_factors`, from f * f times [O, s * s * C]."""
     (sh, sw), r = geometry.strides, _taps(geometry)
-    f, features = r + 1, factors.shape[1]
-    cells = factors.reshape(f, f, features, sh, sw, -1)
-    grid = [[cells[u, v] for v in range(f)] for u in range(f)]
-    grid = _combine_2d(_KERNEL[r].T, grid)
+    features = len(factors[0])
+    cells = [factor.reshape(features, sh, sw, -1) for factor in factors]
+    grid = _combine_2d(_KERNEL[r].T, _grid(cells))
     k = jnp.stack([jnp.stack(row, 2) for row in grid])  # [r, O, sh, r, sw, C]
-    k = lax.optimization_barrier(k.reshape(r, features, sh, r * sw, -1))
-    return k.transpose(0, 2, 3, 4, 1).reshape(r * sh, r * sw, -1, features)
+    k = turn(k.reshape(r, features, -1))
+    return k.reshape(r * sh, r * sw, -1, features)
 
 
-def _dot(a, b, contract, dtype):
-    """One product a factor: [f * f, ...] times [f * f, ...], float32 result."""
-    dimensions = (contract, ((0,), (0,)))
+def turn(x):
+    """x [m, a, b] -> [m, b, a], in a loop over blocks of columns.
+
+    XLA:CPU would make a plain transpose part of what uses it, read against its grain
+    once for every use. It sees through barriers and branches, not through a loop.
+    """
+    m, a, b = x.shape
+    width = math.gcd(b, _TURN_WIDTH)
+    starts = jnp.stack(jnp.mgrid[:m, :b:width], -1).reshape(-1, 2)
+
+    def block(start):
+        start = (start[0], 0, start[1])
+        return lax.dynamic_slice(x, start, (1, a, width))[0].T
+
+    return lax.map(block, starts).reshape(m, b, a)
+
+
+def _dot(a, b, contract, geometry):
     return lax.dot_general(
-        a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=jnp.float32
+        a.astype(geometry.dtype),
+        b.astype(geometry.dtype),
+        (contract, ((), ())),
+        preferred_element_type=jnp.float32,
     )
 
 
@@ -176,11 +204,11 @@ def image_bytes(geometry, channels):
 
 def forward(k, geometry):
     """A function from images [n, H, W, C] to outputs [n, h, w, O]."""
-    factors = lax.optimization_barrier(_factors(k, geometry).astype(geometry.dtype))
+    factors = lax.optimization_barrier(_factors(k, geometry))
 
     def function(x):
-        cut = _cut(x, geometry).astype(geometry.dtype)
-        products = _dot(cut, factors, ((2,), (1,)), geometry.dtype)
+        cut = _cut(x, geometry)
+        products = [_dot(a, b, ((1,), (0,)), geometry) for a, b in zip(cut, factors)]
         return _join(products, geometry, len(x))
 
     return function
@@ -188,11 +216,11 @@ def forward(k, geometry):
 
 def backward(k, geometry):
     """A function from outputs [n, h, w, O] to images [n, H, W, C]."""
-    factors = lax.optimization_barrier(_factors(k, geometry).astype(geometry.dtype))
+    factors = lax.optimization_barrier(_factors(k, geometry))
 
     def function(y):
         products = _unjoin(y, geometry)
-        cut = _dot(products, factors, ((2,), (2,)), geometry.dtype)
+        cut = [_dot(a, b, ((1,), (1,)), geometry) for a, b in zip(products, factors)]
         return _uncut(cut, geometry, len(y))
 
     return function
@@ -201,15 +229,18 @@ def backward(k, geometry):
 def correlate(xs, ys, geometry):
     """Kernel [kh, kw, C, O] from chunks of images [m, n, H, W, C] and of outputs."""
     # A product reads columns of its left side slowly: turn the smaller side once.
-    columns = jnp.stack([_unjoin(y, geometry) for y in ys]).swapaxes(2, 3)
-    columns = lax.optimization_barrier(columns.astype(geometry.dtype))
+    rows = _unjoin(ys.reshape(-1, *ys.shape[2:]), geometry)
+    columns = [
+        turn(row.astype(geometry.dtype).reshape(len(xs), -1, ys.shape[-1]))
+        for row in rows
+    ]
 
-    def add(total, chunk):
-        x, column = chunk
+    def add(totals, chunk):
+        x, columns = chunk
         cut = _cut(x, geometry)
-        return total + _dot(column, cut, ((2,), (1,)), geometry.dtype), None
+        products = [_dot(a, b, ((1,), (0,)), geometry) for a, b in zip(columns, cut)]
+        return [a + b for a, b in zip(totals, products)], None
 
-    depth = math.prod(geometry.strides) * xs.shape[-1]
-    zero = jnp.zeros((*columns.shape[1:3], depth))
-    total = lax.optimization_barrier(lax.scan(add, zero, (xs, columns))[0])
-    return _unfactors(total, geometry)
+    zero = jnp.zeros((ys.shape[-1], math.prod(geometry.strides) * xs.shape[-1]))
+    totals, _ = lax.scan(add, [zero] * len(columns), (xs, columns))
+    return _unfactors(lax.optimization_barrier(totals), geometry)

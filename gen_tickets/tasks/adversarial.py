@@ -122,7 +122,7 @@ class _Game:
         return objective, ({**metrics, "loss": objective}, after)
 
     def _generator_objective(self, params, stats, judge, latents):
-        """-> (what the generator minimises, its statistics); judge: images -> logits."""
+        """-> (what the generator minimises, its statistics); judge gives logits."""
         fakes, stats = self._generate(params, stats, latents, True, networks.ALL)
         return self.terms.generator(judge(fakes)).mean(), stats
 

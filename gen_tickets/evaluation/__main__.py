@@ -1,0 +1,220 @@
+"""Scores a folder or array of images, ours or anybody's, against a data set.
+
+  python -m gen_tickets.evaluation --images DIR_OR_NPZ --reference SET
+
+SET is a name that data.name takes (digits, mnist, cifar10, ...), or another folder of
+images or .npz with uint8 `images` [N, H, W, C]. The images are taken at their own size
+(their centre square); the reference too, unless --image-size tells otherwise.
+"""
+
+import argparse
+import json
+import sys
+
+from gen_tickets import command_line, data, defaults, paths, provenance
+from gen_tickets.errors import UserError
+from gen_tickets.evaluation import extractors, metrics, references, scores, sources
+
+_INCEPTION = ("fid", "kid", "inception_score", "precision", "recall")
+_CLASSIFIER = (
+    "fd_classifier", "precision_classifier", "recall_classifier",
+    "sample_class_entropy", "sample_confidence")
+_ALL = (*_INCEPTION, *_CLASSIFIER, "kid_classifier")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UserError(f"{message}; --help lists the options")
+
+
+def _parse(arguments):
+    parser = _Parser(
+        prog="python -m gen_tickets.evaluation", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def add(name, **options):
+        parser.add_argument(name, **options)
+
+    def add_default(name, option):
+        default = defaults.OPTIONS[option].default
+        add(name, type=int, default=default, help=defaults.OPTIONS[option].meaning)
+
+    add("--images", required=True, metavar="DIR_OR_NPZ")
+    add("--reference", required=True, metavar="SET")
+    add("--reference-split", default="train", choices=("train", "heldout"))
+    add("--data.dir", default="", dest="data_dir", metavar="DIR",
+        help="where SET lies; '' is TFDS_DATA_DIR, else ~/tensorflow_datasets")
+    add("--image-size", type=int, default=0, help="side of the reference's images")
+    add("--crop", type=int, default=0, help="side of the reference's centre square")
+    add("--metrics", default="", help=f"some of {','.join(_ALL)}")
+    add("--num", type=int, default=0, help="images scored, the first ones; 0 = all")
+    add("--inception-weights", default="", metavar="PATH")
+    add("--download-weights", action="store_true")
+    add_default("--classifier-epochs", "eval.classifier_epochs")
+    add_default("--classifier-width", "eval.classifier_width")
+    add("--json", metavar="FILE", help="where all of it is written, too")
+    return parser.parse_args(arguments)
+
+
+def _check(options):
+    for name in ("image_size", "crop", "num"):
+        value = getattr(options, name)
+        if value < 0:
+            raise UserError(f"--{name.replace('_', '-')}={value}: 0 or more allowed")
+    for name in ("classifier_epochs", "classifier_width"):
+        value = getattr(options, name)
+        if value < 1:
+            raise UserError(f"--{name.replace('_', '-')}={value}: 1 or more allowed")
+    unknown = set(_asked(options)) - set(_ALL)
+    if unknown:
+        raise UserError(
+            f"--metrics={options.metrics}: {min(unknown)!r} is none; some of "
+            f"{','.join(_ALL)}")
+    if "inception" in scores.kinds(_asked(options)):
+        _find_inception(options)
+
+
+def _asked(options) -> tuple[str, ...]:
+    names = [name.strip() for name in options.metrics.split(",") if name.strip()]
+    return tuple(dict.fromkeys(names))
+
+
+def _find_inception(options):
+    metrics.find_inception(
+        options.inception_weights, options.download_weights, by_flags=True)
+
+
+def _names(options, dataset) -> tuple[str, ...]:
+    """The metrics asked for; by default Inception's, where they make sense."""
+    names = _asked(options)
+    if names:
+        return names
+    is_grey = dataset.train.images.shape[-1] == 1
+    if dataset.train.labels is None or options.inception_weights or not is_grey:
+        try:
+            _find_inception(options)
+        except UserError:
+            if dataset.train.labels is None or options.inception_weights:
+                raise
+        else:
+            return _INCEPTION
+    return _CLASSIFIER
+
+
+def _read_images(options, shape):
+    """(uint8 [N, H, W, C], what is said of them)."""
+    found = sources.read_files("--images", options.images)
+    images = found.train.images
+    if options.num > len(images):
+        raise UserError(
+            f"--num={options.num}: {options.images} has {len(images)} images; give "
+            "fewer, or 0 for all")
+    images = sources.fit(images[:options.num or len(images)], shape)
+    names = ("name", "set", "reader", "other_files", "crop", "encoding")
+    return images, {
+        **{name: found.provenance[name] for name in names},
+        "count": len(images),
+        "image_size": images.shape[1],
+        "channels": images.shape[3],
+        "sha256": sources.sha256(images),
+    }
+
+
+def _extractor(kind, options, dataset) -> extractors.Extractor:
+    if kind == "inception":
+        return extractors.of_inception(
+            options.inception_weights, options.download_weights)
+    return extractors.of_classifier(
+        dataset, options.classifier_epochs, options.classifier_width)
+
+
+def evaluate(options) -> dict:
+    """All that is said of the images: values, and what defines them; JSON-able.
+
+    Raises:
+      UserError: the images, the reference or the weights are not what they must be.
+    """
+    _check(options)
+    dataset = sources.read_reference(
+        options.reference, options.data_dir, options.crop, options.image_size)
+    real: data.ImageSet = getattr(dataset, options.reference_split)
+    images, about = _read_images(options, real.images.shape[1:])
+    names = _names(options, dataset)
+    scores.check_counts(
+        names, {"--images": len(images), "--reference": len(real.images)})
+    found = {
+        kind: _extractor(kind, options, dataset) for kind in scores.kinds(names)}
+    known = {}
+    for kind, extractor in found.items():
+        key = references.key_of(
+            dataset.provenance, options.reference_split, extractor)
+        known[kind] = references.load_reference(real.images, key, extractor)
+    outputs = {kind: extractor.extract(images) for kind, extractor in found.items()}
+    values = scores.score(names, outputs, known)
+    scores.warn_of_few("--images", len(images))
+    return {
+        "values": values,
+        "images": about,
+        "references": {
+            kind: {"hash": reference.short_hash, **reference.key}
+            for kind, reference in known.items()},
+        "extractors": {
+            kind: extractor.provenance() for kind, extractor in found.items()},
+        "reencoded": sources.reencoded(dataset.provenance),
+        "provenance": provenance.collect(),
+    }
+
+
+def _lines(result):
+    """The table, and what defines its numbers."""
+    values = result["values"]
+    for name, value in values.items():
+        if not name.endswith("_std"):
+            spread = values.get(f"{name}_std")
+            end = "" if spread is None else f" ± {spread:.6g}"
+            yield f"{name:22} {value:.6g}{end}"
+    images = result["images"]
+    yield (
+        f"images      {images['count']} of {images['set']}, {images['image_size']}x"
+        f"{images['image_size']}x{images['channels']}, {images['crop']}, "
+        f"{images['encoding']}")
+    if images["other_files"]:
+        yield f"            {images['other_files']} other files there are left out"
+    reference = next(iter(result["references"].values()))
+    yield (
+        f"reference   {reference['set']}, split {reference['split']}, "
+        f"{reference['count']} images, {reference['image_size']}x"
+        f"{reference['image_size']}x{reference['channels']}, {reference['crop']}, "
+        f"resize {reference['resize']} (Pillow {reference['pillow']}), "
+        f"{reference['reader']}, {reference['encoding']}")
+    if result["reencoded"]:
+        yield (
+            "            this copy was encoded again as JPEG: numbers differ from "
+            "those of the original pixels")
+    for kind, extractor in result["extractors"].items():
+        detail = (
+            f"ResNet-18 of {extractor['width']} channels, {extractor['accuracy']:.2%} "
+            "right" if kind == "classifier" else f"weights {extractor['weights']}")
+        yield (
+            f"{kind:11} {detail}, SHA-256 {extractor['sha256'][:12]}, reference "
+            f"{result['references'][kind]['hash']}")
+
+
+def main(arguments=None) -> int:
+    """The command line; returns the exit status, 2 for wrong input."""
+    try:
+        options = _parse(arguments)
+        command_line.use_compilation_cache()
+        result = evaluate(options)
+        print("\n".join(_lines(result)))
+        if options.json:
+            text = json.dumps(result, indent=1) + "\n"
+            paths.write_atomically(options.json, text.encode())
+    except (UserError, OSError) as error:
+        print(f"gen_tickets: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

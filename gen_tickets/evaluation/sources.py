@@ -1,0 +1,125 @@
+"""Images to score and images to compare with, of a user's files or of a data set."""
+
+import hashlib
+import pathlib
+
+import numpy as np
+
+from gen_tickets import data, decoding, defaults, readers
+from gen_tickets.errors import UserError
+
+# Sets that their makers give away without loss; JPEG in them was put there later.
+_LOSSLESS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
+
+
+def read_files(field, path, crop=0, size=0) -> data.Dataset:
+    """All images of a folder or .npz as one set, both train and held out, no labels.
+
+    Args:
+      field: what the path is called in a message.
+      path: a folder of images, or an .npz with uint8 `images` [N, H, W, C].
+      crop, size: as `data.crop` and `data.image_size`.
+
+    Raises:
+      UserError: nothing there, or nothing that can be read.
+    """
+    place = pathlib.Path(path).expanduser()
+    if not place.exists():
+        raise UserError(f"{field}={path}: is not there; give a folder or an .npz")
+    parts, formats = [], set()
+    try:
+        find = readers.find_folder if place.is_dir() else readers.find_arrays
+        reader = find(str(place))
+        for split, count in reader.counts.items():
+            images, _, found = reader.read(split, np.arange(count), crop, size)
+            parts.append(images)
+            formats |= found
+    except UserError as error:
+        # The readers name options of an experiment, which are not given here.
+        problem = str(error).partition(": ")[2]
+        raise UserError(f"{field}={path}: {problem}") from None
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise UserError(f"{field}={path}: its splits differ in size; make them alike")
+    images = np.concatenate(parts)
+    others = sum(x.is_file() for x in place.rglob("*")) - len(images)
+    about = {
+        "name": str(path),
+        **reader.about,
+        "other_files": others if place.is_dir() else 0,
+        "limit": 0,
+        **_of_pixels(images, crop),
+        "encoding": ", ".join(sorted(formats)) or "raw",
+    }
+    for split in ("train", "heldout"):
+        about |= {
+            f"{split}_split": "all",
+            f"num_{split}": len(images),
+            f"sha256_{split}": sha256(images)}
+    whole = data.ImageSet(images, None)
+    return data.Dataset(whole, whole, about)
+
+
+def _of_pixels(images, crop) -> dict:
+    import PIL
+
+    return {
+        "image_size": images.shape[1],
+        "channels": images.shape[3],
+        "crop": f"centre {crop}x{crop}" if crop else "centre square",
+        "resize": f"{decoding.RESIZE}, where the size differs",
+        "pillow": PIL.__version__,
+    }
+
+
+def read_reference(name, directory="", crop=0, size=0) -> data.Dataset:
+    """A data set by the name that `data.name` takes, or else a user's files.
+
+    Raises:
+      UserError: neither can be read.
+    """
+    if pathlib.Path(name).expanduser().exists():
+        return read_files("--reference", name, crop, size)
+    config = defaults.get_config()
+    config.data.name, config.data.dir = name, directory
+    config.data.image_size, config.data.crop = size, crop
+    config.data.batch_size = 1
+    try:
+        return data.load(config)
+    except UserError as error:
+        # Its remedies are options of an experiment; those here have other names.
+        problem = str(error).partition(": ")[2].partition(";")[0]
+        raise UserError(
+            f"--reference={name}: {problem}; give --data.dir=DIR where it is, "
+            "--image-size, or a folder or .npz of images") from None
+
+
+def sha256(images) -> str:
+    """Over the pixels alone, as in `data.Dataset.provenance`."""
+    return hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+
+
+def fit(images, shape):
+    """Images with the channels of [H, W, C] = shape.
+
+    Raises:
+      UserError: they have another size, or colour where there must be none.
+    """
+    if images.shape[1:3] != tuple(shape[:2]):
+        raise UserError(
+            f"--images: {images.shape[1]}x{images.shape[2]}, but the reference is "
+            f"{shape[0]}x{shape[1]}; give --image-size={images.shape[1]} to resize the "
+            "reference, or other images")
+    if images.shape[3] == shape[2]:
+        return images
+    if shape[2] == 3:
+        return np.repeat(images, 3, axis=3)
+    if not (images == images[..., :1]).all():
+        raise UserError(
+            "--images: in colour, but the reference is grey; give grey images")
+    return images[..., :1]
+
+
+def reencoded(provenance) -> bool:
+    """Whether a set that its makers give without loss went through JPEG here."""
+    name = provenance["name"].split("/")[0].split(":")[0]
+    return name in _LOSSLESS and "JPEG" in provenance["encoding"]

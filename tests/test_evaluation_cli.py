@@ -1,0 +1,268 @@
+"""python -m gen_tickets.evaluation: folders and arrays scored, mistakes in one line."""
+
+import json
+
+import numpy as np
+import pytest
+import untrained
+from PIL import Image
+
+from gen_tickets import data, defaults
+from gen_tickets.evaluation import __main__ as command
+from gen_tickets.evaluation import classifier, extractors, sources, weights
+
+RNG = np.random.default_rng(0)
+WIDTH = 2
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(folder))
+    monkeypatch.delenv(weights.PATH_VARIABLE, raising=False)
+    monkeypatch.setattr(command.command_line, "use_compilation_cache", lambda: None)
+    monkeypatch.setattr(classifier, "_train", untrained.train)
+    return folder
+
+
+@pytest.fixture
+def pixels(monkeypatch):
+    """In the place of Inception: the same projections for every size of image."""
+    pixels = untrained.Pixels("inception")
+    extractor = pixels.extractor._replace(about={"weights": "planted.npz"})
+    monkeypatch.setattr(extractors, "of_inception", lambda *_: extractor)
+    monkeypatch.setattr(weights, "find_weights", lambda *_: "planted.npz")
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def digits():
+    config = defaults.get_config()
+    config.data.image_size = 8
+    return data.load(config)
+
+
+def save(path, images, **arrays):
+    np.savez(path, images=images, **arrays)
+    return str(path)
+
+
+def folder_of(path, images):
+    path.mkdir(parents=True)
+    for i, image in enumerate(images):
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(
+            path / f"{i:04d}.png"
+        )
+    return str(path)
+
+
+def run(capfd, *arguments):
+    """(exit status, lines on stdout, stderr) of the command."""
+    status = command.main([str(x) for x in arguments])
+    out, err = capfd.readouterr()
+    return status, out.splitlines(), err
+
+
+def against_digits(images, *more):
+    small = ("--image-size", 8, "--classifier-width", WIDTH)
+    return ("--images", images, "--reference", "digits", *small, *more)
+
+
+def colour(count=2100, size=4):
+    return RNG.integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+# --- what it says ----------------------------------------------------------------
+
+
+def test_the_reference_itself_scores_zero_and_all_is_said(digits, tmp_path, capfd):
+    images = save(tmp_path / "real.npz", digits.train.images)
+    file = tmp_path / "out" / "scores.json"
+    status, lines, err = run(capfd, *against_digits(images, "--json", file))
+    assert status == 0 and "--images=1497: fewer than 10000" in err
+    result = json.loads(file.read_text())
+    values = result["values"]
+    assert values["fd_classifier"] == pytest.approx(0, abs=1e-6)
+    assert values["precision_classifier"] == values["recall_classifier"] == 1
+    assert lines[0].split() == ["fd_classifier", f"{values['fd_classifier']:.6g}"]
+    reference = result["references"]["classifier"]
+    assert reference["sha256"] == digits.provenance["sha256_train"]
+    assert reference["sha256"] == result["images"]["sha256"]
+    assert (reference["split"], reference["count"]) == ("train", 1497)
+    said = "\n".join(lines)
+    for part in (
+        "load_digits, split train, 1497 images, 8x8x1, centre square",
+        f"Pillow {reference['pillow']}",
+        reference["hash"],
+        result["extractors"]["classifier"]["sha256"][:12],
+        "ResNet-18 of 2 channels",
+    ):
+        assert part in said
+    assert not result["reencoded"] and "fid" not in values
+
+
+def test_a_folder_of_grey_files_is_the_array_of_them(digits, tmp_path, capfd):
+    images = digits.heldout.images[:40]
+    folder = folder_of(tmp_path / "files", images)
+    (tmp_path / "files" / "notes.txt").write_text("no image")
+    array = save(tmp_path / "array.npz", images)
+    found = []
+    for place in (folder, array):
+        file = tmp_path / "scores.json"
+        more = ("--reference-split", "heldout", "--json", file)
+        status, lines, _ = run(capfd, *against_digits(place, *more))
+        assert status == 0
+        found.append(json.loads(file.read_text()))
+        assert ("1 other files there are left out" in "\n".join(lines)) == (
+            place == folder
+        )
+    assert found[0]["values"] == found[1]["values"]
+    assert found[0]["images"]["sha256"] == found[1]["images"]["sha256"]
+    assert found[0]["images"]["encoding"] == "PNG"
+    assert found[0]["references"]["classifier"]["count"] == 300
+    assert found[0]["references"]["classifier"]["split"] == "heldout"
+
+
+def test_inception_between_two_of_a_users_files(pixels, tmp_path, capfd):
+    real = colour()
+    reference = save(tmp_path / "real.npz", real[:-50], heldout_images=real[-50:])
+    fake = save(tmp_path / "fake.npz", real[::-1])
+    arguments = ("--images", fake, "--reference", reference)
+    metrics = ("--metrics", "fid,inception_score,recall")
+    status, lines, _ = run(capfd, *arguments, *metrics)
+    assert status == 0 and pixels.calls == [2100, 2100]  # all splits are taken
+    names = [line.split()[0] for line in lines[:3]]
+    assert names == ["fid", "inception_score", "recall"]
+    assert float(lines[0].split()[1]) == pytest.approx(0, abs=1e-6)
+    assert "±" in lines[1] and float(lines[2].split()[1]) == 1
+    assert "split all, 2100 images, 4x4x3" in "\n".join(lines)
+    run(capfd, *arguments, *metrics, "--num", 2048)
+    assert pixels.calls == [2100, 2100, 2048]  # the reference is found again
+
+
+def test_the_default_is_inception_for_colour_and_the_classifier_for_grey(
+    pixels, digits, tmp_path
+):
+    def names(dataset, *more):
+        options = command._parse(["--images", "a", "--reference", "b", *more])
+        return command._names(options, dataset)
+
+    grey, in_colour = digits, digits._replace(
+        train=digits.train._replace(images=colour(5))
+    )
+    assert names(grey) == command._CLASSIFIER
+    assert names(grey, "--inception-weights", "file") == command._INCEPTION
+    assert names(in_colour) == command._INCEPTION
+    unlabelled = grey._replace(train=grey.train._replace(labels=None))
+    assert names(unlabelled) == command._INCEPTION
+
+
+def test_without_weights_labels_decide(digits, tmp_path, capfd):
+    options = command._parse(["--images", "a", "--reference", "b"])
+    in_colour = digits._replace(train=digits.train._replace(images=colour(5)))
+    assert command._names(options, in_colour) == command._CLASSIFIER
+    images = save(tmp_path / "x.npz", colour(20))
+    status, lines, err = run(capfd, "--images", images, "--reference", images)
+    assert status == 2 and not lines
+    assert "--inception-weights=PATH" in err and "--download-weights" in err
+
+
+def test_jpeg_in_a_lossless_set_is_seen():
+    def seen(name, encoding):
+        return sources.reencoded({"name": name, "encoding": encoding})
+
+    assert seen("cifar10", "JPEG") and seen("cifar10:3.0.2", "JPEG, PNG")
+    assert not seen("cifar10", "PNG") and not seen("celeb_a", "JPEG")
+
+
+# --- what it refuses -------------------------------------------------------------
+
+
+def refused(capfd, cache_folder, *arguments):
+    status, lines, err = run(capfd, *arguments)
+    assert status == 2 and not lines
+    assert err.startswith("gen_tickets: ") and err.count("\n") == 1
+    assert not cache_folder.exists()
+    return err
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (("--metrics", "fidd"), "--metrics=fidd: 'fidd'"),
+        (("--metrics", "fid"), "Inception's weights are needed"),
+        (("--metrics", "kid", "--inception-weights", "/no"), "'/no': no such file"),
+        (("--metrics", "kid_classifier"), "--images=20: kid_classifier needs 1000"),
+        (("--num", 21), "--num=21: has 20 images"),
+        (("--num", 1), "--images=1: fd_classifier needs 2"),
+        (("--num", -1), "--num=-1"),
+        (("--image-size", 9), "8x8, but the reference is 9x9"),
+        (("--classifier-width", 0), "--classifier-width=0"),
+        (("--such",), "--such"),
+        (("--reference-split", "test"), "--reference-split"),
+    ],
+)
+def test_wrong_options_are_one_line(more, message, tmp_path, capfd, cache_folder):
+    images = save(tmp_path / "x.npz", RNG.integers(0, 256, (20, 8, 8, 1), np.uint8))
+    err = refused(capfd, cache_folder, *against_digits(images, *more))
+    for part in message.split(": "):
+        assert part in err
+
+
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        ({"images": np.full((9, 8, 8, 1), np.nan)}, "float64 [9, 8, 8, 1]"),
+        ({"images": np.zeros((9, 8, 8), np.uint8)}, "[9, 8, 8]"),
+        ({"images": np.zeros((9, 8, 8, 4), np.uint8)}, "[9, 8, 8, 4]"),
+        ({"images": np.zeros((0, 8, 8, 1), np.uint8)}, "[0, 8, 8, 1]"),
+        ({"pictures": np.zeros((9, 8, 8, 1), np.uint8)}, "no array `images`"),
+        ({"images": np.zeros((1, 8, 8, 1), np.uint8)}, "--images=1"),
+        ({"images": colour(5, 8)}, "in colour, but the reference is grey"),
+    ],
+)
+def test_wrong_arrays_are_one_line(arrays, message, tmp_path, capfd, cache_folder):
+    np.savez(tmp_path / "x.npz", **arrays)
+    arguments = against_digits(tmp_path / "x.npz")
+    err = refused(capfd, cache_folder, *arguments)
+    assert "--images" in err and message in err and "config.data" not in err
+
+
+def test_wrong_places_are_one_line(tmp_path, capfd, cache_folder):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.npz").write_text("no archive")
+    images = RNG.integers(0, 256, (3, 8, 8, 1), np.uint8)
+    broken = folder_of(tmp_path / "broken", images)
+    (tmp_path / "broken" / "9.png").write_bytes(b"\x89PNG cut")
+    odd = folder_of(tmp_path / "odd", images)
+    folder_of(tmp_path / "odd" / "more", images[:, :6, :6])
+    for place, message in (
+        (tmp_path / "nothing", "is not there"),
+        (tmp_path / "empty", "no training images"),
+        (tmp_path / "text.npz", "not a readable .npz"),
+        (broken, "9.png"),
+        (odd, "centre squares differ"),
+    ):
+        assert message in refused(capfd, cache_folder, *against_digits(place))
+    good = save(tmp_path / "x.npz", images)
+    err = refused(
+        capfd, cache_folder, "--images", good, "--reference", tmp_path / "empty"
+    )
+    assert f"--reference={tmp_path / 'empty'}" in err
+    err = refused(
+        capfd, cache_folder, "--images", good, "--reference", "mnist",
+        "--data.dir", tmp_path / "empty",
+    )
+    assert "--reference=mnist: no prepared set in" in err and "--data.dir=DIR" in err
+
+
+def test_weights_that_are_none_are_one_line(tmp_path, capfd, cache_folder):
+    images = save(tmp_path / "x.npz", colour())
+    for name, content in (("cut.npz", b"PK\x03\x04"), ("text.pth", b"hello")):
+        file = tmp_path / name
+        file.write_bytes(content)
+        err = refused(
+            capfd, cache_folder, "--images", images, "--reference", images,
+            "--inception-weights", file, "--metrics", "fid",
+        )
+        assert name in err

@@ -1,0 +1,355 @@
+"""Metrics of a member: planted samplers, fixed latents, refusals, a whole run."""
+
+import functools
+import math
+
+import jax
+import numpy as np
+import pytest
+import untrained
+
+from experiments import quickstart
+from gen_tickets import data, defaults, lottery, paths, records, summaries
+from gen_tickets.errors import UserError
+from gen_tickets.evaluation import classifier, metrics, scores, weights
+from gen_tickets.evaluation.metrics import Evaluator
+from gen_tickets.session import Position
+
+COUNT = 64
+ALL = (
+    "fd_classifier",
+    "precision_classifier",
+    "recall_classifier",
+    "sample_class_entropy",
+    "sample_confidence",
+    "accuracy",
+)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.delenv(weights.PATH_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def pixels(monkeypatch):
+    pixels = untrained.Pixels()
+    monkeypatch.setattr(metrics, "_extractor", lambda *_: pixels.extractor)
+    return pixels
+
+
+def configure(**changes):
+    config = defaults.get_config()
+    config.update_from_flattened_dict(
+        {
+            "train.steps": 20,
+            "data.batch_size": 10,
+            "data.image_size": 8,
+            "model.latent_size": 3,
+            "eval.metrics": ALL,
+            "eval.num_samples": COUNT,
+            **{name.replace("__", "."): value for name, value in changes.items()},
+        }
+    )
+    defaults.validate(config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    """The first 64 digits, held out the same ones."""
+    config = defaults.get_config()
+    config.data.image_size = 8
+    digits = data.load(config)
+    part = data.ImageSet(*(x[:COUNT] for x in digits.train))
+    about = {**digits.provenance, "num_train": COUNT}
+    return data.Dataset(part, part, about)
+
+
+class Replay:
+    """A sampler that gives the images of a list, whatever the latents."""
+
+    def __init__(self, images):
+        self.images, self.latents = images, []
+
+    def __call__(self, latents):
+        start = sum(map(len, self.latents))
+        self.latents.append(np.asarray(latents))
+        index = np.arange(start, start + len(latents)) % len(self.images)
+        return self.images[index]
+
+
+# --- what the numbers are --------------------------------------------------------
+
+
+def test_a_sampler_of_the_real_images_is_perfect(pixels, dataset):
+    evaluator = Evaluator(configure(), dataset)
+    found = evaluator.measure(Replay(dataset.train.images), lambda images: images)
+    assert list(found) == [*scores.columns(ALL), "num_samples"]
+    assert found["fd_classifier"] == pytest.approx(0, abs=1e-6)
+    assert found["precision_classifier"] == found["recall_classifier"] == 1
+    assert found["num_samples"] == COUNT
+    logits = pixels.extract(dataset.train.images).logits.astype(np.float64)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    shares = np.bincount(p.argmax(1), minlength=3) / COUNT
+    expected = -sum(x * math.log(x) for x in shares if x)
+    assert found["sample_class_entropy"] == pytest.approx(expected)
+    assert found["sample_confidence"] == pytest.approx(p.max(1).mean())
+    right = (p.argmax(1) == dataset.train.labels).mean()
+    assert found["accuracy_reconstructions"] == pytest.approx(right)
+
+
+def test_a_collapsed_sampler_has_no_entropy_and_no_recall(pixels, dataset):
+    evaluator = Evaluator(configure(), dataset)
+    real = evaluator.measure(Replay(dataset.train.images), lambda images: images)
+    collapsed = evaluator.measure(
+        Replay(dataset.train.images[:1]), lambda images: np.zeros_like(images)
+    )
+    assert collapsed["sample_class_entropy"] == 0
+    assert collapsed["recall_classifier"] < 0.1
+    assert collapsed["precision_classifier"] == 1
+    assert collapsed["fd_classifier"] > real["fd_classifier"] + 0.1
+    black = pixels.extract(np.zeros_like(dataset.train.images[:1])).logits.argmax()
+    expected = (dataset.train.labels == black).mean()
+    assert collapsed["accuracy_reconstructions"] == pytest.approx(expected)
+
+
+def test_noise_is_further_than_half_real(pixels, dataset):
+    evaluator = Evaluator(configure(eval__metrics=("fd_classifier",)), dataset)
+    real = dataset.train.images
+    noise = np.random.default_rng(0).integers(0, 256, real.shape, np.uint8)
+    half = np.concatenate([real[: COUNT // 2], noise[COUNT // 2:]])
+    values = [
+        evaluator.measure(Replay(images), None)["fd_classifier"]
+        for images in (real, half, noise)
+    ]
+    assert values[0] < values[1] < values[2]
+
+
+def test_latents_are_the_same_for_all_and_whole_batches(pixels, dataset):
+    evaluator = Evaluator(configure(), dataset)
+    one, two = Replay(dataset.train.images), Replay(dataset.train.images[:5])
+    for sampler in (one, two):
+        evaluator.measure(sampler, lambda images: images)
+    other = Replay(dataset.train.images)
+    Evaluator(configure(seed=1), dataset).measure(other, lambda images: images)
+    assert [x.shape for x in one.latents] == [(10, 3)] * 7  # 64 samples are kept
+    np.testing.assert_array_equal(one.latents, two.latents)
+    assert not np.allclose(one.latents, other.latents)
+    latents = np.concatenate(one.latents)
+    assert abs(latents.mean()) < 0.25 and 0.8 < latents.std() < 1.2
+
+
+def test_samples_are_extracted_once_for_all_metrics(pixels, dataset):
+    evaluator = Evaluator(configure(), dataset)
+    assert pixels.calls == [COUNT]  # the reference
+    evaluator.measure(Replay(dataset.train.images), lambda images: images)
+    assert pixels.calls == [COUNT] * 3  # samples, reconstructions
+    Evaluator(configure(), dataset)
+    assert pixels.calls == [COUNT] * 3  # the reference is found again
+
+
+def test_accuracy_alone_draws_no_samples_and_needs_no_reference(pixels, dataset):
+    evaluator = Evaluator(configure(eval__metrics=("accuracy",)), dataset)
+    found = evaluator.measure(None, lambda images: images)
+    assert list(found) == ["accuracy_reconstructions", "num_samples"]
+    assert pixels.calls == [COUNT]
+
+
+def test_inception_columns_with_their_deviations(pixels, monkeypatch):
+    """On planted features, against the functions on arrays."""
+    frechet = scores.frechet
+    few_subsets = functools.partial(frechet.kernel_distance, num_subsets=2)
+    monkeypatch.setattr(frechet, "kernel_distance", few_subsets)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (1100, 4, 4, 3), np.uint8)
+    outputs, real = pixels.extract(images[:1050]), pixels.extract(images)
+    reference = metrics.references.Reference(
+        scores.Moments.of(real.features), real.features, {}
+    )
+    names = ("kid", "inception_score", "recall", "fid", "precision")
+    found = scores.score(names, {"inception": outputs}, {"inception": reference})
+    kid = frechet.kernel_distance(real.features, outputs.features)
+    inception = frechet.inception_score(outputs.logits)
+    shares = frechet.precision_recall(real.features, outputs.features)
+    assert found == {
+        "kid": kid.mean,
+        "kid_std": kid.std,
+        "inception_score": inception.mean,
+        "inception_score_std": inception.std,
+        "recall": shares.recall,
+        "fid": pytest.approx(0, abs=0.1),
+        "precision": shares.precision,
+    }
+
+
+# --- when, and what is refused ---------------------------------------------------
+
+
+def test_rounds_that_are_measured(pixels, dataset):
+    def due(every):
+        evaluator = Evaluator(configure(eval__every_rounds=every), dataset)
+        return [r for r in range(6) if evaluator.is_due(r, 5)]
+
+    assert due(1) == [0, 1, 2, 3, 4, 5]
+    assert due(2) == [0, 2, 4, 5]
+    assert due(0) == [5]
+
+
+def test_every_name_of_the_options_is_a_metric():
+    config = configure(eval__metrics=())
+    for name in scores.TABLE:
+        config.eval.metrics = (name,)
+        defaults.validate(config)
+    with pytest.raises(UserError, match="^eval.metrics=.*fidd.*fid, kid"):
+        configure(eval__metrics=("fidd",))
+    allowed = defaults.OPTIONS["eval.metrics"].allowed
+    assert set(allowed.removeprefix("a tuple of some of ").split(", ")) == set(
+        scores.TABLE
+    )
+
+
+def test_columns_have_the_direction_that_they_mean():
+    directions = {name: summaries.direction(name) for name in scores.columns(ALL)}
+    assert directions == {
+        "fd_classifier": -1,
+        "precision_classifier": 1,
+        "recall_classifier": 1,
+        "sample_class_entropy": 0,
+        "sample_confidence": 0,
+        "accuracy_reconstructions": 1,
+    }
+    assert summaries.direction("fid") == summaries.direction("kid_classifier") == -1
+    rows = [{"fid": 1.0, "kid": 1.0, "kid_std": 1.0, "num_samples": 3}]
+    assert summaries.metrics([{**rows[0], "evaluation": "a"}]) == ["fid", "kid"]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"metrics": ("fid",)}, "eval.metrics.*inception_weights=PATH.*WEIGHTS.*downl"),
+        ({"metrics": ("kid",), "inception_weights": "/no/file"}, "no such file"),
+        ({"metrics": ("fid",), "num_samples": 2047}, "eval.num_samples=2047.*2048"),
+        ({"metrics": ("kid_classifier",), "num_samples": 999}, "=999.*1000"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_the_data_are_read(
+    changes, message, tmp_path
+):
+    options = {"num_samples": 3000, **changes}
+    config = configure(**{f"eval__{k}": v for k, v in options.items()})
+    config.data.name, config.data.dir = "folder", "/no/such/folder"
+    with pytest.raises(UserError, match=message):
+        lottery.run(config, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gan_has_no_reconstructions():
+    with pytest.raises(UserError, match="accuracy.*gan"):
+        metrics.check(configure(task__name="gan"))
+
+
+def test_too_few_training_images_for_inception_are_refused(dataset, tmp_path):
+    file = tmp_path / "weights.npz"
+    file.write_bytes(b"not read")
+    config = configure(
+        eval__metrics=("fid",), eval__num_samples=2048,
+        eval__inception_weights=str(file),
+    )
+    with pytest.raises(UserError, match="training images=64: fid needs 2048"):
+        Evaluator(config, dataset)
+
+
+def test_few_samples_are_said_once(pixels, dataset, capfd):
+    evaluator = Evaluator(configure(), dataset)
+    evaluator.measure(Replay(dataset.train.images), lambda images: images)
+    said = capfd.readouterr().err
+    assert said.count("eval.num_samples=64: fewer than 10000") == 1
+    many = configure(eval__num_samples=10_000, eval__metrics=("fd_classifier",))
+    Evaluator(many, dataset)
+    assert "fewer" not in capfd.readouterr().err
+
+
+def test_the_hash_stands_for_all_that_is_fixed(pixels, dataset):
+    changed = dataset._replace(provenance={**dataset.provenance, "encoding": "JPEG"})
+    hashes = [
+        Evaluator(config, images).short_hash
+        for config, images in (
+            (configure(), dataset),
+            (configure(seed=1), dataset),
+            (configure(eval__num_samples=65), dataset),
+            (configure(eval__batch_norm="batch"), dataset),
+            (configure(), changed),
+        )
+    ]
+    assert len(set(hashes)) == 5
+    assert Evaluator(configure(eval__every_rounds=2), dataset).short_hash == hashes[0]
+
+
+# --- in a run --------------------------------------------------------------------
+
+
+@pytest.fixture
+def experiment(monkeypatch):
+    monkeypatch.setattr(classifier, "_train", untrained.train)
+    config = quickstart.get_config("smoke")
+    config.update_from_flattened_dict(
+        {
+            "prune.rounds": 2,
+            "train.steps": 4,
+            "rewind.step": 1,
+            "eval.every_steps": 4,
+            "eval.num_shown": 2,
+            "eval.metrics": ("fd_classifier", "accuracy"),
+            "eval.num_samples": 40,
+            "eval.every_rounds": 2,
+            "eval.classifier_width": 2,
+            "data.limit": 48,
+            "data.batch_size": 16,
+            "data.image_size": 8,
+            "model.widths": (6, 5),
+            "model.latent_size": 2,
+        }
+    )
+    return config
+
+
+def test_a_whole_run_has_the_columns_where_they_are_due(
+    experiment, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lottery.report, "draw", lambda workdir: workdir)
+    monkeypatch.setattr(records, "_summary_writer", lambda folder: None)
+    workdir = tmp_path / "run"
+    lottery.run(experiment, workdir)
+    rows = records.read_rows(paths.results_path(workdir))
+    hashes = set()
+    for row in rows:
+        if row["round"] == 1:
+            assert not {"fd_classifier", "evaluation"} & set(row)
+            continue
+        assert row["fd_classifier"] > 0 and 0 <= row["accuracy_reconstructions"] <= 1
+        assert row["num_samples"] == 40
+        hashes.add(row["evaluation"])
+    assert len({row["fd_classifier"] for row in rows if row["round"] == 2}) == 4
+    [one_hash] = hashes
+    config = experiment.copy_and_resolve_references()
+    evaluator = Evaluator(config, data.load(config))
+    assert evaluator.short_hash == one_hash
+    assert one_hash in paths.results_path(workdir).read_text()
+    stored = evaluator.provenance["references"]["classifier"]
+    text = paths.config_path(workdir).read_text()
+    assert stored["hash"] in text and stored["sha256"] in text
+
+
+def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):
+    setting = lottery.Lottery(experiment, data.load(experiment))
+    session = setting.dense_round()
+    params = jax.tree.map(lambda x: x.at[1].set(np.nan), session.state.params)
+    session = session._replace(state=session.state._replace(params=params))
+    rows = lottery.measure._rows(setting, session, Position(0, 4, 0.0, False))
+    assert [row["diverged"] for row in rows] == [False, True]
+    for name in ("fd_classifier", "accuracy_reconstructions"):
+        assert math.isfinite(rows[0][name]) and math.isnan(rows[1][name])
+    assert rows[1]["num_samples"] == 40
+    assert rows[0]["evaluation"] == rows[1]["evaluation"]
