@@ -22,7 +22,6 @@ from jax import lax
 
 from gen_tickets.models import winograd
 
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _CHUNK_BYTES = 2**23  # of patches: what stays in the cache, measured
 _forced_lowering = None
 
@@ -46,7 +45,11 @@ def use_lowering(name: str):
 
 
 class _Geometry(NamedTuple):
-    """The static side of a convolution from `size` pixels to `out` pixels."""
+    """The static side of a convolution from `size` pixels to `out` pixels.
+
+    flipped: the kernel is given as [kh, kw, O, C], turned by 180 degrees, as transposed
+    convolutions have it.
+    """
 
     kernel: tuple[int, int]
     strides: tuple[int, int]
@@ -54,6 +57,7 @@ class _Geometry(NamedTuple):
     size: tuple[int, int]
     dtype: Any
     lowering: str
+    flipped: bool
 
     @property
     def sides(self):
@@ -70,15 +74,8 @@ def conv(x, kernel, *, strides=(1, 1), padding=((0, 0), (0, 0)), dtype=jnp.float
     Equals `lax.conv_general_dilated`. `padding` holds (low, high) pixels, 0 or more,
     for rows and columns.
     """
-    geometry = _Geometry(
-        kernel.shape[:2],
-        tuple(strides),
-        tuple(map(tuple, padding)),
-        x.shape[1:3],
-        jnp.dtype(dtype),
-        lowering(),
-    )
-    return _forward(x, kernel, geometry)
+    size, pads = x.shape[1:3], tuple((low, high) for low, high in padding)
+    return _forward(x, kernel, _geometry(kernel, strides, pads, size, dtype, False))
 
 
 def conv_transpose(
@@ -90,18 +87,14 @@ def conv_transpose(
     between its pixels and `padding` around them, convolved with the kernel.
     """
     sides = [*zip(x.shape[1:3], kernel.shape[:2], strides, padding)]
-    geometry = _Geometry(
-        kernel.shape[:2],
-        tuple(strides),
-        tuple((k - 1 - low, k - 1 - high) for _, k, _, (low, high) in sides),
-        tuple((n - 1) * s + sum(p) + 2 - k for n, k, s, p in sides),
-        jnp.dtype(dtype),
-        lowering(),
-    )
-    # The transpose of the convolution with the flipped kernel [kh, kw, O, C].
-    taps = kernel[::-1, ::-1].reshape(-1, *kernel.shape[2:])
-    flipped = taps.swapaxes(1, 2).reshape(*kernel.shape[:2], *kernel.shape[:1:-1])
-    return _backward(x, flipped, geometry)
+    size = tuple((n - 1) * s + sum(p) + 2 - k for n, k, s, p in sides)
+    crops = tuple((k - 1 - low, k - 1 - high) for _, k, _, (low, high) in sides)
+    return _backward(x, kernel, _geometry(kernel, strides, crops, size, dtype, True))
+
+
+def _geometry(kernel, strides, padding, size, dtype, flipped):
+    sides = kernel.shape[:2], tuple(strides), padding, tuple(size)
+    return _Geometry(*sides, jnp.dtype(dtype), lowering(), flipped)
 
 
 def dense(x, kernel, dtype=jnp.float32):
@@ -133,7 +126,7 @@ _product.defvjp(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _forward(x, k, geometry):
-    """y [N, h, w, O] of x [N, H, W, C] and k [kh, kw, C, O]."""
+    """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
     return _run(_forward_product, _forward_library, x, k, geometry)
 
 
@@ -145,7 +138,7 @@ def _backward(y, k, geometry):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _correlate(x, y, geometry):
-    """k [kh, kw, C, O]: the transpose of `_forward` in k."""
+    """Kernel k: the transpose of `_forward` in k."""
     return _run(_correlate_product, _correlate_library, x, y, geometry)
 
 
@@ -255,17 +248,26 @@ def _plan(geometry, num_images, channels, features):
     return False, values * geometry.dtype.itemsize
 
 
+def _matrix(k, geometry):
+    """(kernel as a matrix, its axis of depth kh * kw * C, its axis of features O)."""
+    if not geometry.flipped:
+        return k.reshape(-1, k.shape[3]), 0, 1
+    features = k.shape[2]
+    return k[::-1, ::-1].transpose(2, 0, 1, 3).reshape(features, -1), 1, 0
+
+
 def _map(function, chunks):
     y = function(chunks[0])[None] if len(chunks) == 1 else lax.map(function, chunks)
     return y.reshape(-1, *y.shape[2:])
 
 
 def _forward_product(x, k, geometry):
-    fewer, image_bytes = _plan(geometry, len(x), *k.shape[2:])
-    matrix = k.reshape(-1, k.shape[-1])
+    channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
+    fewer, image_bytes = _plan(geometry, len(x), channels, features)
+    matrix, depth, _ = _matrix(k, geometry)
 
     def multiply(x):
-        y = _dot(_patches(x, geometry), matrix, ((1,), (0,)), geometry.dtype)
+        y = _dot(_patches(x, geometry), matrix, ((1,), (depth,)), geometry.dtype)
         return y.reshape(len(x), *geometry.out, -1)
 
     function = winograd.forward(k, geometry) if fewer else multiply
@@ -273,11 +275,12 @@ def _forward_product(x, k, geometry):
 
 
 def _backward_product(y, k, geometry):
-    fewer, image_bytes = _plan(geometry, len(y), *k.shape[2:])
-    matrix = k.reshape(-1, k.shape[-1])
+    channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
+    fewer, image_bytes = _plan(geometry, len(y), channels, features)
+    matrix, _, feature = _matrix(k, geometry)
 
     def multiply(y):
-        windows = _dot(y, matrix, ((3,), (1,)), geometry.dtype)
+        windows = _dot(y, matrix, ((3,), (feature,)), geometry.dtype)
         return _add_windows(windows, geometry)
 
     function = winograd.backward(k, geometry) if fewer else multiply
@@ -300,36 +303,42 @@ def _correlate_product(x, y, geometry):
         return total + _dot(column, patches, ((1,), (0,)), geometry.dtype), None
 
     zero = jnp.zeros((features, math.prod(geometry.kernel) * channels))
-    total, _ = lax.scan(add, zero, (xs, columns))
-    return winograd.turn(total[None]).reshape(*geometry.kernel, channels, features)
+    total = lax.optimization_barrier(lax.scan(add, zero, (xs, columns))[0])
+    if not geometry.flipped:
+        total = winograd.turn(total[None])
+        return total.reshape(*geometry.kernel, channels, features)
+    total = total.reshape(features, *geometry.kernel, channels)
+    return total.transpose(1, 2, 0, 3)[::-1, ::-1]
 
 
 # Lowering "library".
 
 
 def _forward_library(x, k, geometry):
+    k, spec = (k[::-1, ::-1], "HWOI") if geometry.flipped else (k, "HWIO")
     return lax.conv_general_dilated(
         x,
         k,
         geometry.strides,
         geometry.padding,
-        dimension_numbers=_DIMENSIONS,
+        dimension_numbers=("NHWC", spec, "NHWC"),
         preferred_element_type=jnp.float32,
     )
 
 
 def _backward_library(y, k, geometry):
+    k, spec = (k, "HWIO") if geometry.flipped else (k[::-1, ::-1], "HWOI")
     padding = [
         (k - 1 - low, n + low - 1 - (out - 1) * s)
         for (n, k, s, (low, _)), out in zip(geometry.sides, geometry.out)
     ]
     return lax.conv_general_dilated(
         y,
-        k[::-1, ::-1],
+        k,
         (1, 1),
         padding,
         lhs_dilation=geometry.strides,
-        dimension_numbers=("NHWC", "HWOI", "NHWC"),
+        dimension_numbers=("NHWC", spec, "NHWC"),
         preferred_element_type=jnp.float32,
     )
 
@@ -339,12 +348,14 @@ def _correlate_library(x, y, geometry):
         (low, k + (out - 1) * s - n - low)
         for (n, k, s, (low, _)), out in zip(geometry.sides, geometry.out)
     ]
-    return lax.conv_general_dilated(
+    spec = "HWCN" if geometry.flipped else "HWNC"
+    k = lax.conv_general_dilated(
         x,
         y,
         (1, 1),
         padding,
         rhs_dilation=geometry.strides,
-        dimension_numbers=("CHWN", "IHWO", "HWNC"),
+        dimension_numbers=("CHWN", "IHWO", spec),
         preferred_element_type=jnp.float32,
     )
+    return k[::-1, ::-1] if geometry.flipped else k

@@ -146,27 +146,32 @@ def _unjoin(y, geometry):
 
 
 def _factors(k, geometry):
-    """Kernel [kh, kw, C, O] -> f * f factors [s * s * C, O]."""
+    """Kernel -> f * f factors [s * s * C, O], or [O, s * s * C] of a flipped one."""
     (sh, sw), r = geometry.strides, _taps(geometry)
+    if geometry.flipped:
+        k = k[::-1, ::-1]
     k = k.reshape(r, sh, r, sw, *k.shape[2:])
-    grid = [[k[t, :, u] for u in range(r)] for t in range(r)]
-    grid = _combine_2d(_KERNEL[r], grid)
-    return [
-        cell.reshape(-1, k.shape[-1]).astype(geometry.dtype)
-        for row in grid
-        for cell in row
-    ]
+    grid = _combine_2d(_KERNEL[r], [[k[t, :, u] for u in range(r)] for t in range(r)])
+    cells = [cell for row in grid for cell in row]
+    if geometry.flipped:
+        rows = k.shape[4]
+        cells = [cell.transpose(2, 0, 1, 3).reshape(rows, -1) for cell in cells]
+    else:
+        cells = [cell.reshape(-1, k.shape[5]) for cell in cells]
+    return lax.optimization_barrier([cell.astype(geometry.dtype) for cell in cells])
 
 
 def _unfactors(factors, geometry):
     """Transpose of `_factors`, from f * f times [O, s * s * C]."""
-    (sh, sw), r = geometry.strides, _taps(geometry)
+    (kh, kw), (sh, sw), r = geometry.kernel, geometry.strides, _taps(geometry)
     features = len(factors[0])
     cells = [factor.reshape(features, sh, sw, -1) for factor in factors]
     grid = _combine_2d(_KERNEL[r].T, _grid(cells))
+    if geometry.flipped:
+        rows = [jnp.stack([c.transpose(1, 2, 0, 3) for c in row], 1) for row in grid]
+        return jnp.stack(rows).reshape(kh, kw, features, -1)[::-1, ::-1]
     k = jnp.stack([jnp.stack(row, 2) for row in grid])  # [r, O, sh, r, sw, C]
-    k = turn(k.reshape(r, features, -1))
-    return k.reshape(r * sh, r * sw, -1, features)
+    return turn(k.reshape(r, features, -1)).reshape(kh, kw, -1, features)
 
 
 def turn(x):
@@ -176,7 +181,7 @@ def turn(x):
     once for every use. It sees through barriers and branches, not through a loop.
     """
     m, a, b = x.shape
-    width = math.gcd(b, _TURN_WIDTH)
+    width = _TURN_WIDTH if b % _TURN_WIDTH == 0 else b
     starts = jnp.stack(jnp.mgrid[:m, :b:width], -1).reshape(-1, 2)
 
     def block(start):
@@ -204,11 +209,14 @@ def image_bytes(geometry, channels):
 
 def forward(k, geometry):
     """A function from images [n, H, W, C] to outputs [n, h, w, O]."""
-    factors = lax.optimization_barrier(_factors(k, geometry))
+    factors = _factors(k, geometry)
+    depth_axis, features_axis = (1, 0) if geometry.flipped else (0, 1)
 
     def function(x):
         cut = _cut(x, geometry)
-        products = [_dot(a, b, ((1,), (0,)), geometry) for a, b in zip(cut, factors)]
+        products = [
+            _dot(a, b, ((1,), (depth_axis,)), geometry) for a, b in zip(cut, factors)
+        ]
         return _join(products, geometry, len(x))
 
     return function
@@ -216,11 +224,15 @@ def forward(k, geometry):
 
 def backward(k, geometry):
     """A function from outputs [n, h, w, O] to images [n, H, W, C]."""
-    factors = lax.optimization_barrier(_factors(k, geometry))
+    factors = _factors(k, geometry)
+    depth_axis, features_axis = (1, 0) if geometry.flipped else (0, 1)
 
     def function(y):
         products = _unjoin(y, geometry)
-        cut = [_dot(a, b, ((1,), (1,)), geometry) for a, b in zip(products, factors)]
+        cut = [
+            _dot(a, b, ((1,), (features_axis,)), geometry)
+            for a, b in zip(products, factors)
+        ]
         return _uncut(cut, geometry, len(y))
 
     return function

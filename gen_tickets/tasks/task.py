@@ -8,6 +8,8 @@ from gen_tickets.state import TrainState
 class Task(NamedTuple):
     """Pure functions of one member; the loop maps them over a population.
 
+    Where it says images, a task of labelled ones takes {"images": ..., "labels": ...}.
+
     init: key -> TrainState.
     step: (state, masks, images uint8 [batches_per_step * N, H, W, C], key) -> (state,
       {name: scalar}); advances `state.step` by one.
@@ -15,7 +17,8 @@ class Task(NamedTuple):
     evaluate: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number an
       image; batch norm as `eval.batch_norm` says.
     reconstruct: (state, images uint8) -> images uint8, or None where there is none.
-    sample: (state, latents [N, latent_size]) -> images uint8.
+    sample: (state, latents [N, latent_size]) -> images uint8, or None where there is
+      none.
     latent_size: length of a latent vector.
     components: names of the components, in order.
     batches_per_step: batches that one step takes, each of different images.
@@ -26,7 +29,7 @@ class Task(NamedTuple):
     loss: Callable[..., Any]
     evaluate: Callable[..., dict[str, Any]]
     reconstruct: Callable[..., Any] | None
-    sample: Callable[..., Any]
+    sample: Callable[..., Any] | None
     latent_size: int
     components: tuple[str, ...]
     batches_per_step: int = 1
