@@ -1,6 +1,6 @@
 """Winning tickets of a small autoencoder on embedded handwritten digits, in minutes.
 
-    python -m gen_tickets.main
+python -m gen_tickets.main
 """
 
 from gen_tickets import defaults

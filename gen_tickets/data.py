@@ -124,7 +124,7 @@ def order(seed, run, num_images, batch_size, first_step, num_steps):
         permutation = _generator(seed, run, epoch).permutation(num_images)
         permutation = permutation[: per_epoch * batch_size].astype(np.int32)
         batches.append(permutation.reshape(per_epoch, batch_size))
-    return np.concatenate(batches)[skip:skip + num_steps]
+    return np.concatenate(batches)[skip : skip + num_steps]
 
 
 def _generator(*words):

@@ -100,7 +100,7 @@ def _parallel(pool, items, function):
     """Results in the order of `items`, at most _BLOCK of them in flight."""
     items = iter(items)
     while block := list(itertools.islice(items, _BLOCK)):
-        pieces = [block[i:i + _PIECE] for i in range(0, len(block), _PIECE)]
+        pieces = [block[i : i + _PIECE] for i in range(0, len(block), _PIECE)]
         for results in pool.map(lambda piece: [function(x) for x in piece], pieces):
             yield from results
 

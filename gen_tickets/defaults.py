@@ -100,9 +100,12 @@ OPTIONS: dict[str, Option] = {
     ),
     "data.dir": _text("", "prepared TFDS sets, image folder or .npz file"),
     "data.download": _switch(False, "let TFDS download and prepare a missing set"),
-    "data.crop": _whole(0, "side of the centre square kept; 0 = 148 for celeb_a, else all"),
+    "data.crop": _whole(
+        0, "side of the centre square kept; 0 = 148 for celeb_a, else all"
+    ),
     "data.image_size": _whole(
-        0, "side in pixels after the resize; 0 = 64 for celeb_a, 28 for digits, else own"
+        0,
+        "side in pixels after the resize; 0 = 64 for celeb_a, 28 for digits, else own",
     ),
     "data.batch_size": _whole(128, "images in a training step", 1),
     "data.limit": _whole(0, "training images used; 0 = all"),
@@ -158,10 +161,18 @@ OPTIONS: dict[str, Option] = {
     ),
     "prune.rounds": _whole(20, "rounds after the dense one", 1),
     "prune.scope": _choice(
-        "global", "pool saliencies over layers, or prune each layer", ("global", "layer")
+        "global",
+        "pool saliencies over layers, or prune each layer",
+        ("global", "layer"),
     ),
     "prune.components": _texts((), "components to prune; () = all"),
-    "prune.exclude": _texts((), "patterns of weights never pruned, as encoder/conv_0/*"),
+    "prune.exclude": _texts(
+        (), "patterns of weights never pruned, as encoder/conv_0/*"
+    ),
+    "ticket.path": _text("", "workdir whose tickets are transferred; '' = none"),
+    "ticket.map": _texts(
+        (), "components to transfer, there:here, as decoder:generator"
+    ),
     "rewind.step": _whole(10, "training step whose weights a ticket goes back to"),
     "eval.every_steps": _whole(0, "steps between held-out evaluations; 0 = an epoch"),
     "eval.num_shown": _whole(32, "reconstructions and samples in a picture", 1),

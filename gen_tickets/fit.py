@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_tickets import data, train
+from gen_tickets import data
 from gen_tickets import session as sessions
+from gen_tickets import train
 from gen_tickets.errors import Interrupted
 from gen_tickets.progress import Progress, duration
 from gen_tickets.session import Position, Session
@@ -130,9 +131,7 @@ def _note_held_out(session: Session, held_out_loss) -> Session:
     )
 
 
-def train_round(
-    lottery, session: Session, position: Position, store, stop, events
-):
+def train_round(lottery, session: Session, position: Position, store, stop, events):
     """Trains to the last step of the round.
 
     Args:
@@ -150,7 +149,6 @@ def train_round(
     """
     round_number = position.round
     keys = lottery.train_keys(round_number)
-    masks = lottery.tile_arms(session.masks, round_number)
     meter, saved_at = _Meter(lottery, position), time.monotonic()
     while position.step < lottery.num_steps:
         started = time.monotonic()
@@ -159,7 +157,7 @@ def train_round(
         state, totals = lottery.loop.stretch(
             session.state,
             session.totals,
-            masks,
+            session.masks,
             lottery.images,
             _order(lottery, position, num_steps),
             keys,

@@ -20,9 +20,7 @@ def gaussian_kl(mean, log_variance):
 
     Kingma and Welling 2014, appendix B.
     """
-    return 0.5 * jnp.sum(
-        mean**2 + jnp.exp(log_variance) - 1.0 - log_variance, axis=-1
-    )
+    return 0.5 * jnp.sum(mean**2 + jnp.exp(log_variance) - 1.0 - log_variance, axis=-1)
 
 
 def cross_entropy_real(logits):

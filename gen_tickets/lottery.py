@@ -14,17 +14,13 @@ from gen_tickets import (
     fit,
     measure,
     paths,
+    provenance,
     records,
     report,
-    tasks,
-    tickets,
-    train,
-    trees,
-    verdict,
-    provenance,
-    workdir as workdirs,
 )
 from gen_tickets import session as sessions
+from gen_tickets import tasks, tickets, train, transfer, trees, verdict
+from gen_tickets import workdir as workdirs
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.pruning import masks as masks_lib
@@ -65,6 +61,9 @@ class Lottery:
             )
         self._prepare_pruning()
         self._prepare_keys()
+        self.source = transfer.parse(config)
+        if self.source is not None:  # All or nothing: the last round must be there.
+            self.transplant(config.prune.rounds)
         held_out = dataset.heldout.images
         self.images = jnp.asarray(dataset.train.images)
         self.held_out = train.in_batches(held_out, batch_size)
@@ -94,11 +93,11 @@ class Lottery:
 
     def _prepare_pruning(self):
         config = self.config.prune
-        shapes = jax.eval_shape(self.task.init, jax.random.key(0))
+        self.shapes = jax.eval_shape(self.task.init, jax.random.key(0))
         self.names = masks_lib.prunable_names(
-            shapes.params, config.components, config.exclude
+            self.shapes.params, config.components, config.exclude
         )
-        sizes = trees.named_leaves(shapes.params)
+        sizes = trees.named_leaves(self.shapes.params)
         self.layer_sizes = [sizes[name].size for name in self.names]
         score = SCORES[config.method]
 
@@ -122,7 +121,10 @@ class Lottery:
 
     def arms(self, round_number: int) -> tuple[str, ...]:
         """Arms that train in a round, in the order of the members."""
-        return ("dense",) if round_number == 0 else tuple(self.config.arms)
+        if round_number == 0:
+            return ("dense",)
+        transferred = () if self.source is None else ("transferred",)
+        return (*self.config.arms, *transferred)
 
     def train_keys(self, round_number: int):
         """One key a member: the arms of a run see the same noise."""
@@ -141,6 +143,14 @@ class Lottery:
         key = jax.random.fold_in(jax.random.key(self.config.seed), _LATENTS)
         shape = (self.config.eval.num_shown, self.task.latent_size)
         return jax.random.normal(key, shape)
+
+    def transplant(self, round_number: int):
+        """The transferred components of a round, {} where none are transferred."""
+        if self.source is None:
+            return {}
+        params, stats = self.shapes.params, self.shapes.stats
+        runs = self.config.runs
+        return transfer.load(self.source, round_number, runs, params, stats)
 
     def dense_round(self) -> Session:
         """Round 0: every run with all its weights, from the initializer."""
@@ -167,38 +177,59 @@ class Lottery:
         return train.empty_totals(self.task, images, num_members)
 
     def next_round(self, session: Session, round_number: int) -> Session:
-        """Prune, then rewind the survivors and redraw the control."""
+        """Prune, then rewind the survivors, redraw the control, transfer."""
         trained = _first(session.state.params, self.config.runs)
         if round_number == 1 and self.config.prune.schedule == "one_shot":
             session = session._replace(dense=sessions.copy(trained))
         masks, floored = self.prune(
             session.dense or trained,
-            session.masks,
+            _first(session.masks, self.config.runs),
             self.num_keep(round_number),
             self.keys(_SCORE, round_number),
         )
         fresh = self.init(self.keys(_REDRAW, round_number))
-        begun = self._begin_round(session, masks, floored, fresh)
+        begun = self._begin_round(
+            session.rewind,
+            session.diverged[: self.config.runs],
+            masks,
+            floored,
+            fresh,
+            self.transplant(round_number),
+        )
         return begun._replace(rewind=session.rewind, dense=session.dense)
 
-    def _begin_round(self, session: Session, masks, floored, fresh) -> Session:
-        """All arms of a round, ready to train from step k."""
-        arms, runs = self.config.arms, self.config.runs
-        # Both arms train for the same steps, from step k on, on the same batches.
-        step = jnp.full(runs, self.config.rewind.step, jnp.int32)
-        redrawn = fresh._replace(step=step, params=tickets.rewind(masks, fresh.params))
-        rewound = redrawn._replace(
-            params=tickets.rewind(masks, session.rewind["params"]),
-            stats=session.rewind["stats"],
-        )
-        starts = {"winning": rewound, "random": redrawn}
+    def _begin_round(self, rewind, diverged, masks, floored, fresh, transplant):
+        """All arms of a round, ready to train from step k; everything [R, ...]."""
+        arms = self.arms(1)
+        # All arms train for the same steps, from step k on, on the same batches.
+        step = jnp.full(self.config.runs, self.config.rewind.step, jnp.int32)
+        fresh = fresh._replace(step=step)
+        weights = {
+            "winning": (masks, rewind["params"], rewind["stats"]),
+            "random": (masks, fresh.params, fresh.stats),
+        }
+        if transplant:
+            dense = masks_lib.dense(rewind["params"])
+            weights["transferred"] = (
+                {**dense, **transplant.masks},
+                {**rewind["params"], **transplant.params},
+                {**rewind["stats"], **transplant.stats},
+            )
+        starts = [
+            (
+                arm_masks,
+                fresh._replace(params=tickets.rewind(arm_masks, params), stats=stats),
+            )
+            for arm_masks, params, stats in (weights[arm] for arm in arms)
+        ]
+        member_masks, state = jax.tree.map(lambda *x: jnp.concatenate(x), *starts)
         return sessions.begin(
-            jax.tree.map(lambda *x: jnp.concatenate(x), *[starts[arm] for arm in arms]),
-            masks,
+            state,
+            member_masks,
             rewind={},
             dense={},
-            totals=self._empty_totals(runs * len(arms)),
-            ancestors=jnp.tile(session.diverged[:runs], len(arms)),
+            totals=self._empty_totals(self.config.runs * len(arms)),
+            ancestors=jnp.tile(diverged, len(arms)),
             floored=floored,
         )
 
@@ -274,5 +305,9 @@ def run(config, workdir) -> None:
         store.close()
         lock.close()
     page = report.draw(workdir)
-    print(verdict.verdict(records.read_rows(paths.results_path(workdir)), config.eval.verdict).sentence)
+    print(
+        verdict.verdict(
+            records.read_rows(paths.results_path(workdir)), config.eval.verdict
+        ).sentence
+    )
     print(f"report: {page}")

@@ -53,7 +53,7 @@ def _rows(lottery, session: Session, position: Position) -> list[dict]:
     for i, arm in enumerate(lottery.arms(position.round)):
         for run in range(lottery.config.runs):
             member = i * lottery.config.runs + run
-            masks = _member(session.masks, run)
+            masks = _member(session.masks, member)
             sparsity = masks_lib.sparsity(masks)
             row = {
                 "round": position.round,
@@ -98,9 +98,11 @@ def _update_table(path, round_number: int, rows: list[dict]) -> None:
 
 def _save_tickets(lottery, session, position, workdir, origin) -> None:
     config = defaults.flatten(lottery.config)
-    weights = lottery.rewind(session.masks, session.rewind["params"])
+    # The run's own tickets; transferred ones are kept where they come from.
+    own = jax.tree.map(lambda x: x[: lottery.config.runs], session.masks)
+    weights = lottery.rewind(own, session.rewind["params"])
     for run in range(lottery.config.runs):
-        masks = _member(session.masks, run)
+        masks = _member(own, run)
         provenance = {
             "config": config,
             "run": run,

@@ -22,7 +22,7 @@ from PIL import Image
 from gen_tickets import paths
 from gen_tickets.errors import UserError
 
-ARMS = ("dense", "winning", "random")
+ARMS = ("dense", "winning", "random", "transferred")
 TEXTS = ("arm", "layer", "evaluation")
 BOOLS = ("diverged",)
 INTEGERS = (
@@ -61,8 +61,9 @@ def write_rows(path, rows: Sequence[Mapping[str, Any]]) -> None:
 def read_rows(path) -> list[dict[str, Any]]:
     """Returns the rows of the table at `path`, each value with its own type.
 
-    Text: arm, layer, evaluation. Bool: diverged. Int: round, run and the other counts (nan where
-    unknown). All other columns are floats. An empty cell is left out of its row.
+    Text: arm, layer, evaluation. Bool: diverged. Int: round, run and the other counts
+    (nan where unknown). All other columns are floats. An empty cell is left out of its
+    row.
 
     Raises:
       UserError: the file is missing, empty, cut short or no table of ours.
@@ -132,7 +133,7 @@ def _value(name: str, cell: str):
 def replace_round(rows, round_number: int, new_rows) -> list[dict[str, Any]]:
     """Returns `rows` with those of one round replaced by `new_rows`, in table order.
 
-    Order: round, arm (dense, winning, random), run; rows that agree in these, such
+    Order: round, arm (in the order of ARMS), run; rows that agree in these, such
     as the layers of one run, stay as they were given.
     """
     if any(row["round"] != round_number for row in new_rows):

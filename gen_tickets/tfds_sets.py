@@ -178,7 +178,7 @@ def _array_records(builder, split, decoders, indices):
     """Examples at `indices`, by random access."""
     source = builder.as_data_source(split=split, decoders=decoders)
     for start in range(0, len(indices), 256):
-        yield from source.__getitems__(indices[start:start + 256].tolist())
+        yield from source.__getitems__(indices[start : start + 256].tolist())
 
 
 def _tf_records(builder, split, decoders, indices):

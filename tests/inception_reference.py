@@ -33,8 +33,7 @@ def seeded_array(key, shape):
     elif key == "fc.bias":
         values = u - 0.5
     else:
-        variance = seeded_array(
-            key.replace("conv.weight", "bn.running_var"), shape[:1])
+        variance = seeded_array(key.replace("conv.weight", "bn.running_var"), shape[:1])
         values = 2 * u - 1
         values -= values.mean((1, 2, 3), keepdims=True)
         scale = np.sqrt(6 / np.prod(shape[1:]) * variance)

@@ -126,8 +126,7 @@ def test_pictures_are_bytes_of_the_networks_outputs():
     assert samples.shape == (5, *SHAPE) and samples.dtype == jnp.uint8
     contract, expand = models.build(config, SHAPE, 2 * LATENT)
     encoder, decoder = (
-        {"params": state.params[name], **state.stats[name]}
-        for name in built.components
+        {"params": state.params[name], **state.stats[name]} for name in built.components
     )
     out = np.asarray(jax.jit(expand.apply, static_argnums=2)(decoder, latents, False))
     close = np.abs(np.asarray(samples, int) - np.floor((out + 1) * 127.5 + 0.5))

@@ -50,9 +50,7 @@ def test_it_is_resnet_18_of_the_cifar_form():
     sizes = [leaf.size for leaf in jax.tree.leaves(variables["params"])]
     # The count that public PyTorch versions for CIFAR-10 have.
     assert sum(sizes) == 11_173_962
-    outputs = jax.eval_shape(
-        lambda v: network.apply(v, image, False), variables
-    )
+    outputs = jax.eval_shape(lambda v: network.apply(v, image, False), variables)
     assert outputs.features.shape == (2, 512) and outputs.logits.shape == (2, 10)
 
 
@@ -77,7 +75,10 @@ def test_it_computes_what_he_et_al_draw():
         kernel = weight(f"{conv}/kernel")
         pad = kernel.shape[0] // 2
         x = jax.lax.conv_general_dilated(
-            x, kernel, (strides, strides), ((pad, pad), (pad, pad)),
+            x,
+            kernel,
+            (strides, strides),
+            ((pad, pad), (pad, pad)),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         x = (x - statistic("mean")) / np.sqrt(statistic("var") + 1e-5)
@@ -119,7 +120,7 @@ def candidates(image, shift, flip):
     found = {}
     for i in range(2 * shift + 1):
         for j in range(2 * shift + 1):
-            moved = padded[i:i + height, j:j + width]
+            moved = padded[i : i + height, j : j + width]
             found[moved.tobytes()] = (i, j, False)
             if flip:
                 found[moved[:, ::-1].tobytes()] = (i, j, True)
@@ -278,7 +279,11 @@ def test_all_that_determines_it_is_in_its_key():
     keys = [
         classifier._key(*arguments)
         for arguments in (
-            (one, 1, 4), (one, 2, 4), (one, 1, 8), (other, 1, 4), (pixels, 1, 4),
+            (one, 1, 4),
+            (one, 2, 4),
+            (one, 1, 8),
+            (other, 1, 4),
+            (pixels, 1, 4),
             (fake_set(3), 1, 4),
         )
     ]
@@ -300,8 +305,12 @@ def test_a_set_without_labels_is_refused():
 
 @pytest.mark.parametrize(
     "images",
-    [np.zeros((2, 9, 9, 1), np.uint8), np.zeros((2, 8, 8, 3), np.uint8),
-     np.zeros((2, 8, 8, 1)), np.zeros((0, 8, 8, 1), np.uint8)],
+    [
+        np.zeros((2, 9, 9, 1), np.uint8),
+        np.zeros((2, 8, 8, 3), np.uint8),
+        np.zeros((2, 8, 8, 1)),
+        np.zeros((0, 8, 8, 1), np.uint8),
+    ],
 )
 def test_other_images_are_refused(trained, images):
     with pytest.raises(UserError, match="images="):

@@ -26,7 +26,7 @@ def test_the_crop_is_a_centred_slice(height, width, crop):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     side = min(height, width, crop or 1000)
     top, left = (height - side) // 2, (width - side) // 2
-    expected = pixels[top:top + side, left:left + side]
+    expected = pixels[top : top + side, left : left + side]
     image = Image.fromarray(pixels)
     np.testing.assert_array_equal(decoding.square(image, crop, 0), expected)
     np.testing.assert_array_equal(decoding.square(image, crop, side), expected)

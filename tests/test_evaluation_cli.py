@@ -250,8 +250,14 @@ def test_wrong_places_are_one_line(tmp_path, capfd, cache_folder):
     )
     assert f"--reference={tmp_path / 'empty'}" in err
     err = refused(
-        capfd, cache_folder, "--images", good, "--reference", "mnist",
-        "--data.dir", tmp_path / "empty",
+        capfd,
+        cache_folder,
+        "--images",
+        good,
+        "--reference",
+        "mnist",
+        "--data.dir",
+        tmp_path / "empty",
     )
     assert "--reference=mnist: no prepared set in" in err and "--data.dir=DIR" in err
 
@@ -262,7 +268,15 @@ def test_weights_that_are_none_are_one_line(tmp_path, capfd, cache_folder):
         file = tmp_path / name
         file.write_bytes(content)
         err = refused(
-            capfd, cache_folder, "--images", images, "--reference", images,
-            "--inception-weights", file, "--metrics", "fid",
+            capfd,
+            cache_folder,
+            "--images",
+            images,
+            "--reference",
+            images,
+            "--inception-weights",
+            file,
+            "--metrics",
+            "fid",
         )
         assert name in err

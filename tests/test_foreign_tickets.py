@@ -101,5 +101,7 @@ def test_names_with_dots_reach_no_folder(tmp_path):
     assert list(trees.named_leaves(loaded.params)) == [name]
     tickets.save(folder / "again.npz", loaded)
     assert sorted(x.name for x in tmp_path.rglob("*")) == [
-        "again.npz", "inner", "ticket.npz"
+        "again.npz",
+        "inner",
+        "ticket.npz",
     ]

@@ -29,6 +29,7 @@ def _features(seed, count, width, shift=0.0):
 
 def _nuclear_norm_distance(first, second):
     """FID from the rows themselves, without any covariance."""
+
     def scaled(rows):
         return (rows - rows.mean(0)) / np.sqrt(len(rows) - 1)
 
@@ -51,10 +52,11 @@ def test_distance_of_gaussians_with_diagonal_covariances():
     variances = np.array([[0.5, 2.0, 0.0, 1.0], [1.5, 0.25, 3.0, 1.0]])
     means = np.array([[0.0, 1.0, 2.0, 3.0], [0.5, 1.0, 1.0, 3.0]])
     first, second = (
-        Moments(10, mean, np.diag(variance))
-        for mean, variance in zip(means, variances))
+        Moments(10, mean, np.diag(variance)) for mean, variance in zip(means, variances)
+    )
     expected = (np.diff(means, axis=0) ** 2).sum() + (
-        np.diff(np.sqrt(variances), axis=0) ** 2).sum()
+        np.diff(np.sqrt(variances), axis=0) ** 2
+    ).sum()
     np.testing.assert_allclose(frechet_distance(first, second), expected, rtol=1e-12)
 
 
@@ -66,9 +68,11 @@ def test_distance_to_itself_is_zero_and_order_is_nothing(count):
     assert 0 <= frechet_distance(moments, moments) <= 1e-6
     shuffled = Moments.of(np.random.default_rng(2).permutation(rows))
     np.testing.assert_allclose(
-        frechet_distance(shuffled, other), frechet_distance(moments, other), rtol=1e-10)
+        frechet_distance(shuffled, other), frechet_distance(moments, other), rtol=1e-10
+    )
     np.testing.assert_allclose(
-        frechet_distance(other, moments), frechet_distance(moments, other), rtol=1e-10)
+        frechet_distance(other, moments), frechet_distance(moments, other), rtol=1e-10
+    )
 
 
 @settings(deadline=None, max_examples=25)
@@ -78,7 +82,8 @@ def test_moments_of_parts_are_those_of_the_whole(sizes, seed):
     whole = Moments.of(rows)
     np.testing.assert_allclose(whole.mean, rows.mean(0), rtol=1e-12)
     np.testing.assert_allclose(
-        whole.covariance, np.cov(rows, rowvar=False), rtol=1e-10, atol=1e-11)
+        whole.covariance, np.cov(rows, rowvar=False), rtol=1e-10, atol=1e-11
+    )
     streamed, merged = Moments.empty(5), Moments.empty(5)
     for part in np.split(rows, np.cumsum(sizes)):
         streamed = streamed.update(part)
@@ -87,13 +92,15 @@ def test_moments_of_parts_are_those_of_the_whole(sizes, seed):
         assert other.count == len(rows)
         np.testing.assert_allclose(other.mean, whole.mean, rtol=1e-12)
         np.testing.assert_allclose(
-            other.covariance, whole.covariance, rtol=1e-10, atol=1e-11)
+            other.covariance, whole.covariance, rtol=1e-10, atol=1e-11
+        )
 
 
 def test_float32_features_are_summed_in_float64():
     rows = (_features(0, 500, 4) + 1000).astype(np.float32)
     np.testing.assert_allclose(
-        Moments.of(rows).mean, rows.astype(np.float64).mean(0), rtol=1e-14)
+        Moments.of(rows).mean, rows.astype(np.float64).mean(0), rtol=1e-14
+    )
 
 
 def _brute_mmd(first, second):
@@ -101,8 +108,12 @@ def _brute_mmd(first, second):
         return (x @ y / len(x) + 1) ** 3
 
     def within(rows):
-        values = [kernel(x, y) for i, x in enumerate(rows)
-                  for j, y in enumerate(rows) if i != j]
+        values = [
+            kernel(x, y)
+            for i, x in enumerate(rows)
+            for j, y in enumerate(rows)
+            if i != j
+        ]
         return np.mean(values)
 
     cross = np.mean([kernel(x, y) for x in first for y in second])
@@ -112,7 +123,8 @@ def _brute_mmd(first, second):
 def test_squared_mmd_equals_brute_force():
     first, second = _features(0, 12, 6), _features(1, 9, 6, 0.5)
     np.testing.assert_allclose(
-        squared_mmd(first, second), _brute_mmd(first, second), rtol=1e-10)
+        squared_mmd(first, second), _brute_mmd(first, second), rtol=1e-10
+    )
 
 
 def test_squared_mmd_is_unbiased():
@@ -133,7 +145,8 @@ def test_kernel_distance_draws_subsets():
     np.testing.assert_allclose(found, (np.mean(values), np.std(values)), rtol=1e-10)
     whole = kernel_distance(first[:30], second, num_subsets=2, subset_size=30)
     np.testing.assert_allclose(
-        whole, (squared_mmd(first[:30], second), 0), rtol=1e-9, atol=1e-12)
+        whole, (squared_mmd(first[:30], second), 0), rtol=1e-9, atol=1e-12
+    )
 
 
 def test_inception_score_at_its_bounds():
@@ -151,8 +164,9 @@ def test_inception_score_equals_the_formula_on_contiguous_splits():
         p /= p.sum(1, keepdims=True)
         # The score is exp(H(y) - H(y|x)).
         marginal = p.mean(0)
-        scores.append(np.exp(
-            -(marginal * np.log(marginal)).sum() + (p * np.log(p)).sum(1).mean()))
+        scores.append(
+            np.exp(-(marginal * np.log(marginal)).sum() + (p * np.log(p)).sum(1).mean())
+        )
     found = inception_score(logits, 3)
     np.testing.assert_allclose(found, (np.mean(scores), np.std(scores)), rtol=1e-12)
     assert inception_score(logits[::-1], 3).mean != pytest.approx(found.mean, rel=1e-9)
@@ -182,22 +196,25 @@ def test_a_collapsed_generator_is_precise_and_recalls_nothing():
     assert precision_recall(real, fake).recall <= 0.01
 
 
-@pytest.mark.parametrize("call", [
-    lambda rows: Moments.of(rows[:1]),
-    lambda rows: Moments.of(rows * np.nan),
-    lambda rows: Moments.of(rows[0]),
-    lambda rows: Moments.empty(3).update(rows),
-    lambda rows: frechet_distance(Moments.of(rows), Moments.empty(4)),
-    lambda rows: frechet_distance(Moments.of(rows), Moments.of(rows[:, :2])),
-    lambda rows: squared_mmd(rows, rows[:, :2]),
-    lambda rows: kernel_distance(rows, rows, subset_size=21),
-    lambda rows: kernel_distance(rows, rows, 0, 10),
-    lambda rows: inception_score(rows, 21),
-    lambda rows: inception_score(rows, 0),
-    lambda rows: inception_score(rows + np.inf),
-    lambda rows: precision_recall(rows, rows[:3]),
-    lambda rows: precision_recall(rows, rows, 0),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda rows: Moments.of(rows[:1]),
+        lambda rows: Moments.of(rows * np.nan),
+        lambda rows: Moments.of(rows[0]),
+        lambda rows: Moments.empty(3).update(rows),
+        lambda rows: frechet_distance(Moments.of(rows), Moments.empty(4)),
+        lambda rows: frechet_distance(Moments.of(rows), Moments.of(rows[:, :2])),
+        lambda rows: squared_mmd(rows, rows[:, :2]),
+        lambda rows: kernel_distance(rows, rows, subset_size=21),
+        lambda rows: kernel_distance(rows, rows, 0, 10),
+        lambda rows: inception_score(rows, 21),
+        lambda rows: inception_score(rows, 0),
+        lambda rows: inception_score(rows + np.inf),
+        lambda rows: precision_recall(rows, rows[:3]),
+        lambda rows: precision_recall(rows, rows, 0),
+    ],
+)
 def test_impossible_sets_are_refused_in_one_line(call):
     with pytest.raises(UserError) as caught:
         call(_features(0, 20, 4))
@@ -213,4 +230,5 @@ def test_numbers_of_published_implementations():
     np.testing.assert_allclose(distance, 0.3099229788252, rtol=1e-9)
     np.testing.assert_allclose(squared_mmd(first, second), 0.0171342654279, rtol=1e-9)
     np.testing.assert_allclose(
-        squared_mmd(first[:400], second), 0.0174617510344, rtol=1e-9)
+        squared_mmd(first[:400], second), 0.0174617510344, rtol=1e-9
+    )

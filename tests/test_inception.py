@@ -52,39 +52,50 @@ def variables(state):
 def _counted_average_pool(x):
     """An average over 9 cells everywhere."""
     ones = jnp.ones((1, *x.shape[1:3], 1))
-    inside = convolution.average_pool(
-        jnp.pad(ones, ((0, 0), (1, 1), (1, 1), (0, 0))))[:, 1:-1, 1:-1]
+    inside = convolution.average_pool(jnp.pad(ones, ((0, 0), (1, 1), (1, 1), (0, 0))))[
+        :, 1:-1, 1:-1
+    ]
     return convolution.average_pool(x) * inside
 
 
 def _half_pixel_matrix(size):
     positions = (np.arange(299) + 0.5) * size / 299 - 0.5
     positions = np.clip(positions, 0, size - 1)
-    return np.maximum(
-        1 - abs(positions[:, None] - np.arange(size)), 0).astype(np.float32)
+    return np.maximum(1 - abs(positions[:, None] - np.arange(size)), 0).astype(
+        np.float32
+    )
 
 
 @pytest.fixture(scope="module")
 def switched():
     """(variables, images, {mistake: bool}) -> the result of `inception.network`."""
-    right = {name: getattr(inception, name)
-             for name in ("average_pool", "max_pool", "resize_matrix")}
+    right = {
+        name: getattr(inception, name)
+        for name in ("average_pool", "max_pool", "resize_matrix")
+    }
 
     def run(variables, images, switches):
         def average_pool(x):
-            return jnp.where(switches["counted_padding"],
-                             _counted_average_pool(x), right["average_pool"](x))
+            return jnp.where(
+                switches["counted_padding"],
+                _counted_average_pool(x),
+                right["average_pool"](x),
+            )
 
         def max_pool(x, stride, padding=0):
             pooled = right["max_pool"](x, stride, padding)
             if padding == 0:
                 return pooled
-            return jnp.where(switches["average_pool_in_7c"],
-                             right["average_pool"](x), pooled)
+            return jnp.where(
+                switches["average_pool_in_7c"], right["average_pool"](x), pooled
+            )
 
         def resize_matrix(size):
-            return jnp.where(switches["half_pixel_resize"],
-                             _half_pixel_matrix(size), right["resize_matrix"](size))
+            return jnp.where(
+                switches["half_pixel_resize"],
+                _half_pixel_matrix(size),
+                right["resize_matrix"](size),
+            )
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(inception, "average_pool", average_pool)
@@ -110,10 +121,14 @@ def test_seeded_weights_are_what_they_were(state):
 
 
 def test_library_lowering_reaches_the_gate_in_every_block(
-        switched, variables, reference):
+    switched, variables, reference
+):
     found, means = switched(variables)
-    wrong = [name for name, mean in means.items()
-             if not _passes(mean[0], reference[f"mean/{name}"])]
+    wrong = [
+        name
+        for name, mean in means.items()
+        if not _passes(mean[0], reference[f"mean/{name}"])
+    ]
     assert not wrong and len(means) == 18
     assert _passes(found.features, reference["features"])
     assert _passes(found.logits, reference["logits"])
@@ -131,11 +146,15 @@ def test_gate_breaks_on_another_batch_norm_epsilon(switched, state, reference):
     assert not _passes(found.features, reference["features"])
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda images: images[..., ::-1],
-    lambda images: images[:, :, ::-1],
-    lambda images: images - (images > 128).astype(np.uint8),
-], ids=["bgr", "mirrored", "one_level_darker"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda images: images[..., ::-1],
+        lambda images: images[:, :, ::-1],
+        lambda images: images - (images > 128).astype(np.uint8),
+    ],
+    ids=["bgr", "mirrored", "one_level_darker"],
+)
 def test_gate_breaks_on_other_pixels(switched, variables, reference, spoil):
     found, _ = switched(variables, np.ascontiguousarray(spoil(seeded_images())))
     assert not _passes(found.features, reference["features"])
@@ -143,7 +162,8 @@ def test_gate_breaks_on_other_pixels(switched, variables, reference, spoil):
 
 def test_extract_reaches_the_gate_with_a_partial_batch(variables, reference, capsys):
     found = inception.extract(
-        variables, seeded_images(), batch_size=2, lowering="product")
+        variables, seeded_images(), batch_size=2, lowering="product"
+    )
     assert found.features.shape == (3, 2048) and found.logits.shape == (3, 1008)
     assert found.features.dtype == found.logits.dtype == np.float32
     assert _passes(found.features, reference["features"])
@@ -185,12 +205,16 @@ def test_resize_follows_tensorflow_1(size):
     np.testing.assert_allclose(found[:, 0, 0], images[:, 0, 0], atol=1e-4)
 
 
-@pytest.mark.parametrize("images", [
-    np.zeros((1, 8, 8, 3), np.float32),
-    np.zeros((8, 8, 3), np.uint8),
-    np.zeros((1, 8, 8, 4), np.uint8),
-    np.zeros((0, 8, 8, 3), np.uint8),
-], ids=["float", "no_batch", "four_channels", "none"])
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((1, 8, 8, 4), np.uint8),
+        np.zeros((0, 8, 8, 3), np.uint8),
+    ],
+    ids=["float", "no_batch", "four_channels", "none"],
+)
 def test_other_images_are_refused(images):
     with pytest.raises(UserError, match="images="):
         inception.extract({}, images)

@@ -41,11 +41,23 @@ def _emit(value):
 
 
 def _tensor(key, array, shape=None):
-    storage = ("storage", _GLOBAL["float" if array.dtype == np.float32 else "int"],
-               key, "cpu", array.size, *([None] if key == "0" else []))
+    storage = (
+        "storage",
+        _GLOBAL["float" if array.dtype == np.float32 else "int"],
+        key,
+        "cpu",
+        array.size,
+        *([None] if key == "0" else []),
+    )
     strides = tuple(stride // array.itemsize for stride in array.strides)
-    arguments = (_emit(storage) + b"Q", 0, array.shape if shape is None else shape,
-                 strides, False, {})
+    arguments = (
+        _emit(storage) + b"Q",
+        0,
+        array.shape if shape is None else shape,
+        strides,
+        False,
+        {},
+    )
     return b"ctorch._utils\n_rebuild_tensor_v2\n" + _emit(arguments) + b"R"
 
 
@@ -55,15 +67,20 @@ def _pickle(value):
 
 def _described(state):
     """The state dict with tensors as torch.save describes them."""
-    return {name: _tensor(str(i), array)
-            for i, (name, array) in enumerate(state.items())}
+    return {
+        name: _tensor(str(i), array) for i, (name, array) in enumerate(state.items())
+    }
 
 
 def _legacy(state, described=None):
     """A file of torch.save before PyTorch 1.6."""
-    head = (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001,
-            "little_endian": True, "type_sizes": {"short": 2}},
-            described or _described(state), [str(i) for i in range(len(state))])
+    head = (
+        0x1950A86A20F9469CFC6C,
+        1001,
+        {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2}},
+        described or _described(state),
+        [str(i) for i in range(len(state))],
+    )
     tail = (struct.pack("<q", array.size) + array.tobytes() for array in state.values())
     return b"".join(map(_pickle, head)) + b"".join(tail)
 
@@ -116,10 +133,12 @@ def test_reads_every_container(write, counters, tmp_path, small):
 def test_reads_what_torch_writes(legacy, parameters, tmp_path, small):
     torch = pytest.importorskip("torch")
     state = collections.OrderedDict(
-        (name, torch.from_numpy(array)) for name, array in STATE.items())
+        (name, torch.from_numpy(array)) for name, array in STATE.items()
+    )
     if parameters:
         state = collections.OrderedDict(
-            (name, torch.nn.Parameter(value)) for name, value in state.items())
+            (name, torch.nn.Parameter(value)) for name, value in state.items()
+        )
     state["a.bn.num_batches_tracked"] = torch.tensor(3)
     state._metadata = {"": {"version": 1}}
     path = tmp_path / "weights.pth"
@@ -131,8 +150,11 @@ def test_reads_a_whole_network_that_torch_wrote(tmp_path):
     torch = pytest.importorskip("torch")
     state = seeded_state(weights.state_shapes())
     path = tmp_path / "weights.pth"
-    torch.save({name: torch.from_numpy(array) for name, array in state.items()}, path,
-               _use_new_zipfile_serialization=False)
+    torch.save(
+        {name: torch.from_numpy(array) for name, array in state.items()},
+        path,
+        _use_new_zipfile_serialization=False,
+    )
     found = weights.read_state(path)
     assert len(found) == 472
     assert all((found[name] == array).all() for name, array in state.items())
@@ -170,20 +192,36 @@ def _tower():
     return b"}" + b")" + b"q\x00h\x00\x86" * 64 + b"K\x01s"
 
 
-@pytest.mark.parametrize("described", [
-    b"cposix\nsystem\n(X\x04\x00\x00\x00exittR",
-    b"cbuiltins\nprint\n(X\x02\x00\x00\x00hitR",
-    b"\x8c\x08builtins\x8c\x05print\x93)R",
-    _tower(),
-    b"K\x01",
-    {"a": 3},
-    {"a": b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x02K\x03K\x04tR"},
-    {name: _tensor(str(i), array, (2**40, 2**40)) for i, (name, array)
-     in enumerate(STATE.items())},
-    {"a": _emit(("storage", b"ctorch\nHalfStorage\n", "0", "cpu", 4)) + b"Q"},
-    {"a": _emit(("storage", _GLOBAL["float"], "0", "cpu", 2**60)) + b"Q"},
-], ids=["system", "print", "stack_global", "tower", "number", "no_tensor", "no_storage",
-        "outside", "half", "huge"])
+@pytest.mark.parametrize(
+    "described",
+    [
+        b"cposix\nsystem\n(X\x04\x00\x00\x00exittR",
+        b"cbuiltins\nprint\n(X\x02\x00\x00\x00hitR",
+        b"\x8c\x08builtins\x8c\x05print\x93)R",
+        _tower(),
+        b"K\x01",
+        {"a": 3},
+        {"a": b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x02K\x03K\x04tR"},
+        {
+            name: _tensor(str(i), array, (2**40, 2**40))
+            for i, (name, array) in enumerate(STATE.items())
+        },
+        {"a": _emit(("storage", b"ctorch\nHalfStorage\n", "0", "cpu", 4)) + b"Q"},
+        {"a": _emit(("storage", _GLOBAL["float"], "0", "cpu", 2**60)) + b"Q"},
+    ],
+    ids=[
+        "system",
+        "print",
+        "stack_global",
+        "tower",
+        "number",
+        "no_tensor",
+        "no_storage",
+        "outside",
+        "half",
+        "huge",
+    ],
+)
 def test_other_pickles_are_refused_and_nothing_runs(described, tmp_path, capsys):
     path = tmp_path / "weights.pth"
     path.write_bytes(_legacy(STATE, described))
@@ -207,17 +245,21 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
         containers.read_arrays(path)
 
 
-@pytest.mark.parametrize("change, problem", [
-    ({"fc.bias": None}, "'fc.bias' is missing"),
-    ({"fc.bias2": np.zeros(2, np.float32)}, "'fc.bias2' is unknown"),
-    ({"fc.bias": np.zeros(6, np.float32)}, r"float32\[6\], not float32\[5\]"),
-    ({"fc.bias": np.zeros(5)}, "float64"),
-    ({"fc.bias": np.full(5, np.nan, np.float32)}, "not finite"),
-    ({"a.bn.running_var": -np.ones(4, np.float32)}, "negative"),
-])
+@pytest.mark.parametrize(
+    "change, problem",
+    [
+        ({"fc.bias": None}, "'fc.bias' is missing"),
+        ({"fc.bias2": np.zeros(2, np.float32)}, "'fc.bias2' is unknown"),
+        ({"fc.bias": np.zeros(6, np.float32)}, r"float32\[6\], not float32\[5\]"),
+        ({"fc.bias": np.zeros(5)}, "float64"),
+        ({"fc.bias": np.full(5, np.nan, np.float32)}, "not finite"),
+        ({"a.bn.running_var": -np.ones(4, np.float32)}, "negative"),
+    ],
+)
 def test_other_arrays_are_refused(change, problem, tmp_path, small):
-    state = {name: array for name, array in (STATE | change).items()
-             if array is not None}
+    state = {
+        name: array for name, array in (STATE | change).items() if array is not None
+    }
     path = tmp_path / "weights.npz"
     np.savez(path, **state)
     with pytest.raises(UserError, match=problem):
@@ -227,15 +269,18 @@ def test_other_arrays_are_refused(change, problem, tmp_path, small):
 def test_folding_equals_batch_norm_after_the_convolution():
     parts = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     shapes = ((6, 5, 1, 1), *[(6,)] * 4)
-    state = {f"b.u.{part}": seeded_array(f"b.u.{part}", shape)
-             for part, shape in zip(parts, shapes)}
+    state = {
+        f"b.u.{part}": seeded_array(f"b.u.{part}", shape)
+        for part, shape in zip(parts, shapes)
+    }
     folded = weights.fold(state | {"fc.weight": np.zeros((2, 3), np.float32)})
     unit = folded["params"]["b"]["u"]
     x = np.random.default_rng(0).normal(size=(7, 5))
     kernel, scale, bias, mean, variance = state.values()
     expected = (x @ kernel[:, :, 0, 0].T - mean) / np.sqrt(variance + 1e-3)
     np.testing.assert_allclose(
-        x @ unit["kernel"][0, 0] + unit["bias"], expected * scale + bias, atol=1e-5)
+        x @ unit["kernel"][0, 0] + unit["bias"], expected * scale + bias, atol=1e-5
+    )
     assert folded["params"]["fc"]["kernel"].shape == (3, 2)
 
 
@@ -248,7 +293,8 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(weights, "URL", release.as_uri())
     monkeypatch.setattr(
-        weights, "SHA256", hashlib.sha256(release.read_bytes()).hexdigest())
+        weights, "SHA256", hashlib.sha256(release.read_bytes()).hexdigest()
+    )
     return release
 
 
@@ -277,11 +323,15 @@ def test_places_are_searched_in_order(places, tmp_path, monkeypatch):
     assert weights.fingerprint(given_path) == hashlib.sha256(b"given").hexdigest()
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda release: release.write_bytes(release.read_bytes()[:-1]),
-    lambda release: release.write_bytes(b"<html>quota exceeded</html>"),
-    pathlib.Path.unlink,
-], ids=["cut_off", "page", "gone"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda release: release.write_bytes(release.read_bytes()[:-1]),
+        lambda release: release.write_bytes(b"<html>quota exceeded</html>"),
+        pathlib.Path.unlink,
+    ],
+    ids=["cut_off", "page", "gone"],
+)
 def test_a_download_that_goes_wrong_leaves_nothing(spoil, places, tmp_path):
     spoil(places)
     with pytest.raises(UserError) as caught:

@@ -50,7 +50,7 @@ def test_imports_form_no_circle():
     done, path = set(), []
 
     def visit(name):
-        assert name not in path, " -> ".join([*path[path.index(name):], name])
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
         if name in done:
             return
         path.append(name)
@@ -79,7 +79,8 @@ def test_a_pure_room_touches_no_disk_and_no_clock(name):
 def test_the_loop_knows_no_model_and_the_masks_no_training():
     assert not edges("gen_tickets.train") & set(MODULES)
     assert edges("gen_tickets.pruning.masks") <= {
-        "gen_tickets.trees", "gen_tickets.errors"
+        "gen_tickets.trees",
+        "gen_tickets.errors",
     }
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import pathlib
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ import untrained
 from experiments import quickstart
 from gen_tickets import data, defaults, lottery, paths, records, summaries
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import classifier, metrics, scores, weights
+from gen_tickets.evaluation import classifier, extractors, metrics, scores, weights
 from gen_tickets.evaluation.metrics import Evaluator
 from gen_tickets.session import Position
 
@@ -119,7 +120,7 @@ def test_noise_is_further_than_half_real(pixels, dataset):
     evaluator = Evaluator(configure(eval__metrics=("fd_classifier",)), dataset)
     real = dataset.train.images
     noise = np.random.default_rng(0).integers(0, 256, real.shape, np.uint8)
-    half = np.concatenate([real[: COUNT // 2], noise[COUNT // 2:]])
+    half = np.concatenate([real[: COUNT // 2], noise[COUNT // 2 :]])
     values = [
         evaluator.measure(Replay(images), None)["fd_classifier"]
         for images in (real, half, noise)
@@ -254,7 +255,8 @@ def test_too_few_training_images_for_inception_are_refused(dataset, tmp_path):
     file = tmp_path / "weights.npz"
     file.write_bytes(b"not read")
     config = configure(
-        eval__metrics=("fid",), eval__num_samples=2048,
+        eval__metrics=("fid",),
+        eval__num_samples=2048,
         eval__inception_weights=str(file),
     )
     with pytest.raises(UserError, match="training images=64: fid needs 2048"):
@@ -353,3 +355,24 @@ def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):
         assert math.isfinite(rows[0][name]) and math.isnan(rows[1][name])
     assert rows[1]["num_samples"] == 40
     assert rows[0]["evaluation"] == rows[1]["evaluation"]
+
+
+def test_inception_is_called_with_its_weights(monkeypatch, dataset):
+    """The extractor that stands before the network, without the network."""
+    seen = []
+    found = weights.Weights({"a": 1}, weights.SHA256, pathlib.Path("/x/file.pth"))
+    monkeypatch.setattr(
+        weights, "load_weights", lambda *options: seen.append(options) or found
+    )
+    monkeypatch.setattr(
+        extractors.inception, "extract", lambda variables, images: (variables, images)
+    )
+    config = configure(eval__inception_weights="file.pth")
+    extractor = metrics._extractor("inception", config, dataset)
+    assert seen == [("file.pth", False)]
+    assert extractor.extract("images") == ({"a": 1}, "images")
+    said = extractor.provenance()
+    assert (said["kind"], said["sha256"]) == ("inception", weights.SHA256)
+    assert said["weights"] == "file.pth" and said["public"] is True
+    extractors.of_inception("", True)
+    assert seen[1] == (None, True)

@@ -56,9 +56,7 @@ def test_conv_stack_weights_by_hand():
     config = configure("convstack", (2, 3), 5, "vae")
     leaves = trees.named_leaves(shapes_of(config, (8, 8, 1)).params)
     shapes = {
-        name: leaf.shape
-        for name, leaf in leaves.items()
-        if masks_lib.is_kernel(name)
+        name: leaf.shape for name, leaf in leaves.items() if masks_lib.is_kernel(name)
     }
     assert shapes == {
         "encoder/conv_0/kernel": (4, 4, 1, 2),

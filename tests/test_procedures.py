@@ -47,9 +47,7 @@ def test_one_shot_keeps_the_top_of_the_dense_magnitudes():
     session = experiment.next_round(dense, 1)
     later = trained(experiment, seed=1)  # what round 1 learned does not matter
     session = session._replace(
-        state=session.state._replace(
-            params=experiment.tile_arms(later.state.params, 1)
-        )
+        state=session.state._replace(params=experiment.tile_arms(later.state.params, 1))
     )
     session = experiment.next_round(session, 2)
     for i, magnitude in enumerate(magnitudes):

@@ -88,7 +88,7 @@ def cut(content):
 
 def turn_a_bit(content):
     middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1:]
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
 @pytest.mark.parametrize("damage", [cut, turn_a_bit, lambda c: b"", lambda c: b"PK"])

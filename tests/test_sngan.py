@@ -52,9 +52,7 @@ def test_one_pass_is_one_power_iteration():
     v /= np.linalg.norm(v)
     u = matrix.T @ v
     np.testing.assert_allclose(after["spectral"]["v"], v, atol=3e-4)
-    np.testing.assert_allclose(
-        after["spectral"]["u"], u / np.linalg.norm(u), atol=3e-4
-    )
+    np.testing.assert_allclose(after["spectral"]["u"], u / np.linalg.norm(u), atol=3e-4)
 
 
 def test_vectors_stand_still_outside_of_training():

@@ -17,8 +17,12 @@ from gen_tickets.evaluation import extractors, metrics, references, scores, sour
 
 _INCEPTION = ("fid", "kid", "inception_score", "precision", "recall")
 _CLASSIFIER = (
-    "fd_classifier", "precision_classifier", "recall_classifier",
-    "sample_class_entropy", "sample_confidence")
+    "fd_classifier",
+    "precision_classifier",
+    "recall_classifier",
+    "sample_class_entropy",
+    "sample_confidence",
+)
 _ALL = (*_INCEPTION, *_CLASSIFIER, "kid_classifier")
 
 
@@ -29,8 +33,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _parse(arguments):
     parser = _Parser(
-        prog="python -m gen_tickets.evaluation", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="python -m gen_tickets.evaluation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
     def add(name, **options):
         parser.add_argument(name, **options)
@@ -42,8 +48,13 @@ def _parse(arguments):
     add("--images", required=True, metavar="DIR_OR_NPZ")
     add("--reference", required=True, metavar="SET")
     add("--reference-split", default="train", choices=("train", "heldout"))
-    add("--data.dir", default="", dest="data_dir", metavar="DIR",
-        help="where SET lies; '' is TFDS_DATA_DIR, else ~/tensorflow_datasets")
+    add(
+        "--data.dir",
+        default="",
+        dest="data_dir",
+        metavar="DIR",
+        help="where SET lies; '' is TFDS_DATA_DIR, else ~/tensorflow_datasets",
+    )
     add("--image-size", type=int, default=0, help="side of the reference's images")
     add("--crop", type=int, default=0, help="side of the reference's centre square")
     add("--metrics", default="", help=f"some of {','.join(_ALL)}")
@@ -69,7 +80,8 @@ def _check(options):
     if unknown:
         raise UserError(
             f"--metrics={options.metrics}: {min(unknown)!r} is none; some of "
-            f"{','.join(_ALL)}")
+            f"{','.join(_ALL)}"
+        )
     if "inception" in scores.kinds(_asked(options)):
         _find_inception(options)
 
@@ -81,7 +93,8 @@ def _asked(options) -> tuple[str, ...]:
 
 def _find_inception(options):
     metrics.find_inception(
-        options.inception_weights, options.download_weights, by_flags=True)
+        options.inception_weights, options.download_weights, by_flags=True
+    )
 
 
 def _names(options, dataset) -> tuple[str, ...]:
@@ -108,8 +121,9 @@ def _read_images(options, shape):
     if options.num > len(images):
         raise UserError(
             f"--num={options.num}: {options.images} has {len(images)} images; give "
-            "fewer, or 0 for all")
-    images = sources.fit(images[:options.num or len(images)], shape)
+            "fewer, or 0 for all"
+        )
+    images = sources.fit(images[: options.num or len(images)], shape)
     names = ("name", "set", "reader", "other_files", "crop", "encoding")
     return images, {
         **{name: found.provenance[name] for name in names},
@@ -123,9 +137,11 @@ def _read_images(options, shape):
 def _extractor(kind, options, dataset) -> extractors.Extractor:
     if kind == "inception":
         return extractors.of_inception(
-            options.inception_weights, options.download_weights)
+            options.inception_weights, options.download_weights
+        )
     return extractors.of_classifier(
-        dataset, options.classifier_epochs, options.classifier_width)
+        dataset, options.classifier_epochs, options.classifier_width
+    )
 
 
 def evaluate(options) -> dict:
@@ -136,18 +152,18 @@ def evaluate(options) -> dict:
     """
     _check(options)
     dataset = sources.read_reference(
-        options.reference, options.data_dir, options.crop, options.image_size)
+        options.reference, options.data_dir, options.crop, options.image_size
+    )
     real: data.ImageSet = getattr(dataset, options.reference_split)
     images, about = _read_images(options, real.images.shape[1:])
     names = _names(options, dataset)
     scores.check_counts(
-        names, {"--images": len(images), "--reference": len(real.images)})
-    found = {
-        kind: _extractor(kind, options, dataset) for kind in scores.kinds(names)}
+        names, {"--images": len(images), "--reference": len(real.images)}
+    )
+    found = {kind: _extractor(kind, options, dataset) for kind in scores.kinds(names)}
     known = {}
     for kind, extractor in found.items():
-        key = references.key_of(
-            dataset.provenance, options.reference_split, extractor)
+        key = references.key_of(dataset.provenance, options.reference_split, extractor)
         known[kind] = references.load_reference(real.images, key, extractor)
     outputs = {kind: extractor.extract(images) for kind, extractor in found.items()}
     values = scores.score(names, outputs, known)
@@ -157,9 +173,11 @@ def evaluate(options) -> dict:
         "images": about,
         "references": {
             kind: {"hash": reference.short_hash, **reference.key}
-            for kind, reference in known.items()},
+            for kind, reference in known.items()
+        },
         "extractors": {
-            kind: extractor.provenance() for kind, extractor in found.items()},
+            kind: extractor.provenance() for kind, extractor in found.items()
+        },
         "reencoded": sources.reencoded(dataset.provenance),
         "provenance": provenance.collect(),
     }
@@ -177,7 +195,8 @@ def _lines(result):
     yield (
         f"images      {images['count']} of {images['set']}, {images['image_size']}x"
         f"{images['image_size']}x{images['channels']}, {images['crop']}, "
-        f"{images['encoding']}")
+        f"{images['encoding']}"
+    )
     if images["other_files"]:
         yield f"            {images['other_files']} other files there are left out"
     reference = next(iter(result["references"].values()))
@@ -186,18 +205,24 @@ def _lines(result):
         f"{reference['count']} images, {reference['image_size']}x"
         f"{reference['image_size']}x{reference['channels']}, {reference['crop']}, "
         f"resize {reference['resize']} (Pillow {reference['pillow']}), "
-        f"{reference['reader']}, {reference['encoding']}")
+        f"{reference['reader']}, {reference['encoding']}"
+    )
     if result["reencoded"]:
         yield (
             "            this copy was encoded again as JPEG: numbers differ from "
-            "those of the original pixels")
+            "those of the original pixels"
+        )
     for kind, extractor in result["extractors"].items():
         detail = (
             f"ResNet-18 of {extractor['width']} channels, {extractor['accuracy']:.2%} "
-            "right" if kind == "classifier" else f"weights {extractor['weights']}")
+            "right"
+            if kind == "classifier"
+            else f"weights {extractor['weights']}"
+        )
         yield (
             f"{kind:11} {detail}, SHA-256 {extractor['sha256'][:12]}, reference "
-            f"{result['references'][kind]['hash']}")
+            f"{result['references'][kind]['hash']}"
+        )
 
 
 def main(arguments=None) -> int:

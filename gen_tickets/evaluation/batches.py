@@ -16,11 +16,16 @@ def check_images(images):
       UserError: they are not.
     """
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) \
-            or images.size == 0:
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[-1] not in (1, 3)
+        or images.size == 0
+    ):
         raise UserError(
             f"images={images.dtype}{list(images.shape)}: uint8 [N, H, W, 3] or "
-            "[N, H, W, 1] with N >= 1 allowed; convert them first")
+            "[N, H, W, 1] with N >= 1 allowed; convert them first"
+        )
     return images
 
 
@@ -38,11 +43,13 @@ def map_batches(function, rows, batch_size, title=None):
     for start in range(0, len(rows), batch_size):
         index = np.arange(start, start + batch_size) % len(rows)
         size = min(batch_size, len(rows) - start)
-        parts.append(jax.tree.map(
-            lambda leaf, size=size: np.asarray(leaf)[:size], function(rows[index])))
+        parts.append(
+            jax.tree.map(
+                lambda leaf, size=size: np.asarray(leaf)[:size], function(rows[index])
+            )
+        )
         done = start + size
         if title:
             left = (time.monotonic() - started) / done * (len(rows) - done)
-            progress.show(
-                f"{title}: {done}/{len(rows)} images, {duration(left)} left")
+            progress.show(f"{title}: {done}/{len(rows)} images, {duration(left)} left")
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

@@ -78,9 +78,17 @@ def _read(path, key):
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
             arrays = dict(found)
         about = json.loads(arrays.pop(_ABOUT).tobytes())
-        whole = about == {
-            "key": json.loads(json.dumps(key)), "sha256": digest(arrays)}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError,
-            NotImplementedError, zipfile.BadZipFile, zlib.error):
+        whole = about == {"key": json.loads(json.dumps(key)), "sha256": digest(arrays)}
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ):
         return None
     return arrays if whole else None

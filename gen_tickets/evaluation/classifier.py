@@ -77,10 +77,14 @@ class Classifier(NamedTuple):
         if images.shape[1:] != (size, size, channels):
             raise UserError(
                 f"images={list(images.shape)}: the classifier takes [N, {size}, "
-                f"{size}, {channels}]; give images of that size")
+                f"{size}, {channels}]; give images of that size"
+            )
         return map_batches(
             functools.partial(_outputs, self.network, self.variables),
-            images, min(_EXTRACT_BATCH, len(images)), "classifier")
+            images,
+            min(_EXTRACT_BATCH, len(images)),
+            "classifier",
+        )
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -106,10 +110,15 @@ def load_classifier(dataset, epochs: int, width: int) -> Classifier:
     recipe = classify.Recipe(**key["recipe"])
     network = ResNet18(width, key["num_classes"])
     arrays = cache.fetch(
-        "classifier", key, lambda: _train(dataset, network, recipe, key))
+        "classifier", key, lambda: _train(dataset, network, recipe, key)
+    )
     return Classifier(
-        network, variables_of(arrays), float(arrays["accuracy"]), key,
-        cache.digest(arrays))
+        network,
+        variables_of(arrays),
+        float(arrays["accuracy"]),
+        key,
+        cache.digest(arrays),
+    )
 
 
 def variables_of(arrays):
@@ -137,12 +146,14 @@ def check_labels(dataset):
         raise UserError(
             f"data.name={name}: has no labels, which the classifier of fd_classifier, "
             "accuracy and the like needs; take a labelled set, or the metrics of "
-            "Inception: fid, kid, precision, recall")
+            "Inception: fid, kid, precision, recall"
+        )
     labels = np.concatenate([dataset.train.labels, dataset.heldout.labels])
     if labels.min() < 0 or labels.max() < 1:
         raise UserError(
             f"data.name={name}: labels are {labels.min()} to {labels.max()}; a "
-            "classifier needs classes 0, 1, ...")
+            "classifier needs classes 0, 1, ..."
+        )
 
 
 def _key(dataset, epochs, width) -> dict:
@@ -156,7 +167,8 @@ def _key(dataset, epochs, width) -> dict:
         num_steps=epochs * data.steps_per_epoch(count, batch_size),
         learning_rate=0.1 * batch_size / 128,
         shift=_SHIFT if colour else 0,
-        flip=colour)
+        flip=colour,
+    )
     return {
         "network": "ResNet-18, stem k3 s1",
         "width": width,
@@ -195,7 +207,7 @@ class _Pace:
         self._compiled = True
 
     def left(self, num_steps) -> str:
-        """", 2m05s left", or nothing where the pace is not known yet."""
+        """ ", 2m05s left", or nothing where the pace is not known yet."""
         if self.seconds_per_step is None:
             return ""
         return f", {duration(self.seconds_per_step * num_steps)} left"
@@ -205,7 +217,8 @@ def _train(dataset, network, recipe, key):
     """{name: array} of weights and statistics, and the accuracy held out."""
     examples, heldout = (
         {"images": jnp.asarray(part.images), "labels": jnp.asarray(part.labels)}
-        for part in (dataset.train, dataset.heldout))
+        for part in (dataset.train, dataset.heldout)
+    )
     task = classify.build(network, dataset.train.images.shape[1:], recipe)
     loop = train.make_loop(task)
     keys = jax.random.key(_SEED)[None]  # a population of one
@@ -218,25 +231,31 @@ def _train(dataset, network, recipe, key):
         started, num_steps = time.monotonic(), min(pace.steps, total - done)
         order = np.zeros((train.MAX_STRETCH, 1, key["batch_size"]), np.int32)
         order[:num_steps, 0] = data.order(
-            _SEED, 0, len(dataset.train.images), key["batch_size"], done, num_steps)
+            _SEED, 0, len(dataset.train.images), key["batch_size"], done, num_steps
+        )
         totals = jax.tree.map(jnp.zeros_like, totals)
         state, totals = loop.stretch(
-            state, totals, masks, examples, order, keys, num_steps)
+            state, totals, masks, examples, order, keys, num_steps
+        )
         accuracy = float(totals["accuracy"][0]) / num_steps
         done += num_steps
         pace.note(num_steps, time.monotonic() - started)
         progress.show(
             f"{title}: step {done}/{total}, accuracy {accuracy:.3f}"
-            f"{pace.left(total - done)}")
+            f"{pace.left(total - done)}"
+        )
     found = loop.evaluate(state, *train.in_batches(heldout, _EXTRACT_BATCH), keys)
     if not np.isfinite(found["loss"][0]):
         raise UserError(
             f"eval.classifier_epochs={key['epochs']}: the classifier's training "
-            "diverged; give another number, or another eval.classifier_width")
+            "diverged; give another number, or another eval.classifier_width"
+        )
     accuracy = float(found["accuracy"][0])
     progress.say(
         f"{title}: {100 * accuracy:.2f} % right on {len(dataset.heldout.images)} "
-        "held-out images")
+        "held-out images"
+    )
     kept = jax.tree.map(
-        lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats})
+        lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
+    )
     return {**trees.named_leaves(kept), "accuracy": np.float64(accuracy)}

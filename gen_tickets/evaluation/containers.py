@@ -69,7 +69,8 @@ def read_arrays(path):
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"weights={str(path)!r}: not a readable .pth or .npz file of arrays "
-            f"({reason}); fetch or convert it again") from error
+            f"({reason}); fetch or convert it again"
+        ) from error
 
 
 def _members(archive):
@@ -92,7 +93,8 @@ def _read_npz(archive, members):
             raise ValueError(f"{name} holds objects")
         flat = np.frombuffer(stream.read(), dtype)
         arrays[name.removesuffix(".npy")] = flat.reshape(
-            shape, order="F" if fortran else "C")
+            shape, order="F" if fortran else "C"
+        )
     return arrays
 
 
@@ -126,11 +128,12 @@ def _read_legacy(data):
     state, position = _unpickle(data, position)
     keys, position = _unpickle(data, position)
     storages = {
-        tensor.storage.key: tensor.storage for tensor in _tensors(state).values()}
+        tensor.storage.key: tensor.storage for tensor in _tensors(state).values()
+    }
     cache = {}
     for key in keys:
         storage = storages[key]
-        count = int.from_bytes(data[position:position + 8], "little")
+        count = int.from_bytes(data[position : position + 8], "little")
         position += 8
         if count != storage.count:
             raise ValueError(f"storage {key} has {count} numbers for {storage.count}")
@@ -158,22 +161,30 @@ def _arrays(state, numbers):
     for name, tensor in _tensors(state).items():
         size = math.prod(tensor.shape)
         dense = tuple(
-            math.prod(tensor.shape[i + 1:]) for i in range(len(tensor.shape)))
+            math.prod(tensor.shape[i + 1 :]) for i in range(len(tensor.shape))
+        )
         flat = numbers(tensor.storage)
         if flat.size != tensor.storage.count:
             raise ValueError(f"storage of {name} has {flat.size} numbers")
-        if tensor.offset < 0 or tensor.offset + size > flat.size or any(
-                extent != 1 and stride != expected for extent, stride, expected
-                in zip(tensor.shape, tensor.strides, dense, strict=True)):
+        if (
+            tensor.offset < 0
+            or tensor.offset + size > flat.size
+            or any(
+                extent != 1 and stride != expected
+                for extent, stride, expected in zip(
+                    tensor.shape, tensor.strides, dense, strict=True
+                )
+            )
+        ):
             raise ValueError(f"{name} does not lie densely in its storage")
-        part = flat[tensor.offset:tensor.offset + size]
+        part = flat[tensor.offset : tensor.offset + size]
         arrays[name] = part.reshape(tensor.shape)
     return arrays
 
 
 def _unpickle(data, start):
     """(object, end) of the pickle at `start`: a stack machine without side effects."""
-    stream = io.BytesIO(data[start:start + _MAX_PICKLE])
+    stream = io.BytesIO(data[start : start + _MAX_PICKLE])
     stack, marks, memo = [], [], {}
 
     def above_mark():
@@ -231,7 +242,8 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 def _set_items(target, items):
     # Only strings and numbers as keys: to hash a nested tuple can take forever.
     if not isinstance(target, dict) or not all(
-            type(key) in (str, int) for key in items[::2]):
+        type(key) in (str, int) for key in items[::2]
+    ):
         raise ValueError("a dict with keys that are not names")
     target.update(zip(items[::2], items[1::2], strict=True))
 
@@ -260,6 +272,7 @@ def _construct(name, arguments):
     storage, offset, shape, strides = arguments[:4]
     numbers = (offset, *shape, *strides)
     if not isinstance(storage, _Storage) or not all(
-            type(number) is int and number >= 0 for number in numbers):
+        type(number) is int and number >= 0 for number in numbers
+    ):
         raise ValueError("a tensor without a plain shape")
     return _Tensor(storage, offset, tuple(shape), tuple(strides))

@@ -36,8 +36,12 @@ def convolve(x, kernel, stride=1, padding=(0, 0), lowering="library"):
         if window == (3, 3) and stride == 1 and x.shape[1] >= _MIN_WINOGRAD_ROWS:
             return _convolve_winograd(x, kernel, padding)
     return lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(pad, pad) for pad in padding],
-        dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x,
+        kernel,
+        (stride, stride),
+        [(pad, pad) for pad in padding],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
 
 
 def max_pool(x, stride, padding=0):
@@ -64,9 +68,13 @@ def _pool(x, stride, padding, combine, neutral):
     x = jnp.pad(x, width, constant_values=neutral)
     for axis in (1, 2):
         size = (x.shape[axis] - 3) // stride + 1
-        x = functools.reduce(combine, (
-            lax.slice_in_dim(x, i, i + stride * (size - 1) + 1, stride, axis)
-            for i in range(3)))
+        x = functools.reduce(
+            combine,
+            (
+                lax.slice_in_dim(x, i, i + stride * (size - 1) + 1, stride, axis)
+                for i in range(3)
+            ),
+        )
     return x
 
 
@@ -77,11 +85,20 @@ def _convolve_taps(x, kernel, stride, padding):
     rows = (x.shape[1] - height) // stride + 1
     columns = (x.shape[2] - width) // stride + 1
     taps = [
-        lax.slice(x, (0, i, j, 0),
-                  (x.shape[0], i + stride * (rows - 1) + 1,
-                   j + stride * (columns - 1) + 1, channels),
-                  (1, stride, stride, 1))
-        for i in range(height) for j in range(width)]
+        lax.slice(
+            x,
+            (0, i, j, 0),
+            (
+                x.shape[0],
+                i + stride * (rows - 1) + 1,
+                j + stride * (columns - 1) + 1,
+                channels,
+            ),
+            (1, stride, stride, 1),
+        )
+        for i in range(height)
+        for j in range(width)
+    ]
     if channels < _MIN_TAP_CHANNELS:
         return jnp.concatenate(taps, -1) @ kernel.reshape(-1, features)
     weights = kernel.reshape(-1, channels, features)
@@ -98,20 +115,33 @@ def _convolve_winograd(x, kernel, padding):
     rows, columns = height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
     tiles = (-(-rows // 2), -(-columns // 2))
     # Pad at the far end to whole tiles: 2 cells a tile, and the 2 it reaches over.
-    x = jnp.pad(x, (
-        (0, 0), (padding[0], 2 * tiles[0] + 2 - height - padding[0]),
-        (padding[1], 2 * tiles[1] + 2 - width - padding[1]), (0, 0)))
+    x = jnp.pad(
+        x,
+        (
+            (0, 0),
+            (padding[0], 2 * tiles[0] + 2 - height - padding[0]),
+            (padding[1], 2 * tiles[1] + 2 - width - padding[1]),
+            (0, 0),
+        ),
+    )
     basis = jnp.array(
-        [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], x.dtype)
+        [[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], x.dtype
+    )
     weights = jnp.einsum("ai,bj,ijco->abco", basis, basis, kernel)
     products = [
         [tile @ weights[a, b] for b, tile in enumerate(_tile(strip, 2, tiles[1]))]
-        for a, strip in enumerate(_tile(x, 1, tiles[0]))]
+        for a, strip in enumerate(_tile(x, 1, tiles[0]))
+    ]
     left, right = zip(*(_untile(row) for row in products))
     (top_left, bottom_left), (top_right, bottom_right) = _untile(left), _untile(right)
     # Four arrays [N, H'/2, W'/2, O] interleave to [N, H', W', O].
-    y = jnp.stack([jnp.stack([top_left, top_right], 3),
-                   jnp.stack([bottom_left, bottom_right], 3)], 2)
+    y = jnp.stack(
+        [
+            jnp.stack([top_left, top_right], 3),
+            jnp.stack([bottom_left, bottom_right], 3),
+        ],
+        2,
+    )
     y = y.reshape(count, 2 * tiles[0], 2 * tiles[1], -1)
     return y[:, :rows, :columns]
 
@@ -119,7 +149,8 @@ def _convolve_winograd(x, kernel, padding):
 def _tile(x, axis, tiles):
     """The 4 transformed positions along an axis, each of `tiles` cells."""
     first, second, third, fourth = (
-        lax.slice_in_dim(x, i, i + 2 * (tiles - 1) + 1, 2, axis) for i in range(4))
+        lax.slice_in_dim(x, i, i + 2 * (tiles - 1) + 1, 2, axis) for i in range(4)
+    )
     return first - third, second + third, third - second, second - fourth
 
 

@@ -39,7 +39,8 @@ def of_inception(path=None, download=False) -> Extractor:
             "weights": found.path.name,
             "public": found.fingerprint == weights.SHA256,
             "resize": "TensorFlow 1 bilinear to 299, (x - 128) / 128",
-        })
+        },
+    )
 
 
 def of_classifier(dataset, epochs, width) -> Extractor:
@@ -53,4 +54,5 @@ def of_classifier(dataset, epochs, width) -> Extractor:
         "classifier",
         found.fingerprint,
         found.extract,
-        {"accuracy": found.accuracy, **found.key})
+        {"accuracy": found.accuracy, **found.key},
+    )

@@ -25,16 +25,18 @@ def check_features(name, features, minimum=2):
     if features.ndim != 2 or len(features) < minimum:
         raise UserError(
             f"{name}={list(features.shape)}: [N, D] with N >= {minimum} allowed; "
-            "score more images")
+            "score more images"
+        )
     if not all(np.isfinite(chunk).all() for chunk in _chunks(features)):
         raise UserError(
             f"{name}={list(features.shape)}: finite numbers allowed; the network that "
-            "made the images has diverged")
+            "made the images has diverged"
+        )
     return features
 
 
 def _chunks(rows, size=_CHUNK):
-    return (rows[start:start + size] for start in range(0, len(rows), size))
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Moments:
         scatter = (
             max(self.count - 1, 0) * self.covariance
             + max(other.count - 1, 0) * other.covariance
-            + self.count * share * np.outer(shift, shift))
+            + self.count * share * np.outer(shift, shift)
+        )
         return Moments(count, self.mean + share * shift, scatter / (count - 1))
 
 
@@ -90,7 +93,8 @@ def _check_widths(first, second):
     if first.shape[-1] != second.shape[-1]:
         raise UserError(
             f"features={first.shape[-1]} and {second.shape[-1]} wide: equal widths "
-            "allowed; take both from the same network")
+            "allowed; take both from the same network"
+        )
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
@@ -108,8 +112,9 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     for moments in (first, second):
         if moments.count < 2:
             raise UserError(f"count={moments.count}: 2 rows or more; score more images")
-        if not (np.isfinite(moments.mean).all()
-                and np.isfinite(moments.covariance).all()):
+        if not (
+            np.isfinite(moments.mean).all() and np.isfinite(moments.covariance).all()
+        ):
             raise UserError("moments: finite numbers allowed; compute them again")
     shift = first.mean - second.mean
     root = _root(first.covariance).T @ _root(second.covariance)
@@ -149,7 +154,8 @@ def kernel_distance(
     if not 2 <= subset_size <= min(len(first), len(second)):
         raise UserError(
             f"subset_size={subset_size}: 2 to {min(len(first), len(second))} rows "
-            "allowed; score more images or take smaller subsets")
+            "allowed; score more images or take smaller subsets"
+        )
     if num_subsets < 1:
         raise UserError(f"num_subsets={num_subsets}: 1 or more allowed")
     random = np.random.RandomState(seed)
@@ -171,7 +177,8 @@ def squared_mmd(first, second) -> float:
     _check_widths(first, second)
     within = sum(
         (_kernel_sum(rows, rows) - _self_kernels(rows)) / (len(rows) * (len(rows) - 1))
-        for rows in (first, second))
+        for rows in (first, second)
+    )
     cross = _kernel_sum(first, second) / (len(first) * len(second))
     return float(within - 2 * cross)
 
@@ -180,14 +187,17 @@ def _kernel_sum(first, second):
     width = first.shape[1]
     return sum(
         ((left.astype(np.float64) @ right.T.astype(np.float64) / width + 1) ** 3).sum()
-        for left in _chunks(first) for right in _chunks(second))
+        for left in _chunks(first)
+        for right in _chunks(second)
+    )
 
 
 def _self_kernels(rows):
     """Sum of k(x, x)."""
     return sum(
         ((np.square(chunk, dtype=np.float64).sum(1) / rows.shape[1] + 1) ** 3).sum()
-        for chunk in _chunks(rows))
+        for chunk in _chunks(rows)
+    )
 
 
 class InceptionScore(NamedTuple):
@@ -248,7 +258,8 @@ def precision_recall(real, fake, k=3) -> PrecisionRecall:
     _check_widths(real, fake)
     return PrecisionRecall(
         _share_inside(fake, real, _radii(real, k)),
-        _share_inside(real, fake, _radii(fake, k)))
+        _share_inside(real, fake, _radii(fake, k)),
+    )
 
 
 def _squared_distances(rows, others):
@@ -261,7 +272,7 @@ def _radii(rows, k):
     """[N] squared distance of each row to its k-th neighbour, itself not counted."""
     radii = []
     for start in range(0, len(rows), _CHUNK // 4):
-        distances = _squared_distances(rows[start:start + _CHUNK // 4], rows)
+        distances = _squared_distances(rows[start : start + _CHUNK // 4], rows)
         own = np.arange(len(distances))
         distances[own, start + own] = np.inf
         radii.append(np.partition(distances, k - 1, axis=1)[:, k - 1])
@@ -271,5 +282,6 @@ def _radii(rows, k):
 def _share_inside(rows, centres, radii):
     inside = sum(
         (_squared_distances(chunk, centres) <= radii).any(1).sum()
-        for chunk in _chunks(rows, _CHUNK // 4))
+        for chunk in _chunks(rows, _CHUNK // 4)
+    )
     return float(inside / len(rows))

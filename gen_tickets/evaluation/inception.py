@@ -61,9 +61,12 @@ class Block(nn.Module):
 
     def siblings(self, x, **features):
         """1x1 layers that read the same input, as one wide layer: name -> channels."""
-        kernels, biases = zip(*(
-            Folded((1, 1, x.shape[-1], width), name=name)()
-            for name, width in features.items()))
+        kernels, biases = zip(
+            *(
+                Folded((1, 1, x.shape[-1], width), name=name)()
+                for name, width in features.items()
+            )
+        )
         y = convolve(x, jnp.concatenate(kernels, -1), lowering=self.lowering)
         y = nn.relu(y + jnp.concatenate(biases))
         return jnp.split(y, np.cumsum(list(features.values()))[:-1], -1)
@@ -102,7 +105,8 @@ class BlockA(Block):
     @nn.compact
     def __call__(self, x):
         one, five, three = self.siblings(
-            x, branch1x1=64, branch5x5_1=48, branch3x3dbl_1=64)
+            x, branch1x1=64, branch5x5_1=48, branch3x3dbl_1=64
+        )
         five = self.unit(five, "branch5x5_2", 64, (5, 5))
         three = self.unit(three, "branch3x3dbl_2", 96, (3, 3))
         three = self.unit(three, "branch3x3dbl_3", 96, (3, 3))
@@ -130,7 +134,8 @@ class BlockC(Block):
     @nn.compact
     def __call__(self, x):
         one, seven, double = self.siblings(
-            x, branch1x1=192, branch7x7_1=self.width, branch7x7dbl_1=self.width)
+            x, branch1x1=192, branch7x7_1=self.width, branch7x7dbl_1=self.width
+        )
         seven = self.unit(seven, "branch7x7_2", self.width, (1, 7))
         seven = self.unit(seven, "branch7x7_3", 192, (7, 1))
         double = self.unit(double, "branch7x7dbl_2", self.width, (7, 1))
@@ -162,16 +167,21 @@ class BlockE(Block):
     @nn.compact
     def __call__(self, x):
         one, three, double = self.siblings(
-            x, branch1x1=320, branch3x3_1=384, branch3x3dbl_1=448)
+            x, branch1x1=320, branch3x3_1=384, branch3x3dbl_1=448
+        )
         double = self.unit(double, "branch3x3dbl_2", 384, (3, 3))
         pool = max_pool(x, 1, padding=1) if self.largest else average_pool(x)
-        return jnp.concatenate([
-            one,
-            self.unit(three, "branch3x3_2a", 384, (1, 3)),
-            self.unit(three, "branch3x3_2b", 384, (3, 1)),
-            self.unit(double, "branch3x3dbl_3a", 384, (1, 3)),
-            self.unit(double, "branch3x3dbl_3b", 384, (3, 1)),
-            self.unit(pool, "branch_pool", 192)], -1)
+        return jnp.concatenate(
+            [
+                one,
+                self.unit(three, "branch3x3_2a", 384, (1, 3)),
+                self.unit(three, "branch3x3_2b", 384, (3, 1)),
+                self.unit(double, "branch3x3dbl_3a", 384, (1, 3)),
+                self.unit(double, "branch3x3dbl_3b", 384, (3, 1)),
+                self.unit(pool, "branch_pool", 192),
+            ],
+            -1,
+        )
 
 
 class Trunk(nn.Module):
@@ -258,8 +268,10 @@ def extract(variables, images, batch_size=None, lowering=None) -> Features:
       UserError: the images are not as above.
     """
     images = check_images(images)
-    lowering = lowering or (
-        "product" if jax.default_backend() == "cpu" else "library")
+    lowering = lowering or ("product" if jax.default_backend() == "cpu" else "library")
     return map_batches(
         lambda batch: _features(variables, batch, lowering),
-        images, batch_size or _BATCH_SIZES[lowering], "inception")
+        images,
+        batch_size or _BATCH_SIZES[lowering],
+        "inception",
+    )

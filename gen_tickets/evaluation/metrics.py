@@ -22,8 +22,8 @@ from gen_tickets.evaluation.scores import (
     warn_of_few,
 )
 
-# What the seed's key is folded with: no other use of it shares the randomness.
-_LATENTS = 6
+# What the seed's key is folded with: no number of a run, which others fold it with.
+_LATENTS = 2**31 - 1
 
 
 def find_inception(path, download, by_flags=False):
@@ -45,7 +45,8 @@ def find_inception(path, download, by_flags=False):
     except UserError as error:
         raise UserError(
             f"{field}: Inception's weights are needed ({error}); give {option}=PATH, "
-            f"set {weights.PATH_VARIABLE}=PATH, or give {switch}") from None
+            f"set {weights.PATH_VARIABLE}=PATH, or give {switch}"
+        ) from None
 
 
 def check(config) -> None:
@@ -59,7 +60,8 @@ def check(config) -> None:
     if "accuracy" in names and config.task.name == "gan":
         raise UserError(
             "eval.metrics='accuracy': is of reconstructions, which task.name='gan' "
-            "has not; leave it out")
+            "has not; leave it out"
+        )
     check_counts(names, {"eval.num_samples": config.eval.num_samples})
     if "inception" in kinds(names):
         find_inception(config.eval.inception_weights, config.eval.download_weights)
@@ -88,13 +90,14 @@ class Evaluator:
         if self._of_samples:
             warn_of_few("eval.num_samples", config.eval.num_samples)
         self._extractors = {
-            kind: _extractor(kind, config, dataset) for kind in kinds(self._names)}
+            kind: _extractor(kind, config, dataset) for kind in kinds(self._names)
+        }
         self._references = {}
         for kind in kinds(self._of_samples):
-            key = references.key_of(
-                dataset.provenance, "train", self._extractors[kind])
+            key = references.key_of(dataset.provenance, "train", self._extractors[kind])
             self._references[kind] = references.load_reference(
-                train_images, key, self._extractors[kind])
+                train_images, key, self._extractors[kind]
+            )
 
     def is_due(self, round_number: int, last_round: int) -> bool:
         """Whether a round is measured."""
@@ -112,10 +115,12 @@ class Evaluator:
             "sha256_heldout": self._sha256_heldout,
             "extractors": {
                 kind: extractor.provenance()
-                for kind, extractor in self._extractors.items()},
+                for kind, extractor in self._extractors.items()
+            },
             "references": {
                 kind: {"hash": reference.short_hash, **reference.key}
-                for kind, reference in self._references.items()},
+                for kind, reference in self._references.items()
+            },
         }
 
     @property
@@ -140,7 +145,8 @@ class Evaluator:
             images = self._samples(sample)
             outputs = {
                 kind: self._extractors[kind].extract(images)
-                for kind in self._references}
+                for kind in self._references
+            }
             values = score(self._of_samples, outputs, self._references)
         if "accuracy" in self._names:
             values["accuracy_reconstructions"] = self._accuracy(reconstruct)
@@ -168,6 +174,8 @@ def _extractor(kind, config, dataset):
     options = config.eval
     if kind == "inception":
         return extractors.of_inception(
-            options.inception_weights, options.download_weights)
+            options.inception_weights, options.download_weights
+        )
     return extractors.of_classifier(
-        dataset, options.classifier_epochs, options.classifier_width)
+        dataset, options.classifier_epochs, options.classifier_width
+    )

@@ -14,8 +14,17 @@ from gen_tickets.evaluation.frechet import Moments
 # Rows kept for KID, precision and recall, which need features and not only moments.
 MAX_ROWS = 10_000
 _FROM_DATA = (
-    "name", "set", "reader", "limit", "image_size", "channels", "crop", "resize",
-    "pillow", "encoding")
+    "name",
+    "set",
+    "reader",
+    "limit",
+    "image_size",
+    "channels",
+    "crop",
+    "resize",
+    "pillow",
+    "encoding",
+)
 
 
 class Reference(NamedTuple):

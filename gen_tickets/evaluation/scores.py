@@ -43,7 +43,8 @@ def _frechet(outputs, reference):
 
 def _kernel(outputs, reference):
     return frechet.kernel_distance(
-        reference.features, outputs.features, subset_size=_KID_SUBSET)
+        reference.features, outputs.features, subset_size=_KID_SUBSET
+    )
 
 
 def _inception_score(outputs, reference):
@@ -52,7 +53,7 @@ def _inception_score(outputs, reference):
 
 def _precision_recall(outputs, reference):
     # As many rows as the reference keeps: the balls of more rows are smaller.
-    fake = outputs.features[:len(reference.features)]
+    fake = outputs.features[: len(reference.features)]
     return frechet.precision_recall(reference.features, fake, _NEIGHBOURS)
 
 
@@ -83,18 +84,23 @@ TABLE = {
     "fid": _inception(_frechet, "fid"),
     "kid": _inception(_kernel, "kid", "kid_std"),
     "inception_score": _inception(
-        _inception_score, "inception_score", "inception_score_std"),
+        _inception_score, "inception_score", "inception_score_std"
+    ),
     "precision": _inception(_precision_recall, "precision"),
     "recall": _inception(_precision_recall, "recall", first=1),
     "fd_classifier": _metric("classifier", 2, _frechet, "fd_classifier"),
     "kid_classifier": _metric(
-        "classifier", _KID_SUBSET, _kernel, "kid_classifier", "kid_classifier_std"),
+        "classifier", _KID_SUBSET, _kernel, "kid_classifier", "kid_classifier_std"
+    ),
     "precision_classifier": _metric(
-        "classifier", _NEIGHBOURS + 1, _precision_recall, "precision_classifier"),
+        "classifier", _NEIGHBOURS + 1, _precision_recall, "precision_classifier"
+    ),
     "recall_classifier": _metric(
-        "classifier", _NEIGHBOURS + 1, _precision_recall, "recall_classifier", first=1),
+        "classifier", _NEIGHBOURS + 1, _precision_recall, "recall_classifier", first=1
+    ),
     "sample_class_entropy": _metric(
-        "classifier", 1, _class_entropy, "sample_class_entropy"),
+        "classifier", 1, _class_entropy, "sample_class_entropy"
+    ),
     "sample_confidence": _metric("classifier", 1, _confidence, "sample_confidence"),
     "accuracy": _metric("classifier", 1, None, "accuracy_reconstructions"),
 }
@@ -146,7 +152,8 @@ def check_counts(names, counts):
             if count < TABLE[name].minimum:
                 raise UserError(
                     f"{field}={count}: {name} needs {TABLE[name].minimum} or more; "
-                    "give more, or leave that metric out")
+                    "give more, or leave that metric out"
+                )
 
 
 def warn_of_few(field, count):
@@ -154,4 +161,5 @@ def warn_of_few(field, count):
     if count < _FEW:
         Progress().say(
             f"{field}={count}: fewer than {_FEW} samples make distances larger; "
-            "compare only with the same number")
+            "compare only with the same number"
+        )

@@ -54,7 +54,8 @@ def read_files(field, path, crop=0, size=0) -> data.Dataset:
         about |= {
             f"{split}_split": "all",
             f"num_{split}": len(images),
-            f"sha256_{split}": sha256(images)}
+            f"sha256_{split}": sha256(images),
+        }
     whole = data.ImageSet(images, None)
     return data.Dataset(whole, whole, about)
 
@@ -90,7 +91,8 @@ def read_reference(name, directory="", crop=0, size=0) -> data.Dataset:
         problem = str(error).partition(": ")[2].partition(";")[0]
         raise UserError(
             f"--reference={name}: {problem}; give --data.dir=DIR where it is, "
-            "--image-size, or a folder or .npz of images") from None
+            "--image-size, or a folder or .npz of images"
+        ) from None
 
 
 def sha256(images) -> str:
@@ -108,14 +110,16 @@ def fit(images, shape):
         raise UserError(
             f"--images: {images.shape[1]}x{images.shape[2]}, but the reference is "
             f"{shape[0]}x{shape[1]}; give --image-size={images.shape[1]} to resize the "
-            "reference, or other images")
+            "reference, or other images"
+        )
     if images.shape[3] == shape[2]:
         return images
     if shape[2] == 3:
         return np.repeat(images, 3, axis=3)
     if not (images == images[..., :1]).all():
         raise UserError(
-            "--images: in colour, but the reference is grey; give grey images")
+            "--images: in colour, but the reference is grey; give grey images"
+        )
     return images[..., :1]
 
 

@@ -25,7 +25,8 @@ from gen_tickets.evaluation import containers, inception
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = (
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
-    f"{FILE_NAME}")
+    f"{FILE_NAME}"
+)
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 PATH_VARIABLE = "GEN_TICKETS_INCEPTION_WEIGHTS"
 CACHE_VARIABLE = "GEN_TICKETS_CACHE"
@@ -68,12 +69,14 @@ def find_weights(path=None, download=False) -> pathlib.Path:
         if fingerprint(cached) != SHA256:
             raise UserError(
                 f"weights={str(cached)!r}: SHA-256 is not {SHA256[:8]}...; delete the "
-                "file, and fetch it again")
+                "file, and fetch it again"
+            )
         return cached
     if not download:
         raise UserError(
             f"weights=None: none at {str(cached)!r} either; put {URL} there, set "
-            f"{PATH_VARIABLE}, or allow the download")
+            f"{PATH_VARIABLE}, or allow the download"
+        )
     return _download(cached)
 
 
@@ -102,11 +105,13 @@ def _download(target):
         if fingerprint(name) != SHA256:
             raise UserError(
                 f"weights=None: what {URL} sent has not SHA-256 {SHA256[:8]}...; try "
-                f"again, or {by_hand}")
+                f"again, or {by_hand}"
+            )
         os.replace(name, target)
     except (OSError, http.client.HTTPException) as error:
         raise UserError(
-            f"weights=None: {URL} cannot be fetched ({error}); {by_hand}") from error
+            f"weights=None: {URL} cannot be fetched ({error}); {by_hand}"
+        ) from error
     finally:
         if name:
             pathlib.Path(name).unlink(missing_ok=True)
@@ -121,14 +126,18 @@ def read_state(path):
     Raises:
       UserError: a name, a shape, a type or a value is not what the network has.
     """
+
     def refuse(problem):
         raise UserError(
             f"weights={str(path)!r}: {problem}; this network needs the weights of "
-            f"{FILE_NAME}")
+            f"{FILE_NAME}"
+        )
 
     arrays = {
-        name: array for name, array in containers.read_arrays(path).items()
-        if not name.endswith(".num_batches_tracked")}
+        name: array
+        for name, array in containers.read_arrays(path).items()
+        if not name.endswith(".num_batches_tracked")
+    }
     shapes = state_shapes()
     for name in sorted(shapes.keys() ^ arrays.keys()):
         problem = "missing" if name in shapes else "unknown"
@@ -152,7 +161,8 @@ def state_shapes():
     key = jax.random.key(0)
     params = {
         **jax.eval_shape(inception.Stem().init, key, image)["params"],
-        **jax.eval_shape(inception.Trunk().init, key, middle)["params"]}
+        **jax.eval_shape(inception.Trunk().init, key, middle)["params"],
+    }
     shapes = {}
     for unit, kernel in _kernels(params):
         if unit == "fc":
@@ -163,7 +173,8 @@ def state_shapes():
             shapes[f"{unit}.bn.{name}"] = (features,)
     return shapes | {
         "fc.weight": (inception.NUM_CLASSES, inception.NUM_FEATURES),
-        "fc.bias": (inception.NUM_CLASSES,)}
+        "fc.bias": (inception.NUM_CLASSES,),
+    }
 
 
 def _kernels(params):
@@ -187,7 +198,8 @@ def fold(arrays, epsilon=BATCH_NORM_EPSILON):
         unit = name.removesuffix(".conv.weight")
         weight, bias, mean, variance = (
             arrays[f"{unit}.bn.{part}"].astype(np.float64)
-            for part in ("weight", "bias", "running_mean", "running_var"))
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
         scale = weight / np.sqrt(variance + epsilon)
         # [O, I, kH, kW] -> [kH, kW, I, O]
         kernel = arrays[name].transpose(2, 3, 1, 0) * scale
@@ -195,5 +207,6 @@ def fold(arrays, epsilon=BATCH_NORM_EPSILON):
         block = params.setdefault(outer[0], {}) if outer else params
         block[layer] = {
             "kernel": jnp.asarray(kernel, jnp.float32),
-            "bias": jnp.asarray(bias - mean * scale, jnp.float32)}
+            "bias": jnp.asarray(bias - mean * scale, jnp.float32),
+        }
     return {"params": params}

@@ -189,7 +189,8 @@ def _dot(a, b, contract, dtype):
 
 
 def _patches(x, geometry):
-    """Windows of x [N, H, W, C] as rows [N * h * w, kh * kw * C]."""
+    """Windows of x [N, H, W, C] as rows [N * h * w, kh * kw * C], in `dtype`."""
+    x = x.astype(geometry.dtype)
     (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
     depth = kh * kw * x.shape[-1]
     edges = [(*pair, 0) for pair in geometry.padding]  # negative: crop

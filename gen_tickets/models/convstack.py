@@ -24,12 +24,14 @@ class Contract(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         for i, width in enumerate(self.widths):
-            x = layers.Conv(width, use_bias=False, dtype=self.dtype, name=f"conv_{i}")(x)
+            x = layers.Conv(width, use_bias=False, dtype=self.dtype, name=f"conv_{i}")(
+                x
+            )
             x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
         base = x.shape[1]  # [N, base, base, widths[-1]]
-        x = layers.Conv(
-            self.num_outputs, base, 1, 0, dtype=self.dtype, name="outputs"
-        )(x)
+        x = layers.Conv(self.num_outputs, base, 1, 0, dtype=self.dtype, name="outputs")(
+            x
+        )
         return x.reshape(len(x), self.num_outputs)
 
 

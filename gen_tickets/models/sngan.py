@@ -142,7 +142,9 @@ class Expand(nn.Module):
         for i, width in enumerate(reversed(doubling)):
             x = layers.ConvTranspose(
                 width, use_bias=False, dtype=self.dtype, name=f"conv_{i}"
-            )(x)  # side * 2
+            )(
+                x
+            )  # side * 2
             x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
         x = layers.Conv(channels, 3, 1, 1, dtype=self.dtype, name="pixels")(x)
         return jnp.tanh(x)

@@ -181,7 +181,9 @@ def turn(x):
     once for every use. It sees through barriers and branches, not through a loop.
     """
     m, a, b = x.shape
-    width = _TURN_WIDTH if b % _TURN_WIDTH == 0 else b
+    width = math.gcd(b, _TURN_WIDTH)
+    if width == b > 1:
+        width //= 2  # a loop of one step would be no loop
     starts = jnp.stack(jnp.mgrid[:m, :b:width], -1).reshape(-1, 2)
 
     def block(start):

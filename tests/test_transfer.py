@@ -1,0 +1,138 @@
+"""Transfer (paper, Fig. 8): VAE decoder to GAN generator and back, on digits."""
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import quickstart
+from gen_tickets import data, lottery, paths, report, tickets, trees
+from gen_tickets.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def no_pages(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "draw", lambda workdir: tmp_path / "none.html")
+
+
+def configure(task, source=None, **ticket):
+    config = quickstart.get_config("smoke")
+    config.data.limit = 64
+    config.data.image_size = 16
+    config.data.batch_size = 16
+    config.model.name = "convstack"
+    config.model.widths = (4, 6)
+    config.model.latent_size = 5
+    config.task.name = task
+    config.train.steps = 6
+    config.rewind.step = 2
+    config.prune.components = ("decoder" if task == "vae" else "generator",)
+    if source is not None:
+        config.ticket.path = str(source)
+        there, here = (
+            ("generator", "decoder") if task == "vae" else ("decoder", "generator")
+        )
+        config.ticket.map = (f"{there}:{here}",)
+    return config
+
+
+def first_round(config):
+    """-> (session at the start of round 1, its experiment)."""
+    experiment = lottery.Lottery(config, data.load(config))
+    return experiment.next_round(experiment.dense_round(), 1), experiment
+
+
+def own(experiment, session, arm, run):
+    """State and masks of one member."""
+    member = experiment.arms(1).index(arm) * experiment.config.runs + run
+    return jax.tree.map(lambda x: np.asarray(x[member]), (session.state, session.masks))
+
+
+@pytest.fixture(scope="module", params=["vae", "gan"])
+def source(request, tmp_path_factory):
+    """A finished experiment and what it is."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "draw", lambda workdir: folder / "none.html")
+        lottery.run(configure(request.param), folder)
+    return request.param, folder
+
+
+def test_the_transferred_component_is_the_source_s_and_the_rest_is_own(source):
+    task, folder = source
+    there, here = (
+        ("decoder", "generator") if task == "vae" else ("generator", "decoder")
+    )
+    session, experiment = first_round(
+        configure("gan" if task == "vae" else "vae", folder)
+    )
+    for run in range(2):
+        ticket = tickets.load(paths.ticket_path(folder, 1, run))
+        state, masks = own(experiment, session, "transferred", run)
+        for name, theirs in trees.named_leaves(ticket.params[there]).items():
+            np.testing.assert_array_equal(
+                trees.named_leaves(state.params[here])[name], theirs
+            )
+            np.testing.assert_array_equal(
+                trees.named_leaves(masks[here])[name],
+                trees.named_leaves(ticket.masks[there])[name],
+            )
+        for name, theirs in trees.named_leaves(ticket.stats[there]).items():
+            np.testing.assert_array_equal(
+                trees.named_leaves(state.stats[here])[name], theirs
+            )
+        (other,) = set(state.params) - {here}
+        assert all(mask.all() for mask in jax.tree.leaves(masks[other]))
+        mine, _ = own(experiment, session, "winning", run)
+        for a, b in zip(
+            jax.tree.leaves(state.params[other]), jax.tree.leaves(mine.params[other])
+        ):
+            np.testing.assert_array_equal(a, b)
+        assert not any(np.any(x) for x in jax.tree.leaves(state.opt_state))
+
+
+def test_a_transfer_runs_to_its_end_with_three_arms(source, tmp_path):
+    task, folder = source
+    target = tmp_path / "target"
+    lottery.run(configure("gan" if task == "vae" else "vae", folder), target)
+    from gen_tickets import records
+
+    rows = records.read_rows(paths.results_path(target))
+    arms = {(row["round"], row["arm"]) for row in rows}
+    assert arms == {(0, "dense")} | {
+        (r, arm) for r in (1, 2) for arm in ("winning", "random", "transferred")
+    }
+    sparsity = {(r["round"], r["arm"]): r["sparsity"] for r in rows}
+    assert sparsity[1, "transferred"] == pytest.approx(sparsity[1, "winning"], abs=1e-3)
+
+
+def test_other_shapes_are_refused_with_both_named(source):
+    task, folder = source
+    config = configure("gan" if task == "vae" else "vae", folder)
+    config.model.latent_size = 7
+    with pytest.raises(UserError, match=r"\(\d, \d, 5, 6\).*\(\d, \d, 7, 6\)"):
+        first_round(config)
+
+
+@pytest.mark.parametrize(
+    "path, entries, message",
+    [
+        ("runs/x", (), "give both"),
+        ("", ("decoder:generator",), "give both"),
+        ("runs/x", ("decoder=generator",), "there:"),
+        ("runs/x", ("decoder:generator",), "no such ticket"),
+    ],
+)
+def test_what_cannot_be_transferred_is_said(path, entries, message):
+    config = configure("gan")
+    config.ticket.path, config.ticket.map = path, entries
+    with pytest.raises(UserError, match=message):
+        first_round(config)
+
+
+@pytest.mark.parametrize("entry", ["nothing:generator", "decoder:nothing"])
+def test_an_unknown_component_is_refused(source, entry):
+    _, folder = source
+    config = configure("gan", folder)
+    config.ticket.map = (entry,)
+    with pytest.raises(UserError, match="nothing"):
+        first_round(config)
