@@ -57,7 +57,7 @@ def resolve(argv) -> tuple[list[str], str]:
 
 
 def _said_by_user_error(error) -> UserError | None:
-    """The UserError that an experiment file raised, found under what absl made of it."""
+    """The UserError that an experiment file raised, found in what absl made of it."""
     # absl keeps no exception of a file that fails to load, only its traceback's text.
     said = re.search(r"UserError: (.*)", str(error))
     return UserError(said[1]) if said else None
@@ -76,11 +76,11 @@ def help_text() -> str:
         "python -m gen_tickets.main --config=experiments/FILE.py[:smoke] "
         "[--workdir=DIR] [--config.OPTION=VALUE ...]\n\nOptions, with their defaults:"
     )
-    lines = [
-        f"  --config.{name}={option.default!r}\n      {option.meaning}; {option.allowed}"
-        for name, option in defaults.OPTIONS.items()
-    ]
-    return "\n".join([usage, *lines])
+    lines = [usage]
+    for name, option in defaults.OPTIONS.items():
+        lines.append(f"  --config.{name}={option.default!r}")
+        lines.append(f"      {option.meaning}; {option.allowed}")
+    return "\n".join(lines)
 
 
 def _parse(argv) -> list[str]:

@@ -14,8 +14,10 @@ None. `config.data.name` says where they come from:
 
 Every image is cropped to the centre square of side `crop` (0: the largest there is),
 then resized to `image_size` (0: the set's own size). The exceptions: celeb_a is cropped
-to 148x148 and becomes 64x64 unless told otherwise, and digits become 28x28. Held out is the split `test`, else
-`validation`, else every 10th image (the first, the 11th, ...) of the set's order.
+to 148x148 and becomes 64x64 unless told otherwise, and digits become 28x28.
+
+Held out is the split `test`, else `validation`, else every 10th image (the first, the
+11th, ...) of the set's order.
 
 `config.data.limit` keeps that many training images, a fixed choice that depends on
 nothing but the set's size (so a set sorted by class stays mixed, and a smaller limit

@@ -203,7 +203,7 @@ OPTIONS: dict[str, Option] = {
         ),
     ),
     "eval.num_samples": _whole(10_000, "samples that a metric takes", 1),
-    "eval.every_rounds": _whole(1, "rounds between metrics; 0 = the last round only"),
+    "eval.every_rounds": _whole(1, "rounds between metrics; 0 = first and last only"),
     "eval.inception_weights": _text(
         "", "file of Inception's weights; '' = GEN_TICKETS_INCEPTION_WEIGHTS, the cache"
     ),

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from experiments import quickstart
-from gen_tickets import data, lottery, paths, report, tickets, trees
+from gen_tickets import data, lottery, paths, records, report, tasks, tickets, trees
 from gen_tickets.errors import UserError
+from gen_tickets.pruning import masks as masks_lib
 
 
 @pytest.fixture(autouse=True)
@@ -47,13 +48,27 @@ def own(experiment, session, arm, run):
     return jax.tree.map(lambda x: np.asarray(x[member]), (session.state, session.masks))
 
 
+def write_source(folder, task):
+    """Tickets of an experiment that need not have been trained to be transferred."""
+    config = configure(task)
+    dataset = data.load(config)
+    init = tasks.build(config, dataset.train.images.shape[1:]).init
+    for run in range(2):
+        state = init(jax.random.key(100 + run))
+        stats = jax.tree.map(lambda x: x + run, state.stats)
+        for number in (1, 2):
+            draw = np.random.default_rng([run, number])
+            masks = jax.tree.map(lambda x: draw.random(x.shape) < 0.7, state.params)
+            params = tickets.rewind(masks, state.params)
+            ticket = tickets.Ticket(masks, params, stats, {})
+            tickets.save(paths.ticket_path(folder, number, run), ticket)
+
+
 @pytest.fixture(scope="module", params=["vae", "gan"])
 def source(request, tmp_path_factory):
-    """A finished experiment and what it is."""
+    """What an experiment is, and its workdir."""
     folder = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "draw", lambda workdir: folder / "none.html")
-        lottery.run(configure(request.param), folder)
+    write_source(folder, request.param)
     return request.param, folder
 
 
@@ -90,19 +105,22 @@ def test_the_transferred_component_is_the_source_s_and_the_rest_is_own(source):
         assert not any(np.any(x) for x in jax.tree.leaves(state.opt_state))
 
 
-def test_a_transfer_runs_to_its_end_with_three_arms(source, tmp_path):
-    task, folder = source
-    target = tmp_path / "target"
-    lottery.run(configure("gan" if task == "vae" else "vae", folder), target)
-    from gen_tickets import records
-
+def test_a_transfer_runs_to_its_end_with_three_arms(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    write_source(source, "vae")
+    lottery.run(configure("gan", source), target)
     rows = records.read_rows(paths.results_path(target))
     arms = {(row["round"], row["arm"]) for row in rows}
     assert arms == {(0, "dense")} | {
         (r, arm) for r in (1, 2) for arm in ("winning", "random", "transferred")
     }
-    sparsity = {(r["round"], r["arm"]): r["sparsity"] for r in rows}
-    assert sparsity[1, "transferred"] == pytest.approx(sparsity[1, "winning"], abs=1e-3)
+    ticket = tickets.load(paths.ticket_path(source, 2, 1))
+    row = next(
+        r for r in rows if (r["round"], r["run"], r["arm"]) == (2, 1, "transferred")
+    )
+    expected = masks_lib.sparsity({"decoder": ticket.masks["decoder"]})
+    assert row["sparsity_generator"] == pytest.approx(expected)
+    assert row["sparsity_discriminator"] == 0.0
 
 
 def test_other_shapes_are_refused_with_both_named(source):
@@ -130,9 +148,9 @@ def test_what_cannot_be_transferred_is_said(path, entries, message):
 
 
 @pytest.mark.parametrize("entry", ["nothing:generator", "decoder:nothing"])
-def test_an_unknown_component_is_refused(source, entry):
-    _, folder = source
-    config = configure("gan", folder)
+def test_an_unknown_component_is_refused(tmp_path, entry):
+    write_source(tmp_path, "vae")
+    config = configure("gan", tmp_path)
     config.ticket.map = (entry,)
-    with pytest.raises(UserError, match="nothing"):
+    with pytest.raises(UserError, match="nothing.*there is only"):
         first_round(config)

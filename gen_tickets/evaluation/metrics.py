@@ -100,9 +100,10 @@ class Evaluator:
             )
 
     def is_due(self, round_number: int, last_round: int) -> bool:
-        """Whether a round is measured."""
+        """Whether a round is measured; the dense and the last one always are."""
         every = self._config.eval.every_rounds
-        return round_number == last_round or (every > 0 and round_number % every == 0)
+        always = round_number in (0, last_round)
+        return always or (every > 0 and round_number % every == 0)
 
     @property
     def provenance(self) -> dict:

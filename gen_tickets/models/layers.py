@@ -1,13 +1,15 @@
 """Layers of every model, written for speed inside `lax.fori_loop` under `vmap`.
 
-Images are float32 [N, H, W, C]; kernels are HWIO [kh, kw, in, out] in both directions,
-named "kernel" and "bias". Batch norm has "scale" and "bias" and keeps "mean" and "var"
-in the collection "batch_stats". How a convolution is computed: `convolutions`.
+Images are float32 [N, H, W, C]; kernels are HWIO [kh, kw, in, out] in both directions.
+Parameters are named kernel and bias, in batch norm scale and bias; its running mean and
+var are in the collection "batch_stats". How convolutions are computed: `convolutions`.
 """
 
+import functools
 from typing import Any, Callable
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -19,30 +21,46 @@ from gen_tickets.models.convolutions import (
     use_lowering,
 )
 
+# Kernels as PyTorch draws them: uniform within 1 / sqrt(fan_in). Biases start at 0.
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
+def _add_bias(module, y):
+    bias = module.param("bias", nn.initializers.zeros, (y.shape[-1],))
+    return y + bias
+
+
 class Conv(nn.Module):
+    """Convolution [N, H, W, C] -> [N, h, w, features], as PyTorch's Conv2d.
+
+    `padding` zeros on each side; `dtype` of the operands, sums are float32.
+    """
+
     features: int
     kernel_size: int = 4
     strides: int = 2
     padding: int = 1
     use_bias: bool = True
     dtype: Any = jnp.float32
-    kernel_init: Callable = torch_uniform
+    kernel_init: Callable[..., jax.Array] = torch_uniform
 
     @nn.compact
     def __call__(self, x):
-        k, s, p = self.kernel_size, self.strides, self.padding
-        kernel = self.param("kernel", self.kernel_init,
-                            (k, k, x.shape[-1], self.features))
-        y = conv(x, kernel, strides=(s, s), padding=((p, p), (p, p)), dtype=self.dtype)
-        if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, (self.features,))
-        return y
+        side, pad = self.kernel_size, (self.padding, self.padding)
+        shape = (side, side, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        strides = (self.strides, self.strides)
+        y = conv(x, kernel, strides=strides, padding=(pad, pad), dtype=self.dtype)
+        return _add_bias(self, y) if self.use_bias else y
 
 
 class ConvTranspose(nn.Module):
+    """Transposed convolution, as PyTorch's ConvTranspose2d.
+
+    [N, H, W, C] -> [N, h, w, features], h = (H - 1) * strides - 2 * padding +
+    kernel_size + output_padding. The kernel is PyTorch's turned by 180 degrees.
+    """
+
     features: int
     kernel_size: int = 4
     strides: int = 2
@@ -50,75 +68,165 @@ class ConvTranspose(nn.Module):
     output_padding: int = 0
     use_bias: bool = True
     dtype: Any = jnp.float32
-    kernel_init: Callable = torch_uniform
+    kernel_init: Callable[..., jax.Array] = torch_uniform
 
     @nn.compact
     def __call__(self, x):
-        k, s = self.kernel_size, self.strides
-        kernel = self.param("kernel", self.kernel_init,
-                            (k, k, x.shape[-1], self.features))
-        low = k - 1 - self.padding
-        side = (low, low + self.output_padding)
-        y = conv_transpose(x, kernel, strides=(s, s), padding=(side, side),
-                           dtype=self.dtype)
-        if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, (self.features,))
-        return y
+        side = self.kernel_size
+        shape = (side, side, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        low = side - 1 - self.padding
+        pad, strides = (low, low + self.output_padding), (self.strides, self.strides)
+        y = conv_transpose(
+            x, kernel, strides=strides, padding=(pad, pad), dtype=self.dtype
+        )
+        return _add_bias(self, y) if self.use_bias else y
 
 
 class Dense(nn.Module):
+    """Affine map [..., C] -> [..., features]; `dtype` of the operands."""
+
     features: int
     use_bias: bool = True
     dtype: Any = jnp.float32
-    kernel_init: Callable = torch_uniform
+    kernel_init: Callable[..., jax.Array] = torch_uniform
 
     @nn.compact
     def __call__(self, x):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         y = dense(x, kernel, self.dtype)
-        if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, (self.features,))
-        return y
+        return _add_bias(self, y) if self.use_bias else y
 
 
 class BatchNorm(nn.Module):
+    """Batch normalization over all axes but the last, as PyTorch's BatchNorm2d.
+
+    In training the biased variance of the batch normalizes, while the running one
+    follows the unbiased: running = momentum * running + (1 - momentum) * batch. All in
+    float32; the variance is summed around the mean, in a second pass.
+    """
+
     momentum: float = 0.9
     epsilon: float = 1e-5
-    scale_init: Callable = nn.initializers.ones
+    scale_init: Callable[..., jax.Array] = nn.initializers.ones
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x, train: bool):
         shape = (x.shape[-1],)
         scale = self.param("scale", self.scale_init, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         var = self.variable("batch_stats", "var", jnp.ones, shape)
-        if train:
-            axes = tuple(range(x.ndim - 1))
-            m, v = jnp.mean(x, axes), jnp.var(x, axes)
-            n = x.size // x.shape[-1]
-            if not self.is_initializing():
-                mean.value += (1 - self.momentum) * (m - mean.value)
-                var.value += (1 - self.momentum) * (v * n / max(n - 1, 1) - var.value)
-        else:
-            m, v = mean.value, var.value
-        return (x - m) * (lax.rsqrt(v + self.epsilon) * scale) + bias
+        x = x.astype(jnp.float32)
+        if not train:
+            return (x - mean.value) * (lax.rsqrt(var.value + self.epsilon) * scale) + bias
+        y, batch_mean, batch_var = _normalize(x, scale, bias, self.epsilon)
+        if not self.is_initializing():
+            count = x.size // x.shape[-1]
+            unbiased = batch_var * (count / max(count - 1, 1))
+            mean.value += (1 - self.momentum) * (batch_mean - mean.value)
+            var.value += (1 - self.momentum) * (unbiased - var.value)
+        return y
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _normalize(x, scale, bias, epsilon):
+    """(normalized x [..., C], mean [C], biased variance [C]); no gradient of the last two.
+
+    A rule of its own: fewer passes over the images than the derivative has.
+    """
+    return _normalize_forward(x, scale, bias, epsilon)[0]
+
+
+def _normalize_forward(x, scale, bias, epsilon):
+    axes = tuple(range(x.ndim - 1))
+    mean = x.mean(axes)
+    var = jnp.square(x - mean).mean(axes)
+    inverse = lax.rsqrt(var + epsilon)
+    y = (x - mean) * (inverse * scale) + bias
+    return (y, mean, var), (x, mean, inverse, scale)
+
+
+def _normalize_backward(epsilon, saved, cotangents):
+    x, mean, inverse, scale = saved
+    g, axes, count = cotangents[0], tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+    g_bias = g.sum(axes)
+    g_scale = (g * (x - mean)).sum(axes) * inverse
+    centred = g - g_bias / count - (x - mean) * (inverse * g_scale / count)
+    return centred * (inverse * scale), g_scale, g_bias
+
+
+_normalize.defvjp(_normalize_forward, _normalize_backward)
 
 
 def _windows(x, factor):
+    """x [N, H, W, C] as [N, H / f, f, W / f, f, C], what is left over cut off."""
     n, h, w, c = x.shape
+    x = x[:, : h // factor * factor, : w // factor * factor]
     return x.reshape(n, h // factor, factor, w // factor, factor, c)
 
 
-def max_pool(x, factor=2):
-    return _windows(x, factor).max((2, 4))
+def max_pool(x, factor: int = 2):
+    """Maximum of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
+
+    Rows and columns left over are cut off. Pixels that tie share the gradient evenly.
+    """
+    return _max_of_windows(_windows(x, factor))
 
 
-def avg_pool(x, factor=2):
+@jax.custom_vjp
+def _max_of_windows(windows):
+    pixels = [windows[:, :, i, :, j] for i, j in _offsets(windows)]
+    return functools.reduce(jnp.maximum, pixels)
+
+
+def _offsets(windows):
+    return [(i, j) for i in range(windows.shape[2]) for j in range(windows.shape[4])]
+
+
+def _max_forward(windows):
+    y = _max_of_windows(windows)
+    return y, (windows, y)
+
+
+def _max_backward(saved, g):
+    windows, y = saved
+    ties = sum((windows[:, :, i, :, j] == y) * 1.0 for i, j in _offsets(windows))
+    share, y = (z[:, :, None, :, None] for z in (g / ties, y))
+    return (jnp.where(windows == y, share, 0.0),)
+
+
+_max_of_windows.defvjp(_max_forward, _max_backward)
+
+
+def avg_pool(x, factor: int = 2):
+    """Mean of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
+
+    Rows and columns left over are cut off.
+    """
     return _windows(x, factor).mean((2, 4))
 
 
-def upsample_nearest(x, factor=2):
+def upsample_nearest(x, factor: int = 2):
+    """Every pixel repeated factor x factor times: [N, H, W, C] -> [N, f H, f W, C]."""
     n, h, w, c = x.shape
-    y = jnp.broadcast_to(x[:, :, None, :, None], (n, h, factor, w, factor, c))
+    shape = (n, h, factor, w, factor, c)
+    y = jnp.broadcast_to(x[:, :, None, :, None], shape)
     return y.reshape(n, h * factor, w * factor, c)
+
+
+__all__ = [
+    "BatchNorm",
+    "Conv",
+    "ConvTranspose",
+    "Dense",
+    "avg_pool",
+    "conv",
+    "conv_transpose",
+    "dense",
+    "lowering",
+    "max_pool",
+    "torch_uniform",
+    "upsample_nearest",
+    "use_lowering",
+]

@@ -1,0 +1,21 @@
+r"""A VAE decoder's tickets in a DCGAN generator, CIFAR-10 (paper Fig. 8).
+
+The generator's own winning and random tickets train beside the transferred ones; the
+discriminator is not pruned. First the VAE, of equal widths and latent size:
+
+    python -m gen_tickets.main --config=experiments/vae_cifar10.py \
+        --config.prune.components=decoder --workdir=runs/vae_decoder
+    python -m gen_tickets.main --config=experiments/transfer_vae_to_dcgan.py
+"""
+
+from experiments import dcgan_cifar10
+
+
+def get_config(size="full"):
+    config = dcgan_cifar10.get_config(size)
+    config.model.widths = (64, 128, 256, 512)
+    config.model.latent_size = 32
+    config.prune.components = ("generator",)
+    config.ticket.path = "runs/vae_decoder"
+    config.ticket.map = ("decoder:generator",)
+    return config
