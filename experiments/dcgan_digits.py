@@ -25,5 +25,9 @@ def get_config(size="full"):
     config.prune.rounds = 5
     config.eval.every_steps = 100
     config.eval.average_decay = 0.98
+    config.eval.metrics = ("fd_classifier", "sample_class_entropy")
+    config.eval.num_samples = 1000
+    config.eval.classifier_epochs = 8
+    config.eval.classifier_width = 8
     config.eval.verdict = "fd_classifier"
     return defaults.resize(config, size)

@@ -254,6 +254,9 @@ _SMOKE = {
     "rewind.step": 4,
     "eval.every_steps": 10,
     "eval.num_shown": 8,
+    "eval.num_samples": 64,
+    "eval.classifier_epochs": 1,
+    "eval.classifier_width": 4,
 }
 
 
