@@ -1,9 +1,13 @@
 """Compiled stretches of training and evaluation over a population; knows no model.
 
 A population is one training state whose every array has a leading axis of members
-(runs x arms). `jax.vmap` makes one program of them. Masks, images, batch order and the
-number of steps are arguments, so all rounds, and stretches of any length, share one
-compile. (`jax.pmap`, which a reader may look for, is itself jit over a mesh today.)
+(runs x arms); one program trains them all. Masks, images, batch order and the number of
+steps are arguments, so all rounds, and stretches of any length, share one compile.
+(`jax.pmap`, which a reader may look for, is itself jit over a mesh today.)
+
+An accelerator takes all members at once (`jax.vmap`): each alone would leave it idle.
+A CPU is busy with one, and members in turn keep its caches warm and never batch a
+matrix product, so there they follow one another inside the program (`lax.map`).
 
 Examples are what a task's step takes: uint8 images [N, H, W, C], or a tree of arrays
 that share the axis N, such as {"images": ..., "labels": ...}.
@@ -36,8 +40,23 @@ def empty_totals(task, batch, num_members: int) -> dict[str, jax.Array]:
     return {name: jnp.zeros(num_members) for name in metrics}
 
 
-def make_loop(task) -> Loop:
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _at_once(function, tree):
+    return jax.vmap(function)(tree)
+
+
+def make_loop(task, in_turn: bool | None = None) -> Loop:
     """Compiles a task for populations.
+
+    Args:
+      task: see `tasks.task`.
+      in_turn: members one after the other, or all at once; None: in turn on a CPU.
+
+    Returns:
+      Loop(stretch, evaluate).
 
     Loop.stretch(state, totals, masks, examples, order, keys, num_steps)
       trains every member for num_steps:
@@ -53,22 +72,31 @@ def make_loop(task) -> Loop:
       Returns {metric: [members]}.
     """
 
+    over_members = lax.map if (in_turn is None and _on_cpu()) or in_turn else _at_once
+
     @partial(jax.jit, donate_argnums=(0, 1))
     def stretch(state, totals, masks, examples, order, keys, num_steps):
-        def body(i, carry):
-            state, totals = carry
-            step_keys = jax.vmap(jax.random.fold_in)(keys, state.step)
-            # [members, batch, ...]
-            batches = jax.tree.map(lambda x: x[order[i]], examples)
-            state, metrics = jax.vmap(task.step)(state, masks, batches, step_keys)
-            return state, jax.tree.map(jnp.add, totals, metrics)
+        def member(of_member):
+            state, totals, masks, order, key = of_member
 
-        # What lax.scan lowers to, but with a length known only when it runs.
-        return lax.fori_loop(0, num_steps, body, (state, totals))
+            def body(i, carry):
+                state, totals = carry
+                batch = jax.tree.map(lambda x: x[order[i]], examples)
+                step_key = jax.random.fold_in(key, state.step)
+                state, metrics = task.step(state, masks, batch, step_key)
+                return state, jax.tree.map(jnp.add, totals, metrics)
+
+            # What lax.scan lowers to, but with a length known only when it runs.
+            return lax.fori_loop(0, num_steps, body, (state, totals))
+
+        order = order.swapaxes(0, 1)  # [members, MAX_STRETCH, batch]
+        return over_members(member, (state, totals, masks, order, keys))
 
     @jax.jit
     def evaluate(state, examples, weights, keys):
-        def member(state, key):
+        def member(of_member):
+            state, key = of_member
+
             def body(sums, batch):
                 i, examples, weights = batch
                 values = task.evaluate(state, examples, jax.random.fold_in(key, i))
@@ -86,7 +114,7 @@ def make_loop(task) -> Loop:
             sums, _ = lax.scan(body, zeros, (index, examples, weights))
             return jax.tree.map(lambda x: x / weights.sum(), sums)
 
-        return jax.vmap(member)(state, keys)
+        return over_members(member, (state, keys))
 
     return Loop(stretch, evaluate)
 

@@ -119,7 +119,8 @@ class BatchNorm(nn.Module):
         var = self.variable("batch_stats", "var", jnp.ones, shape)
         x = x.astype(jnp.float32)
         if not train:
-            return (x - mean.value) * (lax.rsqrt(var.value + self.epsilon) * scale) + bias
+            inverse = lax.rsqrt(var.value + self.epsilon)
+            return (x - mean.value) * (inverse * scale) + bias
         y, batch_mean, batch_var = _normalize(x, scale, bias, self.epsilon)
         if not self.is_initializing():
             count = x.size // x.shape[-1]
@@ -131,9 +132,10 @@ class BatchNorm(nn.Module):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _normalize(x, scale, bias, epsilon):
-    """(normalized x [..., C], mean [C], biased variance [C]); no gradient of the last two.
+    """(normalized x [..., C], batch mean [C], biased variance [C]).
 
-    A rule of its own: fewer passes over the images than the derivative has.
+    A gradient rule of its own makes fewer passes over x; mean and variance, kept for
+    the running statistics, pass no gradient.
     """
     return _normalize_forward(x, scale, bias, epsilon)[0]
 

@@ -132,7 +132,7 @@ def correlate(x, y, geometry):
         ys = y.reshape(len(xs), -1, *y.shape[1:])
         return winograd.correlate(xs, ys, geometry)
     # A product reads columns of its left side slowly: turn the smaller side once.
-    columns = winograd.turn(y.astype(geometry.dtype).reshape(len(xs), -1, features))
+    columns = winograd.turn(y.reshape(len(xs), -1, features))
 
     def add(total, chunk):
         x, column = chunk
