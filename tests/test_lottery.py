@@ -133,7 +133,7 @@ def test_arms_share_masks_and_differ_in_weights():
     session = experiment.next_round(dense, 1)
     params = session.state.params
     assert session.state.step.tolist() == [3] * 2 * RUNS
-    masks = jax.tree.leaves(experiment.tile_arms(session.masks, 1))
+    masks = jax.tree.leaves(session.masks)
     for mask, weight in zip(masks, jax.tree.leaves(params)):
         mask, weight = np.asarray(mask), np.asarray(weight)
         np.testing.assert_array_equal(mask[:RUNS], mask[RUNS:])
@@ -143,7 +143,7 @@ def test_arms_share_masks_and_differ_in_weights():
                 both = mask[i] & (weight[i] != 0)
                 assert np.all(weight[i][both] != weight[i + RUNS][both])
     # The next round draws the control anew.
-    again = experiment.next_round(dense._replace(masks=session.masks), 2)
+    again = experiment.next_round(session, 2)
     first = params["encoder"]["dense_0"]["kernel"][RUNS:]
     second = again.state.params["encoder"]["dense_0"]["kernel"][RUNS:]
     both = np.asarray((first != 0) & (second != 0))

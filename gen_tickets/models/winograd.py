@@ -213,13 +213,12 @@ def image_bytes(geometry, channels):
 
 def forward(k, geometry):
     """A function from images [n, H, W, C] to outputs [n, h, w, O]."""
-    factors = _factors(k, geometry)
-    depth_axis, features_axis = (1, 0) if geometry.flipped else (0, 1)
+    factors, depth = _factors(k, geometry), int(geometry.flipped)
 
     def function(x):
         cut = _cut(x, geometry)
         products = [
-            _dot(a, b, ((1,), (depth_axis,)), geometry) for a, b in zip(cut, factors)
+            _dot(a, b, ((1,), (depth,)), geometry) for a, b in zip(cut, factors)
         ]
         return _join(products, geometry, len(x))
 
@@ -228,14 +227,12 @@ def forward(k, geometry):
 
 def backward(k, geometry):
     """A function from outputs [n, h, w, O] to images [n, H, W, C]."""
-    factors = _factors(k, geometry)
-    depth_axis, features_axis = (1, 0) if geometry.flipped else (0, 1)
+    factors, features = _factors(k, geometry), int(not geometry.flipped)
 
     def function(y):
         products = _unjoin(y, geometry)
         cut = [
-            _dot(a, b, ((1,), (features_axis,)), geometry)
-            for a, b in zip(products, factors)
+            _dot(a, b, ((1,), (features,)), geometry) for a, b in zip(products, factors)
         ]
         return _uncut(cut, geometry, len(y))
 
