@@ -206,15 +206,31 @@ def avg_pool(x, factor: int = 2):
 
     Rows and columns left over are cut off.
     """
-    return _windows(x, factor).mean((2, 4))
+    return _sum_of_windows(_windows(x, factor)) / factor**2
+
+
+def _sum_of_windows(windows):
+    return sum(windows[:, :, i, :, j] for i, j in _offsets(windows))
 
 
 def upsample_nearest(x, factor: int = 2):
     """Every pixel repeated factor x factor times: [N, H, W, C] -> [N, f H, f W, C]."""
+    return _repeat(x, factor)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _repeat(x, factor):
     n, h, w, c = x.shape
     shape = (n, h, factor, w, factor, c)
     y = jnp.broadcast_to(x[:, :, None, :, None], shape)
     return y.reshape(n, h * factor, w * factor, c)
+
+
+# XLA:CPU sums small windows slowly where they are axes of one array.
+_repeat.defvjp(
+    lambda x, factor: (_repeat(x, factor), None),
+    lambda factor, _, g: (_sum_of_windows(_windows(g, factor)),),
+)
 
 
 __all__ = [

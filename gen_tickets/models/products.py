@@ -11,6 +11,7 @@ from jax import lax
 
 from gen_tickets.models import winograd
 
+_FLOAT32 = jnp.dtype("float32")
 _CHUNK_BYTES = 2**23  # of patches: what stays in the cache, measured
 
 
@@ -25,11 +26,15 @@ def _patches(x, geometry):
     """Windows of x [N, H, W, C] as rows [N * h * w, kh * kw * C], in `dtype`."""
     x = x.astype(geometry.dtype)
     (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
-    depth = kh * kw * x.shape[-1]
+    n, depth = len(x), kh * kw * x.shape[-1]
     edges = [(*pair, 0) for pair in geometry.padding]  # negative: crop
     x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
     if (h, w) == (1, 1):
         return x[:, :kh, :kw].reshape(-1, depth)
+    if kw % sw == 0:  # sw neighbours are read at once, as one pixel of more channels
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % sw), (0, 0)))
+        x = x.reshape(n, x.shape[1], x.shape[2] // sw, -1)
+        kw, sw = kw // sw, 1
     taps = [
         x[:, i : i + (h - 1) * sh + 1 : sh, j : j + (w - 1) * sw + 1 : sw]
         for i in range(kh)
@@ -66,10 +71,11 @@ def _add_windows(windows, geometry):
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *crop, (0, 0, 0)))
 
 
-def _split(x, image_bytes):
+def _split(x, image_bytes, least=1):
     """x [N, ...] → [m, N / m, ...]: chunks as near to the cache's size as N allows."""
     wanted = len(x) * image_bytes / _CHUNK_BYTES
-    divisors = (d for d in range(1, len(x) + 1) if len(x) % d == 0)
+    least = min(least, len(x))
+    divisors = (d for d in range(least, len(x) + 1) if len(x) % d == 0)
     chunks = min(divisors, key=lambda d: abs(math.log(d / wanted)))
     return x.reshape(chunks, -1, *x.shape[1:])
 
@@ -127,12 +133,17 @@ def correlate(x, y, geometry):
     """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
     fewer, image_bytes = _plan(geometry, len(x), channels, features)
-    xs = _split(x, image_bytes)
+    if geometry.dtype != jnp.float32:
+        # XLA:CPU lacks the product of one turned chunk, and loops of one step unroll.
+        xs = _split(x, image_bytes, least=2)
+        geometry = geometry if len(xs) > 1 else geometry._replace(dtype=_FLOAT32)
+    else:
+        xs = _split(x, image_bytes)
     if fewer:
         ys = y.reshape(len(xs), -1, *y.shape[1:])
         return winograd.correlate(xs, ys, geometry)
     # A product reads columns of its left side slowly: turn the smaller side once.
-    columns = winograd.turn(y.reshape(len(xs), -1, features))
+    columns = y.reshape(len(xs), -1, features).swapaxes(1, 2)
 
     def add(total, chunk):
         x, column = chunk
@@ -140,7 +151,8 @@ def correlate(x, y, geometry):
         return total + _dot(column, patches, ((1,), (0,)), geometry.dtype), None
 
     zero = jnp.zeros((features, math.prod(geometry.kernel) * channels))
-    total = lax.optimization_barrier(lax.scan(add, zero, (xs, columns))[0])
+    total, _ = lax.scan(add, zero, (xs, lax.optimization_barrier(columns)))
+    total = lax.optimization_barrier(total)
     if not geometry.flipped:
         total = winograd.turn(total[None])
         return total.reshape(*geometry.kernel, channels, features)

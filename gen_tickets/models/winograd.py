@@ -179,8 +179,7 @@ def turn(x):
     """x [m, a, b] -> [m, b, a], in a loop over blocks of columns.
 
     XLA:CPU would make a plain transpose part of what uses it, read against its grain
-    once for every use. It sees through barriers and branches, not through a loop. In
-    float32: it updates bfloat16 arrays slowly.
+    once for every use. It sees through barriers and branches, not through a loop.
     """
     m, a, b = x.shape
     width = math.gcd(b, _TURN_WIDTH)
@@ -243,7 +242,9 @@ def correlate(xs, ys, geometry):
     """Kernel [kh, kw, C, O] from chunks of images [m, n, H, W, C] and of outputs."""
     # A product reads columns of its left side slowly: turn the smaller side once.
     rows = _unjoin(ys.reshape(-1, *ys.shape[2:]), geometry)
-    columns = [turn(row.reshape(len(xs), -1, ys.shape[-1])) for row in rows]
+    columns = lax.optimization_barrier(
+        [row.reshape(len(xs), -1, ys.shape[-1]).swapaxes(1, 2) for row in rows]
+    )
 
     def add(totals, chunk):
         x, columns = chunk
