@@ -89,7 +89,7 @@ def draw_metric(
         axes.set_ylabel(ylabel)
         axes.grid(True)
         if small:
-            figure.subplots_adjust(left=0.17, right=0.97, bottom=0.16, top=0.83)
+            figure.subplots_adjust(left=0.23, right=0.97, bottom=0.16, top=0.83)
         else:
             axes.legend(loc="best")
             figure.subplots_adjust(left=0.1, right=0.985, bottom=0.115, top=0.88)
