@@ -89,11 +89,16 @@ def _compare(name, case, lowering, tolerance=1e-5, members=0, **keywords):
     _assert_near(*compiled, tolerance)
 
 
-@pytest.mark.parametrize("lowering", ["product", "library"])
 @pytest.mark.parametrize("case", _SMALL)
 @pytest.mark.parametrize("name", _PAIRS)
-def test_operators_equal_the_library(name, case, lowering):
-    _compare(name, case, lowering)
+def test_operators_equal_the_library(name, case):
+    _compare(name, case, "product")
+
+
+@pytest.mark.parametrize("case", [_SMALL[3], _SMALL[5]])
+@pytest.mark.parametrize("name", _PAIRS)
+def test_library_lowering_and_its_gradients(name, case):
+    _compare(name, case, "library")
 
 
 @pytest.mark.parametrize("case", _WINOGRAD)
@@ -123,7 +128,8 @@ def test_chunks_and_members(monkeypatch, name):
     monkeypatch.setattr(products, "_CHUNK_BYTES", 2000)
     _compare(name, ((4, 4), (2, 2), ((1, 2), (2, 1)), (7, 8), (2, 3), 6), "product")
     _compare(name, _SMALL[0], "product", members=3)
-    _compare(name, _WINOGRAD[0], "product")
+    if name == "conv":
+        _compare(name, _WINOGRAD[0], "product")
 
 
 @pytest.mark.parametrize("lowering", ["product", "library"])

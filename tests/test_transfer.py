@@ -18,10 +18,10 @@ def no_pages(monkeypatch, tmp_path):
 def configure(task, source=None, **ticket):
     config = quickstart.get_config("smoke")
     config.data.limit = 64
-    config.data.image_size = 16
+    config.data.image_size = 8
     config.data.batch_size = 16
     config.model.name = "convstack"
-    config.model.widths = (4, 6)
+    config.model.widths = (6,)
     config.model.latent_size = 5
     config.task.name = task
     config.train.steps = 6
@@ -48,9 +48,10 @@ def own(experiment, session, arm, run):
     return jax.tree.map(lambda x: np.asarray(x[member]), (session.state, session.masks))
 
 
-def write_source(folder, task):
+def write_source(folder, task, model="convstack"):
     """Tickets of an experiment that need not have been trained to be transferred."""
     config = configure(task)
+    config.model.name = model
     dataset = data.load(config)
     init = tasks.build(config, dataset.train.images.shape[1:]).init
     for run in range(2):
@@ -107,8 +108,10 @@ def test_the_transferred_component_is_the_source_s_and_the_rest_is_own(source):
 
 def test_a_transfer_runs_to_its_end_with_three_arms(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
-    write_source(source, "vae")
-    lottery.run(configure("gan", source), target)
+    write_source(source, "vae", "linear")
+    config = configure("gan", source)
+    config.model.name = "linear"
+    lottery.run(config, target)
     rows = records.read_rows(paths.results_path(target))
     arms = {(row["round"], row["arm"]) for row in rows}
     assert arms == {(0, "dense")} | {

@@ -133,12 +133,11 @@ def correlate(x, y, geometry):
     """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
     fewer, image_bytes = _plan(geometry, len(x), channels, features)
-    if geometry.dtype != jnp.float32:
-        # XLA:CPU lacks the product of one turned chunk, and loops of one step unroll.
-        xs = _split(x, image_bytes, least=2)
-        geometry = geometry if len(xs) > 1 else geometry._replace(dtype=_FLOAT32)
-    else:
-        xs = _split(x, image_bytes)
+    # XLA:CPU has no bfloat16 product with a turned array, which is what it makes of a
+    # loop of one step.
+    xs = _split(x, image_bytes, least=1 if geometry.dtype == _FLOAT32 else 2)
+    if len(xs) == 1:
+        geometry = geometry._replace(dtype=_FLOAT32)
     if fewer:
         ys = y.reshape(len(xs), -1, *y.shape[1:])
         return winograd.correlate(xs, ys, geometry)
