@@ -68,7 +68,7 @@ def _ours(model: str, variant: str):
 
     config = _configure(model, variant)
     shape = (28, 28, 1) if model == "linear_ae" else (32, 32, 3)
-    task = tasks.build(config, shape)
+    task = tasks.build(config, shape, 10)
     members = MEMBERS if variant == "members" else 1
     keys = jax.random.split(jax.random.key(0), members)
     population = jax.vmap(task.init)(keys)

@@ -20,9 +20,10 @@ def get_config(size="full"):
     config.model.name = "linear"
     config.model.widths = (128, 64, 12)
     config.model.latent_size = 3
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = 5e-3
+    config.optimizer.schedule = "cosine"
     config.optimizer.weight_decay = 1e-5
-    config.train.epochs = 12
+    config.train.epochs = 18
     config.prune.rounds = 20
     config.paper.sparsity = 0.892
     return defaults.resize(config, size)

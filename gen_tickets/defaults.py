@@ -145,6 +145,11 @@ OPTIONS: dict[str, Option] = {
         ("adam", "adamw", "sgd"),
     ),
     "optimizer.learning_rate": _number(1e-3, "step size", open_low=True),
+    "optimizer.schedule": _choice(
+        "constant",
+        "learning rate over a training: cosine falls to 0 at its last step",
+        ("constant", "cosine"),
+    ),
     "optimizer.weight_decay": _number(0.0, "L2 coefficient"),
     "optimizer.b1": _number(0.9, "decay of the first moment; momentum of sgd", 0, 1),
     "optimizer.b2": _number(0.999, "decay of the second moment", 0, 1),

@@ -21,14 +21,39 @@ class TrainState(NamedTuple):
     opt_state: dict[str, Any]
 
 
-def make_optimizer(config) -> optax.GradientTransformation:
-    """Builds the optimizer from `config.optimizer`.
+def _scale_by_rate(config, num_steps: int):
+    """Minus the learning rate of the training step, which `update` takes as `step`.
+
+    The state's own step, not one that the optimizer counts: a rewound ticket goes on
+    with the rate of step k, and a discriminator's updates within a step share theirs.
+    """
+    if config.schedule == "cosine":
+        rate = optax.cosine_decay_schedule(config.learning_rate, max(num_steps, 1))
+    else:
+        rate = optax.constant_schedule(config.learning_rate)
+
+    def update(updates, state, params=None, *, step, **others):
+        del params, others
+        scale = -rate(step)
+        return jax.tree.map(lambda x: scale * x, updates), state
+
+    return optax.GradientTransformationExtraArgs(
+        lambda params: optax.EmptyState(), update
+    )
+
+
+def make_optimizer(config, num_steps: int) -> optax.GradientTransformationExtraArgs:
+    """Builds the optimizer from `config.optimizer`; `update` takes step=state.step.
 
     "adam" adds weight_decay * weight to the gradient (coupled, what the paper's
     PyTorch Adam does), "adamw" shrinks the weights apart from the moments.
+
+    Args:
+      config: `config.optimizer`.
+      num_steps: steps of a training, over which a schedule of the rate is laid.
     """
     decay = optax.add_decayed_weights(config.weight_decay)
-    rate = optax.scale_by_learning_rate(config.learning_rate)
+    rate = _scale_by_rate(config, num_steps)
     adam = optax.scale_by_adam(b1=config.b1, b2=config.b2)
     chains = {
         "adam": (decay, adam, rate),
@@ -54,6 +79,7 @@ def apply_update(state: TrainState, grads, masks, optimizer) -> TrainState:
     weight stay 0; weights are masked after, so weight decay cannot revive one.
     `step` and `stats` are the task's to advance.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
     params, opt_state = dict(state.params), dict(state.opt_state)
     for component, component_grads in grads.items():
         mask = masks[component]
@@ -61,6 +87,7 @@ def apply_update(state: TrainState, grads, masks, optimizer) -> TrainState:
             masks_lib.apply(mask, component_grads),
             state.opt_state[component],
             state.params[component],
+            step=state.step,
         )
         updated = optax.apply_updates(state.params[component], updates)
         params[component] = masks_lib.apply(mask, updated)

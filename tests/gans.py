@@ -50,7 +50,7 @@ def make_config(family="dcgan", **changes):
 
 def make_task(family="dcgan", **changes):
     """The task of a family on images of IMAGE_SHAPE."""
-    return tasks.build(make_config(family, **changes), IMAGE_SHAPE)
+    return tasks.build(make_config(family, **changes), IMAGE_SHAPE, 10)
 
 
 def make_images(count, seed=0):

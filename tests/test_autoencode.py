@@ -25,7 +25,7 @@ def configure(task, beta=1.0, model="convstack", widths=(2,)):
 
 def build(task, beta=1.0, **more):
     config = configure(task, beta, **more)
-    built = tasks.build(config, SHAPE)
+    built = tasks.build(config, SHAPE, 10)
     state = jax.jit(built.init)(jax.random.key(1))
     # Statistics that differ from those of any batch, and leave the ReLUs alive.
     stats = jax.tree.map(lambda x: np.asarray(0.6 * np.asarray(x) - 0.2), state.stats)
@@ -145,7 +145,7 @@ def test_pictures_are_bytes_of_the_networks_outputs():
 def test_a_model_without_batch_norm_learns_one_batch(task):
     config = configure(task, model="linear", widths=(16,))
     config.optimizer.name, config.optimizer.learning_rate = "adam", 1e-2
-    built = tasks.build(config, SHAPE)
+    built = tasks.build(config, SHAPE, 10)
     state = jax.jit(built.init)(jax.random.key(1))
     assert state.stats == {"encoder": {}, "decoder": {}}
     assert built.components == ("encoder", "decoder") and len(state.params) == 2

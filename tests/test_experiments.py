@@ -31,7 +31,7 @@ def image_shape(config):
 def test_an_experiment_is_valid_and_its_task_builds(path, size):
     config = load(path).get_config(size)
     defaults.validate(config)
-    task = tasks.build(config, image_shape(config))
+    task = tasks.build(config, image_shape(config), 30)
     state = jax.eval_shape(task.init, jax.random.key(0))
     assert masks_lib.prunable_names(
         state.params, config.prune.components, config.prune.exclude

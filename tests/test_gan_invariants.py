@@ -23,7 +23,8 @@ def trainer(family):
     # All that could revive a weight: decay, momentum, the average, clipping.
     changes = {"eval.average_decay": DECAY, "optimizer.weight_decay": 0.1}
     task = gans.make_task(family, **changes)
-    images = jnp.asarray(gans.make_images(5 * task.batches_per_step))
+    num_batches = gans.make_config(family, **changes).task.discriminator_steps
+    images = jnp.asarray(gans.make_images(5 * num_batches))
 
     def train(state, masks, key):
         def body(_, state):

@@ -26,7 +26,7 @@ VAE = configure("convstack", (64, 128, 256, 512), 32, "vae")
 
 
 def shapes_of(config, image_shape):
-    task = tasks.build(config, image_shape)
+    task = tasks.build(config, image_shape, 10)
     return jax.eval_shape(task.init, jax.random.key(0))
 
 

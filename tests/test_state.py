@@ -16,7 +16,7 @@ def optimizer_of(name, weight_decay):
     config = defaults.get_config().optimizer
     config.name, config.weight_decay = name, weight_decay
     config.learning_rate, config.b1, config.b2 = RATE, B1, B2
-    return state.make_optimizer(config)
+    return state.make_optimizer(config, 0)
 
 
 def random_tree(seed, scale=1.0):
@@ -183,3 +183,24 @@ def test_a_step_keeps_structure_and_types():
     assert jax.tree.structure(after) == jax.tree.structure(training)
     for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(training)):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+def test_a_cosine_falls_with_the_step_of_the_training():
+    config = defaults.get_config().optimizer
+    config.name, config.schedule, config.learning_rate = "sgd", "cosine", RATE
+    config.b1 = 0.0
+    optimizer, params = state.make_optimizer(config, 8), random_tree(0)
+    grads, masks = random_tree(1), masks_lib.dense(params)
+    begun = state.create(params, {}, optimizer)
+    for step in (0, 3, 8, 11):  # a ticket that was rewound begins at step k
+        at_step = begun._replace(step=jnp.int32(step))
+        after = state.apply_update(at_step, grads, masks, optimizer)
+        rate = RATE * (1 + np.cos(np.pi * min(step, 8) / 8)) / 2
+        jax.tree.map(
+            lambda w, g, found: np.testing.assert_allclose(
+                found, w - rate * g, atol=1e-7
+            ),
+            params,
+            grads,
+            after.params,
+        )

@@ -22,7 +22,7 @@ class Setting:
         config = defaults.get_config()
         config.task.name, config.model.latent_size = task, 2
         config.model.name, config.model.widths = model, widths
-        self.task = tasks.build(config, IMAGES.shape[1:])
+        self.task = tasks.build(config, IMAGES.shape[1:], 10)
         self.loop = train.make_loop(self.task)
         self.init = jax.jit(jax.vmap(self.task.init))
         self.step = jax.jit(self.task.step)

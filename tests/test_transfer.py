@@ -53,7 +53,7 @@ def write_source(folder, task, model="convstack"):
     config = configure(task)
     config.model.name = model
     dataset = data.load(config)
-    init = tasks.build(config, dataset.train.images.shape[1:]).init
+    init = tasks.build(config, dataset.train.images.shape[1:], 10).init
     for run in range(2):
         state = init(jax.random.key(100 + run))
         stats = jax.tree.map(lambda x: x + run, state.stats)

@@ -10,9 +10,15 @@ _TASKS = {
 }
 
 
-def build(config, image_shape) -> Task:
-    """Builds the task of `config.task` for images of shape (H, W, C)."""
-    return _TASKS[config.task.name](config, image_shape)
+def build(config, image_shape, num_steps: int) -> Task:
+    """Builds the task of `config.task`.
+
+    Args:
+      config: validated options.
+      image_shape: (H, W, C).
+      num_steps: steps of a training, for a learning rate that falls.
+    """
+    return _TASKS[config.task.name](config, image_shape, num_steps)
 
 
 __all__ = ["Task", "build"]

@@ -56,7 +56,7 @@ def _check(config) -> None:
 class _Game:
     """The two networks, what they minimise, and how a member of them trains."""
 
-    def __init__(self, config, image_shape):
+    def __init__(self, config, image_shape, num_steps):
         self.discriminator, self.generator = models.build(config, image_shape, 1)
         self.image_shape, self.latent_size = image_shape, config.model.latent_size
         self.terms = losses.ADVERSARIAL[config.task.loss]
@@ -65,7 +65,7 @@ class _Game:
         self.penalty_weight = config.task.gradient_penalty
         self.decay = config.eval.average_decay
         self.batch_statistics = config.eval.batch_norm == "batch"
-        self.optimizer = state_lib.make_optimizer(config.optimizer)
+        self.optimizer = state_lib.make_optimizer(config.optimizer, num_steps)
 
     def init(self, key):
         modules = {"generator": self.generator, "discriminator": self.discriminator}
@@ -237,14 +237,14 @@ class _Game:
         return pixels.to_uint8(self._samples(state, latents))
 
 
-def build(config, image_shape) -> Task:
+def build(config, image_shape, num_steps: int) -> Task:
     """Builds the task of a GAN; images [H, W, C] = image_shape.
 
     Raises:
       UserError: a Wasserstein critic that nothing bounds.
     """
     _check(config)
-    game = _Game(config, image_shape)
+    game = _Game(config, image_shape, num_steps)
     return Task(
         init=game.init,
         step=game.step,
@@ -254,5 +254,4 @@ def build(config, image_shape) -> Task:
         sample=game.sample,
         latent_size=game.latent_size,
         components=("generator", "discriminator"),
-        batches_per_step=game.num_updates,
     )

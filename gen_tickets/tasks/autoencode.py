@@ -16,14 +16,14 @@ from gen_tickets.tasks import networks
 from gen_tickets.tasks.task import Task
 
 
-def build(config, image_shape) -> Task:
+def build(config, image_shape, num_steps: int) -> Task:
     """Builds the task of an AE or VAE; images [H, W, C] = image_shape."""
     variational = config.task.name == "vae"
     latent_size, beta = config.model.latent_size, config.task.beta
     num_codes = 2 * latent_size if variational else latent_size
     encoder, decoder = models.build(config, image_shape, num_codes)
     modules = {"encoder": encoder, "decoder": decoder}
-    optimizer = state_lib.make_optimizer(config.optimizer)
+    optimizer = state_lib.make_optimizer(config.optimizer, num_steps)
     num_pixels = math.prod(image_shape)
     batch_statistics = config.eval.batch_norm == "batch"
 

@@ -11,8 +11,9 @@ class Task(NamedTuple):
     Where it says images, a task of labelled ones takes {"images": ..., "labels": ...}.
 
     init: key -> TrainState.
-    step: (state, masks, images uint8 [batches_per_step * N, H, W, C], key) -> (state,
-      {name: scalar}); advances `state.step` by one.
+    step: (state, masks, images uint8 [batches * N, H, W, C], key) -> (state,
+      {name: scalar}); advances `state.step` by one. A GAN takes
+      `task.discriminator_steps` batches a step, other tasks one.
     loss: (params, stats, images uint8, key) -> scalar, differentiable in params.
     evaluate: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number an
       image; batch norm as `eval.batch_norm` says.
@@ -21,7 +22,6 @@ class Task(NamedTuple):
       none.
     latent_size: length of a latent vector.
     components: names of the components, in order.
-    batches_per_step: batches that one step takes, each of different images.
     """
 
     init: Callable[..., TrainState]
@@ -32,4 +32,3 @@ class Task(NamedTuple):
     sample: Callable[..., Any] | None
     latent_size: int
     components: tuple[str, ...]
-    batches_per_step: int = 1
