@@ -3,11 +3,13 @@
 A population is one training state whose every array has a leading axis of members
 (runs x arms); one program trains them all. Masks, images, batch order and the number of
 steps are arguments, so all rounds, and stretches of any length, share one compile.
-(`jax.pmap`, which a reader may look for, is itself jit over a mesh today.)
+On several devices each trains its own members (`jax.shard_map` over the mesh's members)
+and, where devices outnumber them, a part of their batches.
 
-An accelerator takes all members at once (`jax.vmap`): each alone would leave it idle.
-A CPU is busy with one, and members in turn keep its caches warm and never batch a
-matrix product, so there they follow one another inside the program (`lax.map`).
+An accelerator takes all its members at once (`jax.vmap`): each alone would leave it
+idle. A CPU is busy with one, and members in turn keep its caches warm and never batch a
+matrix product, so there they follow one another inside the program (`lax.map`). Where
+memory is short, an accelerator takes them in waves.
 
 Examples are what a task's step takes: uint8 images [N, H, W, C], or a tree of arrays
 that share the axis N, such as {"images": ..., "labels": ...}.
@@ -19,6 +21,12 @@ from typing import Any, Callable, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gen_tickets.parallel import DATA, MEMBER
+
+_MEMBERS = P(MEMBER)
 
 # Rows of batch order a stretch may hold: bounds the argument, not the training.
 MAX_STRETCH = 512
@@ -44,16 +52,41 @@ def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def _at_once(function, tree):
-    return jax.vmap(function)(tree)
+def _over_members(function, trees, at_once: int | None):
+    """Maps function over axis 0, `at_once` members at a time; see `make_loop`."""
+    count = len(jax.tree.leaves(trees)[0])
+    at_once = at_once or (1 if _on_cpu() else count)
+    if at_once >= count > 1:
+        return jax.vmap(function)(trees)
+    return lax.map(function, trees, batch_size=None if at_once == 1 else at_once)
 
 
-def make_loop(task, in_turn: bool | None = None) -> Loop:
+def _compile(function, mesh, specs, **options):
+    """Jits a function of arguments divided by `specs`; devices take their members."""
+    if mesh is None:
+        return jax.jit(function, **options)
+    on_mesh = jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=specs,
+        out_specs=_MEMBERS,
+        axis_names={MEMBER},  # how a batch is divided is the compiler's to work out
+        check_vma=False,
+    )
+    # Fixed, so that a stretch finds its arguments where the last one left them.
+    return jax.jit(on_mesh, out_shardings=NamedSharding(mesh, _MEMBERS), **options)
+
+
+def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Loop:
     """Compiles a task for populations.
 
     Args:
       task: see `tasks.task`.
-      in_turn: members one after the other, or all at once; None: in turn on a CPU.
+      mesh: from `parallel.Layout.mesh`; None: whatever device the arguments are on.
+      at_once: members that a device trains at the same time, in waves beyond that;
+        None: 1 on a CPU, else all it has.
+      streamed: whether each member's batches come one after the other, instead of as
+        rows of one set.
 
     Returns:
       Loop(stretch, evaluate).
@@ -64,6 +97,7 @@ def make_loop(task, in_turn: bool | None = None) -> Loop:
         masks: population of masks; examples: [N, ...] on the device;
         order: int32 [MAX_STRETCH, members, batch], rows of example indices;
         keys: one key a member; step s of a member uses fold_in(key, s).
+      Streamed, examples are [members, steps, batch, ...] and order is None.
       Returns (state, totals).
     Loop.evaluate(state, examples, weights, keys)
       averages task.evaluate over examples:
@@ -72,33 +106,37 @@ def make_loop(task, in_turn: bool | None = None) -> Loop:
       Returns {metric: [members]}.
     """
 
-    over_members = lax.map if (in_turn is None and _on_cpu()) or in_turn else _at_once
+    def divide(batch):
+        """A batch over the devices that have the same members."""
+        return batch if mesh is None else lax.with_sharding_constraint(batch, P(DATA))
 
-    @partial(jax.jit, donate_argnums=(0, 1))
     def stretch(state, totals, masks, examples, order, keys, num_steps):
         def member(of_member):
-            state, totals, masks, order, key = of_member
+            state, totals, masks, rows, key = of_member
 
             def body(i, carry):
                 state, totals = carry
-                batch = jax.tree.map(lambda x: x[order[i]], examples)
+                # Streamed, `rows` are the batches themselves.
+                batch = jax.tree.map(lambda x: x[i], rows)
+                if not streamed:
+                    batch = jax.tree.map(lambda x: x[batch], examples)
                 step_key = jax.random.fold_in(key, state.step)
-                state, metrics = task.step(state, masks, batch, step_key)
+                state, metrics = task.step(state, masks, divide(batch), step_key)
                 return state, jax.tree.map(jnp.add, totals, metrics)
 
             # What lax.scan lowers to, but with a length known only when it runs.
             return lax.fori_loop(0, num_steps, body, (state, totals))
 
-        order = order.swapaxes(0, 1)  # [members, MAX_STRETCH, batch]
-        return over_members(member, (state, totals, masks, order, keys))
+        rows = examples if streamed else order.swapaxes(0, 1)
+        return _over_members(member, (state, totals, masks, rows, keys), at_once)
 
-    @jax.jit
     def evaluate(state, examples, weights, keys):
         def member(of_member):
             state, key = of_member
 
             def body(sums, batch):
                 i, examples, weights = batch
+                examples = divide(examples)
                 values = task.evaluate(state, examples, jax.random.fold_in(key, i))
                 # where: a padded image may be non-finite without harm.
                 added = {
@@ -114,9 +152,14 @@ def make_loop(task, in_turn: bool | None = None) -> Loop:
             sums, _ = lax.scan(body, zeros, (index, examples, weights))
             return jax.tree.map(lambda x: x / weights.sum(), sums)
 
-        return over_members(member, (state, keys))
+        return _over_members(member, (state, keys), at_once)
 
-    return Loop(stretch, evaluate)
+    batches = (_MEMBERS, P()) if streamed else (P(), P(None, MEMBER))
+    trained = (_MEMBERS, _MEMBERS, _MEMBERS, *batches, _MEMBERS, P())
+    return Loop(
+        _compile(stretch, mesh, trained, donate_argnums=(0, 1)),
+        _compile(evaluate, mesh, (_MEMBERS, P(), P(), _MEMBERS)),
+    )
 
 
 def in_batches(examples, batch_size: int):
