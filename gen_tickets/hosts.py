@@ -1,0 +1,152 @@
+"""Several processes of one experiment: how they start, agree and share the reading.
+
+JAX's own runtime (`jax.distributed`) joins them; every process runs the same program
+on its own devices. With one process all of this does nothing. Process 0 alone writes
+(Orbax apart, to which every process gives what its devices hold).
+"""
+
+import glob
+import json
+import os
+from typing import Any, Callable, Mapping
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from gen_tickets.errors import UserError
+
+_TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
+
+
+def are_several(environment: Mapping[str, str]) -> bool:
+    """Whether a launcher says, in its variables, that this is one of many processes.
+
+    Known are Slurm (within srun), Cloud TPU, an Indexed Job of Kubernetes, and JAX's own
+    JAX_COORDINATOR_ADDRESS.
+    """
+    many_tasks = int(environment.get("SLURM_NTASKS", "1")) > 1
+    hosts = environment.get("TPU_PROCESS_ADDRESSES") or environment.get(
+        "TPU_WORKER_HOSTNAMES", ""
+    )
+    return (
+        "JAX_COORDINATOR_ADDRESS" in environment
+        or ("SLURM_STEP_NODELIST" in environment and many_tasks)
+        or "," in hosts
+        or {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"} <= environment.keys()
+    )
+
+
+def start(options) -> None:
+    """Joins the other processes, where the options or the environment tell of others.
+
+    Args:
+      options: `config.parallel`; what it leaves open, JAX finds in the environment.
+
+    Raises:
+      UserError: they do not come together.
+    """
+    # A Cloud TPU machine may know of its neighbours by its metadata server alone.
+    on_tpu = bool(glob.glob("/dev/accel[0-9]*"))
+    told = options.processes > 1 or options.coordinator
+    if options.processes == 1 or not (told or on_tpu or are_several(os.environ)):
+        return
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # SIGTERM is ours: see `fit.stop_signals`.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            coordinator_address=options.coordinator or None,
+            num_processes=options.processes or None,
+            process_id=None if options.process < 0 else options.process,
+            initialization_timeout=options.timeout_seconds,
+            # A process that ends badly shall not keep the others waiting for long.
+            shutdown_timeout_seconds=20,
+        )
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [repr(error)])[0][:200]
+        raise UserError(
+            f"parallel.coordinator={options.coordinator!r}, parallel.processes="
+            f"{options.processes}, parallel.process={options.process}: the processes "
+            f"do not come together ({reason}); give all three, or start by srun"
+        ) from None
+
+
+def is_first() -> bool:
+    """Whether this process writes tables, pictures and messages."""
+    return jax.process_index() == 0
+
+
+def to_host(tree):
+    """NumPy arrays, whole on every process; all processes must call it."""
+    return jax.tree.map(_whole, tree)
+
+
+def _whole(x):
+    if not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated:
+        return np.asarray(x)
+    return multihost_utils.process_allgather(x, tiled=True)
+
+
+def gather(values) -> np.ndarray:
+    """The arrays of all processes, [processes, ...]; all must call it."""
+    values = np.asarray(values)
+    if jax.process_count() == 1:
+        return values[None]
+    return np.asarray(multihost_utils.process_allgather(values))
+
+
+def _gather_texts(text: str) -> list[str]:
+    row = np.zeros(_TEXT_BYTES, np.uint8)
+    encoded = np.frombuffer(text.encode()[:_TEXT_BYTES], np.uint8)
+    row[: len(encoded)] = encoded
+    rows = gather(row)
+    return [x.tobytes().rstrip(b"\0").decode(errors="ignore") for x in rows]
+
+
+def together(function: Callable[[], Any]):
+    """Runs function() on every process; a UserError of one is raised by all.
+
+    Without it the others would wait for that one until they are told that it died.
+    """
+    result, complaint = None, ""
+    try:
+        result = function()
+    except UserError as error:
+        if jax.process_count() == 1:
+            raise
+        complaint = str(error)
+    complaints = [x for x in _gather_texts(complaint) if x]
+    if complaints:
+        raise UserError(complaints[0])
+    return result
+
+
+def read_shares(read, indices):
+    """Reads images, each process its share of them, and hands them all to all.
+
+    Args:
+      read: indices -> (images [n, ...], labels [n] or None, set of file formats).
+      indices: int [N]; every process gives the same.
+
+    Returns:
+      What `read(indices)` returns.
+    """
+    count = jax.process_count()
+    if count == 1:
+        return read(indices)
+    shares = np.array_split(np.asarray(indices), count)
+    own = shares[jax.process_index()]
+    images, labels, formats = together(
+        lambda: read(own if len(own) else indices[:1])  # fewer images than processes
+    )
+
+    def join(rows):
+        # As many rows from each, so that one collective carries them.
+        padding = [(0, len(shares[0]) - len(rows))] + [(0, 0)] * (rows.ndim - 1)
+        parts = gather(np.pad(rows, padding))
+        return np.concatenate([x[: len(share)] for x, share in zip(parts, shares)])
+
+    texts = _gather_texts(json.dumps(sorted(formats)))
+    formats = set().union(*(json.loads(text) for text in texts))
+    return join(images), None if labels is None else join(labels), formats

@@ -1,0 +1,117 @@
+"""Where arrays live: a mesh of devices with the axes `member` and `data`.
+
+Members go over devices first; where there are more devices than members to share
+evenly, the rest of them divides the batch. Placing arguments by `NamedSharding` is all:
+`jax.jit` and, in the loop, `jax.shard_map` do the rest (what `jax.pmap`, which a reader
+may look for, is made of today). Batch norm sees the whole batch, however it is divided.
+"""
+
+import math
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gen_tickets.errors import UserError
+
+MEMBER, DATA = "member", "data"
+
+
+class Layout:
+    """The devices of an experiment; in a population axis 0 of every array is members.
+
+    How many members there are decides how they and their batches are divided, so that
+    populations of different sizes (runs, runs x arms) live side by side on the same
+    devices.
+    """
+
+    def __init__(self, devices):
+        self.devices = tuple(devices)
+
+    def mesh(self, num_members: int) -> Mesh:
+        """The largest `member` axis that divides members and devices; rest `data`."""
+        over_members = math.gcd(num_members, len(self.devices))
+        shape = (over_members, len(self.devices) // over_members)
+        grid = np.array(self.devices).reshape(shape)
+        # Auto: the compiler divides what follows from the arguments.
+        return Mesh(grid, (MEMBER, DATA), axis_types=(AxisType.Auto, AxisType.Auto))
+
+    def sharding(self, num_members: int) -> NamedSharding:
+        """Axis 0 over the mesh's members, the same on all its `data` devices."""
+        return NamedSharding(self.mesh(num_members), P(MEMBER))
+
+    def members(self, tree):
+        """Places a population: every leaf [members, ...]."""
+        return jax.tree.map(lambda x: _place(x, self.sharding(len(x))), tree)
+
+    def copies(self, tree):
+        """Places a whole copy on every device."""
+        everywhere = NamedSharding(self.mesh(1), P())
+        return jax.tree.map(lambda x: _place(x, everywhere), tree)
+
+    def batches(self, images) -> jax.Array:
+        """Places [members, steps, batch, ...]: to each device what it trains on."""
+        return _place(images, self.batch_sharding(images.shape))
+
+    def batch_sharding(self, shape) -> NamedSharding:
+        """Of [members, steps, batch, ...]; a batch that does not divide is copied."""
+        mesh = self.mesh(shape[0])
+        divides = shape[2] % mesh.shape[DATA] == 0
+        return NamedSharding(mesh, P(MEMBER, None, DATA if divides else None))
+
+    def shapes(self, tree):
+        """Shapes of a population as `members` places it, for reading a checkpoint."""
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(
+                x.shape, x.dtype, sharding=self.sharding(x.shape[0])
+            ),
+            tree,
+        )
+
+    def member(self, tree, index: int):
+        """One member of a population, as arrays of this process's first device."""
+        mesh = self.mesh(1)
+        take = jax.jit(_take, out_shardings=NamedSharding(mesh, P()))
+        return jax.tree.map(lambda x: x.addressable_data(0), take(tree, index))
+
+
+def _take(tree, index):
+    return jax.tree.map(lambda x: x[index], tree)
+
+
+def _same(x):
+    return x
+
+
+def _place(x, sharding):
+    """An array, here or on the devices already, brought to a sharding."""
+    if isinstance(x, jax.Array):
+        if x.sharding.device_set == sharding.device_set:
+            return jax.jit(_same, out_shardings=sharding)(x)
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            words = _place(jax.random.key_data(x), sharding)
+            return jax.random.wrap_key_data(words, impl=jax.random.key_impl(x))
+    x = np.asarray(x)
+    # Every process has the whole of x and gives its own devices their part.
+    return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+
+def choose(num_devices: int) -> Layout:
+    """The first `num_devices` devices; 0 = all.
+
+    Raises:
+      UserError: there are fewer, or some of several processes' devices are left out.
+    """
+    devices = jax.devices()
+    if num_devices > len(devices):
+        raise UserError(
+            f"parallel.devices={num_devices}: there are {len(devices)} "
+            f"({devices[0].device_kind}); give at most so many, or 0 for all"
+        )
+    if jax.process_count() > 1 and num_devices not in (0, len(devices)):
+        raise UserError(
+            f"parallel.devices={num_devices}: {jax.process_count()} processes use all "
+            f"their {len(devices)} devices; give 0"
+        )
+    return Layout(devices[: num_devices or len(devices)])
