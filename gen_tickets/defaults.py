@@ -167,8 +167,8 @@ OPTIONS: dict[str, Option] = {
     "prune.rounds": _whole(20, "rounds after the dense one", 1),
     "prune.scope": _choice(
         "global",
-        "pool saliencies over layers, or prune each layer",
-        ("global", "layer"),
+        "pool saliencies over the network, over a component, or prune each layer",
+        ("global", "component", "layer"),
     ),
     "prune.components": _texts((), "components to prune; () = all"),
     "prune.exclude": _texts(

@@ -98,7 +98,10 @@ class Lottery:
             self.shapes.params, config.components, config.exclude
         )
         sizes = trees.named_leaves(self.shapes.params)
-        self.layer_sizes = [sizes[name].size for name in self.names]
+        self.pool_sizes = [
+            sum(sizes[name].size for name in pool)
+            for pool in masks_lib.pools(self.names, config.scope)
+        ]
         score = SCORES[config.method]
 
         def prune(params, masks, num_keep, key):
@@ -113,11 +116,12 @@ class Lottery:
         self._tile = jax.jit(_tile, static_argnums=1)
 
     def num_keep(self, round_number: int):
-        """Prunable weights left in a round: one number, or one a layer by scope."""
-        fraction, counts = self.config.prune.fraction, self.layer_sizes
-        if self.config.prune.scope == "global":
-            return masks_lib.keep_count(sum(counts), fraction, round_number)
-        return [masks_lib.keep_count(n, fraction, round_number) for n in counts]
+        """Prunable weights left in a round, one number a pool of `prune.scope`."""
+        fraction = self.config.prune.fraction
+        return [
+            masks_lib.keep_count(size, fraction, round_number)
+            for size in self.pool_sizes
+        ]
 
     def arms(self, round_number: int) -> tuple[str, ...]:
         """Arms that train in a round, in the order of the members."""

@@ -2,7 +2,8 @@
 
 On disk a ticket is one .npz that NumPy reads without pickle: masks as packed bits,
 of the weights only the survivors, the batch-norm statistics of the rewind step, and
-the provenance as JSON.
+the provenance as JSON. Of a compacted network it has the channels of each group, and
+arrays of the small shapes: `tasks.build(config, ..., channels)` is what they fit.
 """
 
 import io
@@ -26,6 +27,7 @@ class Ticket(NamedTuple):
     params: dict[str, Any]  # weights of the rewind step, exactly 0.0 where pruned
     stats: dict[str, Any]  # batch-norm statistics of the rewind step
     provenance: dict[str, Any]  # config, run, round, sparsity, step, versions
+    channels: dict[str, Any] = {}  # {component: channels} where compacted, else {}
 
 
 def rewind(masks, params):
@@ -41,7 +43,13 @@ def save(path, ticket: Ticket) -> None:
     """Writes a ticket to one file, atomically."""
     masks, params = trees.named_leaves(ticket.masks), trees.named_leaves(ticket.params)
     shapes = {name: list(leaf.shape) for name, leaf in params.items()}
-    header = json.dumps({"provenance": ticket.provenance, "shapes": shapes})
+    header = json.dumps(
+        {
+            "provenance": ticket.provenance,
+            "shapes": shapes,
+            "channels": ticket.channels,
+        }
+    )
     arrays = {"header": np.frombuffer(header.encode(), np.uint8)}
     for name, mask in masks.items():
         mask = np.asarray(mask)
@@ -105,6 +113,7 @@ def load(path) -> Ticket:
                 _nest(params),
                 {**empty, **_nest(stats)},
                 dict(header["provenance"]),
+                {name: tuple(sizes) for name, sizes in header["channels"].items()},
             )
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such ticket") from None

@@ -23,6 +23,11 @@ SHAPES = {
     "encoder/d/kernel": (5,),
 }
 NAMES = ("decoder/a/kernel", "decoder/b/kernel", "encoder/d/kernel")
+POOLS = {
+    "global": [NAMES],
+    "component": [NAMES[:2], NAMES[2:]],
+    "layer": [(name,) for name in NAMES],
+}
 
 
 def tree_of(leaves):
@@ -54,9 +59,8 @@ def reference(scores, alive, layers, num_keep):
 
 def brute_force(scores, masks, num_keeps, scope):
     scores, masks = trees.named_leaves(scores), trees.named_leaves(masks)
-    pools = [NAMES] if scope == "global" else [(name,) for name in NAMES]
     expected, floored = {k: np.array(m) for k, m in masks.items()}, 0
-    for pool, num_keep in zip(pools, num_keeps):
+    for pool, num_keep in zip(POOLS[scope], num_keeps, strict=True):
         layers = [name for name in pool for _ in range(scores[name].size)]
         kept, count = reference(
             np.concatenate([scores[name].ravel() for name in pool]),
@@ -87,9 +91,8 @@ def cases(draw):
             dead = draw(st.sets(st.integers(0, size - 1), max_size=size - 1))
             alive[sorted(dead)] = False
         masks[name] = alive.reshape(shape)
-    left = [int(masks[name].sum()) for name in NAMES]
-    scope = draw(st.sampled_from(["global", "layer"]))
-    counts = [sum(left)] if scope == "global" else left
+    scope = draw(st.sampled_from(sorted(POOLS)))
+    counts = [sum(int(masks[n].sum()) for n in pool) for pool in POOLS[scope]]
     num_keeps = [draw(st.integers(0, n)) for n in counts]
     return tree_of(scores), tree_of(masks), num_keeps, scope
 
@@ -98,8 +101,7 @@ def cases(draw):
 @given(cases())
 def test_selection_is_the_brute_force(case):
     scores, masks, num_keeps, scope = case
-    num_keep = num_keeps[0] if scope == "global" else num_keeps
-    selected, floored = select(scores, masks, num_keep, scope)
+    selected, floored = select(scores, masks, num_keeps, scope)
     expected, expected_floored = brute_force(scores, masks, num_keeps, scope)
     assert int(floored) == expected_floored
     before = trees.named_leaves(masks)
@@ -113,7 +115,7 @@ def test_selection_is_the_brute_force(case):
 def test_more_than_survive_revives_nothing():
     masks = masks_lib.dense(PARAMS)
     masks["encoder"]["d"]["kernel"] = jnp.array([True, False, True, False, False])
-    selected, _ = select(PARAMS, masks, 12, "global")
+    selected, _ = select(PARAMS, masks, [12], "global")
     np.testing.assert_array_equal(
         selected["encoder"]["d"]["kernel"], masks["encoder"]["d"]["kernel"]
     )
@@ -128,8 +130,7 @@ def test_rounds_nest_keep_exact_counts_and_share_one_compile(scope):
     for round_number in range(1, 13):
         counts = [sum(sizes)] if scope == "global" else sizes
         keeps = [masks_lib.keep_count(n, 0.2, round_number) for n in counts]
-        num_keep = keeps[0] if scope == "global" else keeps
-        new, floored = select(jax.tree.map(jnp.abs, params), masks, num_keep, scope)
+        new, floored = select(jax.tree.map(jnp.abs, params), masks, keeps, scope)
         named = trees.named_leaves(new)
         kept = [int(named[name].sum()) for name in NAMES]
         if scope == "global":
@@ -149,7 +150,7 @@ def test_magnitude_keeps_large_negative_weights():
     params = {"encoder": {"d": {"kernel": weights}}}
     scores = scores_lib.magnitude(params, jax.random.key(0))
     names = ("encoder/d/kernel",)
-    masks, _ = masks_lib.select(scores, masks_lib.dense(params), names, 3)
+    masks, _ = masks_lib.select(scores, masks_lib.dense(params), names, [3])
     kept = masks["encoder"]["d"]["kernel"]
     np.testing.assert_array_equal(kept, [True, False, True, False, True])
     assert masks_lib.apply(masks, params)["encoder"]["d"]["kernel"].min() == -5.0

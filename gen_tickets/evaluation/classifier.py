@@ -50,8 +50,8 @@ class ResNet18(nn.Module):
         for stage in range(4):
             for i in range(2):
                 strides = 2 if stage > 0 and i == 0 else 1
-                name = f"block_{stage}_{i}"
-                x = Block(self.width << stage, strides, name=name)(x, train)
+                name, width = f"block_{stage}_{i}", self.width << stage
+                x = Block(width, width, strides, name=name)(x, train)
         features = x.mean((1, 2))  # [N, 8 * width]
         logits = layers.Dense(self.num_classes, name="logits")(features)
         return classify.Outputs(features, logits)

@@ -53,13 +53,15 @@ def _check(config, image_shape) -> None:
             )
 
 
-def build(config, image_shape, num_outputs: int):
+def build(config, image_shape, num_outputs: int, channels=((), ())):
     """Builds the two modules of `config.model`.
 
     Args:
       config: all options.
       image_shape: (height, width, channels) of the images.
       num_outputs: length of the vector that the contracting network gives.
+      channels: of each group (`channel_groups`) of the contracting and the expanding
+        network; () = as `model.widths` says.
 
     Returns:
       (contract, expand) Flax modules, called as module(x, train).
@@ -71,6 +73,6 @@ def build(config, image_shape, num_outputs: int):
     pair = _PAIRS[config.model.name]
     widths, dtype = tuple(config.model.widths), jnp.dtype(config.precision)
     return (
-        pair.Contract(widths, num_outputs, dtype),
-        pair.Expand(widths, tuple(image_shape), dtype),
+        pair.Contract(widths, num_outputs, dtype, tuple(channels[0])),
+        pair.Expand(widths, tuple(image_shape), dtype, tuple(channels[1])),
     )

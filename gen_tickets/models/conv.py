@@ -5,7 +5,7 @@ import functools
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gen_tickets.models import layers
+from gen_tickets.models import groups, layers
 
 
 class Contract(nn.Module):
@@ -14,10 +14,16 @@ class Contract(nn.Module):
     widths: tuple[int, int, int, int, int]
     num_outputs: int  # the code's size, fixed by S and widths
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def channel_groups(self):
+        names = tuple(f"conv_{i}" for i in range(5))
+        return groups.chain(names, self.channels or self.widths[:-1], norms={})
 
     @nn.compact
     def __call__(self, x, train: bool):
-        a, b, c, d, e = self.widths
+        a, b, c, d = self.channels or self.widths[:-1]
+        e = self.widths[-1]  # of the code, never cut
         conv = functools.partial(layers.Conv, dtype=self.dtype)
         x = nn.relu(conv(a, 3, 1, 1, name="conv_0")(x))  # [N, S, S, a]
         x = nn.relu(conv(b, 4, 2, 1, name="conv_1")(x))  # [N, S/2, S/2, b]
@@ -38,10 +44,16 @@ class Expand(nn.Module):
     widths: tuple[int, int, int, int, int]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def channel_groups(self):
+        names = tuple(f"conv_{i}" for i in reversed(range(5)))
+        return groups.chain(names, self.channels or self.widths[-2::-1], norms={})
 
     @nn.compact
     def __call__(self, x, train: bool):
-        a, b, c, d, e = self.widths
+        d, c, b, a = self.channels or self.widths[-2::-1]
+        e = self.widths[-1]  # of the code, never cut
         side, _, channels = self.image_shape
         conv = functools.partial(layers.ConvTranspose, dtype=self.dtype)
         x = x.reshape(len(x), side // 32, side // 32, e)

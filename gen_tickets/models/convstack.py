@@ -7,7 +7,7 @@ an encoder's trunk a discriminator (paper, Fig. 8).
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gen_tickets.models import layers
+from gen_tickets.models import groups, layers
 
 
 class Contract(nn.Module):
@@ -20,10 +20,17 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def channel_groups(self):
+        count = len(self.widths)
+        names = (*(f"conv_{i}" for i in range(count)), "outputs")
+        norms = {f"conv_{i}": (f"norm_{i}",) for i in range(count)}
+        return groups.chain(names, self.channels or self.widths, norms)
 
     @nn.compact
     def __call__(self, x, train: bool):
-        for i, width in enumerate(self.widths):
+        for i, width in enumerate(self.channels or self.widths):
             x = layers.Conv(width, use_bias=False, dtype=self.dtype, name=f"conv_{i}")(
                 x
             )
@@ -41,12 +48,18 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def channel_groups(self):
+        names = ("base", *(f"conv_{i}" for i in range(len(self.widths) - 1)), "pixels")
+        norms = {name: (f"norm_{name.removeprefix('conv_')}",) for name in names[:-1]}
+        return groups.chain(names, self.channels or self.widths[::-1], norms)
 
     @nn.compact
     def __call__(self, x, train: bool):
         side, _, channels = self.image_shape
         base = side >> len(self.widths)
-        inwards = self.widths[::-1]
+        inwards = self.channels or self.widths[::-1]
         x = x[:, None, None, :]  # [N, 1, 1, latent]
         x = layers.ConvTranspose(
             inwards[0], base, 1, 0, use_bias=False, dtype=self.dtype, name="base"

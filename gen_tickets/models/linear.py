@@ -5,7 +5,12 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gen_tickets.models import layers
+from gen_tickets.models import groups, layers
+
+
+def _groups(last: str, sizes) -> groups.ChannelGroups:
+    names = (*(f"dense_{i}" for i in range(len(sizes))), last)
+    return groups.chain(names, sizes, norms={})
 
 
 class Contract(nn.Module):
@@ -14,11 +19,15 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def channel_groups(self):
+        return _groups("outputs", self.channels or self.widths)
 
     @nn.compact
     def __call__(self, images, train: bool):
         x = images.reshape(len(images), -1)
-        for i, width in enumerate(self.widths):
+        for i, width in enumerate(self.channels or self.widths):
             x = layers.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
             x = nn.relu(x)
         return layers.Dense(self.num_outputs, dtype=self.dtype, name="outputs")(x)
@@ -30,10 +39,14 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def channel_groups(self):
+        return _groups("pixels", self.channels or self.widths[::-1])
 
     @nn.compact
     def __call__(self, x, train: bool):
-        for i, width in enumerate(reversed(self.widths)):
+        for i, width in enumerate(self.channels or self.widths[::-1]):
             x = layers.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
             x = nn.relu(x)
         num_pixels = math.prod(self.image_shape)

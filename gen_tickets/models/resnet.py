@@ -11,16 +11,17 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gen_tickets.models import layers
+from gen_tickets.models import groups, layers
 
 
 class Block(nn.Module):
     """[N, S, S, C] -> [N, S', S', features]: two convolutions k3 around a shortcut.
 
-    S' is S / strides, or S * resize. The shortcut is the input, or one convolution
-    where sides or channels change.
+    S' is S / strides, or S * resize; `inner` channels are between the convolutions. The
+    shortcut is the input, or one convolution where the sides change.
     """
 
+    inner: int
     features: int
     strides: int = 1
     resize: int = 1
@@ -42,15 +43,45 @@ class Block(nn.Module):
 
         resize = functools.partial(layers.upsample_nearest, factor=self.resize)
         if self.resize > 1:
-            y = nn.relu(conv(x, x.shape[-1], 3, 1, "0"))
-            y = conv(resize(y), self.features, 3, 1, "1")
+            y = resize(nn.relu(conv(x, self.inner, 3, 1, "0")))
         else:
-            y = nn.relu(conv(x, self.features, 3, self.strides, "0"))
-            y = conv(y, self.features, 3, 1, "1")
-        if y.shape != x.shape:
+            y = nn.relu(conv(x, self.inner, 3, self.strides, "0"))
+        y = conv(y, self.features, 3, 1, "1")
+        if self.resize > 1 or self.strides > 1:
             size = 3 if self.resize > 1 else 1
             x = conv(resize(x), self.features, size, self.strides, "shortcut")
         return nn.relu(y + x)
+
+
+def _groups(first, norms, blocks, last, sizes) -> groups.ChannelGroups:
+    """The groups of a first layer (with its batch norms), blocks and a last layer.
+
+    Args:
+      blocks: {name: whether its shortcut is a convolution}, in order.
+      sizes: channels of the first layer, then of each block: what is between its
+        convolutions, and where its shortcut is a convolution what it gives.
+    """
+    sizes = iter(sizes)
+    found, trunk = [groups.Group(first, next(sizes), (first,), norms, ())], 0
+    for name, has_shortcut in blocks.items():
+        inner, makers = f"{name}/conv_0", (f"{name}/conv_1",)
+        norms, shortcut = (f"{name}/norm_1",), ()
+        if has_shortcut:
+            shortcut = (f"{name}/conv_shortcut",)
+            norms += (f"{name}/norm_shortcut",)
+        users = found[trunk].users + (inner,) + shortcut
+        found[trunk] = found[trunk]._replace(users=users)
+        found.append(
+            groups.Group(inner, next(sizes), (inner,), (f"{name}/norm_0",), makers)
+        )
+        if has_shortcut:
+            trunk = len(found)
+            found.append(groups.Group(name, next(sizes), makers + shortcut, norms, ()))
+        else:  # The block adds to the channels that it reads: they are one group.
+            makers, norms = found[trunk].makers + makers, found[trunk].norms + norms
+            found[trunk] = found[trunk]._replace(makers=makers, norms=norms)
+    found[trunk] = found[trunk]._replace(users=found[trunk].users + (last,))
+    return groups.ChannelGroups(tuple(found), (first,), (last,))
 
 
 class Contract(nn.Module):
@@ -63,16 +94,24 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def _sizes(self):
+        # Stem and first block share a width, every other block has it twice.
+        return self.channels or tuple(w for w in self.widths for _ in range(2))
+
+    def channel_groups(self):
+        blocks = {f"block_{i}": i > 0 for i in range(len(self.widths))}
+        return _groups("stem", ("norm_stem",), blocks, "outputs", self._sizes())
 
     @nn.compact
     def __call__(self, x, train: bool):
-        x = layers.Conv(
-            self.widths[0], 3, 2, 1, use_bias=False, dtype=self.dtype, name="stem"
-        )(x)
+        stem, inner, *later = self._sizes()
+        x = layers.Conv(stem, 3, 2, 1, use_bias=False, dtype=self.dtype, name="stem")(x)
         x = nn.relu(layers.BatchNorm(name="norm_stem")(x, train))  # [N, S/2, S/2, .]
-        for i, width in enumerate(self.widths):
-            strides = 1 if i == 0 else 2
-            x = Block(width, strides, dtype=self.dtype, name=f"block_{i}")(x, train)
+        x = Block(inner, stem, dtype=self.dtype, name="block_0")(x, train)
+        for i, (inner, width) in enumerate(zip(later[::2], later[1::2]), start=1):
+            x = Block(inner, width, 2, dtype=self.dtype, name=f"block_{i}")(x, train)
         x = x.mean((1, 2))  # [N, widths[-1]]
         return layers.Dense(self.num_outputs, dtype=self.dtype, name="outputs")(x)
 
@@ -83,17 +122,30 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def _sizes(self):
+        # The base, then a block's inner channels and outputs; the last adds to its own.
+        inwards = self.widths[::-1]
+        pairs = zip(inwards, inwards[1:])
+        full = (inwards[0], *(w for pair in pairs for w in pair), inwards[-1])
+        return self.channels or full
+
+    def channel_groups(self):
+        blocks = {f"block_{i}": i > 0 for i in reversed(range(len(self.widths)))}
+        return _groups("base", (), blocks, "pixels", self._sizes())
 
     @nn.compact
     def __call__(self, x, train: bool):
         side, _, channels = self.image_shape
-        widths, dtype = self.widths, self.dtype
-        base = side >> len(widths)
-        x = layers.Dense(widths[-1], dtype=dtype, name="base")(x)
+        first, *pairs, inner = self._sizes()
+        dtype, last = self.dtype, len(self.widths) - 1
+        base = side >> len(self.widths)
+        x = layers.Dense(first, dtype=dtype, name="base")(x)
         x = layers.upsample_nearest(x[:, None, None, :], base)
-        for i in reversed(range(len(widths))):
-            width, resize = widths[max(i - 1, 0)], 1 if i == 0 else 2
-            block = Block(width, resize=resize, dtype=dtype, name=f"block_{i}")
-            x = block(x, train)
+        for i, (between, width) in enumerate(zip(pairs[::2], pairs[1::2])):
+            name = f"block_{last - i}"
+            x = Block(between, width, resize=2, dtype=dtype, name=name)(x, train)
+        x = Block(inner, x.shape[-1], dtype=dtype, name="block_0")(x, train)
         x = layers.upsample_nearest(x, 2)  # [N, S, S, widths[0]]
         return jnp.tanh(layers.Conv(channels, 3, 1, 1, dtype=dtype, name="pixels")(x))

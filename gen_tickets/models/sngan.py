@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gen_tickets.models import layers
+from gen_tickets.models import groups, layers
 
 _FIRST_ITERATIONS = 15
 _SLOPE = 0.1  # of the leaky ReLU
@@ -30,7 +30,8 @@ def _iterate(matrix, u):
     # The leak revives directions that died out of u. In a sparse matrix of separate
     # blocks nothing else would, should another block become the largest; it moves
     # the singular value by its square, 1e-8.
-    u = u + _LEAK / len(u) ** 0.5
+    alive = (matrix != 0).any(0)  # a channel that is cut must not change the others
+    u = u + _LEAK * alive / jnp.sqrt(jnp.maximum(alive.sum(), 1))
     v = _unit(jnp.matmul(matrix, u, precision="highest"))
     return _unit(jnp.matmul(v, matrix, precision="highest")), v
 
@@ -107,16 +108,24 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def _sizes(self):
+        # Every width but the last is that of two layers.
+        return self.channels or tuple(w for w in self.widths for _ in range(2))[:-1]
+
+    def channel_groups(self):
+        sizes = self._sizes()
+        names = (*(f"conv_{i}" for i in range(len(sizes))), "outputs")
+        return groups.chain(names, sizes, norms={})
 
     @nn.compact
     def __call__(self, x, train: bool):
         activate = functools.partial(nn.leaky_relu, negative_slope=_SLOPE)
         conv = functools.partial(SpectralConv, dtype=self.dtype)
-        *halving, last = self.widths
-        for i, width in enumerate(halving):
-            x = activate(conv(width, 3, 1, name=f"conv_{2 * i}")(x))
-            x = activate(conv(width, 4, 2, name=f"conv_{2 * i + 1}")(x))  # side / 2
-        x = activate(conv(last, 3, 1, name=f"conv_{2 * len(halving)}")(x))
+        for i, width in enumerate(self._sizes()):
+            size, strides = (4, 2) if i % 2 else (3, 1)  # side / 2 at odd layers
+            x = activate(conv(width, size, strides, name=f"conv_{i}")(x))
         x = x.reshape(len(x), -1)
         return SpectralDense(self.num_outputs, self.dtype, name="outputs")(x)
 
@@ -131,15 +140,22 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+
+    def channel_groups(self):
+        convs = tuple(f"conv_{i}" for i in range(len(self.widths) - 1))
+        norms = {f"conv_{i}": (f"norm_{i}",) for i in range(len(convs))}
+        sizes = self.channels or self.widths[::-1]
+        return groups.chain(("base", *convs, "pixels"), sizes, norms)
 
     @nn.compact
     def __call__(self, x, train: bool):
         side, _, channels = self.image_shape
-        *doubling, first = self.widths
+        first, *doubling = self.channels or self.widths[::-1]
         base = side >> len(doubling)
         x = layers.Dense(base * base * first, dtype=self.dtype, name="base")(x)
         x = x.reshape(len(x), base, base, first)
-        for i, width in enumerate(reversed(doubling)):
+        for i, width in enumerate(doubling):
             x = layers.ConvTranspose(
                 width, use_bias=False, dtype=self.dtype, name=f"conv_{i}"
             )(

@@ -104,6 +104,16 @@ def _best_first(scores, alive):
     return lax.sort((~alive, -scores, index), num_keys=3)[2]
 
 
+def pools(names, scope: str) -> list[tuple[str, ...]]:
+    """The names that are ranked together: all, those of a component, or each alone."""
+    if scope == "global":
+        return [tuple(names)]
+    if scope == "layer":
+        return [(name,) for name in names]
+    components = dict.fromkeys(name.split("/")[0] for name in names)
+    return [tuple(n for n in names if n.split("/")[0] == c) for c in components]
+
+
 def select(scores, masks, names, num_keep, scope="global"):
     """Keeps the most salient of the surviving weights.
 
@@ -111,20 +121,19 @@ def select(scores, masks, names, num_keep, scope="global"):
       scores: tree as `params`, higher = keep.
       masks: the current masks; what they dropped stays dropped, so masks nest.
       names: prunable leaves, from `prunable_names`.
-      num_keep: weights to keep, scope "global": one number over all names; scope
-        "layer": one a name. May be traced, so that all rounds share one compile.
-      scope: "global" pools the saliencies (paper, IMP), "layer" ranks within a layer.
+      num_keep: weights to keep, one number a pool. May be traced, so that all rounds
+        share one compile.
+      scope: "global" pools the saliencies (paper, IMP), "component" those of a
+        component; "layer" ranks within a layer.
 
     Returns:
-      (masks, floored): new masks with exactly num_keep True over the names (or one a
+      (masks, floored): new masks with exactly num_keep True in each pool (or one a
       layer, where that is more), and the number of layers that only this floor of one
       weight a layer kept alive.
     """
     named_scores, named_masks = trees.named_leaves(scores), trees.named_leaves(masks)
-    pools = [names] if scope == "global" else [(name,) for name in names]
-    keeps = [num_keep] if scope == "global" else num_keep
     selected, floored = {}, 0
-    for pool, keep in zip(pools, keeps):
+    for pool, keep in zip(pools(names, scope), num_keep, strict=True):
         sizes = [named_scores[name].size for name in pool]
         starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
         kept, pool_floored = _keep_best(

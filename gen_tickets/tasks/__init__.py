@@ -10,15 +10,17 @@ _TASKS = {
 }
 
 
-def build(config, image_shape, num_steps: int) -> Task:
+def build(config, image_shape, num_steps: int, channels=None) -> Task:
     """Builds the task of `config.task`.
 
     Args:
       config: validated options.
       image_shape: (H, W, C).
       num_steps: steps of a training, for a learning rate that falls.
+      channels: {component: channels of each group} of compacted networks, from
+        `pruning.compact`; None: as `model.widths` says.
     """
-    return _TASKS[config.task.name](config, image_shape, num_steps)
+    return _TASKS[config.task.name](config, image_shape, num_steps, channels)
 
 
 __all__ = ["Task", "build"]

@@ -56,9 +56,16 @@ def _check(config) -> None:
 class _Game:
     """The two networks, what they minimise, and how a member of them trains."""
 
-    def __init__(self, config, image_shape, num_steps):
-        self.discriminator, self.generator = models.build(config, image_shape, 1)
-        self.image_shape, self.latent_size = image_shape, config.model.latent_size
+    def __init__(self, config, image_shape, num_steps, channels=None):
+        order = ("discriminator", "generator")
+        sizes = [(channels or {}).get(component, ()) for component in order]
+        pair = models.build(config, image_shape, 1, sizes)
+        self.discriminator, self.generator = pair
+        self.latent_size = config.model.latent_size
+        self.networks = {
+            "generator": networks.Network(self.generator, (self.latent_size,)),
+            "discriminator": networks.Network(self.discriminator, image_shape),
+        }
         self.terms = losses.ADVERSARIAL[config.task.loss]
         self.num_updates = config.task.discriminator_steps
         self.weight_clip = config.task.weight_clip
@@ -68,12 +75,7 @@ class _Game:
         self.optimizer = state_lib.make_optimizer(config.optimizer, num_steps)
 
     def init(self, key):
-        modules = {"generator": self.generator, "discriminator": self.discriminator}
-        inputs = {
-            "generator": jnp.zeros((1, self.latent_size)),
-            "discriminator": jnp.zeros((1, *self.image_shape)),
-        }
-        params, stats = networks.init(modules, inputs, key)
+        params, stats = networks.init(self.networks, key)
         state = state_lib.create(params, stats, self.optimizer)
         if self.decay > 0:
             state.opt_state[_AVERAGE] = average.begin(params["generator"])
@@ -237,14 +239,14 @@ class _Game:
         return pixels.to_uint8(self._samples(state, latents))
 
 
-def build(config, image_shape, num_steps: int) -> Task:
-    """Builds the task of a GAN; images [H, W, C] = image_shape.
+def build(config, image_shape, num_steps: int, channels=None) -> Task:
+    """Builds the task of a GAN; see `tasks.build`.
 
     Raises:
       UserError: a Wasserstein critic that nothing bounds.
     """
     _check(config)
-    game = _Game(config, image_shape, num_steps)
+    game = _Game(config, image_shape, num_steps, channels)
     return Task(
         init=game.init,
         step=game.step,
@@ -253,5 +255,6 @@ def build(config, image_shape, num_steps: int) -> Task:
         reconstruct=None,
         sample=game.sample,
         latent_size=game.latent_size,
-        components=("generator", "discriminator"),
+        components=tuple(game.networks),
+        networks=game.networks,
     )

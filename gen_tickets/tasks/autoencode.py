@@ -16,13 +16,17 @@ from gen_tickets.tasks import networks
 from gen_tickets.tasks.task import Task
 
 
-def build(config, image_shape, num_steps: int) -> Task:
-    """Builds the task of an AE or VAE; images [H, W, C] = image_shape."""
+def build(config, image_shape, num_steps: int, channels=None) -> Task:
+    """Builds the task of an AE or VAE; see `tasks.build`."""
     variational = config.task.name == "vae"
     latent_size, beta = config.model.latent_size, config.task.beta
     num_codes = 2 * latent_size if variational else latent_size
-    encoder, decoder = models.build(config, image_shape, num_codes)
-    modules = {"encoder": encoder, "decoder": decoder}
+    sizes = [(channels or {}).get(c, ()) for c in ("encoder", "decoder")]
+    encoder, decoder = models.build(config, image_shape, num_codes, sizes)
+    parts = {
+        "encoder": networks.Network(encoder, image_shape),
+        "decoder": networks.Network(decoder, (latent_size,)),
+    }
     optimizer = state_lib.make_optimizer(config.optimizer, num_steps)
     num_pixels = math.prod(image_shape)
     batch_statistics = config.eval.batch_norm == "batch"
@@ -31,7 +35,7 @@ def build(config, image_shape, num_steps: int) -> Task:
         """Runs one component; a pass that does not train leaves its statistics."""
         advance = networks.ALL if train else ()
         return networks.apply(
-            modules[component],
+            parts[component].module,
             params[component],
             stats[component],
             x,
@@ -63,11 +67,7 @@ def build(config, image_shape, num_steps: int) -> Task:
         return named, {"encoder": encoder_stats, "decoder": decoder_stats}
 
     def init(key):
-        inputs = {
-            "encoder": jnp.zeros((1, *image_shape)),
-            "decoder": jnp.zeros((1, latent_size)),
-        }
-        params, stats = networks.init(modules, inputs, key)
+        params, stats = networks.init(parts, key)
         return state_lib.create(params, stats, optimizer)
 
     def loss(params, stats, images, key):
@@ -95,5 +95,13 @@ def build(config, image_shape, num_steps: int) -> Task:
         return sample(state, mean)
 
     return Task(
-        init, step, loss, evaluate, reconstruct, sample, latent_size, tuple(modules)
+        init,
+        step,
+        loss,
+        evaluate,
+        reconstruct,
+        sample,
+        latent_size,
+        components=tuple(parts),
+        networks=parts,
     )

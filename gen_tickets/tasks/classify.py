@@ -62,7 +62,7 @@ def augment(images, key, shift: int, flip: bool):
 
 def build(network, image_shape, recipe: Recipe) -> Task:
     """Builds the task of a network called as network(x, train) -> `Outputs`."""
-    modules = {COMPONENT: network}
+    parts = {COMPONENT: networks.Network(network, image_shape)}
     rate = optax.cosine_onecycle_schedule(
         max(recipe.num_steps, 2), recipe.learning_rate, pct_start=_RISE
     )
@@ -91,8 +91,7 @@ def build(network, image_shape, recipe: Recipe) -> Task:
         return {"loss": error, "accuracy": right}, {COMPONENT: stats}
 
     def init(key):
-        inputs = {COMPONENT: jnp.zeros((1, *image_shape))}
-        params, stats = networks.init(modules, inputs, key)
+        params, stats = networks.init(parts, key)
         return state_lib.create(params, stats, optimizer)
 
     def loss(params, stats, examples, key):
@@ -123,4 +122,5 @@ def build(network, image_shape, recipe: Recipe) -> Task:
         sample=None,
         latent_size=0,
         components=(COMPONENT,),
+        networks=parts,
     )

@@ -5,26 +5,32 @@ weights: "batch_stats" (running mean and variance) and "spectral" (the vectors o
 power iteration). A network without any has {}.
 """
 
+from typing import Any, NamedTuple
+
 import jax
+import jax.numpy as jnp
 
 BATCH_NORM = "batch_stats"
 ALL = (BATCH_NORM, "spectral")
 
 
-def init(modules, inputs, key):
-    """Draws the weights of every component.
+class Network(NamedTuple):
+    """What a component is."""
 
-    Args:
-      modules: {component: Flax module, called as module(x, train)}.
-      inputs: {component: an input of it}, only the shape matters.
-      key: one key; component i uses fold_in(key, i).
+    module: Any  # a Flax module, called as module(x, train)
+    input_shape: tuple[int, ...]  # of one example
+
+
+def init(networks: dict[str, Network], key):
+    """Draws the weights of every component; component i uses fold_in(key, i).
 
     Returns:
       (params, stats), first level = component.
     """
     params, stats = {}, {}
-    for i, (component, module) in enumerate(modules.items()):
-        variables = module.init(jax.random.fold_in(key, i), inputs[component], False)
+    for i, (component, network) in enumerate(networks.items()):
+        x = jnp.zeros((1, *network.input_shape))
+        variables = network.module.init(jax.random.fold_in(key, i), x, False)
         params[component] = variables.pop("params")
         stats[component] = variables
     return params, stats

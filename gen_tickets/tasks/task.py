@@ -22,6 +22,7 @@ class Task(NamedTuple):
       none.
     latent_size: length of a latent vector.
     components: names of the components, in order.
+    networks: {component: Network}, what the components are (`networks.Network`).
     """
 
     init: Callable[..., TrainState]
@@ -32,3 +33,4 @@ class Task(NamedTuple):
     sample: Callable[..., Any] | None
     latent_size: int
     components: tuple[str, ...]
+    networks: dict[str, Any]

@@ -1,0 +1,46 @@
+"""Channel groups: which layers make and use a channel, so that it can be cut out.
+
+A channel is the last axis of the kernel, bias and batch norm that make it, and the last
+axis but one of every kernel that uses it. Channels that are added up, as the stages of a
+residual network, are one group. A flattened map keeps its channels fastest, so an axis
+of a dense layer may hold a group several times over. See `pruning.channels`.
+"""
+
+from typing import NamedTuple
+
+
+class Group(NamedTuple):
+    """Channels that live and die together; layers by their names in the network."""
+
+    name: str
+    size: int  # channels
+    makers: tuple[str, ...]  # layers whose outputs they are
+    norms: tuple[str, ...]  # batch norms over them; () where there is none
+    users: tuple[str, ...]  # layers whose inputs they are
+
+
+class ChannelGroups(NamedTuple):
+    """All channels of a network; images, latents and codes are never cut."""
+
+    groups: tuple[Group, ...]
+    inputs: tuple[str, ...]  # layers that read the image or the latent
+    outputs: tuple[str, ...]  # layers that make the image or the vector
+
+
+def chain(layers, sizes, norms) -> ChannelGroups:
+    """The groups of layers that follow one another.
+
+    Args:
+      layers: names, first to last; the last one makes the output.
+      sizes: channels of all but the last.
+      norms: {layer: (its batch norm,)}, without those that have none.
+    """
+    makers, users = layers[:-1], layers[1:]
+    return ChannelGroups(
+        groups=tuple(
+            Group(maker, size, (maker,), norms.get(maker, ()), (user,))
+            for maker, user, size in zip(makers, users, sizes, strict=True)
+        ),
+        inputs=layers[:1],
+        outputs=layers[-1:],
+    )

@@ -1,0 +1,257 @@
+"""Channel masks: which channels of a network an early-bird ticket keeps.
+
+Paper, "Early-bird tickets": the saliency of a channel is |gamma| of its batch norm; of
+channels that are added up, and so have several, the largest. A cut channel takes along
+all that makes it and all that uses it. Masks are {component: {group: bool [channels]}},
+True = kept; the groups come from the networks' `channel_groups`
+(`models.groups`), one `ChannelGroups` a component.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_tickets import trees
+from gen_tickets.pruning import masks as masks_lib
+
+
+class Claim(NamedTuple):
+    """An axis that holds a group's channels; position i holds channel i % size."""
+
+    axis: int  # from the end: -1 or -2
+    group: str
+    is_use: bool  # the axis uses the channels, it does not make them
+
+
+def _layer_claims(groups, name: str) -> list[Claim]:
+    """All claims on a leaf of `params` or `stats`, with axes from the end."""
+    # "conv_0/kernel" and "spectral/conv_0/norm/u" both belong to the layer conv_0.
+    collection, _, rest = name.partition("/")
+    in_stats = collection in ("batch_stats", "spectral")
+    layer, _, leaf = (rest if in_stats else name).rpartition("/")
+    if collection == "spectral":
+        layer = layer.removesuffix("/norm")
+    makes = leaf in ("kernel", "bias", "u")
+    uses = {"kernel": -2, "v": -1}
+    claims = []
+    for group in groups.groups:
+        if (makes and layer in group.makers) or layer in group.norms:
+            claims.append(Claim(-1, group.name, False))
+        if leaf in uses and layer in group.users:
+            claims.append(Claim(uses[leaf], group.name, True))
+    if makes and layer in groups.outputs:
+        claims.append(Claim(-1, "", False))
+    if leaf in uses and layer in groups.inputs:
+        claims.append(Claim(uses[leaf], "", True))
+    return claims
+
+
+def claims(groups, tree) -> dict[str, tuple[Claim, ...]]:
+    """Which axes of which leaves hold the channels of a network.
+
+    Args:
+      groups: ChannelGroups of one component.
+      tree: its `params` or its `stats`.
+
+    Returns:
+      {leaf: claims of the axes that may be cut}.
+
+    Raises:
+      ValueError: an axis is claimed by no group or by two, or its length is no multiple
+        of the group's channels.
+    """
+    sizes = {group.name: group.size for group in groups.groups}
+    found = {}
+    for name, leaf in trees.named_leaves(tree).items():
+        of_leaf = _layer_claims(groups, name)
+        due = {-1, -2} if name.endswith("/kernel") else {-1}
+        if sorted(claim.axis for claim in of_leaf) != sorted(due):
+            raise ValueError(f"{name}: claimed {of_leaf}, due once: axes {due}")
+        of_leaf = tuple(claim for claim in of_leaf if claim.group)
+        for claim in of_leaf:
+            if leaf.shape[claim.axis] % sizes[claim.group]:
+                raise ValueError(f"{name} {leaf.shape}: does not hold {claim}")
+        found[name] = of_leaf
+    return found
+
+
+def scores(groups, params) -> dict[str, dict[str, jax.Array]]:
+    """|gamma| of every channel that has a batch norm.
+
+    Args:
+      groups: {component: ChannelGroups}.
+      params: weights of one member.
+
+    Returns:
+      {component: {group: float [channels]}}; groups without batch norm are left out.
+    """
+    found = {}
+    for component, of_component in groups.items():
+        leaves = trees.named_leaves(params[component])
+        found[component] = {
+            group.name: jnp.stack(
+                [jnp.abs(leaves[f"{norm}/scale"]) for norm in group.norms]
+            ).max(0)
+            for group in of_component.groups
+            if group.norms
+        }
+    return found
+
+
+def num_channels(scores, scope: str) -> list[int]:
+    """Channels of each pool that `select` ranks."""
+    leaves = trees.named_leaves(scores)
+    return [
+        sum(leaves[name].size for name in pool)
+        for pool in masks_lib.pools(tuple(leaves), scope)
+    ]
+
+
+def select(scores, num_keep, scope: str = "global"):
+    """Keeps the most salient channels.
+
+    Args:
+      scores: from `scores`.
+      num_keep: channels to keep in each pool; may be traced.
+      scope: "global" pools all channels (paper), "component" those of a component,
+        "layer" those of a group.
+
+    Returns:
+      masks of the scored groups, with exactly num_keep channels a pool, or one a group
+      where that is more; ties go to the earlier channel.
+    """
+    everything = jax.tree.map(lambda x: jnp.ones(x.shape, bool), scores)
+    names = tuple(trees.named_leaves(scores))
+    return masks_lib.select(scores, everything, names, num_keep, scope)[0]
+
+
+def round_up(scores, masks, multiple: int):
+    """Lets every group keep a multiple of channels, or all: adds its next best ones."""
+
+    def widen(score, mask):
+        count = jnp.minimum(-(-mask.sum() // multiple) * multiple, mask.size)
+        best = jnp.where(mask, jnp.inf, score)
+        order = jnp.argsort(-best, stable=True)
+        return jnp.zeros(mask.shape, bool).at[order].set(jnp.arange(mask.size) < count)
+
+    return jax.tree.map(widen, scores, masks)
+
+
+def complete(groups, masks):
+    """Adds masks of True for the groups that have none."""
+    return {
+        component: {
+            group.name: masks.get(component, {}).get(
+                group.name, np.ones(group.size, bool)
+            )
+            for group in of_component.groups
+        }
+        for component, of_component in groups.items()
+    }
+
+
+def flatten(masks):
+    """All channels of a mask in one line, bool [channels]."""
+    return jnp.concatenate(jax.tree.leaves(masks))
+
+
+def distances(mask, others):
+    """Share of channels in which masks differ (normalised Hamming distance, paper).
+
+    Args:
+      mask: bool [channels]; others: bool [N, channels].
+
+    Returns:
+      float [N] in [0, 1].
+    """
+    return jnp.mean(mask != others, axis=-1)
+
+
+def expand(groups, masks, params):
+    """Weight masks of channel masks: whatever makes or uses a cut channel is masked.
+
+    Kernel slice, bias, batch-norm scale and bias all go: of a channel that lost only
+    its kernel, a constant would leak on.
+
+    Args:
+      groups: {component: ChannelGroups}; masks: complete channel masks.
+      params: weights, or their shapes.
+
+    Returns:
+      tree as `params`, bool.
+    """
+
+    def expand_component(of_component, masks, params):
+        claimed = claims(of_component, params)
+
+        def expand_leaf(name, leaf):
+            mask = jnp.ones(leaf.shape, bool)
+            for claim in claimed[name]:
+                line = _along(masks[claim.group], leaf.shape[claim.axis])
+                others = [i for i in range(leaf.ndim) if i != claim.axis + leaf.ndim]
+                mask &= jnp.expand_dims(line, others)
+            return mask
+
+        return trees.map_named(expand_leaf, params)
+
+    return {
+        component: expand_component(groups[component], masks[component], tree)
+        for component, tree in params.items()
+    }
+
+
+def _along(mask, length: int):
+    """The mask of an axis that holds the channels several times over."""
+    return jnp.tile(mask, length // len(mask))
+
+
+def _any_along(leaf, axis: int, size: int):
+    """Whether anything is True at each channel of an axis, bool [size]."""
+    others = tuple(i for i in range(leaf.ndim) if i != leaf.ndim + axis)
+    return leaf.any(others).reshape(-1, size).any(0)
+
+
+def used(groups, weight_masks, stats):
+    """Channel masks of an unstructured ticket: True where a channel has a use.
+
+    A channel without one changes nothing, so that cutting it is exact. That is one
+    whose every use is masked, or leads only to channels without a use in their turn. A
+    channel that nothing feeds but something uses stays: its bias is a constant. And one
+    that a spectrally normalized kernel makes stays as long as it counts in the norm.
+
+    Args:
+      groups: {component: ChannelGroups}; weight_masks: tree as `params`.
+      stats: statistics, or their shapes.
+    """
+    return {
+        component: _used_channels(groups[component], masks, stats[component])
+        for component, masks in weight_masks.items()
+    }
+
+
+def _used_channels(groups, masks, stats):
+    leaves = {name: np.asarray(x) for name, x in trees.named_leaves(masks).items()}
+    claimed = claims(groups, masks)
+    normalized = trees.named_leaves(stats.get("spectral", {}))
+    before = {group.name: np.ones(group.size, bool) for group in groups.groups}
+    while True:
+        found = {group.name: np.zeros(group.size, bool) for group in groups.groups}
+        for name, leaf in leaves.items():
+            if not name.endswith("/kernel"):
+                continue
+            making = [claim for claim in claimed[name] if not claim.is_use]
+            using = [claim for claim in claimed[name] if claim.is_use]
+            for claim in making:
+                if f"{name.removesuffix('/kernel')}/norm/u" in normalized:
+                    found[claim.group] |= _any_along(leaf, -1, before[claim.group].size)
+                # A use that makes only what is unused is none.
+                leaf = leaf & np.asarray(_along(before[claim.group], leaf.shape[-1]))
+            for claim in using:
+                found[claim.group] |= _any_along(leaf, -2, before[claim.group].size)
+        for name, mask in found.items():
+            mask[before[name].argmax()] |= not mask.any()  # the floor: one a group
+        if all((found[name] == before[name]).all() for name in before):
+            return before
+        before = found

@@ -1,0 +1,103 @@
+"""One tiny task of every model, with states in which nothing is 0 or 1 by chance."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_tickets import defaults, tasks, trees
+
+NUM_STEPS = 10
+_AE = {"task.name": "ae"}
+_VAE = {"task.name": "vae", "model.latent_size": 3}
+_GAN = {"task.name": "gan", "model.latent_size": 3}
+_CONVSTACK = {"model.name": "convstack", "model.widths": (4, 6)}
+_RESNET = {"model.name": "resnet", "model.widths": (4, 6)}
+
+# name -> (image shape, options)
+MODELS = {
+    "linear_ae": ((4, 4, 1), {**_AE, "model.widths": (7, 5), "model.latent_size": 2}),
+    "conv_ae": (
+        (32, 32, 1),
+        {
+            **_AE,
+            "model.name": "conv",
+            "model.widths": (3, 4, 5, 3, 2),
+            "model.latent_size": 2,
+        },
+    ),
+    "vae": ((8, 8, 2), {**_VAE, **_CONVSTACK}),
+    "dcgan": ((8, 8, 2), {**_GAN, **_CONVSTACK, "eval.average_decay": 0.9}),
+    "sngan": ((8, 8, 2), {**_GAN, "model.name": "sngan", "model.widths": (4, 6)}),
+    "resnet_vae": ((8, 8, 2), {**_VAE, **_RESNET}),
+    "resnet_dcgan": ((8, 8, 2), {**_GAN, **_RESNET}),
+}
+
+
+class Model(NamedTuple):
+    """A task, its channel groups, and the shapes of its state."""
+
+    config: Any
+    image_shape: tuple[int, int, int]
+    task: tasks.Task
+    groups: dict[str, Any]
+    shapes: Any
+
+    def rebuild(self, sizes) -> tasks.Task:
+        """The task with the channels of `compact`."""
+        return tasks.build(self.config, self.image_shape, NUM_STEPS, sizes)
+
+    def images(self, count: int, seed: int = 0):
+        shape = (count, *self.image_shape)
+        return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+    def draw(self, seed: int):
+        """A state in the middle of a training: every number drawn, variances > 0."""
+        rng = np.random.default_rng(seed)
+
+        def draw(path, x):
+            name = str(path[-1])
+            if jnp.issubdtype(x.dtype, jnp.integer):
+                return jnp.full(x.shape, 5, x.dtype)
+            value = rng.normal(size=x.shape)
+            if "scale" in name or "bias" in name:
+                value = 0.5 * value + (0.5 if "bias" in name else 0)
+            elif "var" in name:
+                value = 0.5 + value**2
+            elif "kernel" in name:
+                fan_in = np.prod(x.shape[:-1])
+                value = value / np.sqrt(fan_in)
+            return jnp.asarray(value, jnp.float32)
+
+        state = jax.tree_util.tree_map_with_path(draw, self.shapes)
+
+        def second_moment(path, x):
+            return 1 + jnp.square(x) if ".nu" in str(path) else x
+
+        for component, stats in state.stats.items():
+            kernels = trees.named_leaves(state.params[component])
+            for layer, vectors in stats.get("spectral", {}).items():
+                kernel = np.asarray(kernels[f"{layer}/kernel"])
+                left, _, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]))
+                # Near the singular vectors, as a training leaves them.
+                u = right[0] + 0.05 * vectors["norm"]["u"] / np.sqrt(right[0].size)
+                v = left[:, 0] + 0.05 * vectors["norm"]["v"] / np.sqrt(len(left))
+                vectors["norm"] = {"u": jnp.asarray(u), "v": jnp.asarray(v)}
+        moments = jax.tree_util.tree_map_with_path(second_moment, state.opt_state)
+        return state._replace(opt_state=moments)
+
+
+@functools.cache
+def make(name: str) -> Model:
+    image_shape, options = MODELS[name]
+    config = defaults.get_config()
+    config.update_from_flattened_dict(
+        {"train.steps": 20, "optimizer.learning_rate": 1e-2, **options}
+    )
+    defaults.validate(config)
+    task = tasks.build(config, image_shape, NUM_STEPS)
+    groups = {c: n.module.channel_groups() for c, n in task.networks.items()}
+    shapes = jax.eval_shape(task.init, jax.random.key(0))
+    return Model(config, image_shape, task, groups, shapes)

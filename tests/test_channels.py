@@ -1,0 +1,182 @@
+"""Channel groups claim every axis once; channel masks against brute force."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gen_tickets import trees
+from gen_tickets.models import groups as groups_lib
+from gen_tickets.pruning import channels
+from tests import networks
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module", params=networks.MODELS)
+def model(request):
+    return networks.make(request.param)
+
+
+def test_every_axis_is_claimed_once(model):
+    for component, groups in model.groups.items():
+        for tree in (model.shapes.params[component], model.shapes.stats[component]):
+            claimed = channels.claims(groups, tree)
+            assert set(claimed) == set(trees.named_leaves(tree))
+        cut = {claim.group for of_leaf in claimed.values() for claim in of_leaf}
+        assert cut <= {group.name for group in groups.groups}
+
+
+@pytest.mark.parametrize("what", ["makers", "users", "norms"])
+def test_a_mistake_in_a_group_is_noticed(model, what):
+    for component, groups in model.groups.items():
+        for i, group in enumerate(groups.groups):
+            if not getattr(group, what):
+                continue
+            for wrong in ((), getattr(group, what) + groups.outputs + groups.inputs):
+                changed = list(groups.groups)
+                changed[i] = group._replace(**{what: wrong})
+                with pytest.raises(ValueError, match="claimed"):
+                    channels.claims(
+                        groups._replace(groups=tuple(changed)),
+                        model.shapes.params[component],
+                    )
+
+
+def test_a_wrong_number_of_channels_is_noticed(model):
+    for component, groups in model.groups.items():
+        first = groups.groups[0]
+        wrong = (first._replace(size=first.size + 13), *groups.groups[1:])
+        with pytest.raises(ValueError, match="does not hold"):
+            channels.claims(
+                groups._replace(groups=wrong), model.shapes.params[component]
+            )
+
+
+def test_groups_of_a_residual_network_by_hand():
+    groups = networks.make("resnet_vae").groups["encoder"].groups
+    assert groups[0] == groups_lib.Group(
+        "stem",
+        4,
+        ("stem", "block_0/conv_1"),
+        ("norm_stem", "block_0/norm_1"),
+        ("block_0/conv_0", "block_1/conv_0", "block_1/conv_shortcut"),
+    )
+    assert groups[2].makers == ("block_1/conv_0",)
+    assert groups[3] == groups_lib.Group(
+        "block_1",
+        6,
+        ("block_1/conv_1", "block_1/conv_shortcut"),
+        ("block_1/norm_1", "block_1/norm_shortcut"),
+        ("outputs",),
+    )
+
+
+def test_score_is_the_largest_scale_of_a_channel():
+    model = networks.make("resnet_vae")
+    state = model.draw(0)
+    found = channels.scores(model.groups, state.params)["encoder"]
+    leaves = trees.named_leaves(state.params["encoder"])
+    expected = np.maximum(
+        np.abs(leaves["norm_stem/scale"]), np.abs(leaves["block_0/norm_1/scale"])
+    )
+    np.testing.assert_array_equal(found["stem"], expected)
+    assert np.any(np.asarray(leaves["norm_stem/scale"]) < 0)
+    decoder = channels.scores(model.groups, state.params)["decoder"]
+    assert "base" not in decoder and len(decoder) == len(leaves["norm_stem/scale"]) - 1
+
+
+SIZES = {"a": {"x": 3, "y/z": 5}, "b": {"x": 4}}
+
+
+def brute_force(scores, num_keep, scope):
+    """Sorts in Python: the best channels of a pool, one a group first."""
+    names = list(trees.named_leaves(scores))
+    by_scope = {"global": lambda n: "", "component": lambda n: n[0], "layer": str}
+    pools = {}
+    for name in names:
+        pools.setdefault(by_scope[scope](name), []).append(name)
+    kept = set()
+    for pool, count in zip(pools.values(), num_keep, strict=True):
+        ranked = sorted(
+            (-float(x), pool.index(name), i, name)
+            for name in pool
+            for i, x in enumerate(trees.named_leaves(scores)[name])
+        )
+        best = [next(r for r in ranked if r[3] == name) for name in pool]
+        others = [r for r in ranked if r not in best]
+        chosen = best + others[: max(count - len(best), 0)]
+        kept |= {(name, i) for _, _, i, name in chosen}
+    return kept
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data(), scope=st.sampled_from(["global", "component", "layer"]))
+def test_selection_is_the_brute_force(data, scope):
+    values = st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.0])
+    scores = {
+        component: {
+            name: np.float32(data.draw(st.lists(values, min_size=n, max_size=n)))
+            for name, n in of.items()
+        }
+        for component, of in SIZES.items()
+    }
+    sizes = channels.num_channels(scores, scope)
+    assert sizes == {"global": [12], "component": [8, 4], "layer": [3, 5, 4]}[scope]
+    num_keep = [data.draw(st.integers(0, size)) for size in sizes]
+    masks = channels.select(scores, num_keep, scope)
+    found = {
+        (name, i)
+        for name, mask in trees.named_leaves(masks).items()
+        for i in np.flatnonzero(mask)
+    }
+    assert found == brute_force(scores, num_keep, scope)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    rows=st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=2),
+)
+def test_distance_is_the_share_of_positions_that_differ(rows):
+    found = channels.distances(np.array(rows[0]), np.array(rows[1:]))
+    expected = [sum(a != b for a, b in zip(rows[0], row)) / 7 for row in rows[1:]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_rounding_up_adds_the_next_best_channels():
+    scores = {"a": {"x": np.float32([5, 1, 4, 2, 3, 6, 0])}}
+    masks = {"a": {"x": np.array([1, 0, 0, 0, 0, 1, 0], bool)}}
+    rounded = channels.round_up(scores, masks, 4)["a"]["x"]
+    np.testing.assert_array_equal(rounded, [1, 0, 1, 0, 1, 1, 0])
+    assert channels.round_up(scores, masks, 8)["a"]["x"].all()
+    same = channels.round_up(scores, masks, 2)["a"]["x"]
+    np.testing.assert_array_equal(same, masks["a"]["x"])
+
+
+def test_a_flat_axis_holds_a_channel_once_a_pixel():
+    """Base map of SNGAN: a dense layer's [base * base * channels]."""
+    model = networks.make("sngan")
+    masks = channels.complete(model.groups, {})
+    masks["generator"]["base"] = np.array([1, 1, 0, 1, 1, 1], bool)
+    weights = channels.expand(model.groups, masks, model.shapes.params)
+    base = np.asarray(weights["generator"]["base"]["kernel"])  # [latent, 4 * 4 * 6]
+    pixels = base.reshape(len(base), -1, 6)
+    assert not pixels[..., 2].any() and pixels[..., [0, 1, 3, 4, 5]].all()
+    incoming = np.asarray(weights["generator"]["conv_0"]["kernel"])
+    assert not incoming[:, :, 2].any()
+    assert incoming.sum() == incoming.size * 5 // 6
+
+
+def test_cut_channels_lose_all_that_makes_and_uses_them():
+    model = networks.make("vae")
+    masks = channels.complete(model.groups, {})
+    masks["encoder"]["conv_0"] = np.array([1, 0, 1, 0], bool)
+    weights = channels.expand(model.groups, masks, model.shapes.params)["encoder"]
+    lost = np.array([1, 3])
+    conv, norm = np.asarray(weights["conv_0"]["kernel"]), weights["norm_0"]
+    assert not conv[..., lost].any() and conv[..., [0, 2]].all()
+    assert not np.asarray(weights["conv_1"]["kernel"])[:, :, lost].any()
+    for leaf in jax.tree.leaves(norm):
+        np.testing.assert_array_equal(leaf, masks["encoder"]["conv_0"])
+    assert all(x.all() for x in jax.tree.leaves(weights["outputs"]))
