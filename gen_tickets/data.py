@@ -24,6 +24,7 @@ nothing but the set's size (so a set sorted by class stays mixed, and a smaller 
 chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones.
 """
 
+import functools
 import hashlib
 from typing import NamedTuple
 
@@ -66,23 +67,38 @@ def check(config):
         _indices(reader, config.data)
 
 
-def load(config):
-    """Reads (and where told, first downloads) the images of `config.data` → Dataset.
+def fetch(config):
+    """Downloads and prepares the set of `config.data`, where told to and not there."""
+    if _find(config.data) is None:
+        tfds_sets.prepare(config.data.dir, config.data.name)
+
+
+def _read_all(read, indices):
+    return read(indices)
+
+
+def load(config, read_shares=_read_all):
+    """Reads the images of `config.data` → Dataset, after `fetch`.
+
+    Args:
+      config: all options.
+      read_shares: (read, indices) → read(indices); where there are several processes,
+        each may read a share.
 
     Raises:
       UserError: as `check`, and for images that are broken, of different sizes where
         `image_size` is 0, or of other than 1 or 3 channels.
     """
     data = config.data
+    fetch(config)
     reader = _find(data)
-    if reader is None:
-        reader = tfds_sets.find_tfds(tfds_sets.prepare(data.dir, data.name))
     chosen = _indices(reader, data)
     crop = _crop(data)
     size = data.image_size or _DEFAULT_SIZES.get(_builder(data.name), 0)
     sets, formats = [], set()
     for split, indices in chosen:
-        images, labels, found = reader.read(split, indices, crop, size)
+        read = functools.partial(_read, reader, split, crop, size)
+        images, labels, found = read_shares(read, indices)
         sets.append(ImageSet(images, labels))
         formats |= found
     train, heldout = sets
@@ -93,6 +109,10 @@ def load(config):
             "choose one size, such as --config.data.image_size=64"
         )
     return Dataset(train, heldout, _provenance(data, reader, train, heldout, formats))
+
+
+def _read(reader, split, crop, size, indices):
+    return reader.read(split, indices, crop, size)
 
 
 def _crop(data):

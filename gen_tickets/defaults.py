@@ -100,6 +100,9 @@ OPTIONS: dict[str, Option] = {
     ),
     "data.dir": _text("", "prepared TFDS sets, image folder or .npz file"),
     "data.download": _switch(False, "let TFDS download and prepare a missing set"),
+    "data.resident": _switch(
+        True, "keep the training images on the devices; False: read them as they come"
+    ),
     "data.crop": _whole(
         0, "side of the centre square kept; 0 = 148 for celeb_a, else all"
     ),
@@ -225,6 +228,19 @@ OPTIONS: dict[str, Option] = {
         "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
     ),
     "checkpoint.every_seconds": _number(60.0, "seconds between checkpoints"),
+    "parallel.devices": _whole(0, "devices that members and batches share; 0 = all"),
+    "parallel.members_per_device": _whole(
+        0, "members a device trains at the same time; 0 = what its memory allows"
+    ),
+    "parallel.coordinator": _text(
+        "", "host:port of process 0 of several; '' = what Slurm or Cloud TPU says"
+    ),
+    "parallel.processes": _whole(
+        0, "processes of one experiment; 0 = what the launcher says, else 1"
+    ),
+    "parallel.process": _whole(
+        -1, "number of this process, from 0; -1 = what the launcher says", -1
+    ),
     "paper.sparsity": _number(
         0.0, "winning sparsity that the paper found, for the figures; 0 = none", 0, 1
     ),
@@ -247,6 +263,12 @@ HOW_TO_RUN = (
     "eval.inception_weights",
     "eval.download_weights",
     "checkpoint.every_seconds",
+    "data.resident",
+    "parallel.devices",
+    "parallel.members_per_device",
+    "parallel.coordinator",
+    "parallel.processes",
+    "parallel.process",
 )
 
 _SMOKE = {

@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_tickets import data
+from gen_tickets import hosts
 from gen_tickets import session as sessions
-from gen_tickets import train
 from gen_tickets.errors import Interrupted
 from gen_tickets.progress import Progress, duration
 from gen_tickets.session import Position, Session
@@ -44,20 +43,6 @@ def save(lottery, store, session: Session, position: Position) -> None:
     """Saves a session under a number that grows with its position."""
     number = position.round * (lottery.num_steps + 2) + position.step
     store.save(number + position.finished, session, list(position))
-
-
-def _order(lottery, position: Position, num_steps: int):
-    """Batch order of a stretch, int32 [MAX_STRETCH, M, batch]; rows beyond are 0."""
-    config, num_images = lottery.config, len(lottery.images)
-    num_arms = len(lottery.arms(position.round))
-    per_step = lottery.images_per_step
-    shape = (train.MAX_STRETCH, config.runs, per_step)
-    rows = np.zeros(shape, np.int32)
-    for run in range(config.runs):
-        rows[:num_steps, run] = data.order(
-            config.seed, run, num_images, per_step, position.step, num_steps
-        )
-    return np.tile(rows, (1, num_arms, 1))
 
 
 def _next_stop(lottery, position: Position) -> int:
@@ -97,12 +82,12 @@ class _Meter:
         old = self._seconds_per_step
         self._seconds_per_step = latest if old is None else 0.7 * old + 0.3 * latest
         steps = int(_STRETCH_SECONDS / self._seconds_per_step)
-        self.stretch_steps = min(max(steps, 1), train.MAX_STRETCH)
+        self.stretch_steps = max(steps, 1)
 
     def show(self, position: Position, session: Session) -> None:
         """Shows round, step, held-out loss of each arm, speed and time left."""
         lottery = self._lottery
-        best = np.asarray(session.best_loss).reshape(-1, lottery.config.runs)
+        best = hosts.to_host(session.best_loss).reshape(-1, lottery.config.runs)
         arms = lottery.arms(position.round)
         losses = [f"{arm} {np.mean(x):.5g}" for arm, x in zip(arms, best)]
         line = (
@@ -131,6 +116,12 @@ def _note_held_out(session: Session, held_out_loss) -> Session:
     )
 
 
+def _agree(stretch_steps: int, due: bool, signal_number: int):
+    """What process 0 says of time, for all; a signal of any is a signal for all."""
+    of_all = hosts.gather([stretch_steps, due, signal_number])
+    return int(of_all[0, 0]), bool(of_all[0, 1]), int(of_all[:, 2].max())
+
+
 def train_round(lottery, session: Session, position: Position, store, stop, events):
     """Trains to the last step of the round.
 
@@ -148,20 +139,16 @@ def train_round(lottery, session: Session, position: Position, store, stop, even
       Interrupted: `stop` is filled; everything is in `store`.
     """
     round_number = position.round
-    keys = lottery.train_keys(round_number)
+    keys, feed = lottery.train_keys(round_number), lottery.open_feed(position)
+    loop = lottery.loop(len(keys))
     meter, saved_at = _Meter(lottery, position), time.monotonic()
     while position.step < lottery.num_steps:
         started = time.monotonic()
         target = _next_stop(lottery, position)
-        num_steps = min(target - position.step, meter.stretch_steps)
-        state, totals = lottery.loop.stretch(
-            session.state,
-            session.totals,
-            session.masks,
-            lottery.images,
-            _order(lottery, position, num_steps),
-            keys,
-            num_steps,
+        num_steps = min(target - position.step, meter.stretch_steps, feed.max_steps)
+        state, totals = loop.stretch(
+            *(session.state, session.totals, session.masks),
+            *(*feed.take(num_steps), keys, num_steps),
         )
         session = session._replace(state=state, totals=totals)
         position = position._replace(step=position.step + num_steps)
@@ -172,28 +159,34 @@ def train_round(lottery, session: Session, position: Position, store, stop, even
             session = _evaluate(lottery, session, position, events)
         jax.block_until_ready(session)
         seconds = time.monotonic() - started
-        position = position._replace(seconds=position.seconds + seconds)
+        position = position._replace(
+            seconds=position.seconds + seconds, feed=feed.state()
+        )
         meter.note(num_steps, seconds)
         meter.show(position, session)
         due = time.monotonic() - saved_at > lottery.config.checkpoint.every_seconds
-        if due or stop:
+        meter.stretch_steps, due, signal_number = _agree(
+            meter.stretch_steps, due, stop[0] if stop else 0
+        )
+        if due or signal_number:
             save(lottery, store, session, position)
             saved_at = time.monotonic()
-        if stop:
-            raise Interrupted(stop[0])
+        if signal_number:
+            raise Interrupted(signal_number)
     return session, position
 
 
 def _evaluate(lottery, session: Session, position: Position, events) -> Session:
     """Held-out loss of every member: early stopping, divergence, event file."""
     keys = lottery.evaluation_keys(position.round)
-    measured = lottery.loop.evaluate(session.state, *lottery.held_out, keys)
-    runs = lottery.config.runs
+    loop = lottery.loop(len(keys))
+    measured = loop.evaluate(session.state, *lottery.held_out, keys)
+    runs, on_host = lottery.config.runs, hosts.to_host(measured)
     for i, arm in enumerate(lottery.arms(position.round)):
         members = slice(i * runs, (i + 1) * runs)
         tag = f"round_{position.round:02d}/{arm}"
         events.write(
             position.step,
-            {f"{tag}/{k}": float(x[members].mean()) for k, x in measured.items()},
+            {f"{tag}/{k}": float(x[members].mean()) for k, x in on_host.items()},
         )
     return _note_held_out(session, measured["loss"])

@@ -22,8 +22,8 @@ _TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
 def are_several(environment: Mapping[str, str]) -> bool:
     """Whether a launcher says, in its variables, that this is one of many processes.
 
-    Known are Slurm (within srun), Cloud TPU, an Indexed Job of Kubernetes, and JAX's own
-    JAX_COORDINATOR_ADDRESS.
+    Known are Slurm (within srun), Cloud TPU, an Indexed Job of Kubernetes, and JAX's
+    own JAX_COORDINATOR_ADDRESS.
     """
     many_tasks = int(environment.get("SLURM_NTASKS", "1")) > 1
     hosts = environment.get("TPU_PROCESS_ADDRESSES") or environment.get(
@@ -59,7 +59,6 @@ def start(options) -> None:
             coordinator_address=options.coordinator or None,
             num_processes=options.processes or None,
             process_id=None if options.process < 0 else options.process,
-            initialization_timeout=options.timeout_seconds,
             # A process that ends badly shall not keep the others waiting for long.
             shutdown_timeout_seconds=20,
         )

@@ -11,15 +11,18 @@ import jax.numpy as jnp
 from gen_tickets import (
     checkpoints,
     data,
+    feed,
     fit,
+    hosts,
     measure,
+    parallel,
     paths,
     provenance,
     records,
     report,
 )
 from gen_tickets import session as sessions
-from gen_tickets import tasks, tickets, train, transfer, trees, verdict
+from gen_tickets import tasks, tickets, train, transfer, trees, verdict, waves
 from gen_tickets import workdir as workdirs
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
@@ -39,20 +42,23 @@ class Lottery:
     def __init__(self, config, dataset: data.Dataset):
         """Raises UserError where options do not fit each other or the data."""
         self.config = config
-        self.task = tasks.build(config, dataset.train.images.shape[1:])
-        self.loop = train.make_loop(self.task)
         num_images, batch_size = len(dataset.train.images), config.data.batch_size
-        self.images_per_step = batch_size * self.task.batches_per_step
+        self.num_images = num_images
+        self.images_per_step = batch_size * config.task.discriminator_steps
         if self.images_per_step > num_images:
             raise UserError(
                 f"data.batch_size={batch_size}: a step takes "
-                f"{self.task.batches_per_step} batches, more than the {num_images} "
+                f"{config.task.discriminator_steps} batches, more than the {num_images} "
                 "training images"
             )
         self.steps_per_epoch = data.steps_per_epoch(num_images, self.images_per_step)
         self.num_steps = (
             config.train.steps or config.train.epochs * self.steps_per_epoch
         )
+        image_shape = dataset.train.images.shape[1:]
+        self.task = tasks.build(config, image_shape, self.num_steps)
+        self.layout = parallel.choose(config.parallel.devices)
+        self._loops: dict[int, train.Loop] = {}
         self.evaluation_steps = config.eval.every_steps or self.steps_per_epoch
         if config.rewind.step >= self.num_steps:
             raise UserError(
@@ -65,11 +71,11 @@ class Lottery:
         if self.source is not None:  # All or nothing: the last round must be there.
             self.transplant(config.prune.rounds)
         held_out = dataset.heldout.images
-        self.images = jnp.asarray(dataset.train.images)
-        self.held_out = train.in_batches(held_out, batch_size)
+        self.images = self.layout.copies(dataset.train.images)
+        self.held_out = self.layout.copies(train.in_batches(held_out, batch_size))
         # As many training images as held-out ones: the two losses then compare.
         probe = _spread(dataset.train.images, len(held_out))
-        self.probe = train.in_batches(probe, batch_size)
+        self.probe = self.layout.copies(train.in_batches(probe, batch_size))
         self.shown = jnp.asarray(_spread(held_out, config.eval.num_shown))
         self._prepare_evaluation(dataset)
 
@@ -84,7 +90,8 @@ class Lottery:
     def _prepare_keys(self):
         runs = jnp.arange(self.config.runs)
         fold = jax.vmap(jax.random.fold_in, (None, 0))
-        self.run_keys = fold(jax.random.key(self.config.seed), runs)  # [R]
+        keys = fold(jax.random.key(self.config.seed), runs)  # [R]
+        self.run_keys = self.layout.members(keys)
 
     def keys(self, purpose: int, round_number: int = 0):
         """One key a run, [R], of its own for every purpose and round."""
@@ -140,7 +147,7 @@ class Lottery:
 
     def tile_arms(self, tree, round_number: int):
         """[R, ...] -> [M, ...]: the same for every arm of a run."""
-        return self._tile(tree, len(self.arms(round_number)))
+        return self.layout.members(self._tile(tree, len(self.arms(round_number))))
 
     def latents(self):
         """The latent vectors [num_shown, latent_size] of every picture."""
@@ -154,10 +161,14 @@ class Lottery:
             return {}
         params, stats = self.shapes.params, self.shapes.stats
         runs = self.config.runs
-        return transfer.load(self.source, round_number, runs, params, stats)
+        loaded = transfer.load(self.source, round_number, runs, params, stats)
+        return self.layout.members(loaded)
 
     def dense_round(self) -> Session:
         """Round 0: every run with all its weights, from the initializer."""
+        return self.layout.members(self._dense_session())
+
+    def _dense_session(self) -> Session:
         return self._begin_dense(self.init(self.keys(_INIT)))
 
     def _begin_dense(self, state) -> Session:
@@ -182,6 +193,9 @@ class Lottery:
 
     def next_round(self, session: Session, round_number: int) -> Session:
         """Prune, then rewind the survivors, redraw the control, transfer."""
+        return self.layout.members(self._pruned_session(session, round_number))
+
+    def _pruned_session(self, session: Session, round_number: int) -> Session:
         trained = _first(session.state.params, self.config.runs)
         if round_number == 1 and self.config.prune.schedule == "one_shot":
             session = session._replace(dense=sessions.copy(trained))
@@ -239,10 +253,44 @@ class Lottery:
 
     def template(self, position: Position):
         """Shapes of the session at a position, for reading a checkpoint."""
-        dense = jax.eval_shape(self.dense_round)
+        session = jax.eval_shape(self._dense_session)
         if position.round > 0:
-            dense = jax.eval_shape(lambda s: self.next_round(s, position.round), dense)
-        return checkpoints.shapes_of(dense)
+            session = jax.eval_shape(
+                lambda s: self._pruned_session(s, position.round), session
+            )
+        return self.layout.shapes(session)
+
+    def loop(self, num_members: int) -> train.Loop:
+        """The compiled loop of a population of so many members.
+
+        Raises:
+          UserError: the devices' memory does not take it.
+        """
+        if num_members not in self._loops:
+            mesh = self.layout.mesh(num_members)
+            at_once = self.config.parallel.members_per_device
+            at_once = at_once or waves.members_at_once(
+                self.task, mesh, self._stretch_shapes(num_members), streamed=False
+            )
+            self._loops[num_members] = train.make_loop(self.task, mesh, at_once)
+        return self._loops[num_members]
+
+    def _stretch_shapes(self, num_members: int):
+        """What a stretch of a population takes, as shapes with shardings."""
+        session = self.template(Position(num_members > self.config.runs, 0, 0.0, False))
+        order = (train.MAX_STRETCH, num_members, self.images_per_step)
+        keys = jax.eval_shape(
+            jax.vmap(jax.random.key), jax.ShapeDtypeStruct((num_members,), jnp.uint32)
+        )
+        return (
+            *(session.state, session.totals, session.masks, self.images),
+            jax.ShapeDtypeStruct(order, jnp.int32, sharding=self.images.sharding),
+            self.layout.shapes(keys),
+        )
+
+    def open_feed(self, position: Position):
+        """What the round eats from `position` on; see `feed`."""
+        return feed.Resident(self, position)
 
 
 def _spread(images, count: int):
@@ -280,14 +328,17 @@ def run(config, workdir) -> None:
     """
     workdirs.check(workdir, config)
     metrics.check(config)
-    dataset = data.load(config)
+    hosts.together(lambda: hosts.is_first() and data.fetch(config))
+    dataset = data.load(config, hosts.read_shares)
     lottery = Lottery(config, dataset)
     origin = {**provenance.collect(), "data": dataset.provenance}
     if lottery.evaluator is not None:
         origin["evaluation"] = lottery.evaluator.provenance
-    lock = workdirs.claim(workdir, config, origin)
+    lock = hosts.together(
+        lambda: hosts.is_first() and workdirs.claim(workdir, config, origin)
+    )
     store = checkpoints.Checkpoints(workdir)
-    events = records.EventWriter(paths.tensorboard_dir(workdir))
+    events = records.EventWriter(hosts.is_first() and paths.tensorboard_dir(workdir))
     try:
         session, position = _start(lottery, store)
         with fit.stop_signals() as stop:
@@ -302,12 +353,15 @@ def run(config, workdir) -> None:
                 measure.record_round(lottery, session, position, workdir, origin)
                 position = position._replace(finished=True)
                 fit.save(lottery, store, session, position)
-                if position.seconds > _WORTH_A_PAGE:
+                if position.seconds > _WORTH_A_PAGE and hosts.is_first():
                     report.draw(workdir)
     finally:
         events.close()
         store.close()
-        lock.close()
+        if lock:
+            lock.close()
+    if not hosts.is_first():
+        return
     page = report.draw(workdir)
     print(
         verdict.verdict(

@@ -26,9 +26,10 @@ def main(argv, experiment: str) -> None:
     defaults.validate(config)
     data.check(config)
     # Late, so that --help and a wrong option answer before JAX is loaded.
-    from gen_tickets import lottery
+    from gen_tickets import hosts, lottery
 
     command_line.use_compilation_cache()
+    hosts.start(config.parallel)
     lottery.run(config, _WORKDIR.value or pathlib.Path("runs") / experiment)
 
 

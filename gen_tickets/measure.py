@@ -1,27 +1,29 @@
-"""What a finished round leaves behind: rows, tickets, pictures."""
+"""What a finished round leaves behind: rows, tickets, pictures.
+
+Every process takes part in bringing members together; the first one writes.
+"""
 
 import functools
 
 import jax
 import numpy as np
 
-from gen_tickets import defaults, paths, records, tickets
+from gen_tickets import defaults, hosts, paths, records, tickets
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.session import Position, Session
-
-
-def _member(tree, index: int):
-    return jax.tree.map(lambda x: x[index], tree)
 
 
 def _metrics(lottery, session: Session, position: Position) -> dict[str, np.ndarray]:
     """Every metric of every member, {name: [M]}."""
     keys = lottery.evaluation_keys(position.round)
+    evaluate = lottery.loop(len(keys)).evaluate
     sets = {"train": lottery.probe, "heldout": lottery.held_out}
     return {
-        f"{prefix}_{name}": np.asarray(values)
+        f"{prefix}_{name}": values
         for prefix, batches in sets.items()
-        for name, values in lottery.loop.evaluate(session.state, *batches, keys).items()
+        for name, values in hosts.to_host(
+            evaluate(session.state, *batches, keys)
+        ).items()
     }
 
 
@@ -35,25 +37,28 @@ def _evaluations(lottery, session: Session, round_number: int, diverged) -> list
         if is_diverged:
             columns = evaluator.undefined()
         else:
-            state = _member(session.state, member)
-            columns = evaluator.measure(
+            state = lottery.layout.member(session.state, member)
+            columns = hosts.is_first() and evaluator.measure(
                 functools.partial(lottery.sample, state),
                 lottery.reconstruct and functools.partial(lottery.reconstruct, state),
             )
-        found.append({**columns, "evaluation": evaluator.short_hash})
+        found.append({**(columns or {}), "evaluation": evaluator.short_hash})
     return found
 
 
 def _rows(lottery, session: Session, position: Position) -> list[dict]:
     metrics = _metrics(lottery, session, position)
     finite = np.isfinite(metrics["train_loss"]) & np.isfinite(metrics["heldout_loss"])
-    diverged = np.asarray(session.diverged) | ~finite
+    diverged, floored, best_step = hosts.to_host(
+        (session.diverged, session.floored, session.best_step)
+    )
+    diverged = diverged | ~finite
     evaluations = _evaluations(lottery, session, position.round, diverged)
     rows = []
     for i, arm in enumerate(lottery.arms(position.round)):
         for run in range(lottery.config.runs):
             member = i * lottery.config.runs + run
-            masks = _member(session.masks, member)
+            masks = lottery.layout.member(session.masks, member)
             sparsity = masks_lib.sparsity(masks)
             row = {
                 "round": position.round,
@@ -64,18 +69,18 @@ def _rows(lottery, session: Session, position: Position) -> list[dict]:
                 "steps": position.step,
                 "seconds": round(position.seconds, 2),
                 "diverged": bool(diverged[member]),
-                "floored_layers": int(session.floored[run]),
+                "floored_layers": int(floored[run]),
             }
             for component, share in masks_lib.component_sparsity(masks).items():
                 row[f"sparsity_{component}"] = share
-            row["early_stop_step"] = int(session.best_step[member])
+            row["early_stop_step"] = int(best_step[member])
             row |= {name: float(values[member]) for name, values in metrics.items()}
             row |= evaluations[member]
             rows.append(row)
     return rows
 
 
-def _layer_rows(session: Session, position: Position, runs: int) -> list[dict]:
+def _layer_rows(lottery, session: Session, position: Position) -> list[dict]:
     return [
         {
             "round": position.round,
@@ -84,14 +89,16 @@ def _layer_rows(session: Session, position: Position, runs: int) -> list[dict]:
             "total": total,
             "kept": kept,
         }
-        for run in range(runs)
+        for run in range(lottery.config.runs)
         for layer, (total, kept) in masks_lib.layer_counts(
-            _member(session.masks, run)
+            lottery.layout.member(session.masks, run)
         ).items()
     ]
 
 
 def _update_table(path, round_number: int, rows: list[dict]) -> None:
+    if not hosts.is_first():
+        return
     old = records.read_rows(path) if path.exists() else []
     records.write_rows(path, records.replace_round(old, round_number, rows))
 
@@ -101,8 +108,9 @@ def _save_tickets(lottery, session, position, workdir, origin) -> None:
     # The run's own tickets; transferred ones are kept where they come from.
     own = jax.tree.map(lambda x: x[: lottery.config.runs], session.masks)
     weights = lottery.rewind(own, session.rewind["params"])
+    whole = (own, weights, session.rewind["stats"])
     for run in range(lottery.config.runs):
-        masks = _member(own, run)
+        masks, params, stats = lottery.layout.member(whole, run)
         provenance = {
             "config": config,
             "run": run,
@@ -111,23 +119,21 @@ def _save_tickets(lottery, session, position, workdir, origin) -> None:
             "step": config["rewind.step"],
             **origin,
         }
-        ticket = tickets.Ticket(
-            masks,
-            _member(weights, run),
-            _member(session.rewind["stats"], run),
-            provenance,
-        )
-        tickets.save(paths.ticket_path(workdir, position.round, run), ticket)
+        ticket = tickets.Ticket(masks, params, stats, provenance)
+        if hosts.is_first():
+            tickets.save(paths.ticket_path(workdir, position.round, run), ticket)
 
 
 def _save_pictures(lottery, session, position, workdir) -> None:
     """Run 0 of every arm, from the same images and latents at every round."""
     task, columns = lottery.task, 8
-    if position.round == 0:
+    if position.round == 0 and hosts.is_first():
         grid = records.image_grid(np.asarray(lottery.shown), columns)
         records.write_image(paths.originals_path(workdir), grid)
     for i, arm in enumerate(lottery.arms(position.round)):
-        state = _member(session.state, i * lottery.config.runs)
+        state = lottery.layout.member(session.state, i * lottery.config.runs)
+        if not hosts.is_first():
+            continue
         pictures = {"samples": task.sample(state, lottery.latents())}
         if task.reconstruct is not None:
             pictures["reconstructions"] = task.reconstruct(state, lottery.shown)
@@ -147,12 +153,10 @@ def record_round(
       workdir: folder of the experiment.
       origin: versions, hardware and data, for the tickets' provenance.
     """
-    runs, number = lottery.config.runs, position.round
+    number = position.round
     _save_tickets(lottery, session, position, workdir, origin)
     _save_pictures(lottery, session, position, workdir)
-    _update_table(
-        paths.layers_path(workdir), number, _layer_rows(session, position, runs)
-    )
-    _update_table(
-        paths.results_path(workdir), number, _rows(lottery, session, position)
-    )
+    layers = _layer_rows(lottery, session, position)
+    _update_table(paths.layers_path(workdir), number, layers)
+    rows = _rows(lottery, session, position)
+    _update_table(paths.results_path(workdir), number, rows)

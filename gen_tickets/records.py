@@ -191,7 +191,8 @@ class EventWriter:
     """
 
     def __init__(self, folder):
-        self._writer = _summary_writer(folder)
+        """Writes into `folder`; False: nowhere, for another process does."""
+        self._writer = _summary_writer(folder) if folder else None
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Writes scalars, named as in {"winning/heldout_loss": 0.1}."""

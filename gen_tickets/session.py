@@ -32,6 +32,7 @@ class Position(NamedTuple):
     step: int
     seconds: float  # of training in this round so far
     finished: bool  # rows, tickets and pictures of the round are on disk
+    feed: Any = None  # where a set that is streamed is read; None of a resident one
 
 
 def begin(state, masks, rewind, dense, totals, ancestors, floored) -> Session:

@@ -15,7 +15,6 @@ Examples are what a task's step takes: uint8 images [N, H, W, C], or a tree of a
 that share the axis N, such as {"images": ..., "labels": ...}.
 """
 
-from functools import partial
 from typing import Any, Callable, NamedTuple
 
 import jax

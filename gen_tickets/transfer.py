@@ -7,7 +7,7 @@ everything else is this experiment's own dense network at its rewind step.
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from gen_tickets import paths, tickets, trees
 from gen_tickets.errors import UserError
@@ -91,9 +91,7 @@ def load(source: Source, round_number: int, runs: int, params, stats) -> Transpl
 
     def gather(trees_there):
         return {
-            here: jax.tree.map(
-                lambda *x: jnp.stack(x), *[t[there] for t in trees_there]
-            )
+            here: jax.tree.map(lambda *x: np.stack(x), *[t[there] for t in trees_there])
             for there, here in source.components.items()
         }
 

@@ -22,7 +22,11 @@ from gen_tickets import data, defaults, parallel, tasks, train  # noqa: E402
 from gen_tickets.pruning import masks as masks_lib  # noqa: E402
 
 STEPS, BATCH = 50, 12
-MODELS = {"ae": ("linear", (5,)), "vae": ("convstack", (3,)), "gan": ("convstack", (3,))}
+MODELS = {
+    "ae": ("linear", (5,)),
+    "vae": ("convstack", (3,)),
+    "gan": ("convstack", (3,)),
+}
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
 
 
@@ -60,7 +64,9 @@ def trained(task, layout, num_members, measured, steps=STEPS, **options):
 def distance(one, other):
     """Largest |a - b| / max(1, |a|) over all leaves."""
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return max(float(np.max(np.abs(a - b) / np.maximum(1, np.abs(a)))) for a, b in pairs)
+    return max(
+        float(np.max(np.abs(a - b) / np.maximum(1, np.abs(a)))) for a, b in pairs
+    )
 
 
 def main(family):

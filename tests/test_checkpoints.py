@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gen_tickets import checkpoints, paths, state
 from gen_tickets.errors import UserError
@@ -27,9 +29,16 @@ def make_tree(seed):
     }
 
 
+def shapes_of(tree):
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree
+    )
+
+
 def template(position):
     assert position == [1, position[1], 0.25, False]
-    return checkpoints.shapes_of(make_tree(0))
+    return shapes_of(make_tree(0))
 
 
 def fill(folder, numbers):
@@ -110,9 +119,30 @@ def test_after_damage_the_one_before_is_used_and_work_goes_on(tmp_path, how, cap
 def test_the_checksum_finds_what_reads_well_but_is_not_what_was_saved(tmp_path):
     fill(tmp_path, [2])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "_checksum", lambda leaf: 0)
+        patch.setattr(checkpoints, "_checksums", lambda leaves: {})
         fill(tmp_path, [3])
     assert_is(restore(tmp_path), 2)
+
+
+@given(st.data())
+def test_a_checksum_tells_any_element_that_changed(data):
+    dtype = data.draw(st.sampled_from([np.float32, np.int32, bool, np.uint8]))
+    x = np.random.default_rng(0).integers(0, 2, (3, 4, 5)).astype(dtype)
+    place = data.draw(st.integers(0, x.nbytes - 1))
+    bit = 0 if dtype is bool else data.draw(st.integers(0, 7))
+    other = x.copy()
+    other.reshape(-1).view(np.uint8)[place] ^= 1 << bit
+    one, two = checkpoints._checksums(
+        {"x": jnp.asarray(x), "y": jnp.asarray(other)}
+    ).values()
+    assert one != two
+
+
+def test_a_checksum_is_its_formula_wherever_the_array_is():
+    x = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    words = x.view(np.uint32).reshape(-1).astype(object)
+    expected = sum(w * (2 * i + 1) for i, w in enumerate(words)) % 2**32
+    assert checkpoints._checksums({"x": jnp.asarray(x)}) == {"x": expected}
 
 
 def test_all_damaged_is_an_error_however_often_one_tries(tmp_path):
@@ -130,7 +160,7 @@ def test_a_tree_of_other_shapes_is_not_restored(tmp_path):
     store = checkpoints.Checkpoints(tmp_path)
     other = make_tree(0) | {"best": jnp.zeros(3)}
     with pytest.raises(UserError):
-        store.restore(lambda position: checkpoints.shapes_of(other))
+        store.restore(lambda position: shapes_of(other))
     store.close()
     gc.collect()
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from experiments import quickstart
-from gen_tickets import data, fit, lottery, paths, records, tickets, trees
+from gen_tickets import data, lottery, paths, records, tickets, trees
 from gen_tickets.pruning import masks as masks_lib
 
 RUNS, ROUNDS, STEPS = 2, 2, 8
@@ -104,14 +104,10 @@ def test_survivors_are_the_weights_of_step_k(standard):
     _, found, _ = standard
     experiment = make(configure())
     start = experiment.dense_round()
-    state, _ = experiment.loop.stretch(
-        start.state,
-        start.totals,
-        start.masks,
-        experiment.images,
-        fit._order(experiment, lottery.Position(0, 0, 0.0, False), 3),
-        experiment.train_keys(0),
-        3,
+    feed = experiment.open_feed(lottery.Position(0, 0, 0.0, False))
+    state, _ = experiment.loop(RUNS).stretch(
+        *(start.state, start.totals, start.masks, *feed.take(3)),
+        *(experiment.train_keys(0), 3),
     )
     for run_number in range(RUNS):
         params = jax.tree.map(lambda x: np.asarray(x[run_number]), state.params)

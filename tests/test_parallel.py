@@ -62,7 +62,9 @@ def test_what_is_placed_is_what_was_given():
             np.testing.assert_array_equal(placed[name], tree[name])
             assert placed[name].dtype == jax.numpy.asarray(tree[name]).dtype
     keys = jax.random.split(jax.random.key(1), 3)
-    assert (jax.random.key_data(layout.members(keys)) == jax.random.key_data(keys)).all()
+    assert (
+        jax.random.key_data(layout.members(keys)) == jax.random.key_data(keys)
+    ).all()
     one = layout.member(layout.members(tree), 1)
     np.testing.assert_array_equal(one["a"], tree["a"][1])
     shapes = layout.shapes(tree)

@@ -119,7 +119,10 @@ def test_a_component_alone_leaves_the_other_dense(tmp_path):
 def test_a_diverged_training_is_told_and_the_run_completes(tmp_path):
     found, rows = run(tmp_path, optimizer__learning_rate=1e30, prune__rounds=1)
     assert len(rows) == 3 * RUNS and all(row["diverged"] for row in rows)
-    assert all(np.isnan(row["train_loss"]) for row in rows)
+    # A random ticket may die at once instead, with a loss that is finite; it counts as
+    # diverged all the same, because its ancestor did.
+    trained = [row for row in rows if row["arm"] != "random"]
+    assert all(np.isnan(row["train_loss"]) for row in trained)
     assert kept(found[1, 0].masks) == round(total(found[1, 0].masks) * 0.5)
 
 
@@ -127,8 +130,8 @@ def test_one_diverged_run_is_one_diverged_row(monkeypatch, tmp_path):
     """The others, and their arms, stay healthy; the ancestor is remembered."""
     make_loop = train.make_loop
 
-    def poisoned(task):
-        loop = make_loop(task)
+    def poisoned(*args):
+        loop = make_loop(*args)
 
         def stretch(state, totals, masks, images, order, keys, num_steps):
             if len(keys) == RUNS:  # the dense round, its second run
