@@ -100,9 +100,6 @@ OPTIONS: dict[str, Option] = {
     ),
     "data.dir": _text("", "prepared TFDS sets, image folder or .npz file"),
     "data.download": _switch(False, "let TFDS download and prepare a missing set"),
-    "data.resident": _switch(
-        True, "keep the training images on the devices; False: read them as they come"
-    ),
     "data.crop": _whole(
         0, "side of the centre square kept; 0 = 148 for celeb_a, else all"
     ),
@@ -263,7 +260,6 @@ HOW_TO_RUN = (
     "eval.inception_weights",
     "eval.download_weights",
     "checkpoint.every_seconds",
-    "data.resident",
     "parallel.devices",
     "parallel.members_per_device",
     "parallel.coordinator",

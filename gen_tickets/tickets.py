@@ -108,12 +108,13 @@ def load(path) -> Ticket:
                 if name.startswith("stats/")
             }
             empty: dict[str, Any] = {name.split("/")[0]: {} for name in params}
+            channels = header.get("channels", {})  # files of the first version: none
             return Ticket(
                 _nest(masks),
                 _nest(params),
                 {**empty, **_nest(stats)},
                 dict(header["provenance"]),
-                {name: tuple(sizes) for name, sizes in header["channels"].items()},
+                {name: tuple(sizes) for name, sizes in channels.items()},
             )
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such ticket") from None

@@ -30,7 +30,7 @@ def wrong_values(option):
     if isinstance(default, bool):
         return [1, "True", None]
     if isinstance(default, int):
-        return [-1, 1.5, True, "1", None]
+        return [-2, 1.5, True, "1", None]
     if isinstance(default, float):
         return [-0.1, float("nan"), float("inf"), "0.1", None]
     if isinstance(default, tuple):
