@@ -112,7 +112,7 @@ class Lottery:
         score = SCORES[config.method]
 
         def prune(params, masks, num_keep, key):
-            scores = score(params, key)
+            scores = score(self.task, params, None, None, key)
             return masks_lib.select(scores, masks, self.names, num_keep, config.scope)
 
         self.init = jax.jit(jax.vmap(self.task.init))
