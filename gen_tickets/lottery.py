@@ -48,8 +48,8 @@ class Lottery:
         if self.images_per_step > num_images:
             raise UserError(
                 f"data.batch_size={batch_size}: a step takes "
-                f"{config.task.discriminator_steps} batches, more than the {num_images} "
-                "training images"
+                f"{config.task.discriminator_steps} batches, more than the "
+                f"{num_images} training images"
             )
         self.steps_per_epoch = data.steps_per_epoch(num_images, self.images_per_step)
         self.num_steps = (
@@ -121,6 +121,7 @@ class Lottery:
         self._begin_dense = jax.jit(self._begin_dense)
         self._begin_round = jax.jit(self._begin_round)
         self._tile = jax.jit(_tile, static_argnums=1)
+        self.first = jax.jit(_first, static_argnums=1)
 
     def num_keep(self, round_number: int):
         """Prunable weights left in a round, one number a pool of `prune.scope`."""
@@ -196,12 +197,12 @@ class Lottery:
         return self.layout.members(self._pruned_session(session, round_number))
 
     def _pruned_session(self, session: Session, round_number: int) -> Session:
-        trained = _first(session.state.params, self.config.runs)
+        trained = self.first(session.state.params, self.config.runs)
         if round_number == 1 and self.config.prune.schedule == "one_shot":
             session = session._replace(dense=sessions.copy(trained))
         masks, floored = self.prune(
             session.dense or trained,
-            _first(session.masks, self.config.runs),
+            self.first(session.masks, self.config.runs),
             self.num_keep(round_number),
             self.keys(_SCORE, round_number),
         )

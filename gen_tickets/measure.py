@@ -5,7 +5,6 @@ Every process takes part in bringing members together; the first one writes.
 
 import functools
 
-import jax
 import numpy as np
 
 from gen_tickets import defaults, hosts, paths, records, tickets
@@ -106,7 +105,7 @@ def _update_table(path, round_number: int, rows: list[dict]) -> None:
 def _save_tickets(lottery, session, position, workdir, origin) -> None:
     config = defaults.flatten(lottery.config)
     # The run's own tickets; transferred ones are kept where they come from.
-    own = jax.tree.map(lambda x: x[: lottery.config.runs], session.masks)
+    own = lottery.first(session.masks, lottery.config.runs)
     weights = lottery.rewind(own, session.rewind["params"])
     whole = (own, weights, session.rewind["stats"])
     for run in range(lottery.config.runs):

@@ -28,6 +28,7 @@ class Layout:
 
     def __init__(self, devices):
         self.devices = tuple(devices)
+        self._take = None  # compiled when a member is first asked for
 
     def mesh(self, num_members: int) -> Mesh:
         """The largest `member` axis that divides members and devices; rest `data`."""
@@ -43,12 +44,12 @@ class Layout:
 
     def members(self, tree):
         """Places a population: every leaf [members, ...]."""
-        return jax.tree.map(lambda x: _place(x, self.sharding(len(x))), tree)
+        return _place(tree, jax.tree.map(lambda x: self.sharding(len(x)), tree))
 
     def copies(self, tree):
         """Places a whole copy on every device."""
         everywhere = NamedSharding(self.mesh(1), P())
-        return jax.tree.map(lambda x: _place(x, everywhere), tree)
+        return _place(tree, jax.tree.map(lambda _: everywhere, tree))
 
     def batches(self, images) -> jax.Array:
         """Places [members, steps, batch, ...]: to each device what it trains on."""
@@ -71,29 +72,36 @@ class Layout:
 
     def member(self, tree, index: int):
         """One member of a population, as arrays of this process's first device."""
-        mesh = self.mesh(1)
-        take = jax.jit(_take, out_shardings=NamedSharding(mesh, P()))
-        return jax.tree.map(lambda x: x.addressable_data(0), take(tree, index))
+        if self._take is None:
+            everywhere = NamedSharding(self.mesh(1), P())
+            self._take = jax.jit(_member, out_shardings=everywhere)
+        return jax.tree.map(lambda x: x.addressable_data(0), self._take(tree, index))
 
 
-def _take(tree, index):
+def _member(tree, index):
     return jax.tree.map(lambda x: x[index], tree)
 
 
-def _same(x):
-    return x
+def _same(tree):
+    return tree
 
 
-def _place(x, sharding):
-    """An array, here or on the devices already, brought to a sharding."""
-    if isinstance(x, jax.Array):
-        if x.sharding.device_set == sharding.device_set:
-            return jax.jit(_same, out_shardings=sharding)(x)
-        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-            words = _place(jax.random.key_data(x), sharding)
-            return jax.random.wrap_key_data(words, impl=jax.random.key_impl(x))
+def _place(tree, shardings):
+    """Arrays, here or on the devices already, brought to their shardings."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+    leaves = jax.tree.leaves(tree)
+    if all(isinstance(x, jax.Array) and not x.is_fully_addressable for x in leaves):
+        return jax.jit(_same, out_shardings=shardings)(tree)
+    return jax.tree.map(_give, tree, shardings)
+
+
+def _give(x, sharding):
+    """Every process has the whole of x, and gives its own devices their part."""
+    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        words = _give(jax.random.key_data(x), sharding)
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(x))
     x = np.asarray(x)
-    # Every process has the whole of x and gives its own devices their part.
     return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
 
 

@@ -1,9 +1,9 @@
 """Channel groups: which layers make and use a channel, so that it can be cut out.
 
-A channel is the last axis of the kernel, bias and batch norm that make it, and the last
-axis but one of every kernel that uses it. Channels that are added up, as the stages of a
-residual network, are one group. A flattened map keeps its channels fastest, so an axis
-of a dense layer may hold a group several times over. See `pruning.channels`.
+A channel is the last axis of the kernel, bias and batch norm that make it, and the
+last axis but one of every kernel that uses it. Channels that are added up, as the
+stages of a residual network, are one group. A flattened map keeps its channels fastest,
+so an axis of a dense layer may hold a group several times over. See `pruning.channels`.
 """
 
 from typing import NamedTuple

@@ -91,8 +91,9 @@ def synflow(task, params, stats, batches, key):
     """|w| * dR/d|w|, R = 1^T prod |W| 1: the flow through w (Tanaka et al. 2020).
 
     R is the sum of a network's outputs for an input of ones, with |w| for weights, no
-    biases, and batch norm that divides by 1: no image is looked at. The input is scaled
-    down, which scales all scores of a network alike, so that a tanh at its end is linear.
+    biases, and batch norm that divides by 1: no image is looked at. The input is
+    scaled down, which scales all scores of a network alike, so that a tanh at its end
+    is linear.
     """
     del batches, key
     still = {"mean": jnp.zeros_like, "var": jnp.ones_like}

@@ -1,0 +1,284 @@
+"""FLOPs against counts by hand, against enumeration, and against XLA's own."""
+
+import itertools
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from gen_tickets.evaluation import flops
+from gen_tickets.models import convolutions, layers
+from gen_tickets.pruning import channels, compact
+from gen_tickets.pruning import masks as masks_lib
+from tests import networks
+
+KEY = jax.random.key(0)
+
+
+def of_layer(layer, shape, *arguments):
+    x = jnp.zeros(shape)
+    variables = layer.init(KEY, x, *arguments)
+    return flops.count(lambda x: layer.apply(variables, x, *arguments), x)
+
+
+def taps(size, out, kernel, stride, padding):
+    """Pairs of output and tap that meet a pixel, by walking over all of them."""
+    return sum(
+        0 <= o * stride + k - padding < size for o in range(out) for k in range(kernel)
+    )
+
+
+def test_a_convolution_by_hand():
+    # 8x8 -> 4x4, k4 s2 p1: 4 taps along a side, less the 1 at either end over the edge.
+    sides = taps(8, 4, 4, 2, 1)
+    assert sides == 4 * 4 - 2
+    multiplied = 5 * 3 * 6 * sides**2  # images, channels, features
+    found = of_layer(layers.Conv(6, use_bias=False), (5, 8, 8, 3))
+    assert found == 2 * multiplied
+    with_bias = of_layer(layers.Conv(6), (5, 8, 8, 3))
+    assert with_bias == found + 5 * 4 * 4 * 6
+
+
+def test_a_transposed_convolution_by_hand_multiplies_no_inserted_zeros():
+    # 4x4 -> 8x8, the mirror of the convolution above: as many multiplications.
+    found = of_layer(layers.ConvTranspose(6, use_bias=False), (5, 4, 4, 3))
+    assert found == 2 * 5 * 3 * 6 * taps(8, 4, 4, 2, 1) ** 2
+
+
+def test_a_dense_layer_by_hand():
+    assert of_layer(layers.Dense(7), (5, 3)) == 2 * 5 * 3 * 7 + 5 * 7
+
+
+def test_batch_norm_by_hand():
+    x, pixels, channels_ = (2, 3, 3, 4), 2 * 3 * 3, 4
+    evaluation = of_layer(layers.BatchNorm(), x, False)
+    # x - mean, times, plus; a channel: var + eps, rsqrt, inverse * scale.
+    assert evaluation == 3 * pixels * channels_ + 3 * channels_
+    layer = layers.BatchNorm()
+    variables = layer.init(KEY, jnp.zeros(x), False)
+    training = flops.count(
+        lambda x: layer.apply(variables, x, True, mutable=["batch_stats"])[0],
+        jnp.zeros(x),
+    )
+    # Mean, x - mean, square, mean; then as above, x - mean once more.
+    least = (4 + 3) * pixels * channels_
+    assert least <= training <= least + 20 * channels_
+
+
+def test_a_max_pool_by_hand():
+    # Three maxima for each window of four.
+    assert flops.count(layers.max_pool, jnp.zeros((2, 4, 4, 3))) == 3 * 2 * 2 * 2 * 3
+
+
+@pytest.mark.parametrize(
+    "kernel, stride, pad, size", list(itertools.product((3, 4), (1, 2), (0, 1), (6, 7)))
+)
+def test_gradients_of_a_convolution_cost_what_it_costs(kernel, stride, pad, size):
+    """Each of the three operators multiplies the same pairs."""
+    x, k = jnp.zeros((2, size, size, 3)), jnp.zeros((kernel, kernel, 3, 5))
+    out = (size + 2 * pad - kernel) // stride + 1
+    pairs = 2 * 3 * 5 * taps(size, out, kernel, stride, pad) ** 2
+
+    def conv(x, k):
+        padding = ((pad, pad),) * 2
+        return convolutions.conv(x, k, strides=(stride, stride), padding=padding)
+
+    assert flops.count(conv, x, k) == 2 * pairs
+    y = jnp.zeros((2, out, out, 5))
+
+    def both(x, k, y):
+        found, gradients = jax.vjp(conv, x, k)
+        return found, gradients(y)
+
+    assert flops.count(both, x, k, y) == 3 * 2 * pairs
+
+
+def test_loops_count_their_rounds_and_choices_their_costliest_branch():
+    a = jnp.zeros((3, 4))
+
+    def loop(a):
+        return lax.fori_loop(0, 5, lambda i, x: x @ (a.T @ a), a)
+
+    assert flops.count(loop, a) == 5 * 2 * (4 * 3 * 4 + 3 * 4 * 4)
+
+    def choice(a, i):
+        return lax.switch(i, [lambda a: a + 1, lambda a: a * 2 + a], a)
+
+    assert flops.count(choice, a, 0) == 2 * 12
+    with pytest.raises(ValueError, match="known only when it runs"):
+        flops.count(lambda n: lax.fori_loop(0, n, lambda i, x: x + 1.0, 0.0), 3)
+
+
+def test_the_lowering_does_not_matter():
+    x, k = jnp.zeros((2, 8, 8, 3)), jnp.zeros((4, 4, 3, 5))
+
+    def conv(x, k):
+        return convolutions.conv(x, k, strides=(2, 2), padding=((1, 1), (1, 1)))
+
+    with convolutions.use_lowering("product"):
+        product = flops.count(conv, x, k)
+    assert product == flops.count(conv, x, k)
+
+
+def multiplications(model, batch):
+    """2 * MAC of every layer in one pass forward, {component: {layer: FLOPs}}."""
+    found = {}
+    for component, network in model.task.networks.items():
+        of_layers = found.setdefault(component, {})
+
+        def watch(next_call, args, kwargs, context):
+            y, layer = next_call(*args, **kwargs), context.module
+            if isinstance(layer, (layers.Conv, layers.ConvTranspose, layers.Dense)):
+                of_layers["/".join(layer.path)] = 2 * macs(layer, args[0], y)
+            return y
+
+        x = jax.ShapeDtypeStruct((batch, *network.input_shape), jnp.float32)
+        with nn.intercept_methods(watch):
+            jax.eval_shape(lambda x: network.module.init(KEY, x, False), x)
+    return found
+
+
+def macs(layer, x, y):
+    if isinstance(layer, layers.Dense):
+        return x.size * layer.features
+    small, big = sorted((x.shape[1], y.shape[1]))
+    pairs = taps(big, small, layer.kernel_size, layer.strides, layer.padding)
+    return len(x) * x.shape[-1] * y.shape[-1] * pairs**2
+
+
+def images_of(model, batch):
+    return jax.ShapeDtypeStruct((batch, *model.image_shape), jnp.uint8)
+
+
+def test_a_step_of_the_linear_autoencoder_by_hand():
+    model, batch = networks.make("linear_ae"), 6
+    sizes = [16, 7, 5, 2, 5, 7, 16]
+    edges = sum(a * b for a, b in zip(sizes, sizes[1:]))
+    cost = flops.of_step(model.task, images_of(model, batch))
+    # Forward, the weights' gradients, the inputs' (of all but the first layer).
+    expected = 2 * batch * (3 * edges - 16 * 7)
+    assert sum(cost.of_weights.values()) == expected
+    num_weights = edges + sum(sizes[1:])
+    # Adam: two moments (3 each), their corrections (1 each), root, sum, quotient; the
+    # rate; the step. A bias is added, and its gradient summed up.
+    update = flops_of_adam(num_weights)
+    activations = cost.fixed - update
+    assert 4 * batch * sum(sizes[1:]) < activations < 12 * batch * sum(sizes[1:])
+
+
+def flops_of_adam(num_weights):
+    per_weight = 3 + 4 + 2 + 3 + 1 + 1  # b1 m + (1-b1) g; b2 v + (1-b2) g^2; ...
+    return per_weight * num_weights
+
+
+def test_a_step_of_the_vae_by_hand():
+    model, batch = networks.make("vae"), 4
+    of_layers = multiplications(model, batch)
+    cost = flops.of_step(model.task, images_of(model, batch))
+    for component, found in of_layers.items():
+        for layer, forward in found.items():
+            first = (component, layer) == ("encoder", "conv_0")
+            expected = forward * (
+                2 if first else 3
+            )  # nothing asks for images' gradient
+            assert cost.of_weights[f"{component}/{layer}/kernel"] == expected
+    assert len(cost.of_weights) == sum(map(len, of_layers.values())) == 6
+
+
+def test_a_step_of_a_gan_by_hand():
+    model, batch = networks.make("dcgan"), 4
+    of_layers = multiplications(model, batch)
+    cost = flops.of_step(model.task, images_of(model, batch))
+    for layer, forward in of_layers["generator"].items():
+        # Forward for the discriminator's step; forward and both gradients for its own
+        # (the latent's is not asked for).
+        passes = 3 if layer == "base" else 4
+        assert cost.of_weights[f"generator/{layer}/kernel"] == passes * forward
+    for layer, forward in of_layers["discriminator"].items():
+        # Real and fake: forward and both gradients; for the generator's step forward
+        # and the input's gradient.
+        passes = 2 * (2 if layer == "conv_0" else 3) + 2
+        assert cost.of_weights[f"discriminator/{layer}/kernel"] == passes * forward
+
+
+@pytest.mark.parametrize("name", ["linear_ae", "vae", "dcgan", "resnet_vae", "sngan"])
+def test_a_compact_step_costs_what_its_channels_leave(name):
+    """Of every convolution the kept inputs times the kept outputs, exactly."""
+    model = networks.make(name)
+    masks = channels.complete(model.groups, {})
+    for of_component in masks.values():
+        for group, mask in of_component.items():
+            of_component[group] = np.arange(mask.size) < (mask.size + 1) // 2
+    weight_masks = channels.expand(model.groups, masks, model.shapes.params)
+    images = images_of(model, 4)
+    dense = flops.of_step(model.task, images)
+    sizes = compact.sizes(model.groups, masks)
+    small = flops.of_step(model.rebuild(sizes), images)
+    kept = flops.kept_shares(weight_masks)
+    assert small.of_weights.keys() == dense.of_weights.keys()
+    for leaf, cost in dense.of_weights.items():
+        np.testing.assert_allclose(small.of_weights[leaf], cost * kept[leaf], rtol=1e-6)
+    assert small.total() <= dense.total(kept) < dense.total()
+
+
+def test_an_unstructured_mask_counts_the_kept_weights():
+    model = networks.make("vae")
+    masks = masks_lib.dense(model.shapes.params)
+    kernel = masks["encoder"]["conv_1"]["kernel"]
+    masks["encoder"]["conv_1"]["kernel"] = kernel.at[0].set(False)  # a quarter
+    cost = flops.of_step(model.task, images_of(model, 4))
+    lost = cost.total() - cost.total(flops.kept_shares(masks))
+    assert lost == cost.of_weights["encoder/conv_1/kernel"] / 4
+
+
+def xla(function, *arguments):
+    with convolutions.use_lowering("library"):
+        return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
+
+
+def test_within_five_percent_of_xla_where_no_zeros_are_multiplied():
+    rng = np.random.default_rng(0)
+
+    def dense(x, a, b):
+        return jnp.square(jnp.tanh(x @ a) @ b).sum()
+
+    shapes = (32, 64), (64, 128), (128, 16)
+    arguments = [jnp.asarray(rng.normal(size=s), jnp.float32) for s in shapes]
+    step = jax.grad(dense, (1, 2))
+    assert abs(flops.count(step, *arguments) / xla(step, *arguments) - 1) < 0.05
+
+    def convolution(x, k, m):
+        x = convolutions.conv(x, k, strides=(1, 1), padding=((1, 1), (1, 1)))
+        return convolutions.conv(jnp.maximum(x, 0), m, padding=((0, 0), (0, 0))).sum()
+
+    shapes = (4, 16, 16, 8), (3, 3, 8, 24), (3, 3, 24, 16)
+    arguments = [jnp.asarray(rng.normal(size=s), jnp.float32) for s in shapes]
+    for function in (convolution, jax.grad(convolution, (0, 1, 2))):
+        ratio = flops.count(function, *arguments) / xla(function, *arguments)
+        assert abs(ratio - 1) < 0.05
+
+
+def test_a_whole_step_is_within_five_percent_of_xla():
+    model = networks.make("dcgan")
+    task = model._replace(config=wide(model.config)).rebuild({})
+    state = jax.eval_shape(task.init, KEY)
+    masks = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, bool), state.params)
+    images = images_of(model, 16)
+    found = flops.of_step(task, images).total()
+    assert abs(found / xla(task.step, state, masks, images, KEY) - 1) < 0.05
+
+
+def wide(config):
+    config = config.copy_and_resolve_references()
+    config.model.widths = (32, 64)
+    return config
+
+
+def test_shares_are_those_of_the_masks():
+    masks = {"a": {"k": {"kernel": np.array([[True, False, False, False]])}}}
+    assert flops.kept_shares(masks) == {"a/k/kernel": 0.25}
+    assert math.isclose(flops.Cost(3.0, {"a/k/kernel": 8.0}).total({}), 11.0)
