@@ -155,12 +155,18 @@ OPTIONS: dict[str, Option] = {
     "optimizer.b2": _number(0.999, "decay of the second moment", 0, 1),
     "train.epochs": _whole(0, "passes over the training images; or give steps"),
     "train.steps": _whole(0, "training steps; or give epochs"),
-    "prune.method": _choice("magnitude", "saliency", ("magnitude", "random")),
+    "prune.method": _choice(
+        "magnitude",
+        "saliency of a weight",
+        ("magnitude", "random", "snip", "grasp", "synflow"),
+    ),
     "prune.schedule": _choice(
         "iterative",
-        "iterative scores the last winning ticket, one_shot the dense network",
-        ("iterative", "one_shot"),
+        "what is scored: the last winning ticket, the trained dense network, or the "
+        "initial weights (no rewinding then)",
+        ("iterative", "one_shot", "at_initialization"),
     ),
+    "prune.batches": _whole(8, "training batches that snip and grasp average over", 1),
     "prune.fraction": _number(
         0.2, "share of surviving prunable weights removed a round", 0, 1, open_low=True
     ),
@@ -346,6 +352,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"task.weight_clip={config.task.weight_clip}, task.gradient_penalty="
             f"{config.task.gradient_penalty}: two ways to bound a critic, give one"
         )
+    _check_pruning(config)
     if (config.train.epochs > 0) == (config.train.steps > 0):
         raise UserError(
             f"train.epochs={config.train.epochs}, train.steps={config.train.steps}: "
@@ -355,4 +362,24 @@ def validate(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f"rewind.step={config.rewind.step}: must be below train.steps="
             f"{config.train.steps}"
+        )
+
+
+def _check_pruning(config) -> None:
+    """Raises UserError where method and schedule of pruning do not fit."""
+    method, schedule = config.prune.method, config.prune.schedule
+    if schedule == "at_initialization" and config.rewind.step > 0:
+        raise UserError(
+            f"rewind.step={config.rewind.step}: prune.schedule='at_initialization' "
+            "does not rewind, give 0"
+        )
+    if method in ("snip", "grasp") and schedule != "at_initialization":
+        raise UserError(
+            f"prune.method={method!r}: scores initial weights, give "
+            f"prune.schedule='at_initialization' (and rewind.step=0), not {schedule!r}"
+        )
+    if method == "synflow" and config.model.name == "sngan":
+        raise UserError(
+            "prune.method='synflow': model.name='sngan' divides kernels by their norm, "
+            "so that no flow through them is defined; give magnitude, snip or grasp"
         )

@@ -7,6 +7,8 @@ procedure; a `Lottery` is one experiment, with everything that stays fixed in it
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from gen_tickets import (
     checkpoints,
@@ -27,7 +29,7 @@ from gen_tickets import workdir as workdirs
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.pruning.scores import SCORES
+from gen_tickets.pruning.scores import OF_IMAGES, SCORES
 from gen_tickets.session import Position, Session
 
 # What a run's key is folded with, so that no two uses share randomness.
@@ -109,19 +111,51 @@ class Lottery:
             sum(sizes[name].size for name in pool)
             for pool in masks_lib.pools(self.names, config.scope)
         ]
-        score = SCORES[config.method]
-
-        def prune(params, masks, num_keep, key):
-            scores = score(self.task, params, None, None, key)
-            return masks_lib.select(scores, masks, self.names, num_keep, config.scope)
-
         self.init = jax.jit(jax.vmap(self.task.init))
-        self.prune = jax.jit(jax.vmap(prune, (0, 0, None, 0)))
+        self.prune = jax.jit(self._prune)
         self.rewind = jax.jit(tickets.rewind)
         self._begin_dense = jax.jit(self._begin_dense)
         self._begin_round = jax.jit(self._begin_round)
         self._tile = jax.jit(_tile, static_argnums=1)
         self.first = jax.jit(_first, static_argnums=1)
+
+    def _prune(self, params, stats, masks, num_keep, keys, images, rows):
+        """Masks of the most salient weights, and how many layers the floor kept.
+
+        Args:
+          params, stats: what is scored, [R, ...]; masks: the current ones.
+          num_keep: weights left, one number a pool; keys: [R].
+          images, rows: of a score of images, uint8 [N, H, W, C] and their indices,
+            int32 [R, prune.batches, batch]; else None.
+        """
+        config = self.config.prune
+
+        def score(of_run):
+            params, stats, key, rows = of_run
+            batches = None if rows is None else images[rows]
+            return SCORES[config.method](self.task, params, stats, batches, key)
+
+        # A score of images takes the memory of a training step or two: one run at a
+        # time.
+        over_runs = lax.map if config.method in OF_IMAGES else _map_at_once
+        scores = over_runs(score, (params, stats, keys, rows))
+
+        def select(scores, masks):
+            return masks_lib.select(scores, masks, self.names, num_keep, config.scope)
+
+        return jax.vmap(select)(scores, masks)
+
+    def _scored_images(self):
+        """What `_prune` takes as images and rows: the first batches of every run."""
+        config = self.config
+        if config.prune.method not in OF_IMAGES:
+            return None, None
+        size, count = config.data.batch_size, config.prune.batches
+        rows = [
+            data.order(config.seed, run, self.num_images, size, 0, count)
+            for run in range(config.runs)
+        ]
+        return self.images, self.layout.members(np.stack(rows))
 
     def num_keep(self, round_number: int):
         """Prunable weights left in a round, one number a pool of `prune.scope`."""
@@ -200,11 +234,16 @@ class Lottery:
         trained = self.first(session.state.params, self.config.runs)
         if round_number == 1 and self.config.prune.schedule == "one_shot":
             session = session._replace(dense=sessions.copy(trained))
+        # At initialization every round scores the same weights the same way, so that a
+        # sparsity has the ticket that pruning to it at once gives.
+        at_start = self.config.prune.schedule == "at_initialization"
         masks, floored = self.prune(
-            session.dense or trained,
+            session.rewind["params"] if at_start else session.dense or trained,
+            session.rewind["stats"],  # only scores at initialization look at them
             self.first(session.masks, self.config.runs),
             self.num_keep(round_number),
-            self.keys(_SCORE, round_number),
+            self.keys(_SCORE, 0 if at_start else round_number),
+            *self._scored_images(),
         )
         fresh = self.init(self.keys(_REDRAW, round_number))
         begun = self._begin_round(
@@ -297,6 +336,10 @@ class Lottery:
 def _spread(images, count: int):
     """`count` images from all over a set, which may be sorted by class."""
     return images[:: max(1, len(images) // count)][:count]
+
+
+def _map_at_once(function, trees):
+    return jax.vmap(function)(trees)
 
 
 def _tile(tree, count: int):

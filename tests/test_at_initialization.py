@@ -1,0 +1,117 @@
+"""Pruning at initialization: SNIP, GraSP and SynFlow in the loop of rounds."""
+
+import jax
+import numpy as np
+import pytest
+from test_lottery import RUNS, configure, kept, make, run, total
+
+from gen_tickets import data, defaults, lottery
+from gen_tickets.errors import UserError
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.pruning import scores
+
+AT_START = {"prune__schedule": "at_initialization", "rewind__step": 0}
+
+
+def best(experiment, saliency, num_keep):
+    """Masks of the `num_keep` largest of a pool, ranked by NumPy."""
+    leaves = masks_lib.trees.named_leaves(saliency)
+    values = np.concatenate([np.asarray(leaves[n]).ravel() for n in experiment.names])
+    found = np.zeros(values.size, bool)
+    found[np.argsort(-values, kind="stable")[:num_keep]] = True
+    return found
+
+
+def masks_of(experiment, session, member):
+    leaves = masks_lib.trees.named_leaves(session.masks)
+    kernels = [np.asarray(leaves[n][member]).ravel() for n in experiment.names]
+    return np.concatenate(kernels)
+
+
+def later(experiment, session):
+    """The session after some training: other weights, of which nothing is scored."""
+    params = jax.tree.map(lambda x: 3 * x + 1, session.state.params)
+    return session._replace(state=session.state._replace(params=params))
+
+
+@pytest.mark.parametrize("method", ["snip", "grasp"])
+def test_a_round_keeps_the_best_of_the_initial_weights(method):
+    config = configure(**AT_START, prune__method=method, prune__batches=3)
+    experiment = make(config)
+    start = experiment.dense_round()
+    session = experiment.next_round(later(experiment, start), 1)
+    session = experiment.next_round(later(experiment, session), 2)
+    images = np.asarray(experiment.images)
+    for i in range(RUNS):
+        params, stats = jax.tree.map(
+            lambda x: x[i], (start.state.params, start.state.stats)
+        )
+        rows = data.order(config.seed, i, len(images), config.data.batch_size, 0, 3)
+        key = experiment.keys(lottery._SCORE, 0)[i]
+        saliency = scores.SCORES[method](
+            experiment.task, params, stats, jax.numpy.asarray(images[rows]), key
+        )
+        size = sum(np.asarray(leaf).size for leaf in leaves(experiment, params))
+        expected = best(experiment, saliency, round(size / 4))
+        found = masks_of(experiment, session, i)
+        # Sums in another order may exchange two weights at the border.
+        assert np.count_nonzero(found != expected) <= 2
+        np.testing.assert_array_equal(found, masks_of(experiment, session, i + RUNS))
+
+
+def leaves(experiment, params):
+    named = masks_lib.trees.named_leaves(params)
+    return [named[name] for name in experiment.names]
+
+
+@pytest.mark.parametrize("method", ["snip", "random"])
+def test_rounds_and_pruning_at_once_give_the_same_ticket(method):
+    changes = {**AT_START, "prune__method": method}
+    in_rounds = make(configure(**changes))
+    session = in_rounds.next_round(in_rounds.dense_round(), 1)
+    session = in_rounds.next_round(session, 2)
+    at_once = make(configure(**changes, prune__fraction=0.75))
+    other = at_once.next_round(at_once.dense_round(), 1)
+    for a, b in zip(jax.tree.leaves(session.masks), jax.tree.leaves(other.masks)):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_ticket_is_the_initial_weights_and_its_control_is_redrawn(tmp_path):
+    changes = {**AT_START, "prune__method": "synflow", "prune__rounds": 1}
+    found, rows = run(tmp_path, **changes)
+    initial = make(configure(**changes)).dense_round().state.params
+    for i in range(RUNS):
+        masks, params = found[1, i].masks, found[1, i].params
+        assert kept(masks) == round(total(masks) * 0.5)
+        for mask, start, weight in zip(
+            jax.tree.leaves(masks), jax.tree.leaves(initial), jax.tree.leaves(params)
+        ):
+            expected = np.where(mask, np.asarray(start[i]), np.float32(0))
+            np.testing.assert_array_equal(weight, expected)
+    arms = ["dense"] * RUNS + ["winning"] * RUNS + ["random"] * RUNS
+    assert [row["arm"] for row in rows] == arms
+    losses = [row["heldout_loss"] for row in rows]
+    assert len(set(losses)) == len(losses)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"prune.schedule": "at_initialization"}, "rewind.step=10: .* give 0"),
+        ({"prune.method": "snip"}, "prune.method='snip': .*at_initialization"),
+        (
+            {"prune.method": "grasp", "prune.schedule": "one_shot"},
+            "prune.method='grasp': .* not 'one_shot'",
+        ),
+        (
+            {"prune.method": "synflow", "model.name": "sngan"},
+            "prune.method='synflow': model.name='sngan'",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, message):
+    config = defaults.get_config()
+    config.train.steps = 20
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(UserError, match=message):
+        defaults.validate(config)
