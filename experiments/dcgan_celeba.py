@@ -1,15 +1,23 @@
 r"""DCGAN on CelebA, 64x64 (paper Figs. 6, A.1; Table 1: winning ticket at 83.2 %).
 
     python -m gen_tickets.main --config=experiments/dcgan_celeba.py \
-        --config.data.download=true
+        --config.data.download=true --config.eval.download_weights=true
 """
 
 from experiments import dcgan_cifar10
 
 
-def get_config(size="full"):
-    config = dcgan_cifar10.get_config(size)
+def on_celeba(config, size):
+    """The experiment of CIFAR-10 on CelebA: no classes, so that the FID decides."""
     config.data.name = "celeb_a"
     config.data.image_size = 64
+    full = size == "full"  # An FID of a smoke's few samples is refused.
+    config.eval.metrics = ("fid",) if full else ()
+    config.eval.verdict = "fid" if full else "heldout_loss"
+    return config
+
+
+def get_config(size="full"):
+    config = on_celeba(dcgan_cifar10.get_config(size), size)
     config.model.widths = (64, 128, 256, 512)
     return config

@@ -1,16 +1,14 @@
 r"""WGAN with a clipped critic on CelebA, 64x64 (paper Fig. A.4, Table 1: 59 %).
 
     python -m gen_tickets.main --config=experiments/wgan_celeba.py \
-        --config.data.download=true
+        --config.data.download=true --config.eval.download_weights=true
 """
 
-from experiments import wgan_cifar10
+from experiments import dcgan_celeba, wgan_cifar10
 
 
 def get_config(size="full"):
-    config = wgan_cifar10.get_config(size)
-    config.data.name = "celeb_a"
-    config.data.image_size = 64
+    config = dcgan_celeba.on_celeba(wgan_cifar10.get_config(size), size)
     config.model.widths = (64, 128, 256, 512)
     config.paper.sparsity = 0.59
     return config

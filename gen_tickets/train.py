@@ -92,7 +92,7 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
 
     Loop.stretch(state, totals, masks, examples, order, keys, num_steps)
       trains every member for num_steps:
-        state: population, donated; totals: {metric: sum over steps [members]}, donated;
+        state: population, donated; totals: {metric: sum over steps [members]};
         masks: population of masks; examples: [N, ...] on the device;
         order: int32 [MAX_STRETCH, members, batch], rows of example indices;
         keys: one key a member; step s of a member uses fold_in(key, s).
@@ -156,7 +156,7 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
     batches = (_MEMBERS, P()) if streamed else (P(), P(None, MEMBER))
     trained = (_MEMBERS, _MEMBERS, _MEMBERS, *batches, _MEMBERS, P())
     return Loop(
-        _compile(stretch, mesh, trained, donate_argnums=(0, 1)),
+        _compile(stretch, mesh, trained, donate_argnums=0),
         _compile(evaluate, mesh, (_MEMBERS, P(), P(), _MEMBERS)),
     )
 

@@ -263,6 +263,17 @@ def test_too_few_training_images_for_inception_are_refused(dataset, tmp_path):
         Evaluator(config, dataset)
 
 
+def test_a_verdict_on_what_is_not_measured_is_refused():
+    for column in ("fid", "kid_std", "accuracy_reconstructions"):
+        config = configure(eval__metrics=("fd_classifier",), eval__verdict=column)
+        with pytest.raises(UserError, match=f"eval.verdict='{column}'.*add it"):
+            metrics.check(config)
+    for column in ("fd_classifier", "heldout_loss"):
+        metrics.check(
+            configure(eval__metrics=("fd_classifier",), eval__verdict=column)
+        )
+
+
 def test_few_samples_are_said_once(pixels, dataset, capfd):
     evaluator = Evaluator(configure(), dataset)
     evaluator.measure(Replay(dataset.train.images), lambda images: images)

@@ -53,10 +53,16 @@ def check(config) -> None:
     """Refuses, before anything slow, metrics that these options do not allow.
 
     Raises:
-      UserError: no weights of Inception, too few samples, or a task without what a
-        metric measures.
+      UserError: no weights of Inception, too few samples, a task without what a
+        metric measures, or a verdict on what is not measured.
     """
-    names = config.eval.metrics
+    names, verdict = config.eval.metrics, config.eval.verdict
+    for name, metric in TABLE.items():
+        if verdict in metric.columns and name not in names:
+            raise UserError(
+                f"eval.verdict={verdict!r}: is measured by eval.metrics={name!r} only, "
+                f"not by {tuple(names)}; add it, or compare another column"
+            )
     if "accuracy" in names and config.task.name == "gan":
         raise UserError(
             "eval.metrics='accuracy': is of reconstructions, which task.name='gan' "
