@@ -148,8 +148,10 @@ def _measure(model: str, variants, turns: int, seconds: float) -> dict[str, list
         for variant, worker in workers.items()
     }
     times = {variant: [] for variant in variants}
-    for _ in range(turns):
-        for variant, worker in workers.items():
+    for turn in range(turns):
+        # There and back again: a machine that slows down slows no variant more.
+        turn_order = list(workers.items())[:: -1 if turn % 2 else 1]
+        for variant, worker in turn_order:
             times[variant].append(worker.time(min(steps[variant], 500)))
     for worker in workers.values():
         worker.stop()
