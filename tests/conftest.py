@@ -9,3 +9,15 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # Programs run for milliseconds here: what counts is how fast they compile.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def library_convolutions():
+    """Convolutions as on accelerators: where they are not the matter, they compile
+    in a third of the time of the CPU's products."""
+    from gen_tickets.models import convolutions
+
+    with convolutions.use_lowering("library"):
+        yield

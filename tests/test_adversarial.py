@@ -12,6 +12,8 @@ from gen_tickets.errors import UserError
 from gen_tickets.tasks import adversarial, average
 from tests import gans
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 KEY = jax.random.key(0)
 BATCH = 6
 

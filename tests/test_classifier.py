@@ -13,6 +13,8 @@ from gen_tickets.evaluation import cache, classifier, weights
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import classify
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 RNG = np.random.default_rng(0)
 WIDTH, EPOCHS = 2, 1
 

@@ -14,6 +14,8 @@ from gen_tickets.pruning import channels, compact
 from gen_tickets.pruning import masks as masks_lib
 from tests import gans, networks
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 KEY = jax.random.key(7)
 BATCH = 4
 # Shrinking would compile for minutes, and a seed has nothing to shrink to.

@@ -13,6 +13,8 @@ from gen_tickets import session, tickets, trees
 from gen_tickets.tasks import average
 from tests import gans
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 DECAY = 0.9
 STEPS = 3
 

@@ -16,6 +16,8 @@ from gen_tickets.evaluation import classifier, extractors, metrics, scores, weig
 from gen_tickets.evaluation.metrics import Evaluator
 from gen_tickets.session import Position
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 COUNT = 64
 ALL = (
     "fd_classifier",
@@ -269,9 +271,7 @@ def test_a_verdict_on_what_is_not_measured_is_refused():
         with pytest.raises(UserError, match=f"eval.verdict='{column}'.*add it"):
             metrics.check(config)
     for column in ("fd_classifier", "heldout_loss"):
-        metrics.check(
-            configure(eval__metrics=("fd_classifier",), eval__verdict=column)
-        )
+        metrics.check(configure(eval__metrics=("fd_classifier",), eval__verdict=column))
 
 
 def test_few_samples_are_said_once(pixels, dataset, capfd):

@@ -7,6 +7,8 @@ import pytest
 from gen_tickets import models
 from tests import gans
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
 

@@ -13,6 +13,8 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import scores
 from tests import gans, networks
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 KEY = jax.random.key(3)
 PARAMS = {
     "encoder": {"d": {"kernel": np.float32([[-3.0, 0.5], [0.0, 2.0]])}},

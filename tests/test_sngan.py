@@ -9,6 +9,8 @@ from gen_tickets import models, trees
 from gen_tickets.models import sngan
 from tests import gans
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 RNG = np.random.default_rng(0)
 NORM = sngan.SpectralNorm()
 

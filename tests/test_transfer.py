@@ -9,6 +9,8 @@ from gen_tickets import data, lottery, paths, records, report, tasks, tickets, t
 from gen_tickets.errors import UserError
 from gen_tickets.pruning import masks as masks_lib
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 
 @pytest.fixture(autouse=True)
 def no_pages(monkeypatch, tmp_path):
