@@ -141,6 +141,7 @@ def test_the_page_shows_the_mask_distances(standard):
     assert len(list(paths.figures_dir(folder).glob("mask_distance_*.png"))) == RUNS
 
 
+@pytest.mark.slow
 def test_stopped_in_a_search_and_after_a_cut_it_ends_the_same(standard, tmp_path):
     _, rows, found, drawn = standard
     show = fit._Meter.show
@@ -173,6 +174,7 @@ def test_stopped_in_a_search_and_after_a_cut_it_ends_the_same(standard, tmp_path
         assert_trees_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("take_last", [False, True])
 def test_what_is_not_found_is_told_and_the_last_mask_taken_only_if_told(
     take_last, tmp_path, capsys
