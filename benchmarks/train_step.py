@@ -176,7 +176,7 @@ def _ratios(times: dict[str, list]) -> dict[str, dict]:
     return found
 
 
-def _hardware() -> dict:
+def hardware() -> dict:
     names = ("jax", "jaxlib", "torch", "numpy")
     versions = {n: importlib.metadata.version(n) for n in names if _has(n)}
     cpu = platform.processor() or platform.machine()
@@ -203,7 +203,7 @@ def main() -> None:
     if arguments.worker:
         _work(arguments.models, arguments.worker)
         return
-    results = {"command": " ".join(sys.argv), "hardware": _hardware(), "models": {}}
+    results = {"command": " ".join(sys.argv), "hardware": hardware(), "models": {}}
     for model in arguments.models.split(","):
         variants = arguments.variants.split(",")
         if not _has("torch") or model == "linear_ae":

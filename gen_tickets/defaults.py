@@ -90,6 +90,9 @@ OPTIONS: dict[str, Option] = {
         lambda value: isinstance(value, (tuple, list))
         and tuple(value) in (("winning", "random"), ("winning",)),
     ),
+    "suite": _choice(
+        "", "a table of several experiments, run one after the other", ("", "table2")
+    ),
     "precision": _choice(
         "float32",
         "operands of convolutions and products; weights and sums stay float32",
@@ -153,6 +156,9 @@ OPTIONS: dict[str, Option] = {
     "optimizer.weight_decay": _number(0.0, "L2 coefficient"),
     "optimizer.b1": _number(0.9, "decay of the first moment; momentum of sgd", 0, 1),
     "optimizer.b2": _number(0.999, "decay of the second moment", 0, 1),
+    "optimizer.scale_l1": _number(
+        0.0, "L1 coefficient of batch-norm scales, added to their gradient"
+    ),
     "train.epochs": _whole(0, "passes over the training images; or give steps"),
     "train.steps": _whole(0, "training steps; or give epochs"),
     "prune.method": _choice(
@@ -162,13 +168,17 @@ OPTIONS: dict[str, Option] = {
     ),
     "prune.schedule": _choice(
         "iterative",
-        "what is scored: the last winning ticket, the trained dense network, or the "
-        "initial weights (no rewinding then)",
-        ("iterative", "one_shot", "at_initialization"),
+        "what is scored: the last winning ticket, the trained dense network, the "
+        "initial weights, or (early_bird) the channels of every epoch",
+        ("iterative", "one_shot", "at_initialization", "early_bird"),
     ),
     "prune.batches": _whole(8, "training batches that snip and grasp average over", 1),
     "prune.fraction": _number(
-        0.2, "share of surviving prunable weights removed a round", 0, 1, open_low=True
+        0.2,
+        "share of surviving prunable weights removed a round; early_bird: of channels",
+        0,
+        1,
+        open_low=True,
     ),
     "prune.rounds": _whole(20, "rounds after the dense one", 1),
     "prune.scope": _choice(
@@ -179,6 +189,20 @@ OPTIONS: dict[str, Option] = {
     "prune.components": _texts((), "components to prune; () = all"),
     "prune.exclude": _texts(
         (), "patterns of weights never pruned, as encoder/conv_0/*"
+    ),
+    "early_bird.distance": _number(
+        0.1,
+        "masks nearer to the five before (share of channels that differ) are a ticket",
+        open_low=True,
+    ),
+    "early_bird.epochs": _whole(
+        20, "epochs within which the masks must come to stand still", 6
+    ),
+    "early_bird.take_last": _switch(
+        False, "cut by the last mask where none stood still; else nothing is cut"
+    ),
+    "early_bird.multiple": _whole(
+        0, "channels left are rounded up to a multiple; 0 = 8 on accelerators, else 1"
     ),
     "ticket.path": _text("", "workdir whose tickets are transferred; '' = none"),
     "ticket.map": _texts(
@@ -368,10 +392,10 @@ def validate(config: ml_collections.ConfigDict) -> None:
 def _check_pruning(config) -> None:
     """Raises UserError where method and schedule of pruning do not fit."""
     method, schedule = config.prune.method, config.prune.schedule
-    if schedule == "at_initialization" and config.rewind.step > 0:
+    if schedule in ("at_initialization", "early_bird") and config.rewind.step > 0:
         raise UserError(
-            f"rewind.step={config.rewind.step}: prune.schedule='at_initialization' "
-            "does not rewind, give 0"
+            f"rewind.step={config.rewind.step}: prune.schedule={schedule!r} does not "
+            "rewind, give 0"
         )
     if method in ("snip", "grasp") and schedule != "at_initialization":
         raise UserError(
@@ -383,3 +407,35 @@ def _check_pruning(config) -> None:
             "prune.method='synflow': model.name='sngan' divides kernels by their norm, "
             "so that no flow through them is defined; give magnitude, snip or grasp"
         )
+    if schedule == "early_bird":
+        _check_early_bird(config)
+        return
+    for name in OPTIONS:
+        group, _, leaf = name.rpartition(".")
+        if config.suite:
+            continue  # one of whose experiments reads them
+        if group == "early_bird" and config.early_bird[leaf] != OPTIONS[name].default:
+            raise UserError(
+                f"{name}={config.early_bird[leaf]}: only for prune.schedule="
+                f"'early_bird', not {schedule!r}"
+            )
+
+
+# What an early-bird ticket has no use for, and the value that says so.
+_NOT_EARLY_BIRD = {
+    "prune.method": "magnitude",
+    "prune.rounds": 1,
+    "prune.exclude": [],
+    "ticket.path": "",
+}
+
+
+def _check_early_bird(config) -> None:
+    """Raises UserError where options have no meaning for an early-bird ticket."""
+    values = flatten(config)
+    for name, only in _NOT_EARLY_BIRD.items():
+        if values[name] != only:
+            raise UserError(
+                f"{name}={values[name]!r}: prune.schedule='early_bird' cuts channels "
+                f"by their batch-norm scales, and once; give {only!r}"
+            )

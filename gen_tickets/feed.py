@@ -24,10 +24,10 @@ class Resident:
         The order is int32 [MAX_STRETCH, M, batch]; rows beyond num_steps are 0.
         """
         lottery = self._lottery
-        runs, per_step = lottery.config.runs, lottery.images_per_step
-        rows = np.zeros((train.MAX_STRETCH, runs, per_step), np.int32)
-        for run in range(runs):
-            rows[:num_steps, run] = data.order(
+        runs, per_step = lottery.run_numbers, lottery.images_per_step
+        rows = np.zeros((train.MAX_STRETCH, len(runs), per_step), np.int32)
+        for i, run in enumerate(runs):
+            rows[:num_steps, i] = data.order(
                 *(lottery.config.seed, run, lottery.num_images, per_step),
                 *(self._step, num_steps),
             )

@@ -220,6 +220,34 @@ def draw_layers(sparsities: Mapping[str, Mapping[int, float]]) -> bytes:
         return _png(canvas, bbox_inches="tight", pad_inches=0.06)
 
 
+def draw_distances(distances: np.ndarray, found: int) -> bytes:
+    """Draws how far the channel masks of every two epochs are apart.
+
+    Args:
+      distances: normalised Hamming distances, float [E, E].
+      found: the epoch, counted from 1, that found an early-bird ticket; 0: none did.
+    """
+    count = len(distances)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(4.4, 3.6), dpi=_DPI)
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        edges = (0.5, count + 0.5)
+        image = axes.imshow(
+            distances, cmap="cividis", vmin=0, origin="lower", extent=edges * 2
+        )
+        if found:
+            axes.axvline(found, color=ORANGE, ls=":", label=f"found at epoch {found}")
+            axes.legend(loc="upper left", fontsize=7.5, labelcolor="#ffffff")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(ticker.MaxNLocator(8, integer=True))
+            axis.set_label_text("epoch")
+        bar = figure.colorbar(image, ax=axes)
+        bar.outline.set_visible(False)
+        bar.set_label("mask distance")
+        return _png(canvas, bbox_inches="tight", pad_inches=0.06)
+
+
 def _write_cells(axes, table: np.ndarray, brightness: np.ndarray) -> None:
     for (i, j), sparsity in np.ndenumerate(table):
         if np.isfinite(sparsity):

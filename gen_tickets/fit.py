@@ -41,17 +41,9 @@ def stop_signals():
 
 def save(lottery, store, session: Session, position: Position) -> None:
     """Saves a session under a number that grows with its position."""
-    number = position.round * (lottery.num_steps + 2) + position.step
+    rounds = position.run * (lottery.config.prune.rounds + 1) + position.round
+    number = rounds * (lottery.num_steps + 2) + position.step
     store.save(number + position.finished, session, list(position))
-
-
-def _next_stop(lottery, position: Position) -> int:
-    """The next step at which something is looked at."""
-    every = lottery.evaluation_steps
-    stops = [lottery.num_steps, (position.step // every + 1) * every]
-    if position.round == 0 and position.step < lottery.config.rewind.step:
-        stops.append(lottery.config.rewind.step)
-    return min(stops)
 
 
 def _is_evaluated(lottery, step: int) -> bool:
@@ -66,11 +58,7 @@ class _Meter:
         self._progress = Progress()
         self._seconds_per_step = None
         self._num_stretches = 0
-        config = lottery.config
-        members = config.runs * len(lottery.arms(position.round))
-        later = config.runs * len(config.arms) * (config.prune.rounds - position.round)
-        # Steps still to do after this round, counted at this round's cost a step.
-        self._later = later / members * (lottery.num_steps - config.rewind.step)
+        self._later = lottery.later_steps(position)
         self.stretch_steps = 8
 
     def note(self, num_steps: int, seconds: float) -> None:
@@ -91,7 +79,7 @@ class _Meter:
         arms = lottery.arms(position.round)
         losses = [f"{arm} {np.mean(x):.5g}" for arm, x in zip(arms, best)]
         line = (
-            f"round {position.round}/{lottery.config.prune.rounds}  "
+            f"{lottery.title(position)}  "
             f"step {position.step}/{lottery.num_steps}  best held-out loss: "
             + ", ".join(losses)
         )
@@ -142,9 +130,9 @@ def train_round(lottery, session: Session, position: Position, store, stop, even
     keys, feed = lottery.train_keys(round_number), lottery.open_feed(position)
     loop = lottery.loop(len(keys))
     meter, saved_at = _Meter(lottery, position), time.monotonic()
-    while position.step < lottery.num_steps:
+    while not lottery.is_over(session, position):
         started = time.monotonic()
-        target = _next_stop(lottery, position)
+        target = lottery.next_look(position)
         num_steps = min(target - position.step, meter.stretch_steps, feed.max_steps)
         state, totals = loop.stretch(
             *(session.state, session.totals, session.masks),
@@ -184,7 +172,7 @@ def _evaluate(lottery, session: Session, position: Position, events) -> Session:
     runs, on_host = lottery.config.runs, hosts.to_host(measured)
     for i, arm in enumerate(lottery.arms(position.round)):
         members = slice(i * runs, (i + 1) * runs)
-        tag = f"round_{position.round:02d}/{arm}"
+        tag = f"{lottery.tag(position)}/{arm}"
         events.write(
             position.step,
             {f"{tag}/{k}": float(x[members].mean()) for k, x in on_host.items()},

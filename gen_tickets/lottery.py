@@ -5,6 +5,9 @@ arms of a round are members of one compiled program (`train`). `run` is the whol
 procedure; a `Lottery` is one experiment, with everything that stays fixed in it.
 """
 
+import copy
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +30,7 @@ from gen_tickets import session as sessions
 from gen_tickets import tasks, tickets, train, transfer, trees, verdict, waves
 from gen_tickets import workdir as workdirs
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import metrics
+from gen_tickets.evaluation import costs, flops, metrics
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning.scores import OF_IMAGES, SCORES
 from gen_tickets.session import Position, Session
@@ -44,6 +47,7 @@ class Lottery:
     def __init__(self, config, dataset: data.Dataset):
         """Raises UserError where options do not fit each other or the data."""
         self.config = config
+        self.run_numbers = tuple(range(config.runs))
         num_images, batch_size = len(dataset.train.images), config.data.batch_size
         self.num_images = num_images
         self.images_per_step = batch_size * config.task.discriminator_steps
@@ -57,8 +61,8 @@ class Lottery:
         self.num_steps = (
             config.train.steps or config.train.epochs * self.steps_per_epoch
         )
-        image_shape = dataset.train.images.shape[1:]
-        self.task = tasks.build(config, image_shape, self.num_steps)
+        self.image_shape = dataset.train.images.shape[1:]
+        self.task = self._make_task()
         self.layout = parallel.choose(config.parallel.devices)
         self._loops: dict[int, train.Loop] = {}
         self.evaluation_steps = config.eval.every_steps or self.steps_per_epoch
@@ -79,21 +83,41 @@ class Lottery:
         probe = _spread(dataset.train.images, len(held_out))
         self.probe = self.layout.copies(train.in_batches(probe, batch_size))
         self.shown = jnp.asarray(_spread(held_out, config.eval.num_shown))
-        self._prepare_evaluation(dataset)
+        self.evaluator = None  # where there are no eval.metrics
+        if config.eval.metrics:
+            self.evaluator = metrics.Evaluator(config, dataset)
+        self._prepare_sampling()
+        self.costs = costs.Costs(self.build_task, self._step_images())
 
-    def _prepare_evaluation(self, dataset):
-        """What eval.metrics needs; `evaluator` is None where it is empty."""
-        task, self.evaluator = self.task, None
-        if self.config.eval.metrics:
-            self.evaluator = metrics.Evaluator(self.config, dataset)
-            self.sample = jax.jit(task.sample)
-            self.reconstruct = task.reconstruct and jax.jit(task.reconstruct)
+    def build_task(self, channels=None) -> tasks.Task:
+        """The task of these options, of compacted networks where channels are given."""
+        return tasks.build(self.config, self.image_shape, self.num_steps, channels)
+
+    def _make_task(self) -> tasks.Task:
+        """The task that round 0 trains."""
+        return self.build_task()
+
+    def _prepare_sampling(self):
+        task = self.task
+        self.sample = task.sample and jax.jit(task.sample)
+        self.reconstruct = task.reconstruct and jax.jit(task.reconstruct)
 
     def _prepare_keys(self):
-        runs = jnp.arange(self.config.runs)
         fold = jax.vmap(jax.random.fold_in, (None, 0))
+        runs = jnp.array(self.run_numbers)
         keys = fold(jax.random.key(self.config.seed), runs)  # [R]
         self.run_keys = self.layout.members(keys)
+
+    def alone(self, run: int, task) -> "Lottery":
+        """One of the runs by itself, training `task`, with all else as it is here."""
+        one = copy.copy(self)
+        one.config = self.config.copy_and_resolve_references()
+        one.config.runs, one.run_numbers = 1, (run,)
+        one.task, one._loops = task, {}
+        one._prepare_pruning()
+        one._prepare_keys()
+        one._prepare_sampling()
+        return one
 
     def keys(self, purpose: int, round_number: int = 0):
         """One key a run, [R], of its own for every purpose and round."""
@@ -114,8 +138,8 @@ class Lottery:
         self.init = jax.jit(jax.vmap(self.task.init))
         self.prune = jax.jit(self._prune)
         self.rewind = jax.jit(tickets.rewind)
-        self._begin_dense = jax.jit(self._begin_dense)
-        self._begin_round = jax.jit(self._begin_round)
+        self.begin_dense = jax.jit(self._begin_dense)
+        self.begin_round = jax.jit(self._begin_round)
         self._tile = jax.jit(_tile, static_argnums=1)
         self.first = jax.jit(_first, static_argnums=1)
 
@@ -145,6 +169,25 @@ class Lottery:
 
         return jax.vmap(select)(scores, masks)
 
+    @functools.cached_property
+    def _pruning_flops(self) -> float:
+        """FLOPs of scores and selection for one run."""
+        state = jax.tree.map(lambda x: jnp.zeros((1, *x.shape), x.dtype), self.shapes)
+        masks, keys = masks_lib.dense(state.params), self.keys(_SCORE)[:1]
+        images, rows = self._scored_images()
+        rows = None if rows is None else rows[:1]
+        return flops.count(
+            *(self._prune, state.params, state.stats, masks),
+            *(self.num_keep(1), keys, images, rows),
+        )
+
+    def columns(self, position: Position, masks) -> dict[str, float]:
+        """What else stands in a member's row: FLOPs of its training (`costs`)."""
+        first, pruning = 0, 0.0
+        if position.round > 0:
+            first, pruning = self.config.rewind.step, self._pruning_flops
+        return self.costs.of_training(masks, position.step - first, pruning)
+
     def _scored_images(self):
         """What `_prune` takes as images and rows: the first batches of every run."""
         config = self.config
@@ -153,7 +196,7 @@ class Lottery:
         size, count = config.data.batch_size, config.prune.batches
         rows = [
             data.order(config.seed, run, self.num_images, size, 0, count)
-            for run in range(config.runs)
+            for run in self.run_numbers
         ]
         return self.images, self.layout.members(np.stack(rows))
 
@@ -204,7 +247,7 @@ class Lottery:
         return self.layout.members(self._dense_session())
 
     def _dense_session(self) -> Session:
-        return self._begin_dense(self.init(self.keys(_INIT)))
+        return self.begin_dense(self.init(self.keys(_INIT)))
 
     def _begin_dense(self, state) -> Session:
         runs = self.config.runs
@@ -219,12 +262,13 @@ class Lottery:
             floored=jnp.zeros(runs, jnp.int32),
         )
 
+    def _step_images(self):
+        """The shape of what a step takes: no constant where a trace needs it."""
+        shape = (self.images_per_step, *self.image_shape)
+        return jax.ShapeDtypeStruct(shape, jnp.uint8)
+
     def _empty_totals(self, num_members: int):
-        # By shape alone: this is traced, and the images must not become a constant.
-        images = jax.ShapeDtypeStruct(
-            (self.images_per_step, *self.images.shape[1:]), self.images.dtype
-        )
-        return train.empty_totals(self.task, images, num_members)
+        return train.empty_totals(self.task, self._step_images(), num_members)
 
     def next_round(self, session: Session, round_number: int) -> Session:
         """Prune, then rewind the survivors, redraw the control, transfer."""
@@ -246,7 +290,7 @@ class Lottery:
             *self._scored_images(),
         )
         fresh = self.init(self.keys(_REDRAW, round_number))
-        begun = self._begin_round(
+        begun = self.begin_round(
             session.rewind,
             session.diverged[: self.config.runs],
             masks,
@@ -332,6 +376,59 @@ class Lottery:
         """What the round eats from `position` on; see `feed`."""
         return feed.Resident(self, position)
 
+    def weight_masks(self, session: Session, member: int):
+        """Masks of a member, of the shapes of the whole networks."""
+        return self.layout.member(session.masks, member)
+
+    def title(self, position: Position) -> str:
+        """What is trained, for the line that tells the progress."""
+        return f"round {position.round}/{self.config.prune.rounds}"
+
+    def tag(self, position: Position) -> str:
+        """What is trained, for the event files."""
+        return f"round_{position.round:02d}"
+
+    def is_over(self, session: Session, position: Position) -> bool:
+        """Whether the round has trained to its end."""
+        return position.step >= self.num_steps
+
+    def next_look(self, position: Position) -> int:
+        """The next step at which something is looked at."""
+        every = self.evaluation_steps
+        stops = [self.num_steps, (position.step // every + 1) * every]
+        if position.round == 0 and position.step < self.config.rewind.step:
+            stops.append(self.config.rewind.step)
+        return min(stops)
+
+    def later_steps(self, position: Position) -> float:
+        """Steps still to do after this round, counted at this round's cost a step."""
+        config = self.config
+        members = config.runs * len(self.arms(position.round))
+        later = config.runs * len(config.arms) * (config.prune.rounds - position.round)
+        return later / members * (self.num_steps - config.rewind.step)
+
+    def follow(self, workdir, origin, store, stop, events) -> None:
+        """Round after round to the last one, from the newest checkpoint on.
+
+        Args:
+          workdir, origin: as `measure.record_round` takes them.
+          store, stop, events: as `fit.train_round` takes them.
+        """
+        session, position = _start(self, store)
+        while not (position.finished and position.round == self.config.prune.rounds):
+            if position.finished:
+                session = self.next_round(session, position.round + 1)
+                first_step = self.config.rewind.step
+                position = Position(position.round + 1, first_step, 0.0, False)
+            session, position = fit.train_round(
+                self, session, position, store, stop, events
+            )
+            measure.record_round(self, session, position, workdir, origin)
+            position = position._replace(finished=True)
+            fit.save(self, store, session, position)
+            if position.seconds > _WORTH_A_PAGE and hosts.is_first():
+                report.draw(workdir)
+
 
 def _spread(images, count: int):
     """`count` images from all over a set, which may be sorted by class."""
@@ -359,12 +456,13 @@ def _start(lottery: Lottery, store) -> tuple[Session, Position]:
     return session, Position(*position)
 
 
-def run(config, workdir) -> None:
+def run(config, workdir, kind=Lottery) -> None:
     """Runs an experiment in `workdir`, or goes on with it.
 
     Args:
       config: validated options.
       workdir: folder for everything that is kept; see `paths`.
+      kind: the procedure, Lottery or a class like it.
 
     Raises:
       UserError: the data, the options or the folder do not allow it.
@@ -374,7 +472,7 @@ def run(config, workdir) -> None:
     metrics.check(config)
     hosts.together(lambda: hosts.is_first() and data.fetch(config))
     dataset = data.load(config, hosts.read_shares)
-    lottery = Lottery(config, dataset)
+    lottery = kind(config, dataset)
     origin = {**provenance.collect(), "data": dataset.provenance}
     if lottery.evaluator is not None:
         origin["evaluation"] = lottery.evaluator.provenance
@@ -384,21 +482,8 @@ def run(config, workdir) -> None:
     store = checkpoints.Checkpoints(workdir)
     events = records.EventWriter(hosts.is_first() and paths.tensorboard_dir(workdir))
     try:
-        session, position = _start(lottery, store)
         with fit.stop_signals() as stop:
-            while not (position.finished and position.round == config.prune.rounds):
-                if position.finished:
-                    session = lottery.next_round(session, position.round + 1)
-                    first_step = config.rewind.step
-                    position = Position(position.round + 1, first_step, 0.0, False)
-                session, position = fit.train_round(
-                    lottery, session, position, store, stop, events
-                )
-                measure.record_round(lottery, session, position, workdir, origin)
-                position = position._replace(finished=True)
-                fit.save(lottery, store, session, position)
-                if position.seconds > _WORTH_A_PAGE and hosts.is_first():
-                    report.draw(workdir)
+            lottery.follow(workdir, origin, store, stop, events)
     finally:
         events.close()
         store.close()

@@ -55,9 +55,9 @@ def _rows(lottery, session: Session, position: Position) -> list[dict]:
     evaluations = _evaluations(lottery, session, position.round, diverged)
     rows = []
     for i, arm in enumerate(lottery.arms(position.round)):
-        for run in range(lottery.config.runs):
-            member = i * lottery.config.runs + run
-            masks = lottery.layout.member(session.masks, member)
+        for j, run in enumerate(lottery.run_numbers):
+            member = i * lottery.config.runs + j
+            masks = lottery.weight_masks(session, member)
             sparsity = masks_lib.sparsity(masks)
             row = {
                 "round": position.round,
@@ -68,10 +68,11 @@ def _rows(lottery, session: Session, position: Position) -> list[dict]:
                 "steps": position.step,
                 "seconds": round(position.seconds, 2),
                 "diverged": bool(diverged[member]),
-                "floored_layers": int(floored[run]),
+                "floored_layers": int(floored[j]),
             }
             for component, share in masks_lib.component_sparsity(masks).items():
                 row[f"sparsity_{component}"] = share
+            row |= lottery.columns(position, masks)
             row["early_stop_step"] = int(best_step[member])
             row |= {name: float(values[member]) for name, values in metrics.items()}
             row |= evaluations[member]
@@ -88,9 +89,9 @@ def _layer_rows(lottery, session: Session, position: Position) -> list[dict]:
             "total": total,
             "kept": kept,
         }
-        for run in range(lottery.config.runs)
+        for i, run in enumerate(lottery.run_numbers)
         for layer, (total, kept) in masks_lib.layer_counts(
-            lottery.layout.member(session.masks, run)
+            lottery.weight_masks(session, i)
         ).items()
     ]
 
@@ -99,7 +100,9 @@ def _update_table(path, round_number: int, rows: list[dict]) -> None:
     if not hosts.is_first():
         return
     old = records.read_rows(path) if path.exists() else []
-    records.write_rows(path, records.replace_round(old, round_number, rows))
+    runs = {row["run"] for row in rows}
+    others = [x for x in old if x["round"] == round_number and x["run"] not in runs]
+    records.write_rows(path, records.replace_round(old, round_number, others + rows))
 
 
 def _save_tickets(lottery, session, position, workdir, origin) -> None:
@@ -126,7 +129,9 @@ def _save_tickets(lottery, session, position, workdir, origin) -> None:
 def _save_pictures(lottery, session, position, workdir) -> None:
     """Run 0 of every arm, from the same images and latents at every round."""
     task, columns = lottery.task, 8
-    if position.round == 0 and hosts.is_first():
+    if lottery.run_numbers[0] != 0:
+        return
+    if hosts.is_first() and not paths.originals_path(workdir).exists():
         grid = records.image_grid(np.asarray(lottery.shown), columns)
         records.write_image(paths.originals_path(workdir), grid)
     for i, arm in enumerate(lottery.arms(position.round)):
@@ -152,8 +157,13 @@ def record_round(
       workdir: folder of the experiment.
       origin: versions, hardware and data, for the tickets' provenance.
     """
-    number = position.round
     _save_tickets(lottery, session, position, workdir, origin)
+    record_training(lottery, session, position, workdir)
+
+
+def record_training(lottery, session: Session, position: Position, workdir) -> None:
+    """The part of `record_round` that is of the training: pictures and rows."""
+    number = position.round
     _save_pictures(lottery, session, position, workdir)
     layers = _layer_rows(lottery, session, position)
     _update_table(paths.layers_path(workdir), number, layers)

@@ -26,6 +26,11 @@ def report_path(workdir) -> pathlib.Path:
     return pathlib.Path(workdir) / "report.html"
 
 
+def table2_path(workdir, kind: str) -> pathlib.Path:
+    """The table of several experiments; `kind` is "csv" or "html"."""
+    return pathlib.Path(workdir) / f"table2.{kind}"
+
+
 def figures_dir(workdir) -> pathlib.Path:
     return pathlib.Path(workdir) / "figures"
 
@@ -44,6 +49,11 @@ def tickets_dir(workdir, round_number: int) -> pathlib.Path:
 
 def ticket_path(workdir, round_number: int, run: int) -> pathlib.Path:
     return tickets_dir(workdir, round_number) / f"run_{run}.npz"
+
+
+def search_path(workdir, run: int) -> pathlib.Path:
+    """What the early-bird search of a run drew and kept."""
+    return pathlib.Path(workdir) / "searches" / f"run_{run}.npz"
 
 
 def samples_dir(workdir) -> pathlib.Path:

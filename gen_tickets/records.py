@@ -22,7 +22,7 @@ from PIL import Image
 from gen_tickets import paths
 from gen_tickets.errors import UserError
 
-ARMS = ("dense", "winning", "random", "transferred")
+ARMS = ("dense", "winning", "random", "transferred", "early_bird")
 TEXTS = ("arm", "layer", "evaluation")
 BOOLS = ("diverged",)
 INTEGERS = (
@@ -31,6 +31,8 @@ INTEGERS = (
     "steps",
     "floored_layers",
     "early_stop_step",
+    "found_epoch",
+    "search_epochs",
     "num_samples",
     "total",
     "kept",

@@ -15,15 +15,26 @@ from typing import Any
 
 import numpy as np
 
-from gen_tickets import figures, outcomes, page, paths, records, summaries, verdict
+from gen_tickets import (
+    figures,
+    outcomes,
+    page,
+    paths,
+    records,
+    searches,
+    summaries,
+    verdict,
+)
 from gen_tickets.errors import UserError
 
 _LOOKS = {
     "dense": ("-", "", figures.GREY),
     "winning": ("-", "o", figures.BLUE),
     "random": ("--", "s", figures.ORANGE),
+    "early_bird": ("-", "D", figures.GREEN),
 }
 _BETTER = {-1: "lower is better", 0: "", 1: "higher is better"}
+_COST = ("flops_dense", "flops_masked", "flops_compact", "seconds")
 # What a figure is drawn of beside the metrics; the first is the paper's figure 2.
 _COURSE = {"early_stop_step": "early-stopping step"}
 
@@ -57,6 +68,7 @@ def _report(run: outcomes.Outcome, judged: verdict.Verdict) -> bytes:
         page.facts(_facts(run.config)),
         *metric_pieces(pngs, run.metric),
         *_layer_pieces(pngs),
+        *_search_pieces(run),
         page.heading("Every round"),
         page.paragraph(
             "Mean ± standard deviation over the runs that did not diverge; blue: a "
@@ -162,6 +174,29 @@ def _layer_pieces(pngs: dict[str, bytes]) -> list[str]:
     return [page.heading("Where it prunes"), page.picture(pngs["layers"], caption)]
 
 
+def _search_pieces(run: outcomes.Outcome) -> list[str]:
+    """Returns the mask distances of every early-bird search that there is."""
+    pictures = []
+    for number in sorted({row["run"] for row in run.rows}):
+        path = paths.search_path(run.workdir, number)
+        if path.exists():
+            search = searches.load(path)
+            far = searches.distances(search.drawn)
+            png = figures.draw_distances(far, search.found)
+            figure = paths.figures_dir(run.workdir) / f"mask_distance_{number}.png"
+            paths.write_atomically(figure, png)
+            told = f"found at epoch {search.found}" if search.found else "none found"
+            pictures.append(page.picture(png, f"run {number}: {told}"))
+    if not pictures:
+        return []
+    note = (
+        "Share of channels in which the masks of two epochs differ. A ticket is found "
+        "when a mask is near to all of the five before it."
+    )
+    heading = page.heading("When the channels stand still")
+    return [heading, page.paragraph(note, "note"), page.grid(pictures, "two")]
+
+
 def _sample_pieces(run: outcomes.Outcome) -> list[str]:
     """Returns the image grids: what was to be learned, then each round's arms."""
     arms = summaries.summarize(run.rows, run.metric)
@@ -208,7 +243,7 @@ def _facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _round_table(run: outcomes.Outcome, judged: verdict.Verdict) -> str:
-    names = (*summaries.metrics(run.rows), *_COURSE, "seconds")
+    names = (*summaries.metrics(run.rows), *_COURSE, *_COST)
     names = sorted(names, key=lambda name: name != run.metric)
     of_column = {name: summaries.summarize(run.rows, name) for name in names}
     columns = [name for name in names if of_column[name]]

@@ -33,6 +33,7 @@ class Position(NamedTuple):
     seconds: float  # of training in this round so far
     finished: bool  # rows, tickets and pictures of the round are on disk
     feed: Any = None  # where a set that is streamed is read; None of a resident one
+    run: int = 0  # of a procedure whose runs follow one another
 
 
 def begin(state, masks, rewind, dense, totals, ancestors, floored) -> Session:

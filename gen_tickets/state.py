@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gen_tickets import trees
 from gen_tickets.pruning import masks as masks_lib
 
 
@@ -42,11 +43,25 @@ def _scale_by_rate(config, num_steps: int):
     )
 
 
+def _add_scale_l1(coefficient: float):
+    """Adds the gradient of coefficient * sum |gamma| over batch-norm scales."""
+
+    def add(updates, params):
+        def of_leaf(name, update, x):
+            is_scale = name.rpartition("/")[2] == "scale"
+            return update + coefficient * jnp.sign(x) if is_scale else update
+
+        return trees.map_named(of_leaf, updates, params)
+
+    return optax.stateless(add)
+
+
 def make_optimizer(config, num_steps: int) -> optax.GradientTransformationExtraArgs:
     """Builds the optimizer from `config.optimizer`; `update` takes step=state.step.
 
     "adam" adds weight_decay * weight to the gradient (coupled, what the paper's
-    PyTorch Adam does), "adamw" shrinks the weights apart from the moments.
+    PyTorch Adam does), "adamw" shrinks the weights apart from the moments. scale_l1
+    is a term of the loss, with which early-bird tickets are trained (You et al. 2020).
 
     Args:
       config: `config.optimizer`.
@@ -61,6 +76,8 @@ def make_optimizer(config, num_steps: int) -> optax.GradientTransformationExtraA
         "sgd": (decay, optax.trace(config.b1), rate),
     }
     chain = chains[config.name]
+    if config.scale_l1 > 0.0:
+        chain = (_add_scale_l1(config.scale_l1), *chain)
     if config.weight_decay == 0.0:
         chain = tuple(part for part in chain if part is not decay)
     return optax.chain(*chain)

@@ -13,6 +13,8 @@ import numpy as np
 # Columns that say which row it is or how its training went, not how good it is.
 _NO_METRICS = ("round", "run", "arm", "sparsity", "remaining", "steps", "seconds")
 _NO_METRICS += ("diverged", "floored_layers", "early_stop_step")
+_NO_METRICS += ("flops_dense", "flops_masked", "flops_compact")
+_NO_METRICS += ("found_epoch", "search_epochs")
 _NO_METRICS += ("num_samples", "evaluation")
 _LOWER = ("loss", "reconstruction", "kl", "fid", "kid")
 _HIGHER = ("accuracy", "precision", "recall", "inception_score")

@@ -112,6 +112,8 @@ def verdict(rows: Rows, metric: str) -> Verdict:
     """
     arms = summarize(rows, metric)
     dense = arms.get("dense", {}).get(0)
+    if "early_bird" in {row["arm"] for row in rows}:
+        return _early_bird(rows, metric, arms, dense)
     winning, random = arms.get("winning", {}), arms.get("random", {})
     sign = direction(metric)
     missing = _missing(rows, metric, sign, dense, winning)
@@ -135,6 +137,27 @@ def verdict(rows: Rows, metric: str) -> Verdict:
     sparsity = None if best is None else best.sparsity
     notes = _notes(arms, metric)
     return Verdict(metric, sparsity, unbroken, sentence, notes, dense, rounds)
+
+
+def _early_bird(rows: Rows, metric: str, arms, dense) -> Verdict:
+    """What early-bird tickets came to; how good they are, a comparison must say."""
+    rows = [row for row in rows if row["arm"] == "early_bird"]
+    epochs = [row["found_epoch"] for row in rows if math.isfinite(row["found_epoch"])]
+    head = f"Early-bird tickets are found in {len(epochs)} of {len(rows)} runs"
+    if epochs:
+        first, last = min(epochs), max(epochs)
+        is_one = first == last
+        head += f", at epoch {first}" if is_one else f", at epochs {first} to {last}"
+    sparsity = float(np.mean([row["sparsity"] for row in rows]))
+    share = np.mean([row["flops_compact"] / row["flops_dense"] for row in rows])
+    sentence = (
+        f"{head}. On average {percent(sparsity)} of the weights are cut out, and the "
+        f"training takes {percent(float(share))} of the dense FLOPs, search included."
+    )
+    if "early_bird" in arms:
+        sentence += f" {metric}: {mean_std(arms['early_bird'][1])}."
+    found = sparsity if len(epochs) == len(rows) else None
+    return Verdict(metric, found, None, sentence, _notes(arms, metric), dense, ())
 
 
 def _sparsity(judged: Round) -> tuple[float, int]:

@@ -29,10 +29,14 @@ def _stored_config(workdir) -> dict | None:
 
 
 def _differences(stored: dict, wanted: dict) -> list[str]:
-    """What a restart may not change, as 'name: stored -> wanted'."""
+    """What a restart may not change, as 'name: stored -> wanted'.
+
+    An option that is younger than the folder was at what is its default now.
+    """
     found = []
-    for name in sorted(stored.keys() | wanted.keys()):
-        old, new = stored.get(name), wanted.get(name)
+    before = {**defaults.flatten(defaults.get_config()), **stored}
+    for name in sorted(before.keys() | wanted.keys()):
+        old, new = before[name], wanted.get(name)
         grows = name == "prune.rounds" and type(old) is int and new >= old
         if old != new and not grows and name not in defaults.HOW_TO_RUN:
             found.append(f"{name}: {json.dumps(old)} -> {json.dumps(new)}")

@@ -162,6 +162,13 @@ def test_rows_say_what_the_tickets_hold(standard):
         assert row["steps"] == STEPS and row["diverged"] is False
         assert row["early_stop_step"] in (4, 8)
         assert row["train_loss"] > 0 and row["heldout_loss"] > 0
+        trained = STEPS if row["round"] == 0 else STEPS - 3
+        dense_row = rows[0]["flops_dense"] * trained / STEPS
+        # Magnitude pruning: little beside a step, and never nothing.
+        assert dense_row <= row["flops_dense"] < 1.1 * dense_row
+        assert (row["flops_dense"] == dense_row) == (row["round"] == 0)
+        assert (row["flops_masked"] < row["flops_dense"]) == (row["round"] > 0)
+        assert row["flops_compact"] <= row["flops_dense"]
     layers = records.read_rows(paths.layers_path(folder))
     for row in layers:
         mask = found[row["round"], row["run"]].masks

@@ -87,11 +87,11 @@ def test_layer_scope_prunes_every_layer_alike():
 def test_all_rounds_share_one_compile():
     experiment = make(configure())
     session = experiment.next_round(trained(experiment), 1)
-    compiled = experiment.prune._cache_size(), experiment._begin_round._cache_size()
+    compiled = experiment.prune._cache_size(), experiment.begin_round._cache_size()
     for r in (2, 3, 4):
         session = experiment.next_round(session, r)
     assert experiment.prune._cache_size() <= compiled[0] + 1  # from device arrays once
-    assert experiment._begin_round._cache_size() <= compiled[1] + 1
+    assert experiment.begin_round._cache_size() <= compiled[1] + 1
 
 
 def test_the_floor_keeps_every_layer_and_is_recorded(tmp_path):

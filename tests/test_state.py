@@ -204,3 +204,29 @@ def test_a_cosine_falls_with_the_step_of_the_training():
             grads,
             after.params,
         )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_l1_term_is_a_gradient_of_batch_norm_scales_alone(name):
+    """As if the loss had it: the same steps as with the sign added by hand."""
+    config = defaults.get_config().optimizer
+    config.name, config.learning_rate, config.scale_l1 = name, RATE, 0.3
+    with_term = state.make_optimizer(config, 0)
+    config.scale_l1 = 0.0
+    without = state.make_optimizer(config, 0)
+    norm = {"scale": jnp.float32([-2.0, 0.0, 0.5]), "bias": jnp.float32([1.0, 1, 1])}
+    params = {"encoder": {"d": random_tree(0)["encoder"]["d"], "norm_d": norm}}
+    grads = jax.tree.map(lambda x: 0.1 + jnp.cos(x), params)
+    masks = masks_lib.dense(params)
+    masks["encoder"]["norm_d"]["scale"] = jnp.array([True, False, True])
+    params = masks_lib.apply(masks, params)
+    by_hand = jax.tree.map(lambda g: g, grads)
+    sign = 0.3 * jnp.sign(params["encoder"]["norm_d"]["scale"])
+    by_hand["encoder"]["norm_d"]["scale"] += sign
+    found = step_of(with_term)(state.create(params, {}, with_term), grads, masks)
+    expected = step_of(without)(state.create(params, {}, without), by_hand, masks)
+    for a, b in zip(
+        jax.tree.leaves(found.params), jax.tree.leaves(expected.params), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert found.params["encoder"]["norm_d"]["scale"][1] == 0

@@ -51,6 +51,17 @@ def test_more_rounds_and_how_to_run_are_no_difference(tmp_path):
         start(tmp_path, prune__rounds=4)
 
 
+def test_an_option_that_is_younger_than_the_folder_was_at_its_default(tmp_path):
+    start(tmp_path)
+    path = paths.config_path(tmp_path)
+    stored = json.loads(path.read_text())
+    del stored["prune"]["batches"], stored["early_bird"]
+    path.write_text(json.dumps(stored))
+    workdir.check(tmp_path, configure())
+    with pytest.raises(UserError, match="prune.batches: 8 -> 3"):
+        workdir.check(tmp_path, configure(prune__batches=3))
+
+
 def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
     lock = workdir.claim(tmp_path, configure(), {})
     with pytest.raises(UserError, match="another process"):

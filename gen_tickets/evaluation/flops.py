@@ -7,6 +7,8 @@ The convention, for every number of gen_tickets:
 - Any other float arithmetic: 1 an element of the result; a reduction: 1 an element of
   what it reduces. Comparing, choosing, moving, casting, integers, random bits: 0.
 - A loop: its body as often as it runs. Of the branches of a choice, the costliest.
+- A training: its steps, and the pruning before it (scores, selection); held-out
+  evaluations and metrics are no part of it.
 - Of a masked network: multiplications with a pruned weight count nowhere, in the pass
   forward, in the gradient of what is multiplied, in the gradient of the weight itself.
   All else of a training step (optimizer, batch norm) counts as of the dense one.

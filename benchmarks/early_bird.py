@@ -1,0 +1,348 @@
+"""Times a whole training: dense against early-bird, search and compilation included.
+
+    python -m benchmarks.early_bird
+
+DCGAN at the paper's shape (32x32x3, widths 128-256-512, latent 128, batch 100). Three
+parts, all saved in benchmarks/results/early_bird.json:
+  steady: seconds a step of the dense networks, of the dense networks under search, and
+    of networks whose layers are all cut by the same share, for step FLOPs 20 % to 95 %
+    lower; in float32, and at --reduction in bfloat16. Variants take turns, ratios are
+    within a turn.
+  projected: a training of --epochs epochs of --epoch-steps steps, put together from
+    the steady times: search to --found, cut, compilation, the rest in the small shape.
+  real: both trainings run whole, through `gen_tickets.early_bird`, on random images
+    with an epoch of --real-epoch-steps steps, so that the search has the share of the
+    training that it has in the full one; the seconds are those of results.csv.
+"""
+
+import argparse
+import functools
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.train_step import RESULTS, hardware
+from experiments import early_bird_dcgan_cifar10
+from gen_tickets import (
+    checkpoints,
+    data,
+    early_bird,
+    fit,
+    lottery,
+    paths,
+    records,
+    searches,
+    tasks,
+    train,
+)
+from gen_tickets.evaluation import flops
+from gen_tickets.pruning import channels, compact, detection
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.session import Position
+
+SHAPE = (32, 32, 3)
+CURVE = "0.2,0.4,0.6,0.8,0.88,0.95"
+
+
+def _configure(precision="float32"):
+    config = early_bird_dcgan_cifar10.get_config()
+    config.runs, config.precision = 1, precision
+    return config
+
+
+@functools.cache
+def _task(precision="float32", sizes=()):
+    return tasks.build(_configure(precision), SHAPE, 10, dict(sizes))
+
+
+@functools.cache
+def _step_flops(sizes=()) -> float:
+    images = jax.ShapeDtypeStruct((_configure().data.batch_size, *SHAPE), np.uint8)
+    return flops.of_step(_task("float32", sizes), images).total()
+
+
+def _groups():
+    networks = _task().networks.items()
+    return {name: network.module.channel_groups() for name, network in networks}
+
+
+def _cut(share: float, multiple: int):
+    """{component: channels} where every layer has lost this share, as a tuple."""
+
+    def left(size):
+        count = max(round(size * (1 - share)), 1)
+        return min(-(-count // multiple) * multiple, size)
+
+    return tuple(
+        (name, tuple(left(group.size) for group in of.groups))
+        for name, of in _groups().items()
+    )
+
+
+def _sizes_of(reduction: float, multiple: int):
+    """The channels whose step has (about) this share of the dense FLOPs less."""
+    guess = 1 - (1 - reduction) ** 0.5  # inputs and outputs of a layer both lose
+    low, high = max(guess - 0.1, 0.0), min(guess + 0.1, 1.0)
+    for _ in range(5):
+        middle = (low + high) / 2
+        lower = 1 - _step_flops(_cut(middle, multiple)) / _step_flops()
+        low, high = (middle, high) if lower < reduction else (low, middle)
+    return _cut(high, multiple)
+
+
+class _Training:
+    """One compiled training on random images that goes on from call to call."""
+
+    def __init__(self, task):
+        batch = _configure().data.batch_size
+        self._loop = train.make_loop(task)
+        population = jax.vmap(task.init)(jax.random.split(jax.random.key(0), 1))
+        self._masks = masks_lib.dense(population.params)
+        draw = np.random.default_rng(0)
+        self._images = jnp.asarray(draw.integers(0, 256, (1000, *SHAPE), np.uint8))
+        self._order = draw.integers(0, 1000, (train.MAX_STRETCH, 1, batch), np.int32)
+        self._keys = jax.random.split(jax.random.key(1), 1)
+        self._carried = [population, train.empty_totals(task, self._images[:batch], 1)]
+        first = self.time(1)
+        self.step_seconds = self.time(2)
+        self.compile_seconds = first - self.step_seconds
+
+    def time(self, num_steps: int) -> float:
+        """Trains on; returns seconds a step."""
+        started = time.perf_counter()
+        self._carried[:] = self._loop.stretch(
+            *(*self._carried, self._masks, self._images, self._order, self._keys),
+            num_steps,
+        )
+        jax.block_until_ready(self._carried)
+        return (time.perf_counter() - started) / num_steps
+
+
+def _watched():
+    """The dense task under search, a mask after every step."""
+    groups = _groups()
+    keep = [sum(g.size for of in groups.values() for g in of.groups) // 3]
+
+    def draw(params):
+        return channels.flatten(channels.select(channels.scores(groups, params), keep))
+
+    return detection.watch(_task(), draw, 1, 1000, 0.1)
+
+
+def _cut_seconds(sizes) -> float:
+    """Seconds that compaction takes, on a state drawn anew."""
+    groups, small = _groups(), dict(sizes)
+    masks = {
+        name: {
+            group.name: np.arange(group.size) < size
+            for group, size in zip(of.groups, small[name], strict=True)
+        }
+        for name, of in groups.items()
+    }
+    state = jax.tree.map(np.asarray, jax.jit(_task().init)(jax.random.key(0)))
+    started = time.perf_counter()
+    compact.compact(groups, masks, state)
+    return time.perf_counter() - started
+
+
+def _median(values) -> dict:
+    return {
+        "median": statistics.median(values),
+        "min": min(values),
+        "max": max(values),
+    }
+
+
+def _steady(
+    reduction: float, curve, multiple: int, turns: int, seconds: float
+) -> list[dict]:
+    """A line a variant: FLOPs, seconds a step, and the dense step over its step."""
+    cuts = {r: _sizes_of(r, multiple) for r in sorted({*curve, reduction})}
+    variants = {("dense", "float32", 0.0): (_task(), ())}
+    variants["dense under search", "float32", 0.0] = (_watched(), ())
+    for r, sizes in cuts.items():
+        variants["compact", "float32", r] = (_task("float32", sizes), sizes)
+    variants["dense", "bfloat16", 0.0] = (_task("bfloat16"), ())
+    sizes = cuts[reduction]
+    variants["compact", "bfloat16", reduction] = (_task("bfloat16", sizes), sizes)
+    trainings, times = {}, {name: [] for name in variants}
+    for name, (task, _) in variants.items():
+        trainings[name] = _Training(task)
+        print(f"compiled: {' '.join(map(str, name))}", file=sys.stderr)
+    for _ in range(turns):
+        for name, training in trainings.items():
+            steps = max(1, min(500, round(seconds / training.step_seconds)))
+            times[name].append(training.time(steps))
+    lines = []
+    for name, (_, sizes) in variants.items():
+        ratios = [d / t for d, t in zip(times["dense", "float32", 0.0], times[name])]
+        kind, precision, asked = name
+        lines.append(
+            {
+                "variant": kind,
+                "precision": precision,
+                "asked_reduction": asked,
+                "channels": dict(sizes),
+                "flops": _step_flops(sizes),
+                "flops_reduction": 1 - _step_flops(sizes) / _step_flops(),
+                "step_seconds": _median(times[name]),
+                "compile_seconds": trainings[name].compile_seconds,
+                "dense_over_this": _median(ratios),
+            }
+        )
+    return lines
+
+
+def _projected(steady, reduction, epochs: int, epoch_steps: int, found: int) -> dict:
+    """Seconds of whole trainings, put together from the steady times."""
+
+    def line(variant, precision):
+        return next(
+            x
+            for x in steady
+            if (x["variant"], x["precision"]) == (variant, precision)
+            and (variant != "compact" or x["asked_reduction"] == reduction)
+        )
+
+    def seconds(variant, precision, steps):
+        of = line(variant, precision)
+        return of["compile_seconds"] + steps * of["step_seconds"]["median"]
+
+    cut = _cut_seconds(tuple(line("compact", "float32")["channels"].items()))
+    search = seconds("dense under search", "float32", found * epoch_steps)
+    whole = {"dense": seconds("dense", "float32", epochs * epoch_steps)}
+    for precision in ("float32", "bfloat16"):
+        rest = seconds("compact", precision, (epochs - found) * epoch_steps)
+        whole[f"early-bird, compact in {precision}"] = search + cut + rest
+    ratios = {name: whole["dense"] / x for name, x in whole.items()}
+    return {
+        "epochs": epochs,
+        "epoch_steps": epoch_steps,
+        "found_epoch": found,
+        "cut_seconds": cut,
+        "seconds": whole,
+        "dense_over_this": ratios,
+    }
+
+
+class _NoEvents:
+    def write(self, step, scalars):
+        pass
+
+
+def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dict:
+    """Both trainings whole, on random images: seconds, FLOPs, when it was found."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        config = _configure(precision)
+        count = epoch_steps * config.data.batch_size
+        draw = np.random.default_rng(0)
+        images = draw.integers(0, 256, (count + count // 8, *SHAPE), np.uint8)
+        np.savez(folder / "images.npz", images=images)
+        config.data.name, config.data.dir = "arrays", str(folder / "images.npz")
+        config.train.epochs = epochs
+        config.prune.fraction = fraction
+        config.early_bird.epochs = detection.NUM_COMPARED + 1
+        config.early_bird.take_last = True
+        config.eval.every_steps = epochs * epoch_steps
+        dataset = data.load(config)
+        workdir = folder / "early_bird"
+        experiment = early_bird.EarlyBird(config, dataset)
+        store = checkpoints.Checkpoints(workdir)
+        experiment.follow(workdir, {}, store, [], _NoEvents())
+        store.close()
+        (row,) = records.read_rows(paths.results_path(workdir))
+        search = searches.load(paths.search_path(workdir, 0))
+        dense = lottery.Lottery(config, dataset)
+        store = checkpoints.Checkpoints(folder / "dense")
+        start = dense.dense_round(), Position(0, 0, 0.0, False)
+        _, position = fit.train_round(dense, *start, store, [], _NoEvents())
+        store.close()
+        return {
+            "precision": precision,
+            "steps": position.step,
+            "search_steps": len(search.drawn) * experiment.steps_per_epoch,
+            "found_epoch": search.found,
+            "weights_removed": row["sparsity"],
+            "flops_reduction": 1 - row["flops_compact"] / row["flops_dense"],
+            "seconds": {"dense": position.seconds, "early-bird": row["seconds"]},
+            "dense_over_early_bird": position.seconds / row["seconds"],
+        }
+
+
+def _print(results) -> None:
+    print("variant              precision  FLOPs     s/step   dense / this")
+    for x in results["steady"]:
+        of, step = x["dense_over_this"], x["step_seconds"]["median"]
+        print(
+            f"{x['variant']:20} {x['precision']:9} {-x['flops_reduction']:7.1%} "
+            f"{step:9.4f}   {of['median']:.2f} ({of['min']:.2f} to {of['max']:.2f})"
+        )
+    for name, seconds in results["projected"]["seconds"].items():
+        ratio = results["projected"]["dense_over_this"][name]
+        print(f"projected, {name}: {seconds:.0f} s, dense / this {ratio:.2f}")
+    for x in results["real"]:
+        print(
+            f"real, {x['steps']} steps, {x['precision']}: dense "
+            f"{x['seconds']['dense']:.1f} s, "
+            f"early-bird {x['seconds']['early-bird']:.1f} s "
+            f"at {-x['flops_reduction']:.1%} FLOPs: "
+            f"{x['dense_over_early_bird']:.2f} times"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--reduction", type=float, default=0.88, help="of step FLOPs")
+    parser.add_argument("--curve", default=CURVE, help="further reductions")
+    parser.add_argument("--multiple", type=int, default=0, help="0: 8, on a CPU 1")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of a turn")
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--epoch-steps", type=int, default=500)
+    parser.add_argument("--found", type=int, default=6, help="epoch of the ticket")
+    parser.add_argument("--real-epochs", type=int, default=200, help="0: no real run")
+    parser.add_argument("--real-epoch-steps", type=int, default=2)
+    parser.add_argument("--fraction", type=float, default=0.665, help="channels cut")
+    parser.add_argument("--output", default=str(RESULTS / "early_bird.json"))
+    arguments = parser.parse_args()
+    on_cpu = jax.default_backend() == "cpu"
+    multiple = arguments.multiple or (1 if on_cpu else 8)
+    curve = [float(x) for x in arguments.curve.split(",") if x]
+    steady = _steady(
+        *(arguments.reduction, curve, multiple, arguments.turns, arguments.seconds)
+    )
+    results = {
+        "command": " ".join(sys.argv),
+        "hardware": hardware(),
+        "device": jax.devices()[0].device_kind,
+        "steady": steady,
+        "projected": _projected(
+            *(steady, arguments.reduction, arguments.epochs),
+            *(arguments.epoch_steps, arguments.found),
+        ),
+        "real": [
+            _real(
+                *(arguments.real_epochs, arguments.real_epoch_steps),
+                *(arguments.fraction, precision),
+            )
+            for precision in ("float32", "bfloat16")
+            if arguments.real_epochs
+        ],
+    }
+    _print(results)
+    output = pathlib.Path(arguments.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(results, indent=1))
+    print(f"saved: {output}")
+
+
+if __name__ == "__main__":
+    main()

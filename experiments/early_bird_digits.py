@@ -1,0 +1,22 @@
+"""Early-bird ticket of a small DCGAN on handwritten digits, on a laptop.
+
+    python -m gen_tickets.main --config=experiments/early_bird_digits.py
+
+Half of the channels are cut out; experiments/dcgan_digits.py is the dense training.
+"""
+
+from experiments import dcgan_digits
+
+
+def get_config(size="full"):
+    config = dcgan_digits.get_config(size)
+    config.prune.schedule = "early_bird"
+    config.prune.fraction = 0.5
+    config.prune.rounds = 1
+    config.rewind.step = 0
+    config.early_bird.epochs = 10
+    if size == "smoke":
+        config.data.limit = 128  # 4 steps an epoch
+        config.early_bird.epochs = 6
+        config.early_bird.take_last = True
+    return config

@@ -1,0 +1,72 @@
+"""What a training costs in FLOPs: as a dense network, masked, and cut down.
+
+One step is counted (`flops`, where the convention stands), times the steps.
+  dense: every multiplication of the whole network, masks or not; what a machine does
+    that cannot skip a zero.
+  masked: multiplications with a pruned weight left out; what a machine would do that
+    skips them all.
+  compact: the dense count of the smaller network without the channels that the masks
+    leave no use for (`pruning.channels.used`); what can be had without sparse kernels.
+"""
+
+import functools
+from typing import Callable
+
+import jax
+
+from gen_tickets.evaluation import flops
+from gen_tickets.pruning import channels, compact
+
+COLUMNS = ("flops_dense", "flops_masked", "flops_compact")
+
+
+class Costs:
+    """The cost of trainings of one experiment; every shape is counted once."""
+
+    def __init__(self, build: Callable, images):
+        """Counts nothing yet.
+
+        Args:
+          build: {component: channels} or None -> task, as `tasks.build` does.
+          images: what a step takes, or its shape.
+        """
+        self._build, self._images = build, images
+        self._of_step = functools.cache(self._count)
+
+    def _count(self, sizes) -> flops.Cost:
+        return flops.of_step(self._build(dict(sizes)), self._images)
+
+    @functools.cached_property
+    def _whole(self):
+        """(channel groups, shapes of the statistics) of the whole networks."""
+        task = self._build(None)
+        networks = task.networks.items()
+        groups = {name: network.module.channel_groups() for name, network in networks}
+        return groups, jax.eval_shape(task.init, jax.random.key(0)).stats
+
+    def of_training(self, masks, num_steps: int, extra: float = 0.0):
+        """FLOPs of a training of masked weights.
+
+        Args:
+          masks: of one member.
+          num_steps: steps of the training.
+          extra: FLOPs beside the steps, as those of pruning.
+
+        Returns:
+          {column: FLOPs}, columns as in COLUMNS.
+        """
+        groups, stats = self._whole
+        everything = channels.complete(groups, {})
+        whole = self.of_step(compact.sizes(groups, everything))
+        left = compact.sizes(groups, channels.used(groups, masks, stats))
+        of_step = (
+            whole.total(),
+            whole.total(flops.kept_shares(masks)),
+            self.of_step(left).total(),
+        )
+        totals = [num_steps * cost + extra for cost in of_step]
+        return dict(zip(COLUMNS, totals, strict=True))
+
+    def of_step(self, sizes) -> flops.Cost:
+        """FLOPs of a step of networks with these channels, {component: channels}."""
+        return self._of_step(tuple(sorted(sizes.items())))

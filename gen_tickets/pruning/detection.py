@@ -1,0 +1,94 @@
+"""Early-bird detection: channel masks of the epochs, and when they stop changing.
+
+Paper, "Early-bird tickets": a channel mask is drawn at the end of every epoch; the
+ticket is found when its distances (`channels.distances`) to the masks of the last five
+epochs are all below delta, so at the sixth epoch at the earliest. All of it happens
+inside the compiled training: the masks live in `opt_state`, as moments do.
+"""
+
+from typing import Any, Callable, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gen_tickets.pruning import channels
+
+NUM_COMPARED = 5
+_HISTORY = "channel_masks"  # in opt_state
+
+
+class History(NamedTuple):
+    """Masks drawn so far; E = epochs there is room for, C = channels."""
+
+    drawn: Any  # bool [E, C], False beyond `count`
+    count: Any  # int32, epochs seen
+    found: Any  # int32, the epoch, counted from 1, that found the ticket; 0: none yet
+
+
+def begin(num_epochs: int, num_channels: int) -> History:
+    """The history of a training that has seen no epoch; num_epochs > NUM_COMPARED."""
+    return History(
+        drawn=jnp.zeros((num_epochs, num_channels), bool),
+        count=jnp.zeros((), jnp.int32),
+        found=jnp.zeros((), jnp.int32),
+    )
+
+
+def note(history: History, mask, delta: float) -> History:
+    """Takes in the mask of an epoch, bool [C]; the first ticket found is kept."""
+    drawn, count, found = history
+    first = jnp.maximum(count - NUM_COMPARED, 0)
+    before = lax.dynamic_slice_in_dim(drawn, first, NUM_COMPARED)
+    is_still = jnp.all(channels.distances(mask, before) < delta)
+    is_found = (found == 0) & (count >= NUM_COMPARED) & is_still
+    return History(
+        drawn=lax.dynamic_update_slice_in_dim(drawn, mask[None], count, 0),
+        count=count + 1,
+        found=jnp.where(is_found, count + 1, found),
+    )
+
+
+def watch(task, draw: Callable, steps_per_epoch: int, num_epochs: int, delta: float):
+    """The same training, which draws a channel mask at the end of every epoch.
+
+    Args:
+      task: see `tasks.task`; its weights train as they did.
+      draw: params -> bool [C].
+      steps_per_epoch: training steps of an epoch.
+      num_epochs: epochs to keep masks of.
+      delta: distance below which masks are the same.
+
+    Returns:
+      Task whose state `history` and `without_history` understand.
+    """
+
+    def init(key):
+        state = task.init(key)
+        shape = jax.eval_shape(draw, state.params).shape
+        history = begin(num_epochs, *shape)
+        return state._replace(opt_state={**state.opt_state, _HISTORY: history})
+
+    def step(state, masks, images, key):
+        state, metrics = task.step(state, masks, images, key)
+        history = lax.cond(
+            state.step % steps_per_epoch == 0,
+            lambda history: note(history, draw(state.params), delta),
+            lambda history: history,
+            state.opt_state[_HISTORY],
+        )
+        opt_state = {**state.opt_state, _HISTORY: history}
+        return state._replace(opt_state=opt_state), metrics
+
+    return task._replace(init=init, step=step)
+
+
+def history(state) -> History:
+    """The history in the state of a watched task."""
+    return state.opt_state[_HISTORY]
+
+
+def without_history(state):
+    """The state as the task itself has it."""
+    kept = {name: x for name, x in state.opt_state.items() if name != _HISTORY}
+    return state._replace(opt_state=kept)

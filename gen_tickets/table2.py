@@ -1,0 +1,196 @@
+"""The paper's Table 2: one GAN unpruned, by four kinds of tickets, and in 16 bits.
+
+Behind the rows are experiments, each in a folder of its own under the workdir, which go
+on where they were stopped; then one table is printed, and kept as table2.csv and
+table2.html. Quality is the FID where Inception's weights are at hand, else the Fréchet
+distance in the features of a classifier (`fd_classifier`, no FID).
+"""
+
+import csv
+import io
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gen_tickets import (
+    defaults,
+    early_bird,
+    hosts,
+    lottery,
+    page,
+    paths,
+    records,
+    summaries,
+)
+from gen_tickets.errors import UserError
+from gen_tickets.evaluation import metrics
+
+# Of channels; cut from every layer alike it is 88 % of a step's FLOPs.
+_CHANNEL_SHARE = 0.665
+
+
+class Row(NamedTuple):
+    """A line of the table: which rows of which experiment."""
+
+    label: str
+    experiment: str
+    arm: str
+    flops: str  # the column of what it costs on a machine without sparse kernels
+    paper: str  # FID, FLOPs, seconds as printed in the paper
+
+
+ROWS = (
+    Row("unpruned", "imp", "dense", "flops_dense", "37.71, 1.12e16, 4590.5 s"),
+    Row("IMP, winning", "imp", "winning", "flops_dense", "37.77, 1.16e16, 4477.7 s"),
+    Row("IMP mask, random weights", "imp", "random", "flops_dense", ""),
+    Row(
+        "early-bird",
+        "early_bird",
+        "early_bird",
+        "flops_compact",
+        "33.49, 0.13e16, 2417.1 s",
+    ),
+    Row(
+        "early-bird, bfloat16",
+        "early_bird_bfloat16",
+        "early_bird",
+        "flops_compact",
+        "34.28, 0.13e16, 2131.1 s",
+    ),
+    Row("SNIP", "snip", "winning", "flops_dense", "56.02, 1.12e16, 4689.5 s"),
+    Row("GraSP", "grasp", "winning", "flops_dense", "65.53, 1.12e16, 4603.3 s"),
+)
+
+
+def experiments(config) -> dict[str, Any]:
+    """{name: config} of the experiments behind the rows.
+
+    Args:
+      config: that of iterative magnitude pruning; all others are changes of it.
+
+    Raises:
+      UserError: one of them is not valid.
+    """
+    rounds = config.prune.rounds
+    sparsity = 1 - (1 - config.prune.fraction) ** rounds
+    at_start = {
+        "arms": ("winning",),
+        "prune.schedule": "at_initialization",
+        "prune.rounds": 1,
+        "prune.fraction": sparsity,
+        "rewind.step": 0,
+    }
+    in_channels = {
+        "prune.schedule": "early_bird",
+        "prune.rounds": 1,
+        "prune.fraction": _CHANNEL_SHARE,
+        "rewind.step": 0,
+    }
+    changes = {
+        "imp": {},
+        "early_bird": in_channels,
+        "early_bird_bfloat16": {**in_channels, "precision": "bfloat16"},
+        "snip": {**at_start, "prune.method": "snip"},
+        "grasp": {**at_start, "prune.method": "grasp"},
+    }
+    found = {}
+    for name, changed in changes.items():
+        found[name] = config.copy_and_resolve_references()
+        found[name].update_from_flattened_dict({"suite": "", **changed})
+        if changed.get("prune.schedule") != "early_bird":
+            found[name].early_bird.update(defaults.get_config().early_bird)
+        defaults.validate(found[name])
+    return found
+
+
+def _distance(config) -> str:
+    """The Frechet distance that this machine can measure."""
+    try:
+        metrics.find_inception(
+            config.eval.inception_weights, config.eval.download_weights
+        )
+    except UserError:
+        return "fd_classifier"
+    return "fid"
+
+
+def _line(row: Row, workdir, distance: str) -> dict[str, str]:
+    """One line of the table, from the files of its experiment."""
+    folder = pathlib.Path(workdir) / row.experiment
+    everything = records.read_rows(paths.results_path(folder))
+    rows = [x for x in everything if x["arm"] == row.arm]
+    last = max(x["round"] for x in rows)
+    rows = [x for x in rows if x["round"] == last]
+    layers = records.read_rows(paths.layers_path(folder))
+    kept = [x["kept"] for x in layers if x["round"] == last]
+    # A round's seconds are those of all its members; early-bird runs are alone.
+    alone = row.arm == "early_bird"
+    members = sum(x["round"] == last for x in everything)
+    seconds = [x["seconds"] / (1 if alone else members) for x in rows]
+    quality = summaries.summarize(rows, distance)[row.arm][last]
+    return {
+        "row": row.label,
+        "runs": str(len(rows)),
+        "diverged": str(quality.num_diverged),
+        distance: summaries.mean_std(quality),
+        "sparsity": summaries.percent(float(np.mean([x["sparsity"] for x in rows]))),
+        "weights": f"{sum(kept) / len(rows):.0f}",
+        "FLOPs": f"{np.mean([x[row.flops] for x in rows]):.4g}",
+        "FLOPs, masked": f"{np.mean([x['flops_masked'] for x in rows]):.4g}",
+        "seconds": f"{np.mean(seconds):.2f}",
+        "paper: FID, FLOPs, seconds": row.paper,
+    }
+
+
+def _text(lines: list[dict[str, str]]) -> str:
+    """The table with columns of even width."""
+    table = [list(lines[0]), *(list(line.values()) for line in lines)]
+    widths = [max(map(len, column)) for column in zip(*table)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
+        for cells in table
+    )
+
+
+def _write(workdir, lines: list[dict[str, str]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    paths.write_atomically(paths.table2_path(workdir, "csv"), text.getvalue().encode())
+    note = (
+        "Weights: kernel weights that are kept. FLOPs and seconds: of a whole training "
+        "(pruning or search included; convention: evaluation/flops.py); those of one "
+        "member where several train together."
+    )
+    pieces = [
+        page.paragraph(note, "note"),
+        page.table(list(lines[0]), [list(line.values()) for line in lines]),
+    ]
+    document = page.document("Table 2", pieces)
+    paths.write_atomically(paths.table2_path(workdir, "html"), document)
+
+
+def run(config, workdir) -> None:
+    """Runs all experiments of the table, or goes on with them, and prints it.
+
+    Args:
+      config: validated options of iterative magnitude pruning.
+      workdir: folder of all the experiments' folders and of the table.
+
+    Raises:
+      UserError, errors.Interrupted: as `lottery.run`.
+    """
+    config = config.copy_and_resolve_references()
+    distance = _distance(config)
+    config.eval.verdict = distance
+    config.eval.metrics = tuple(dict.fromkeys((*config.eval.metrics, distance)))
+    for name, one in experiments(config).items():
+        procedure = early_bird if one.prune.schedule == "early_bird" else lottery
+        procedure.run(one, pathlib.Path(workdir) / name)
+    if hosts.is_first():
+        lines = [_line(row, workdir, distance) for row in ROWS]
+        _write(workdir, lines)
+        print(_text(lines))
+        print(f"table: {paths.table2_path(workdir, 'html')}")

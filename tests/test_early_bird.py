@@ -1,0 +1,233 @@
+"""The early-bird procedure on digits, from config to files, killed and gone on with."""
+
+import signal
+
+import jax
+import numpy as np
+import pytest
+from test_lottery import NoEvents, assert_trees_equal
+
+from experiments import quickstart
+from gen_tickets import (
+    data,
+    defaults,
+    early_bird,
+    fit,
+    paths,
+    records,
+    report,
+    searches,
+    tasks,
+    tickets,
+    trees,
+)
+from gen_tickets.errors import Interrupted, UserError
+from gen_tickets.evaluation import flops
+from gen_tickets.pruning import masks as masks_lib
+
+RUNS, STEPS, PER_EPOCH = 2, 22, 3
+
+
+def configure(**changes):
+    config = quickstart.get_config("smoke")
+    config.update_from_flattened_dict(
+        {
+            "runs": RUNS,
+            "task.name": "vae",
+            "model.name": "convstack",
+            "model.widths": (4, 6),
+            "model.latent_size": 2,
+            "data.limit": 48,
+            "data.batch_size": 16,
+            "data.image_size": 8,
+            "train.steps": STEPS,
+            "rewind.step": 0,
+            "prune.schedule": "early_bird",
+            "prune.fraction": 0.5,
+            "prune.rounds": 1,
+            "early_bird.epochs": 6,
+            "early_bird.distance": 0.99,  # all masks are alike
+            "eval.num_shown": 2,
+            "eval.every_steps": 11,
+            **{name.replace("__", "."): value for name, value in changes.items()},
+        }
+    )
+    defaults.validate(config)
+    return config
+
+
+def run(folder, **changes):
+    """Runs an experiment; returns its rows, tickets and searches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "EventWriter", NoEvents)
+        early_bird.run(configure(**changes), folder)
+    rows = records.read_rows(paths.results_path(folder))
+    runs = range(len(rows))
+    found = [tickets.load(paths.ticket_path(folder, 1, i)) for i in runs]
+    return rows, found, [searches.load(paths.search_path(folder, i)) for i in runs]
+
+
+@pytest.fixture(scope="module")
+def standard(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("early_bird")
+    return folder, *run(folder)
+
+
+def test_rows_say_what_was_found_and_what_it_cost(standard):
+    folder, rows, found, drawn = standard
+    config = configure()
+    images = jax.ShapeDtypeStruct((16, 8, 8, 1), np.uint8)
+    whole = tasks.build(config, (8, 8, 1), STEPS)
+    dense_step = flops.of_step(whole, images).total()
+    layers = records.read_rows(paths.layers_path(folder))
+    for i, row in enumerate(rows):
+        assert (row["run"], row["round"], row["arm"]) == (i, 1, "early_bird")
+        assert (row["found_epoch"], row["search_epochs"]) == (6, 6)
+        assert row["steps"] == STEPS and row["diverged"] is False
+        assert np.isfinite(row["heldout_loss"])
+        small = tasks.build(config, (8, 8, 1), STEPS, found[i].channels)
+        small_step = flops.of_step(small, images).total()
+        searched = 6 * PER_EPOCH
+        expected = searched * dense_step + (STEPS - searched) * small_step
+        # Drawing masks is little beside a step.
+        assert expected < row["flops_compact"] < 1.01 * expected
+        assert row["flops_compact"] < row["flops_masked"] < row["flops_dense"]
+        assert row["flops_dense"] == pytest.approx(STEPS * dense_step, rel=0.01)
+        sizes = {
+            name: np.asarray(leaf).size
+            for name, leaf in trees.named_leaves(found[i].params).items()
+        }
+        kernels = [row for row in layers if row["run"] == i]
+        assert {x["layer"]: x["kept"] for x in kernels} == {
+            name: size for name, size in sizes.items() if masks_lib.is_kernel(name)
+        }
+        kept, total = (sum(x[key] for x in kernels) for key in ("kept", "total"))
+        assert row["sparsity"] == pytest.approx(1 - kept / total)
+        assert drawn[i].drawn.sum(1).tolist() == [drawn[i].drawn.shape[1] // 2] * 6
+
+
+def test_the_ticket_is_the_cut_dense_training_and_needs_no_other(standard):
+    _, _, found, drawn = standard
+    config = configure()
+    experiment = early_bird.EarlyBird(config, data.load(config))
+    stage = experiment.alone(1, experiment.task)
+    session = stage.dense_round()
+    feed = stage.open_feed(fit.Position(0, 0, 0.0, False))
+    state, _ = stage.loop(1).stretch(
+        *(session.state, session.totals, session.masks, *feed.take(6 * PER_EPOCH)),
+        *(stage.train_keys(0), 6 * PER_EPOCH),
+    )
+    kept = drawn[1].kept["encoder"]
+    kernel = state.params["encoder"]["conv_1"]["kernel"][0]
+    expected = np.asarray(kernel)[:, :, kept["conv_0"]][..., kept["conv_1"]]
+    np.testing.assert_array_equal(
+        found[1].params["encoder"]["conv_1"]["kernel"], expected
+    )
+    small = tasks.build(config, (8, 8, 1), STEPS, found[1].channels)
+    shapes = jax.eval_shape(small.init, jax.random.key(0))
+    for a, b in zip(
+        jax.tree.leaves((found[1].params, found[1].stats)),
+        jax.tree.leaves((shapes.params, shapes.stats)),
+        strict=True,
+    ):
+        assert a.shape == b.shape
+
+
+def test_the_page_shows_the_mask_distances(standard):
+    folder = standard[0]
+    text = report.draw(folder).read_text()
+    assert "Early-bird tickets are found in 2 of 2 runs, at epoch 6." in text
+    assert "When the channels stand still" in text
+    assert len(list(paths.figures_dir(folder).glob("mask_distance_*.png"))) == RUNS
+
+
+@pytest.mark.slow
+def test_stopped_in_a_search_and_after_a_cut_it_ends_the_same(standard, tmp_path):
+    _, rows, found, drawn = standard
+    show = fit._Meter.show
+    places = [(0, 0, 8), (1, 1, STEPS - 2)]
+
+    def hook(self, position, session):
+        if places and (position.run, position.round, position.step) == places[0]:
+            places.pop(0)
+            signal.raise_signal(signal.SIGTERM)
+        show(self, position, session)
+
+    def start_short(self, *args):
+        start(self, *args)
+        self.stretch_steps = 1
+
+    start = fit._Meter.__init__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit._Meter, "show", hook)
+        patch.setattr(fit._Meter, "note", lambda self, steps, seconds: None)
+        patch.setattr(fit._Meter, "__init__", start_short)
+        for _ in range(2):
+            with pytest.raises(Interrupted, match="SIGTERM"):
+                run(tmp_path)
+    again, resumed, other = run(tmp_path)
+    for row, expected in zip(again, rows, strict=True):
+        assert row | {"seconds": 0} == expected | {"seconds": 0}
+    for a, b in zip(resumed, found, strict=True):
+        assert_trees_equal(a[:3], b[:3])
+    for a, b in zip(other, drawn, strict=True):
+        assert_trees_equal(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("take_last", [False, True])
+def test_what_is_not_found_is_told_and_the_last_mask_taken_only_if_told(
+    take_last, tmp_path, capsys
+):
+    changes = {"optimizer__learning_rate": 0.3, "early_bird__take_last": take_last}
+    rows, found, drawn = run(tmp_path, runs=1, early_bird__distance=0.01, **changes)
+    assert "no early-bird ticket in 6 epochs" in capsys.readouterr().out
+    assert np.isnan(rows[0]["found_epoch"]) and rows[0]["search_epochs"] == 6
+    assert drawn[0].found == 0
+    assert (rows[0]["sparsity"] > 0) == take_last
+    kept = np.concatenate([m for of in drawn[0].kept.values() for m in of.values()])
+    assert kept.all() != take_last
+    assert (rows[0]["flops_compact"] < rows[0]["flops_dense"]) == take_last
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"model__name": "linear"}, "model.name='linear' has no batch norm"),
+        ({"early_bird__epochs": 8}, "early_bird.epochs=8: must be below the 7.33"),
+        ({"prune__components": ("critic",)}, "prune.components='critic'"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(changes, message):
+    config = configure(**changes)
+    with pytest.raises(UserError, match=message):
+        early_bird.EarlyBird(config, data.load(config))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"prune__rounds": 2}, "prune.rounds=2: .* give 1"),
+        ({"prune__method": "random"}, "prune.method='random': .* give 'magnitude'"),
+        ({"rewind__step": 3}, "rewind.step=3: .* give 0"),
+        ({"early_bird__epochs": 5}, "early_bird.epochs=5"),
+        (
+            {"prune__schedule": "iterative"},
+            "early_bird.distance=0.99: only for prune.schedule='early_bird'",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        configure(**changes)
+
+
+def test_components_are_cut_alone_and_widths_rounded_up():
+    config = configure(prune__components=("decoder",), early_bird__multiple=4)
+    experiment = early_bird.EarlyBird(config, data.load(config))
+    params = experiment.dense_round().state.params
+    kept = experiment._channels_kept(jax.tree.map(lambda x: x[0], params))
+    assert all(mask.all() for mask in kept["encoder"].values())
+    # 5 of 10 channels, all alike at the start: the earlier ones stay.
+    sizes = {name: int(mask.sum()) for name, mask in kept["decoder"].items()}
+    assert sum(sizes.values()) == 8 and set(sizes.values()) == {4}
