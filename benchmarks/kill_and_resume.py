@@ -1,10 +1,12 @@
-"""kill -9 at random moments: the results must be those of an undisturbed run.
+"""kill -9 at random moments, also during saves: the results must not know of it.
 
-    python -m benchmarks.kill_and_resume --kills=10
+    python -m benchmarks.kill_and_resume --kills=200
 
-Runs a smoke experiment once undisturbed, and again killed at random moments until it
-has been killed so often, then to its end. Compares results.csv (all but `seconds`),
-layers.csv and every array of every ticket; exit status 1 where they differ.
+Runs a small experiment once undisturbed. Runs it again, killed at random moments and
+started again with the same command until it ends; then anew, until it has been killed
+so often. Every second blow waits for a save to begin. Each time it ends, results.csv
+(all but `seconds`), layers.csv and every array of every ticket are compared with those
+of the undisturbed run: exit status 1 where anything differs.
 """
 
 import argparse
@@ -14,10 +16,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 import numpy as np
 
 from gen_tickets import paths, records
+
+_POLL_SECONDS = 0.001
+_SAVE_SECONDS = 0.03  # a save of a small experiment; blows fall within it
+
+
+class Tally(NamedTuple):
+    """What was done so far."""
+
+    kills: int = 0
+    in_saves: int = 0  # kills that left a checkpoint half written
+    finished: int = 0  # runs that ended, and were compared
 
 
 def _command(experiment: str, workdir) -> list[str]:
@@ -25,7 +39,9 @@ def _command(experiment: str, workdir) -> list[str]:
         *(sys.executable, "-m", "gen_tickets.main"),
         f"--config={experiment}",
         f"--workdir={workdir}",
-        "--config.checkpoint.every_seconds=0.1",
+        # Saved after every stretch, of two steps at most.
+        "--config.checkpoint.every_seconds=0",
+        "--config.eval.every_steps=2",
     ]
 
 
@@ -35,23 +51,36 @@ def _run_to_the_end(experiment: str, workdir) -> float:
     return time.monotonic() - started
 
 
-def _killed(experiment: str, workdir, seconds: float) -> bool:
+def _half_written(workdir) -> set[str]:
+    folder = paths.checkpoints_dir(workdir)
+    return {x.name for x in folder.glob("*tmp*")} if folder.exists() else set()
+
+
+def _wait_for_a_save(process, workdir) -> None:
+    """Returns when a save has begun, or the process has ended."""
+    before = _half_written(workdir)
+    while process.poll() is None and not _half_written(workdir) - before:
+        time.sleep(_POLL_SECONDS)
+
+
+def _killed(experiment: str, workdir, seconds: float, in_save: bool, draw) -> bool:
     """Runs for some seconds; True if the run was still going then, and was killed."""
-    process = subprocess.Popen(
-        _command(experiment, workdir),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        _, complaint = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return True
-    if process.returncode != 0:
-        raise SystemExit(f"the run ended by itself, badly: {complaint[-2000:]}")
-    return False
+    with tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            _command(experiment, workdir), stdout=subprocess.DEVNULL, stderr=complaints
+        )
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            if in_save:
+                _wait_for_a_save(process, workdir)
+                time.sleep(draw.uniform(0, _SAVE_SECONDS))
+            process.kill()
+        if process.wait() not in (0, -9):
+            complaints.seek(0)
+            text = complaints.read()[-2000:]
+            raise SystemExit(f"the run ended by itself, badly: {text}")
+    return process.returncode == -9
 
 
 def _without_seconds(path):
@@ -81,6 +110,36 @@ def _differences(one: pathlib.Path, other: pathlib.Path) -> list[str]:
     return found
 
 
+def _compare(calm, rough, tally: Tally) -> None:
+    differences = _differences(calm, rough)
+    if differences:
+        raise SystemExit(f"{tally}: these differ: {differences}")
+
+
+def _kill_and_resume(experiment: str, folder, num_kills: int, draw) -> Tally:
+    calm, tally = folder / "calm", Tally()
+    _run_to_the_end(experiment, calm)  # fills the compilation cache
+    length = _run_to_the_end(experiment, folder / "timed")
+    rough = folder / "rough_0"
+    while tally.kills < num_kills:
+        # Most of a short run is its start, so moments are drawn over all of it.
+        seconds, in_save = draw.uniform(0.2, 1.0) * length, tally.kills % 2 == 1
+        before = _half_written(rough)
+        if _killed(experiment, rough, seconds, in_save, draw):
+            left = bool(_half_written(rough) - before)
+            tally = tally._replace(
+                kills=tally.kills + 1, in_saves=tally.in_saves + left
+            )
+        else:  # Ended before the blow: compared, then begun anew.
+            _compare(calm, rough, tally)
+            tally = tally._replace(finished=tally.finished + 1)
+            rough = folder / f"rough_{tally.finished}"
+        print(f"\r{tally}", end="", file=sys.stderr, flush=True)
+    _run_to_the_end(experiment, rough)
+    _compare(calm, rough, tally)
+    return tally._replace(finished=tally.finished + 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--experiment", default="experiments/quickstart.py:smoke")
@@ -89,30 +148,13 @@ def main() -> None:
     arguments = parser.parse_args()
     draw = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
-        calm, rough = pathlib.Path(folder, "calm"), pathlib.Path(folder, "rough")
-        _run_to_the_end(arguments.experiment, calm)  # fills the compilation cache
-        length = _run_to_the_end(arguments.experiment, calm.with_name("timed"))
-        kills = finished = 0
-        while kills < arguments.kills:
-            # Most of a short run is its start, so moments are drawn over all of it.
-            was_killed = _killed(
-                arguments.experiment, rough, draw.uniform(0.2 * length, 1.1 * length)
-            )
-            kills += was_killed
-            if not was_killed:
-                # Finished before the blow: compared, then begun anew.
-                _compare(calm, rough, kills)
-                finished += 1
-                rough = rough.with_name(f"rough_{finished}")
-        _run_to_the_end(arguments.experiment, rough)
-        _compare(calm, rough, kills)
-    print(f"{kills} kills, {finished + 1} runs finished, 0 differences")
-
-
-def _compare(calm, rough, kills: int) -> None:
-    differences = _differences(calm, rough)
-    if differences:
-        raise SystemExit(f"after {kills} kills these differ: {differences}")
+        tally = _kill_and_resume(
+            arguments.experiment, pathlib.Path(folder), arguments.kills, draw
+        )
+    print(
+        f"\n{tally.kills} kills, {tally.in_saves} of them left a half-written "
+        f"checkpoint; {tally.finished} runs finished, 0 differences"
+    )
 
 
 if __name__ == "__main__":

@@ -62,10 +62,16 @@ class Checkpoints:
 
     def __init__(self, workdir):
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, create=True, enable_async_checkpointing=False
+            max_to_keep=2,
+            create=True,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,  # what a kill in a save has left
         )
         folder = paths.checkpoints_dir(workdir).absolute()
-        self._manager = ocp.CheckpointManager(folder, options=options)
+        try:
+            self._manager = ocp.CheckpointManager(folder, options=options)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be used ({_reason(error)})") from error
 
     def save(self, number: int, tree, position: list) -> None:
         """Saves a pytree of arrays and a JSON-able position.
@@ -74,17 +80,27 @@ class Checkpoints:
           number: grows from save to save; a number that exists already is kept as is.
           tree: pytree of arrays; typed PRNG keys are not among them.
           position: where in the experiment this is.
+
+        Raises:
+          UserError: the disk is full, or not to be written.
         """
         if number in self._manager.all_steps():
             return
         leaves = trees.named_leaves(tree)
         meta = {"position": position, "checksums": _checksums(leaves)}
-        self._manager.save(
-            number,
-            args=ocp.args.Composite(
-                arrays=ocp.args.StandardSave(leaves), meta=ocp.args.JsonSave(meta)
-            ),
-        )
+        try:
+            self._manager.save(
+                number,
+                args=ocp.args.Composite(
+                    arrays=ocp.args.StandardSave(leaves), meta=ocp.args.JsonSave(meta)
+                ),
+            )
+        except Exception as error:  # as tensorstore says it: of many kinds
+            raise UserError(
+                f"{self._manager.directory}: checkpoint {number} cannot be written "
+                f"({_reason(error)}); make room or mend that, then the same command "
+                "goes on from the one before"
+            ) from error
 
     def _load(self, number: int, make_template):
         """-> (template, arrays, meta); whatever goes wrong is a UserError."""

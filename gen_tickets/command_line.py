@@ -122,3 +122,6 @@ def run(main, argv=None) -> None:
     except Interrupted as stop:
         print(f"gen_tickets: {stop}", file=sys.stderr)
         sys.exit(stop.exit_status)
+    except KeyboardInterrupt:  # at the start, or a second one
+        print("gen_tickets: stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)

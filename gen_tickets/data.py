@@ -19,6 +19,9 @@ to 148x148 and becomes 64x64 unless told otherwise, and digits become 28x28.
 Held out is the split `test`, else `validation`, else every 10th image (the first, the
 11th, ...) of the set's order.
 
+`config.data.resident` False leaves the training images of a folder or an array_record
+set on the disk, as a `Stream` (without labels); the held-out ones are always read.
+
 `config.data.limit` keeps that many training images, a fixed choice that depends on
 nothing but the set's size (so a set sorted by class stays mixed, and a smaller limit
 chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones.
@@ -26,7 +29,7 @@ chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones
 
 import functools
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,10 +42,30 @@ _DEFAULT_SIZES = {"digits": 28, "celeb_a": 64}
 
 
 class ImageSet(NamedTuple):
-    """images: uint8 [N, H, W, C]; labels: int32 [N] or None."""
+    """images: uint8 [N, H, W, C], or a `Stream` of them; labels: int32 [N] or None."""
 
-    images: np.ndarray
+    images: Any
     labels: np.ndarray | None
+
+
+class Stream:
+    """Images that stay on the disk: `stream[rows]` reads uint8 [n, H, W, C]."""
+
+    def __init__(self, read, indices):
+        """Takes a reader's read, of indices alone, and the indices of the images."""
+        self._read, self._indices = read, indices
+        image, _, self.formats = read(indices[:1])
+        self.shape = (len(indices), *image.shape[1:])
+
+    def __len__(self):
+        return len(self._indices)
+
+    def __getitem__(self, rows):
+        indices = self._indices[rows]
+        order = np.argsort(indices)  # readers take them sorted
+        images = np.empty((len(indices), *self.shape[1:]), np.uint8)
+        images[order] = self._read(indices[order])[0]
+        return images
 
 
 class Dataset(NamedTuple):
@@ -96,9 +119,13 @@ def load(config, read_shares=_read_all):
     crop = _crop(data)
     size = data.image_size or _DEFAULT_SIZES.get(_builder(data.name), 0)
     sets, formats = [], set()
-    for split, indices in chosen:
+    for i, (split, indices) in enumerate(chosen):
         read = functools.partial(_read, reader, split, crop, size)
-        images, labels, found = read_shares(read, indices)
+        if i == 0 and reader.streams and not data.resident:
+            images = Stream(read, indices)
+            labels, found = None, images.formats
+        else:
+            images, labels, found = read_shares(read, indices)
         sets.append(ImageSet(images, labels))
         formats |= found
     train, heldout = sets
@@ -244,6 +271,13 @@ def _provenance(data, reader, train, heldout, formats):
         "resize": f"{RESIZE}, where the size differs",
         "pillow": PIL.__version__,
         "encoding": ", ".join(sorted(formats)) or "raw",
-        "sha256_train": hashlib.sha256(train.images).hexdigest(),
-        "sha256_heldout": hashlib.sha256(heldout.images).hexdigest(),
+        "sha256_train": _digest(train.images),
+        "sha256_heldout": _digest(heldout.images),
     }
+
+
+def _digest(images):
+    """SHA-256 of the pixels; None of a stream, which is never read as a whole."""
+    if isinstance(images, Stream):
+        return None
+    return hashlib.sha256(images).hexdigest()

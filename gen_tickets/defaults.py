@@ -103,6 +103,10 @@ OPTIONS: dict[str, Option] = {
     ),
     "data.dir": _text("", "prepared TFDS sets, image folder or .npz file"),
     "data.download": _switch(False, "let TFDS download and prepare a missing set"),
+    "data.resident": _switch(
+        True,
+        "hold the training images on the devices; False reads batches as they are due",
+    ),
     "data.crop": _whole(
         0, "side of the centre square kept; 0 = 148 for celeb_a, else all"
     ),
@@ -287,6 +291,7 @@ _ONLY_FOR = {
 HOW_TO_RUN = (
     "data.dir",
     "data.download",
+    "data.resident",
     "eval.inception_weights",
     "eval.download_weights",
     "checkpoint.every_seconds",
@@ -359,6 +364,11 @@ def resize(config: ml_collections.ConfigDict, size: str) -> ml_collections.Confi
 def validate(config: ml_collections.ConfigDict) -> None:
     """Raises UserError on the first option that is not allowed, or that contradicts."""
     values = flatten(config)
+    for name in sorted(values.keys() ^ OPTIONS.keys()):
+        raise UserError(
+            f"{name}: an experiment has every option of gen_tickets/defaults.py, each "
+            "a value, and no other; begin with defaults.get_config()"
+        )
     for name, option in OPTIONS.items():
         value = values[name]
         if not option.is_allowed(value):
@@ -371,6 +381,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
                 f"{name}={values[name]!r}: only for task.name={' or '.join(tasks)}, "
                 f"not {config.task.name}"
             )
+    if config.eval.metrics and not config.data.resident:
+        raise UserError(
+            f"eval.metrics={tuple(config.eval.metrics)}: compare with all training "
+            "images, which data.resident=False leaves on the disk; give one of them"
+        )
     if config.task.weight_clip > 0 and config.task.gradient_penalty > 0:
         raise UserError(
             f"task.weight_clip={config.task.weight_clip}, task.gradient_penalty="

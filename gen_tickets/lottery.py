@@ -61,7 +61,7 @@ class Lottery:
         self.num_steps = (
             config.train.steps or config.train.epochs * self.steps_per_epoch
         )
-        self.image_shape = dataset.train.images.shape[1:]
+        self.image_shape = tuple(dataset.train.images.shape[1:])
         self.task = self._make_task()
         self.layout = parallel.choose(config.parallel.devices)
         self._loops: dict[int, train.Loop] = {}
@@ -77,7 +77,11 @@ class Lottery:
         if self.source is not None:  # All or nothing: the last round must be there.
             self.transplant(config.prune.rounds)
         held_out = dataset.heldout.images
-        self.images = self.layout.copies(dataset.train.images)
+        resident = config.data.resident
+        self.feed = feed.Resident if resident else feed.Streamed
+        self.images = dataset.train.images
+        if resident:
+            self.images = self.layout.copies(self.images)
         self.held_out = self.layout.copies(train.in_batches(held_out, batch_size))
         # As many training images as held-out ones: the two losses then compare.
         probe = _spread(dataset.train.images, len(held_out))
@@ -88,6 +92,8 @@ class Lottery:
             self.evaluator = metrics.Evaluator(config, dataset)
         self._prepare_sampling()
         self.costs = costs.Costs(self.build_task, self._step_images())
+        for round_number in (0, 1):  # What memory does not take is told at once.
+            self.loop(config.runs * len(self.arms(round_number)))
 
     def build_task(self, channels=None) -> tasks.Task:
         """The task of these options, of compacted networks where channels are given."""
@@ -352,29 +358,30 @@ class Lottery:
         """
         if num_members not in self._loops:
             mesh = self.layout.mesh(num_members)
+            streamed = not self.config.data.resident
             at_once = self.config.parallel.members_per_device
             at_once = at_once or waves.members_at_once(
-                self.task, mesh, self._stretch_shapes(num_members), streamed=False
+                self.task, mesh, self._stretch_shapes(num_members), streamed
             )
-            self._loops[num_members] = train.make_loop(self.task, mesh, at_once)
+            loop = train.make_loop(self.task, mesh, at_once, streamed)
+            self._loops[num_members] = loop
         return self._loops[num_members]
 
     def _stretch_shapes(self, num_members: int):
         """What a stretch of a population takes, as shapes with shardings."""
         session = self.template(Position(num_members > self.config.runs, 0, 0.0, False))
-        order = (train.MAX_STRETCH, num_members, self.images_per_step)
         keys = jax.eval_shape(
             jax.vmap(jax.random.key), jax.ShapeDtypeStruct((num_members,), jnp.uint32)
         )
         return (
-            *(session.state, session.totals, session.masks, self.images),
-            jax.ShapeDtypeStruct(order, jnp.int32, sharding=self.images.sharding),
+            *(session.state, session.totals, session.masks),
+            *self.feed.shapes(self, num_members),
             self.layout.shapes(keys),
         )
 
     def open_feed(self, position: Position):
         """What the round eats from `position` on; see `feed`."""
-        return feed.Resident(self, position)
+        return self.feed(self, position)
 
     def weight_masks(self, session: Session, member: int):
         """Masks of a member, of the shapes of the whole networks."""
@@ -468,7 +475,13 @@ def run(config, workdir, kind=Lottery) -> None:
       UserError: the data, the options or the folder do not allow it.
       errors.Interrupted: a signal asked to stop; all is saved.
     """
+    with waves.memory_errors_told():
+        _run(config, workdir)
+
+
+def _run(config, workdir) -> None:
     workdirs.check(workdir, config)
+    measure.check_tables(workdir)
     metrics.check(config)
     hosts.together(lambda: hosts.is_first() and data.fetch(config))
     dataset = data.load(config, hosts.read_shares)

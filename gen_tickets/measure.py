@@ -96,6 +96,13 @@ def _layer_rows(lottery, session: Session, position: Position) -> list[dict]:
     ]
 
 
+def check_tables(workdir) -> None:
+    """Raises UserError where a table of a workdir is damaged: rounds add to it."""
+    for path in (paths.results_path(workdir), paths.layers_path(workdir)):
+        if path.exists():
+            records.read_rows(path)
+
+
 def _update_table(path, round_number: int, rows: list[dict]) -> None:
     if not hosts.is_first():
         return

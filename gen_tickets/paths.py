@@ -2,12 +2,15 @@
 
 Paths are `pathlib.Path`; rounds are written with at least two digits, so that a
 listing is in the order of the rounds. Nothing here touches a disk but
-`write_atomically`, and nothing but the standard library is imported.
+`write_atomically`, and nothing but the standard library and `errors` is imported.
 """
 
+import contextlib
 import os
 import pathlib
 import tempfile
+
+from gen_tickets.errors import UserError
 
 
 def config_path(workdir) -> pathlib.Path:
@@ -74,20 +77,40 @@ def write_atomically(path, data: bytes) -> None:
 
     Written to a temporary file of the same folder (made if absent), synced to the
     disk and renamed; the temporary file is removed if any of this fails.
+
+    Raises:
+      UserError: the disk is full, or not to be written.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", dir=path.parent
+        )
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or "
+            "mend that, then the same command goes on"
+        ) from error
+
+
+def _sync_folder(folder) -> None:
+    """Brings new names to the disk: they are kept apart from the files' content."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    with contextlib.suppress(OSError):  # not every file system can
+        os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def _umask() -> int:

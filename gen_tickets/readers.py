@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from gen_tickets import npz
 from gen_tickets.decoding import decode, to_mode
 from gen_tickets.errors import UserError
 
@@ -29,12 +30,14 @@ class Reader(NamedTuple):
     read: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None,
       set of file formats).
     about: what provenance says of this reader.
+    streams: whether a few images, anywhere in the set, are read without the others.
     """
 
     counts: dict
     heldout: str | None
     read: Callable
     about: dict
+    streams: bool = False
 
 
 # --- a folder of image files ---------------------------------------------------
@@ -82,7 +85,7 @@ def find_folder(directory):
 
     counts = {split: len(paths) for split, paths in splits.items()}
     about = {"reader": "folder", "set": str(root.resolve())}
-    return Reader(counts, "heldout" if heldout else None, read, about)
+    return Reader(counts, "heldout" if heldout else None, read, about, streams=True)
 
 
 def _image_files(root):
@@ -187,23 +190,13 @@ def find_arrays(directory):
 
 def _npz_headers(path):
     """Name → (shape, dtype) of the arrays in an .npz, without reading them."""
-    headers = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as file:
-                    version = np.lib.format.read_magic(file)
-                    parse = np.lib.format.read_array_header_1_0
-                    if version != (1, 0):
-                        parse = np.lib.format.read_array_header_2_0
-                    shape, _, dtype = parse(file)
-                headers[name.removesuffix(".npy")] = (shape, dtype)
+        return npz.headers(path)
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             f"config.data.dir={path}: not a readable .npz ({error}); with "
             "--config.data.name=arrays it must be one with uint8 `images` [N, H, W, C]"
         ) from error
-    return headers
 
 
 def _check_arrays(directory, headers, prefix):

@@ -5,6 +5,7 @@ Datasets. Only `prepare`, which a user asks for with `--config.data.download=tru
 writes anything.
 """
 
+import functools
 import importlib.util
 import io
 import json
@@ -95,7 +96,8 @@ def find_tfds(path):
     heldout = next((s for s in ("test", "validation") if counts.get(s)), None)
     parts = [info["name"], info.get("configName"), path.name]
     about = {"reader": f"tfds {file_format}", "set": "/".join(filter(None, parts))}
-    return Reader(counts, heldout, read, about)
+    streams = file_format == "array_record"
+    return Reader(counts, heldout, read, about, streams)
 
 
 def has_array_record():
@@ -122,7 +124,7 @@ def _read_tfds(path, split, indices, crop, size, read_records):
     """The `read` of a TFDS set; `indices` is sorted."""
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder_from_directory(path)
+    builder = _builder(path)
     name = builder.info.name
     features = dict(builder.info.features.items())
     channels = _channels(features, name)
@@ -131,8 +133,7 @@ def _read_tfds(path, split, indices, crop, size, read_records):
     labels = []
 
     def encoded():
-        decoders = {"image": tfds.decode.SkipDecoding()}
-        for example in read_records(builder, split, decoders, indices):
+        for example in read_records(path, split, indices):
             labels.append(example["label"] if labelled else 0)
             yield example["image"]
 
@@ -174,22 +175,42 @@ def _channels(features, name):
     return image.shape[-1]
 
 
-def _array_records(builder, split, decoders, indices):
+@functools.lru_cache(maxsize=2)
+def _builder(path):
+    """The builder of a prepared set; reading what it is takes a while."""
+    import tensorflow_datasets as tfds
+
+    return tfds.builder_from_directory(path)
+
+
+def _decoders():
+    import tensorflow_datasets as tfds
+
+    return {"image": tfds.decode.SkipDecoding()}
+
+
+@functools.lru_cache(maxsize=2)
+def _source(path, split):
+    """The open files of a split: one that streams is read batch by batch."""
+    return _builder(path).as_data_source(split=split, decoders=_decoders())
+
+
+def _array_records(path, split, indices):
     """Examples at `indices`, by random access."""
-    source = builder.as_data_source(split=split, decoders=decoders)
+    source = _source(path, split)
     for start in range(0, len(indices), 256):
         yield from source.__getitems__(indices[start : start + 256].tolist())
 
 
-def _tf_records(builder, split, decoders, indices):
+def _tf_records(path, split, indices):
     """Examples at `indices` (sorted), by one pass over the files in their order."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
-    examples = builder.as_dataset(
+    examples = _builder(path).as_dataset(
         split=split,
-        decoders=decoders,
+        decoders=_decoders(),
         read_config=tfds.ReadConfig(interleave_cycle_length=1),
     )
     wanted = iter(indices)

@@ -8,6 +8,8 @@ arrays of the small shapes: `tasks.build(config, ..., channels)` is what they fi
 
 import io
 import json
+import math
+import os
 import pathlib
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_tickets import paths, trees
+from gen_tickets import npz, paths, trees
 from gen_tickets.errors import UserError
 from gen_tickets.pruning import masks as masks_lib
 
@@ -75,47 +77,76 @@ def _nest(leaves: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def _check_arrays(path) -> None:
+    """Raises ValueError unless sizes and dtypes are those of a ticket; reads none."""
+    arrays, size = npz.headers(path), os.path.getsize(path)
+    if npz.announced_bytes(arrays) > size:
+        raise ValueError(f"its arrays are said to be larger than its {size} bytes")
+    for name, (_, dtype) in arrays.items():
+        if name.startswith(("params/", "stats/")) and dtype != np.float32:
+            raise ValueError(f"{name} is {dtype}, not float32")
+
+
+def _check_header(header) -> None:
+    """Raises ValueError unless a header's provenance and channels can be used."""
+    if not isinstance(header["provenance"], dict):
+        raise ValueError("its provenance is no table")
+    for component, sizes in header.get("channels", {}).items():
+        if not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError(f"channels of {component} are no whole numbers >= 1")
+
+
 def _unpack(arrays, name, shape):
     """-> (mask, weights) of one leaf, checked against its announced shape."""
-    size = int(np.prod(shape, dtype=np.int64))
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"{name} has the shape {shape}")
+    size = math.prod(shape)
     packed, survivors = arrays[f"masks/{name}"], arrays[f"params/{name}"]
     if packed.dtype != np.uint8 or packed.shape != (-(-size // 8),):
         raise ValueError(f"mask of {name} has {packed.size} bytes for {size} weights")
     mask = np.unpackbits(packed, count=size).astype(bool).reshape(shape)
-    if survivors.dtype != np.float32 or survivors.shape != (mask.sum(),):
+    if survivors.shape != (mask.sum(),):
         raise ValueError(f"{name} has {survivors.size} weights for {mask.sum()} kept")
     weights = np.zeros(shape, np.float32)
     weights[mask] = survivors
     return mask, weights
 
 
+def _read(path) -> Ticket:
+    """Reads a ticket; what is none raises one of the dozen kinds that readers raise."""
+    _check_arrays(path)
+    # Opened here, because NumPy leaves a file open that is no archive.
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        header = json.loads(arrays["header"].tobytes())
+        _check_header(header)
+        masks, params = {}, {}
+        for name, shape in header["shapes"].items():
+            masks[name], params[name] = _unpack(arrays, name, tuple(shape))
+        stats = {
+            name.removeprefix("stats/"): arrays[name]
+            for name in arrays.files
+            if name.startswith("stats/")
+        }
+        empty: dict[str, Any] = {name.split("/")[0]: {} for name in params}
+        channels = header.get("channels", {})  # files of the first version: none
+        return Ticket(
+            _nest(masks),
+            _nest(params),
+            {**empty, **_nest(stats)},
+            header["provenance"],
+            {name: tuple(sizes) for name, sizes in channels.items()},
+        )
+
+
 def load(path) -> Ticket:
     """Reads a ticket; NumPy arrays in nested dicts.
 
     Raises:
-      UserError: no such file, or not an intact ticket. No code in it is ever run.
+      UserError: no such file, or not an intact ticket. No code in it is ever run, and
+        nothing is allocated that the file is not large enough to hold.
     """
     try:
-        # Opened here, because NumPy leaves a file open that is no archive.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            header = json.loads(arrays["header"].tobytes())
-            masks, params = {}, {}
-            for name, shape in header["shapes"].items():
-                masks[name], params[name] = _unpack(arrays, name, tuple(shape))
-            stats = {
-                name.removeprefix("stats/"): arrays[name]
-                for name in arrays.files
-                if name.startswith("stats/")
-            }
-            empty: dict[str, Any] = {name.split("/")[0]: {} for name in params}
-            channels = header.get("channels", {})  # files of the first version: none
-            return Ticket(
-                _nest(masks),
-                _nest(params),
-                {**empty, **_nest(stats)},
-                dict(header["provenance"]),
-                {name: tuple(sizes) for name, sizes in channels.items()},
-            )
+        return _read(path)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such ticket") from None
     except Exception as error:  # zipfile, zlib, NumPy and JSON raise a dozen kinds.

@@ -5,6 +5,7 @@ and its working space. Where all members of a device at once need more than it h
 train in waves, one after the other within the same program.
 """
 
+import contextlib
 import math
 import os
 import sys
@@ -35,8 +36,8 @@ def largest(bytes_of: Callable[[int], float], count: int, limit: float) -> int:
         if needed <= limit:
             return at_once
     raise UserError(
-        f"runs: a device has {count} members, and even one at a time needs "
-        f"{needed / _GIB:.3g} GiB of its {limit / _GIB:.3g} GiB; give fewer runs, a "
+        f"runs: a device has {limit / _GIB:.3g} GiB, and its members need "
+        f"{needed / _GIB:.3g} GiB, even trained one at a time; give fewer runs, a "
         "smaller data.batch_size or more devices"
     )
 
@@ -78,6 +79,23 @@ def estimate(task, mesh, arguments, streamed: bool) -> Callable[[int], float]:
         )
 
     return bytes_of
+
+
+@contextlib.contextmanager
+def memory_errors_told():
+    """A device that runs out of memory all the same becomes a UserError.
+
+    The estimate is of the training alone; weights are drawn and pictures made, too.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(
+            f"runs: the memory does not suffice ({str(error).splitlines()[0]}); give "
+            "fewer runs, a smaller model or more devices"
+        ) from error
 
 
 def members_at_once(task, mesh, arguments, streamed: bool) -> int:

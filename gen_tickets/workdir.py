@@ -8,19 +8,21 @@ import fcntl
 import json
 import os
 import pathlib
+import sys
 
 from gen_tickets import defaults, paths
 from gen_tickets.errors import UserError
 
 
-def _stored_config(workdir) -> dict | None:
+def _stored(workdir) -> tuple[dict, dict] | None:
+    """(flat config, provenance) of config.json; None where there is none."""
     path = paths.config_path(workdir)
     if not path.exists():
         return None
     try:
         stored = json.loads(path.read_text())
-        stored.pop("provenance")
-        return defaults.flatten_nested(stored)
+        provenance = stored.pop("provenance")
+        return defaults.flatten_nested(stored), dict(provenance)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--workdir={workdir}: {path.name} cannot be read ({error}); give a new "
@@ -59,7 +61,7 @@ def check(workdir, config) -> None:
         raise UserError(
             f"--workdir={workdir}: {parent} cannot be written; give a folder of yours"
         )
-    stored = _stored_config(place)
+    stored = _stored(place)
     if stored is None:
         if place.exists() and any(
             x.name != "lock" and not x.name.startswith(".") for x in place.iterdir()
@@ -69,11 +71,41 @@ def check(workdir, config) -> None:
                 "experiment's; give an empty or a new folder"
             )
         return
-    differences = _differences(stored, defaults.flatten(config))
+    differences = _differences(stored[0], defaults.flatten(config))
     if differences:
         raise UserError(
             f"--workdir={workdir}: holds another configuration "
             f"({'; '.join(differences)}); give another folder, or those values"
+        )
+
+
+def _check_provenance(workdir, new: dict) -> None:
+    """Other images than before are refused; other versions of packages are told."""
+    stored = _stored(workdir)
+    if stored is None:
+        return
+    old = defaults.flatten_nested(stored[1])
+    changed = {
+        name: f"{name}: {old[name]} -> {value}"
+        for name, value in defaults.flatten_nested(new).items()
+        if None not in (value, old.get(name)) and value != old[name]
+    }
+    images = [changed[x] for x in changed if x.startswith("data.sha256_")]
+    if images:
+        raise UserError(
+            f"--workdir={workdir}: its images have changed since it began "
+            f"({'; '.join(images)}); bring them back, or give another folder"
+        )
+    versions = [
+        changed[x]
+        for x in changed
+        if x.startswith("packages.") or x in ("gen_tickets", "python")
+    ]
+    if versions:
+        print(
+            f"goes on with other versions: {'; '.join(versions)}; the last digits of "
+            "its numbers may differ",
+            file=sys.stderr,
         )
 
 
@@ -89,7 +121,8 @@ def claim(workdir, config, provenance: dict):
       The open lock; keep it as long as the folder is written.
 
     Raises:
-      UserError: `check` fails, or another process holds the lock.
+      UserError: `check` fails, another process holds the lock, or the images are not
+        those of before.
     """
     check(workdir, config)
     try:
@@ -108,8 +141,13 @@ def claim(workdir, config, provenance: dict):
             f"--workdir={workdir}: another process is running in it; wait for it or "
             "give another folder"
         ) from None
-    stored = {**config.to_dict(), "provenance": provenance}
-    paths.write_atomically(
-        paths.config_path(workdir), json.dumps(stored, indent=1).encode()
-    )
+    try:
+        _check_provenance(workdir, provenance)
+        stored = {**config.to_dict(), "provenance": provenance}
+        paths.write_atomically(
+            paths.config_path(workdir), json.dumps(stored, indent=1).encode()
+        )
+    except BaseException:
+        lock.close()
+        raise
     return lock

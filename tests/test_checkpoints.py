@@ -78,13 +78,15 @@ def damage(folder, number, how):
     files = [x for x in place.rglob("*") if x.is_file() and x.stat().st_size > 500]
     assert any("d" in x.parts[-2:-1] for x in files), files
     for file in files:
-        if how != "truncated" and file.parent.name != "d":
+        if how not in ("truncated", "emptied") and file.parent.name != "d":
             continue
         content = bytearray(file.read_bytes())
         if how == "flipped":
             content[len(content) // 2] ^= 4
         if how == "truncated":
             del content[len(content) // 2 :]
+        if how == "emptied":
+            content.clear()
         file.write_bytes(content)
         if how == "gone":
             file.unlink()

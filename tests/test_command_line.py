@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from gen_tickets import command_line, defaults
@@ -102,3 +103,16 @@ def test_help_lists_every_option_without_jax(tmp_path):
         assert f"--config.{name}={option.default!r}" in process.stdout
         assert option.meaning in process.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_compiled_programs_are_kept_on_disk(tmp_path, monkeypatch):
+    changed = {}
+    monkeypatch.setattr(jax.config, "update", changed.__setitem__)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    command_line.use_compilation_cache()
+    folder = str(tmp_path / "gen_tickets" / "xla")
+    assert changed.pop("jax_compilation_cache_dir") == folder
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+    command_line.use_compilation_cache()
+    assert "jax_compilation_cache_dir" not in changed

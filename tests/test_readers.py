@@ -18,6 +18,7 @@ def configure(**fields):
         image_size=0,
         batch_size=4,
         limit=0,
+        resident=True,
     )
     return ml_collections.ConfigDict({"data": {**defaults, **fields}})
 

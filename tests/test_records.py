@@ -144,7 +144,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(UserError, match="results.csv: cannot be written .no space"):
         records.write_rows(path, [ROW, ROW])
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["results.csv"]

@@ -18,6 +18,7 @@ NEEDS = {"array_record": "array_record", "tfrecord": "tensorflow"}
 
 def configure(name, directory, **fields):
     defaults = dict(download=False, crop=0, image_size=0, batch_size=4, limit=0)
+    defaults |= {"resident": True}
     fields = {**defaults, "name": name, "dir": str(directory), **fields}
     return ml_collections.ConfigDict({"data": fields})
 
@@ -128,6 +129,23 @@ def test_both_formats_give_the_set_in_its_own_order(tmp_path, file_format):
     assert dataset.provenance["reader"] == f"tfds {file_format}"
     assert dataset.provenance["heldout_split"] == "test"
     assert contents(tmp_path) == before  # nothing is ever written where we read
+
+
+def test_a_stream_reads_the_images_of_the_set_one_by_one(tmp_path):
+    prepared(Tiny, tmp_path)
+    whole = data.load(configure("tiny", tmp_path, limit=40))
+    stream = data.load(configure("tiny", tmp_path, limit=40, resident=False))
+    assert isinstance(stream.train.images, data.Stream)
+    assert stream.train.images.shape == whole.train.images.shape == (40, 6, 6, 1)
+    for rows in (np.array([7, 0, 39, 7]), slice(3, 30, 4)):
+        np.testing.assert_array_equal(
+            stream.train.images[rows], whole.train.images[rows]
+        )
+    np.testing.assert_array_equal(stream.heldout.images, whole.heldout.images)
+    assert stream.provenance["sha256_train"] is None
+    prepared(Tiny, tmp_path / "old", "tfrecord")  # read from start to end: at once
+    old = data.load(configure("tiny", tmp_path / "old", limit=40, resident=False))
+    np.testing.assert_array_equal(old.train.images, whole.train.images)
 
 
 def test_both_formats_agree_on_a_shuffled_order(tmp_path):

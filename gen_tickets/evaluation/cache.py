@@ -15,6 +15,7 @@ import zlib
 import numpy as np
 
 from gen_tickets import paths
+from gen_tickets.errors import UserError
 from gen_tickets.evaluation import weights
 from gen_tickets.progress import Progress
 
@@ -59,8 +60,8 @@ def fetch(kind, key, compute):
     arrays = {name: np.asarray(array) for name, array in compute().items()}
     try:
         paths.write_atomically(path, _written(key, arrays))
-    except OSError as error:
-        Progress().say(f"{path}: cannot be kept ({error.strerror or error})")
+    except UserError as error:
+        Progress().say(f"not kept for the next time: {error}")
     return arrays
 
 

@@ -1,0 +1,141 @@
+"""A set read as it is due against one held in memory: images a second, memory, losses.
+
+    python -m benchmarks.streaming --data-dir=DIR
+
+Trains the dense round of an experiment twice, each in a process of its own, with and
+without `data.resident`, and prints speeds, the memory of the process over time and the
+largest difference of the held-out losses. Saved as benchmarks/results/streaming.json.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from gen_tickets import checkpoints, data, defaults, fit, lottery, records
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+_LEFT_OUT = 3  # stretches at the start, which compile and fill the caches
+
+
+def _config(options, resident: bool):
+    spec = importlib.util.spec_from_file_location("experiment", options.experiment)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    config.runs = options.runs
+    config.data.dir, config.data.resident = options.data_dir, resident
+    config.train.epochs, config.train.steps = 0, options.steps
+    config.rewind.step, config.eval.every_steps = 1, options.steps // 4
+    config.eval.metrics = ()
+    return config
+
+
+def _memory() -> int:
+    """Bytes of this process that are in memory now."""
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class _Notes:
+    """Hears from `fit` how a round goes on."""
+
+    def __init__(self, images_a_step: int):
+        self._images_a_step, self._evaluated = images_a_step, False
+        self.speeds, self.losses, self.memory = [], [], []
+
+    def evaluate(self, lottery, session, position, events):
+        session = _EVALUATE(lottery, session, position, events)
+        self.losses.append(session.best_loss.tolist())
+        self._evaluated = True
+        return session
+
+    def note(self, num_steps: int, seconds: float) -> None:
+        """A stretch; one that ends with an evaluation says nothing of its speed."""
+        if not self._evaluated:
+            self.speeds.append(num_steps * self._images_a_step / seconds)
+        self._evaluated = False
+        self.memory.append(_memory())
+
+
+_EVALUATE, _NOTE = fit._evaluate, fit._Meter.note
+
+
+def _train(options, resident: bool) -> dict:
+    """Trains round 0 as `lottery` does; what was noted of it."""
+    config = _config(options, resident)
+    defaults.validate(config)
+    experiment = lottery.Lottery(config, data.load(config))
+    notes = _Notes(config.runs * experiment.images_per_step)
+
+    def note(meter, num_steps, seconds):
+        notes.note(num_steps, seconds)
+        _NOTE(meter, num_steps, seconds)
+
+    fit._evaluate, fit._Meter.note = notes.evaluate, note
+    with tempfile.TemporaryDirectory() as folder:
+        store = checkpoints.Checkpoints(folder)
+        position = lottery.Position(0, 0, 0.0, False)
+        session, events = experiment.dense_round(), records.EventWriter(False)
+        fit.train_round(experiment, session, position, store, [], events)
+        store.close()
+    return {
+        "resident": resident,
+        "images_a_second": notes.speeds[_LEFT_OUT:],
+        "memory_bytes": notes.memory[_LEFT_OUT:],
+        "best_heldout_loss": notes.losses,
+    }
+
+
+def _spawn(resident: bool) -> dict:
+    found = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.streaming", *sys.argv[1:]),
+            f"--worker={resident}",
+        ],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--experiment", default="experiments/ae_cifar10.py")
+    parser.add_argument("--data-dir", default="")
+    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--output", default=str(RESULTS / "streaming.json"))
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        print(json.dumps(_train(options, options.worker == "True")))
+        return
+    both = [_spawn(True), _spawn(False)]
+    for found in both:
+        speed, memory = found["images_a_second"], found["memory_bytes"]
+        print(
+            f"{'resident' if found['resident'] else 'streamed':9}"
+            f"{statistics.median(speed):8.0f} images/s   memory, first to last: "
+            f"{memory[0] / 2**20:.0f} to {memory[-1] / 2**20:.0f} MiB, at most "
+            f"{max(memory) / 2**20:.0f}"
+        )
+    medians = [statistics.median(x["images_a_second"]) for x in both]
+    print(f"streamed / resident: {medians[1] / medians[0]:.3f}")
+    pairs = zip(*(sum(x["best_heldout_loss"], []) for x in both), strict=True)
+    difference = max(abs(a - b) for a, b in pairs)
+    print(f"largest difference of the held-out losses: {difference:.3g}")
+    output = pathlib.Path(options.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps({"command": " ".join(sys.argv), "found": both}))
+    print(f"saved: {output}")
+
+
+if __name__ == "__main__":
+    main()

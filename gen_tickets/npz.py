@@ -1,0 +1,39 @@
+"""What an .npz says of its arrays, read before any of them is.
+
+A header tells shape and dtype, and NumPy allocates what it tells: a file of a stranger
+is judged by its headers first.
+"""
+
+import math
+import zipfile
+
+import numpy as np
+
+
+def headers(file) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Returns {name: (shape, dtype)} of the arrays in an .npz.
+
+    Args:
+      file: path, or file opened for reading bytes.
+
+    Raises:
+      OSError, ValueError, zipfile.BadZipFile, zlib.error: it is no .npz.
+    """
+    found = {}
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as entry:
+                version = np.lib.format.read_magic(entry)
+                parse = np.lib.format.read_array_header_1_0
+                if version != (1, 0):
+                    parse = np.lib.format.read_array_header_2_0
+                shape, _, dtype = parse(entry)
+            found[name.removesuffix(".npy")] = (shape, dtype)
+        if len(found) < len(archive.namelist()):
+            raise ValueError("two arrays have one name")
+    return found
+
+
+def announced_bytes(arrays) -> int:
+    """Memory that arrays with these headers take."""
+    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in arrays.values())

@@ -1,0 +1,100 @@
+"""One experiment over lists of options, as an array job.
+
+  python -m gen_tickets.sweep --config=FILE.py --over seed 0 10 20 \\
+      --over prune.fraction 0.2 0.36 [--workdir=DIR] [--config.OPTION=VALUE ...]
+
+prints the entries, all combinations of the lists, and one line each that runs them with
+Slurm, runs them in a shell and lays their results over one another. The same command
+with --entry=I runs, or goes on with, entry I in a workdir of its own.
+"""
+
+import argparse
+import itertools
+import pathlib
+import re
+import shlex
+import sys
+
+from gen_tickets import command_line, defaults
+from gen_tickets.errors import UserError
+
+
+def entries(lists) -> list[dict[str, str]]:
+    """All combinations of [[option, value, value, ...], ...], the last list fastest.
+
+    Raises:
+      UserError: an option that does not exist or comes twice, or has no value.
+    """
+    names = [name for name, *_ in lists]
+    for name, *values in lists:
+        if name not in defaults.OPTIONS:
+            raise UserError(
+                f"--over {name}: there is no such option; python -m gen_tickets.main "
+                "--help lists all"
+            )
+        if not values or names.count(name) > 1 or len(set(values)) < len(values):
+            raise UserError(
+                f"--over {name} {' '.join(values)}: give one or more different values, "
+                f"as --over {name} {defaults.OPTIONS[name].default!r}"
+            )
+    combinations = itertools.product(*(values for _, *values in lists))
+    return [dict(zip(names, values)) for values in combinations]
+
+
+def folder_of(entry: dict[str, str]) -> str:
+    """The name of an entry's workdir, as "seed=10,prune.fraction=0.2"."""
+    text = ",".join(f"{name}={value}" for name, value in entry.items())
+    return re.sub(r"[^\w.,=+-]", "_", text)
+
+
+def _lines(words: list[str], count: int, workdir) -> list[str]:
+    """What runs all entries with Slurm, and in a shell, and what compares them."""
+    command = shlex.join(["python", "-m", "gen_tickets.sweep", *words])
+    job = shlex.quote(f"{command} --entry=$SLURM_ARRAY_TASK_ID")
+    return [
+        f"sbatch --array=0-{count - 1} --wrap={job}",
+        f"for i in $(seq 0 {count - 1}); do {command} --entry=$i; done",
+        f"python -m gen_tickets.report {shlex.quote(str(workdir))}/*/",
+    ]
+
+
+def _parse(words: list[str]):
+    parser = argparse.ArgumentParser(
+        prog="python -m gen_tickets.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--over", nargs="+", action="append", required=True)
+    parser.add_argument("--workdir")
+    parser.add_argument("--entry", type=int)
+    return parser.parse_known_args(words)
+
+
+def main(words: list[str]) -> None:
+    """Prints the sweep of a command line, or runs one entry of it; ends as `main`."""
+    options, rest = _parse(words)
+    try:
+        found = entries(options.over)
+        _, experiment = command_line.resolve(["sweep", *rest])
+        if options.entry is not None and not 0 <= options.entry < len(found):
+            raise UserError(f"--entry={options.entry}: allowed is 0 to {len(found)-1}")
+    except UserError as error:
+        print(f"gen_tickets: {error}", file=sys.stderr)
+        sys.exit(2)
+    workdir = pathlib.Path(options.workdir or f"runs/{experiment}-sweep")
+    if options.entry is None:
+        for i, entry in enumerate(found):
+            print(f"{i:3d}  {workdir / folder_of(entry)}")
+        print("", *_lines(words, len(found), workdir), sep="\n")
+        return
+    from gen_tickets import main as experiments  # its flags are this run's alone
+
+    entry = found[options.entry]
+    changes = [f"--config.{name}={value}" for name, value in entry.items()]
+    place = f"--workdir={workdir / folder_of(entry)}"
+    command_line.run(experiments.main, ["main", *rest, *changes, place])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

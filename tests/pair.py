@@ -1,0 +1,31 @@
+"""One of two processes of a tiny experiment; run by test_hosts.
+
+python tests/pair.py PORT PROCESS WORKDIR
+"""
+
+import os
+import sys
+
+# What counts is how fast it compiles: the programs run for milliseconds.
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+from test_lottery import configure, run  # noqa: E402
+
+from gen_tickets import hosts  # noqa: E402
+
+# Three members have their batches divided, the six of a pruned round are divided
+# themselves: (data, member) = (2, 1) and (1, 2).
+OPTIONS = {"runs": 3, "train__steps": 50, "eval__every_steps": 25, "prune__rounds": 1}
+
+
+def main(port, process, workdir):
+    config = configure(**OPTIONS)
+    config.parallel.coordinator = f"localhost:{port}"
+    config.parallel.processes, config.parallel.process = 2, int(process)
+    hosts.start(config.parallel)
+    run(workdir, **OPTIONS)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,185 @@
+"""Faults of docs/reliability.md that belong to no one module."""
+
+import contextlib
+import pathlib
+import re
+import resource
+import signal
+import subprocess
+import sys
+
+import jax
+import pytest
+from test_checkpoints import assert_is, damage, fill, restore
+from test_lottery import configure, run
+from test_workdir import configure as options
+from test_workdir import start
+
+from gen_tickets import command_line, fit, lottery, paths, waves, workdir
+from gen_tickets.errors import UserError
+
+ROOT = pathlib.Path(command_line.__file__).parent.parent
+
+# ... ignored: Orbax drops the other writes of a checkpoint when one of them fails.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@contextlib.contextmanager
+def files_no_larger_than(num_bytes):
+    """Writes beyond fail, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    paths.write_atomically(path, b"old")
+    with files_no_larger_than(1000), pytest.raises(UserError, match="make room"):
+        paths.write_atomically(path, bytes(2000))
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
+    fill(tmp_path, [2])
+    with files_no_larger_than(1000), pytest.raises(UserError, match="make room"):
+        fill(tmp_path, [3])
+    assert_is(restore(tmp_path), 2)
+    fill(tmp_path, [3])
+    assert_is(restore(tmp_path), 3)
+
+
+def test_files_emptied_by_a_power_loss(tmp_path):
+    fill(tmp_path, [2, 3])
+    damage(tmp_path, 3, "emptied")
+    assert_is(restore(tmp_path), 2)
+
+
+def test_what_a_kill_in_a_save_leaves_is_swept_up(tmp_path):
+    fill(tmp_path, [2])
+    half = paths.checkpoints_dir(tmp_path) / "3.orbax-checkpoint-tmp-0"
+    half.mkdir()
+    fill(tmp_path, [4])
+    assert not half.exists()
+    assert_is(restore(tmp_path), 4)
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    start(tmp_path)
+    hold = (
+        "import sys, time; sys.path.insert(0, 'tests')\n"
+        "from test_workdir import *\n"
+        f"lock = workdir.claim({str(tmp_path)!r}, configure(), {{}})\n"
+        "print('locked', flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", hold], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "locked\n"
+        with pytest.raises(UserError, match="another process"):
+            start(tmp_path)
+        process.kill()
+    start(tmp_path)
+
+
+def test_other_versions_are_told_and_other_images_refused(tmp_path, capsys):
+    def claim(jax_version, digest):
+        origin = {
+            "packages": {"jax": jax_version},
+            "data": {"sha256_train": digest, "pillow": jax_version},
+        }
+        workdir.claim(tmp_path, options(), origin).close()
+
+    claim("1", "abc")
+    claim("1", "abc")
+    assert capsys.readouterr().err == ""
+    claim("2", "abc")
+    said = capsys.readouterr().err
+    assert "packages.jax: 1 -> 2" in said and len(said.splitlines()) == 1
+    with pytest.raises(UserError, match="its images have changed.*abc -> abd"):
+        claim("2", "abd")
+    claim("2", "abc")
+
+
+def test_a_damaged_table_is_told_before_the_work(tmp_path):
+    workdir.claim(tmp_path, configure(), {}).close()
+    paths.results_path(tmp_path).write_text("round,run,arm\n0,0,dense\n1,0,win")
+    with pytest.raises(UserError, match="results.csv: is empty or cut short"):
+        lottery.run(configure(), tmp_path)
+
+
+def test_a_population_larger_than_the_memory_is_told_before_the_work(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waves, "memory_of", lambda device: 1e4)
+        with pytest.raises(UserError, match="runs: .* GiB, even trained one at"):
+            lottery.run(configure(), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_memory_that_runs_out_is_one_line():
+    with pytest.raises(UserError, match="does not suffice .RESOURCE_EXHAUSTED: 4 TB"):
+        with waves.memory_errors_told():
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 4 TB\nmore")
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        with waves.memory_errors_told():
+            raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_has_its_exit_status(tmp_path, number, status, capsys):
+    """In the middle of a round; what it goes on to is in test_resume."""
+    show = fit._Meter.show
+
+    def hook(self, position, session):
+        signal.raise_signal(number)
+        show(self, position, session)
+
+    def interrupted(argv, experiment):
+        run(tmp_path, prune__rounds=1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit._Meter, "show", hook)
+        patch.setattr(
+            command_line.app, "run", lambda main, argv, flags_parser: main(argv)
+        )
+        with pytest.raises(SystemExit) as ended:
+            command_line.run(interrupted, ["main"])
+    assert ended.value.code == status
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("gen_tickets: stopped by SIG") and "goes on" in last
+    assert [x for x in paths.checkpoints_dir(tmp_path).iterdir() if x.name.isdigit()]
+
+
+def test_a_ctrl_c_before_the_training_is_one_line(capsys):
+    def main(argv, experiment):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            command_line.app, "run", lambda main, argv, flags_parser: main(argv)
+        )
+        with pytest.raises(SystemExit) as ended:
+            command_line.run(main, ["main"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_table_names_tests_and_commands_that_exist():
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [line for line in text.splitlines() if re.match(r"\| *\d+ *\|", line)]
+    assert len(rows) >= 25
+    for row in rows:
+        assert row.count("|") == 6, row
+        named = re.findall(r"`(test_\w+)\.(test_\w+)`", row)
+        commands = re.findall(r"`python -m (benchmarks|gen_tickets)\.(\w+)", row)
+        assert named or commands, row
+        for module, test in named:
+            assert f"def {test}(" in (ROOT / "tests" / f"{module}.py").read_text()
+        for package, module in commands:
+            assert (ROOT / package / f"{module}.py").exists()

@@ -1,0 +1,126 @@
+"""Batches read as they are due are those of a set held on the devices."""
+
+import signal
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_lottery import assert_trees_equal, configure, make, run
+
+from gen_tickets import data, defaults, feed, fit
+from gen_tickets.errors import Interrupted, UserError
+from gen_tickets.session import Position
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        image = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(image).save(folder / f"{i:02d}.png")
+    return folder
+
+
+def options(folder, resident):
+    return {
+        "data__name": "folder",
+        "data__dir": str(folder),
+        "data__resident": resident,
+        "prune__rounds": 1,
+    }
+
+
+def stop_at(place):
+    show = fit._Meter.show
+
+    def hook(self, position, session):
+        if (position.round, position.step) == place:
+            signal.raise_signal(signal.SIGTERM)
+        show(self, position, session)
+
+    return hook
+
+
+def test_a_streamed_run_has_the_numbers_of_a_resident_one(folder, tmp_path):
+    """Also stopped in the middle of a round, and gone on with from the checkpoint."""
+    # Populations of one size: half the compiling.
+    arms = {"arms": ("winning",)}
+    found, rows = run(tmp_path / "resident", **options(folder, True), **arms)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit._Meter, "show", stop_at((1, 4)))
+        with pytest.raises(Interrupted):
+            run(tmp_path / "streamed", **options(folder, False), **arms)
+    streamed, streamed_rows = run(
+        tmp_path / "streamed", **options(folder, False), **arms
+    )
+    for key, ticket in found.items():
+        assert_trees_equal(ticket[:3], streamed[key][:3])
+    for row, other in zip(rows, streamed_rows, strict=True):
+        assert row | {"seconds": 0} == other | {"seconds": 0}
+
+
+def test_batches_are_the_rows_of_the_order_and_the_state_goes_on(folder):
+    experiment = make(configure(**options(folder, False)))
+    whole = data.load(configure(**options(folder, True))).train.images
+    per_step, runs = experiment.images_per_step, experiment.config.runs
+    first = experiment.open_feed(Position(1, 3, 0.0, False))
+    batches, order = first.take(2)
+    assert order is None and batches.shape[:2] == (2 * runs, first.max_steps)
+    again = experiment.open_feed(Position(1, 5, 0.0, False, first.state()))
+    for start, taken in ((3, batches), (5, again.take(2)[0])):
+        for member in range(2 * runs):
+            rows = data.order(0, member % runs, len(whole), per_step, start, 2)
+            np.testing.assert_array_equal(taken[member, :2], whole[rows])
+
+
+def test_a_stretch_is_bounded_in_bytes_and_in_steps(folder):
+    lottery = types.SimpleNamespace(
+        config=types.SimpleNamespace(runs=5),
+        arms=lambda round_number: ("winning", "random"),
+        images_per_step=128,
+        image_shape=(32, 32, 3),
+        evaluation_steps=390,
+    )
+    steps = feed._stretch_steps(lottery)
+    size = 10 * 128 * 32 * 32 * 3
+    assert steps * size <= feed._STRETCH_BYTES < (steps + 1) * size
+    lottery.evaluation_steps = 4
+    assert feed._stretch_steps(lottery) == 4
+    lottery.image_shape = (4096, 4096, 3)
+    assert feed._stretch_steps(lottery) == 1
+
+
+def test_a_process_reads_what_its_devices_train_on():
+    class Sharding:
+        def addressable_devices_indices_map(self, shape):
+            assert shape == (6, 1, 8)
+            return {0: (slice(0, 2), slice(None), slice(0, 4))}
+
+    lottery = types.SimpleNamespace(
+        config=types.SimpleNamespace(runs=3),
+        images_per_step=8,
+        layout=types.SimpleNamespace(batch_sharding=lambda shape: Sharding()),
+    )
+    needed = feed._needed(lottery, 2)
+    assert needed.shape == (3, 8)
+    expected = np.zeros((3, 8), bool)
+    expected[:2, :4] = True
+    np.testing.assert_array_equal(needed, expected)
+
+
+def test_an_image_that_breaks_on_the_way_is_one_line(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    experiment = make(configure(**options(tmp_path, False)))
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"gone")
+    with pytest.raises(UserError, match="images cannot be read"):
+        experiment.open_feed(Position(0, 0, 0.0, False)).take(1)
+
+
+def test_metrics_of_all_images_need_them_in_memory():
+    config = configure(data__resident=False, eval__metrics=("fid",))
+    with pytest.raises(UserError, match="eval.metrics=.*data.resident=False"):
+        defaults.validate(config)

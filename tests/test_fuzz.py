@@ -1,0 +1,302 @@
+"""Whatever a file or a command line holds, the answer is a result or one clean line.
+
+Some cases of each kind; `GEN_TICKETS_FUZZ=1700 pytest tests/test_fuzz.py` tries 1,700
+of each, 10,200 in all.
+"""
+
+import contextlib
+import io
+import json
+import os
+import tracemalloc
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ml_collections import config_flags
+from test_defaults import configure, put
+from test_tickets import TICKET
+
+from gen_tickets import (
+    command_line,
+    data,
+    defaults,
+    lottery,
+    main,
+    outcomes,
+    paths,
+    tasks,
+    tickets,
+    trees,
+    workdir,
+)
+from gen_tickets.errors import UserError
+
+CASES = int(os.environ.get("GEN_TICKETS_FUZZ", 40))
+fuzz = settings(
+    max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+NUMBERS = st.one_of(
+    st.integers(-3, 9),
+    st.integers(),
+    st.sampled_from([2**31, 2**63, 10**40, -1]),
+    st.floats(),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=6),
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=4), x),
+    max_leaves=6,
+)
+
+
+def one_line(error, *parts):
+    message = str(error)
+    assert message and len(message.splitlines()) == 1, message
+    assert all(part in message for part in parts), message
+
+
+# --- tickets ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ticket(tmp_path_factory):
+    """The path of an intact one."""
+    path = tmp_path_factory.mktemp("ticket") / "ticket.npz"
+    tickets.save(path, TICKET)
+    return path
+
+
+def read_ticket(path, content):
+    """Loads a file; it must be refused, or be a ticket in every respect."""
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        found = tickets.load(path)
+    except UserError as error:
+        one_line(error, str(path), "not an intact ticket")
+    else:
+        weights = trees.named_leaves(found.params)
+        for name, mask in trees.named_leaves(found.masks).items():
+            assert mask.dtype == bool and weights[name].dtype == np.float32
+            assert mask.shape == weights[name].shape
+            assert not weights[name][~mask].any()
+        for x in jax.tree.leaves(found.stats):
+            assert x.dtype == np.float32
+        assert isinstance(found.provenance, dict)
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    # A weight of 4 bytes may be said by a bit; the rest is the reading itself.
+    assert peak < 64 * len(content) + 2**20
+
+
+@fuzz
+@given(data=st.data())
+def test_bytes_that_changed(ticket, data):
+    """Bytes of a ticket overwritten, put in or cut out."""
+    damaged = bytearray(ticket.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(damaged)))
+        cut = data.draw(st.sampled_from([0, 1, 4, 100, 10_000]))
+        damaged[start : start + cut] = data.draw(st.binary(max_size=12))
+    read_ticket(ticket.with_name("damaged.npz"), bytes(damaged))
+
+
+TICKET_LEAVES = trees.named_leaves(TICKET.params)
+NAMES = st.text("ad/.~é", min_size=1, max_size=9)
+DTYPES = ("<f4", "<f8", "<f2", "<i8", "|u1", "|b1", "<U3", "<c8", "|S0", "<M8[s]")
+# Shapes of a header whose bytes are another matter.
+CLAIMS = st.lists(st.sampled_from([0, 1, 3, 15, 2**31, 2**40, 2**63]), max_size=3)
+
+
+def npy(array, claim=None):
+    """An array as .npy; its header may claim another shape."""
+    out = io.BytesIO()
+    fields = np.lib.format.header_data_from_array_1_0(array)
+    if claim is not None:
+        fields["shape"] = tuple(claim)
+    np.lib.format.write_array_header_1_0(out, fields)
+    return out.getvalue() + array.tobytes()
+
+
+@fuzz
+@given(data=st.data())
+def test_archives_that_are_whole_but_no_tickets(ticket, data):
+    """Arrays of other names, dtypes and shapes; headers that say what is not so."""
+    with np.load(ticket) as file:
+        arrays = dict(file)
+    header = json.loads(arrays["header"].tobytes())
+    entries = {f"{name}.npy": npy(x) for name, x in arrays.items()}
+    for _ in range(data.draw(st.integers(1, 3))):
+        name = data.draw(st.sampled_from(sorted(entries)) | NAMES)
+        kind = data.draw(st.sampled_from(["array", "claim", "gone", "header"]))
+        if kind == "array":
+            shape = data.draw(st.lists(st.integers(0, 4), max_size=3))
+            dtype = data.draw(st.sampled_from(DTYPES))
+            claim = data.draw(st.none() | CLAIMS)
+            entries[name] = npy(np.zeros(shape, dtype), claim)
+        if kind == "claim" and name[:-4] in arrays:
+            entries[name] = npy(arrays[name[:-4]], data.draw(CLAIMS))
+        if kind == "gone":
+            entries.pop(name, None)
+        if kind == "header":
+            place = header
+            key = data.draw(st.sampled_from(sorted(header)) | st.text(max_size=4))
+            if key == "shapes" and isinstance(header["shapes"], dict):
+                place = header["shapes"]
+                key = data.draw(st.sampled_from([*TICKET_LEAVES]) | NAMES)
+            place[key] = data.draw(JSON | CLAIMS)
+            text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+            entries["header.npy"] = npy(text)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", data.draw(st.sampled_from([0, 8]))) as file:
+        for name, content in entries.items():
+            file.writestr(name, content)
+    read_ticket(ticket.with_name("foreign.npz"), out.getvalue())
+
+
+# --- options ---------------------------------------------------------------------
+
+
+@fuzz
+@given(data=st.data())
+def test_values_of_options(data):
+    """Any value in any option: refused by name, or a model that can be described."""
+    config = configure()
+    names = st.sampled_from(sorted(defaults.OPTIONS))
+    changed = data.draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    for name in changed:
+        default = st.just(defaults.OPTIONS[name].default)
+        like = {
+            int: st.integers(0, 40) | st.sampled_from([2**31, 2**63]),
+            float: st.floats(0, 2),
+            tuple: st.lists(st.integers(1, 9) | st.text(max_size=9), max_size=6),
+            str: st.sampled_from(WORDS),
+        }
+        close = like.get(type(defaults.OPTIONS[name].default), st.booleans())
+        put(config, name, data.draw(close | JSON | default))
+    try:
+        defaults.validate(config)
+        task = tasks.build(config, (8, 8, 1), 20)
+        jax.eval_shape(task.init, jax.random.key(0))
+    except UserError as error:
+        one_line(error, ":")
+
+
+WORDS = (
+    *("ae", "vae", "gan", "linear", "conv", "convstack", "sngan", "resnet", "hinge"),
+    *("wasserstein", "adamw", "sgd", "cosine", "one_shot", "layer", "bfloat16", ""),
+)
+VALUES = st.one_of(
+    *(NUMBERS.map(repr), st.text(max_size=9), JSON.map(repr), st.sampled_from(WORDS)),
+    st.sampled_from(["('a',)", "(1, 2", "digits", "../..", "~", "\0", "arrays", "*"]),
+)
+FLAGS = st.sampled_from(
+    [*(f"config.{name}" for name in defaults.OPTIONS), "config", "workdir", "config."]
+)
+
+
+def call(function, argv, flags_parser):
+    function(flags_parser(argv))
+
+
+@contextlib.contextmanager
+def fresh_flags():
+    """Flags as a process has them at its start."""
+    values = flags.FlagValues()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flags, "FLAGS", values)
+        patch.setattr(command_line.app, "run", call)
+        config = config_flags.DEFINE_config_file("config", flag_values=values)
+        folder = flags.DEFINE_string("workdir", None, "", flag_values=values)
+        patch.setattr(main, "_CONFIG", config)
+        patch.setattr(main, "_WORKDIR", folder)
+        patch.setattr(main.command_line, "use_compilation_cache", lambda: None)
+        patch.setattr(lottery, "run", lambda config, workdir: None)
+        yield
+
+
+def launch(words):
+    """-> (exit status, what stands on stderr)."""
+    said = io.StringIO()
+    with fresh_flags(), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(io.StringIO()):
+            try:
+                command_line.run(main.main, ["main", *words])
+            except SystemExit as ended:
+                return ended.code or 0, said.getvalue()
+    return 0, said.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+@fuzz
+@given(
+    st.lists(
+        st.tuples(FLAGS | st.text(max_size=9), VALUES).map("--{0[0]}={0[1]}".format)
+        | FLAGS.map("--{}".format)
+        | st.text(max_size=9),
+        max_size=4,
+    )
+)
+def test_words_of_the_command_line(words):
+    assert launch([]) == (0, "")
+    status, said = launch(words)
+    assert status in (0, 2), (words, said)
+    assert (status == 0) == (said == "") or "--config.parallel" in str(words), said
+    if status:
+        assert said.startswith("gen_tickets: ") and said.endswith("\n")
+        one_line(said[:-1])
+
+
+# --- a workdir -------------------------------------------------------------------
+
+CELLS = st.one_of(
+    *(NUMBERS.map(repr), st.text(max_size=5), st.just(""), st.just("True")),
+    st.sampled_from(["winning", "dense", "nan", "0", '"', "<b>", "1e999"]),
+)
+COLUMNS = ("round", "run", "arm", "sparsity", "remaining", "diverged", "heldout_loss")
+
+
+@fuzz
+@given(
+    config=st.binary(max_size=30)
+    | JSON.map(lambda x: json.dumps(x).encode())
+    | st.dictionaries(
+        st.sampled_from(["seed", "data", "eval", "provenance", "runs"]), JSON
+    ).map(lambda x: json.dumps({"eval": {"verdict": "loss"}, **x}).encode()),
+    table=st.binary(max_size=40)
+    | st.lists(st.lists(CELLS, min_size=7, max_size=7), max_size=4).map(
+        lambda lines: "\n".join(map(",".join, [COLUMNS, *lines, [""]])).encode(
+            errors="surrogatepass"
+        )
+    ),
+)
+def test_files_of_a_workdir(tmp_path_factory, config, table):
+    folder = tmp_path_factory.getbasetemp() / "fuzzed"
+    folder.mkdir(exist_ok=True)
+    paths.config_path(folder).write_bytes(config)
+    paths.results_path(folder).write_bytes(table)
+    for read in (outcomes.load, lambda x: workdir.check(x, configure())):
+        try:
+            read(folder)
+        except UserError as error:
+            one_line(error, str(folder))
+
+
+@fuzz
+@given(content=st.binary(max_size=60), name=st.sampled_from(["arrays", "folder"]))
+def test_files_of_images(tmp_path_factory, content, name):
+    folder = tmp_path_factory.getbasetemp() / "images"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.png").write_bytes(content)
+    config = configure(data__name=name, data__batch_size=1)
+    config.data.dir = str(folder if name == "folder" else folder / "a.png")
+    try:
+        data.load(config)
+    except UserError as error:
+        one_line(error, "config.data.")

@@ -1,0 +1,151 @@
+"""Several processes: who is told of others, and that two give the numbers of one."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from pair import OPTIONS
+from test_lottery import configure, make, read, run
+
+from gen_tickets import checkpoints, hosts, lottery, records
+from gen_tickets.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def free_port():
+    with socket.socket() as place:
+        place.bind(("localhost", 0))
+        return place.getsockname()[1]
+
+
+def start_two(workdir):
+    port = str(free_port())
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return [
+        subprocess.Popen(
+            [sys.executable, "tests/pair.py", port, str(process), str(workdir)],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": paths},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for process in range(2)
+    ]
+
+
+def final_state(workdir):
+    """The training state of the last checkpoint, on the devices of this process."""
+    experiment = make(configure(**OPTIONS))
+    store = checkpoints.Checkpoints(workdir)
+    session, position = lottery._start(experiment, store)
+    store.close()
+    assert position.finished and position.round == OPTIONS["prune__rounds"]
+    return jax.tree.map(np.asarray, session.state)
+
+
+def test_two_processes_train_to_the_weights_of_one(tmp_path):
+    """One experiment, two processes over loopback; its checkpoint is read by one."""
+    processes = start_two(tmp_path / "two")
+    try:
+        found, rows = run(tmp_path / "one", **OPTIONS)
+        said = [process.communicate(timeout=1800)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
+    assert "report: " in said[0] and "report: " not in said[1]
+    pair_found, pair_rows = read(tmp_path / "two", OPTIONS["prune__rounds"])
+    for key, ticket in found.items():
+        for one, two in zip(ticket[:3], pair_found[key][:3]):
+            for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    for one, two in zip(rows, pair_rows, strict=True):
+        assert one.keys() == two.keys()
+        for name in one.keys() - {"seconds", *records.TEXTS, *records.INTEGERS}:
+            assert two[name] == pytest.approx(one[name], rel=1e-5), name
+    states = [jax.tree.leaves(final_state(tmp_path / x)) for x in ("one", "two")]
+    for one, two in zip(*states, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "environment, several",
+    [
+        ({}, False),
+        ({"SLURM_NTASKS": "1", "SLURM_STEP_NODELIST": "a"}, False),
+        ({"SLURM_NTASKS": "4"}, False),  # sbatch's own shell, not within srun
+        ({"SLURM_NTASKS": "4", "SLURM_STEP_NODELIST": "a[1-4]"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "t0,t1"}, True),
+        ({"TPU_PROCESS_ADDRESSES": "t0:1,t1:1"}, True),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, False),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0"}, True),
+        ({"JAX_COORDINATOR_ADDRESS": "a:1"}, True),
+    ],
+)
+def test_launchers_are_known_by_their_variables(environment, several):
+    assert hosts.are_several(environment) == several
+
+
+def test_alone_nothing_is_joined_and_together_is_a_plain_call(monkeypatch):
+    monkeypatch.setattr(hosts, "are_several", lambda environment: False)
+    hosts.start(configure().parallel)
+    assert hosts.is_first() and hosts.together(lambda: 3) == 3
+    np.testing.assert_array_equal(hosts.gather([1, 2]), [[1, 2]])
+    with pytest.raises(UserError, match="mine"):
+        hosts.together(complain)
+    images = hosts.read_shares(lambda indices: (indices, None, {"PNG"}), np.arange(3))
+    assert images[0].tolist() == [0, 1, 2] and images[1:] == (None, {"PNG"})
+
+
+def complain():
+    raise UserError("mine")
+
+
+def test_processes_that_do_not_come_together_are_one_line(monkeypatch):
+    def fail(**_):
+        raise RuntimeError("DEADLINE_EXCEEDED: nobody\nthere")
+
+    config = configure()
+    config.parallel.coordinator, config.parallel.processes = "localhost:1", 2
+    monkeypatch.setattr(jax.distributed, "initialize", fail)
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    with pytest.raises(UserError, match="parallel.processes=2.*nobody") as caught:
+        hosts.start(config.parallel)
+    assert "\n" not in str(caught.value)
+
+
+def test_shares_come_together_in_the_order_of_the_indices(monkeypatch):
+    """Three processes, acted one by one: what each gathers is what all gave."""
+    images = np.arange(10 * 4, dtype=np.uint8).reshape(10, 4)
+    indices = np.array([0, 2, 3, 5, 7, 8, 9])
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    given = [[] for _ in range(3)]
+
+    def play(process, gather):
+        monkeypatch.setattr(jax, "process_index", lambda: process)
+        monkeypatch.setattr(hosts, "gather", gather)
+        return hosts.read_shares(
+            lambda own: (images[own], own.astype(np.int32), {f"F{process}"}), indices
+        )
+
+    for process in range(3):  # first only to hear what each gives
+        mine = given[process]
+
+        def note(values, mine=mine):
+            mine.append(np.asarray(values))
+            return np.repeat(mine[-1][None], 3, 0)
+
+        play(process, note)
+    turns = iter([np.stack(x) for x in zip(*given)])
+    found = play(1, lambda values: next(turns))
+    np.testing.assert_array_equal(found[0], images[indices])
+    np.testing.assert_array_equal(found[1], indices)
+    assert found[2] == {"F0", "F1", "F2"}
