@@ -20,12 +20,16 @@ class Option(NamedTuple):
     is_allowed: Callable[[Any], bool]
 
 
-def _whole(default, meaning, at_least=0):
+# Above these no array has such an axis: told here, not where one is made.
+_MOST, _MOST_UNITS, _MOST_PIXELS = 2**31 - 1, 2**20, 2**13
+
+
+def _whole(default, meaning, at_least=0, at_most=_MOST):
     return Option(
         default,
         meaning,
-        f"a whole number >= {at_least}",
-        lambda value: type(value) is int and value >= at_least,
+        f"a whole number >= {at_least} and <= {at_most}",
+        lambda value: type(value) is int and at_least <= value <= at_most,
     )
 
 
@@ -108,11 +112,14 @@ OPTIONS: dict[str, Option] = {
         "hold the training images on the devices; False reads batches as they are due",
     ),
     "data.crop": _whole(
-        0, "side of the centre square kept; 0 = 148 for celeb_a, else all"
+        0,
+        "side of the centre square kept; 0 = 148 for celeb_a, else all",
+        at_most=_MOST_PIXELS,
     ),
     "data.image_size": _whole(
         0,
         "side in pixels after the resize; 0 = 64 for celeb_a, 28 for digits, else own",
+        at_most=_MOST_PIXELS,
     ),
     "data.batch_size": _whole(128, "images in a training step", 1),
     "data.limit": _whole(0, "training images used; 0 = all"),
@@ -124,12 +131,12 @@ OPTIONS: dict[str, Option] = {
     "model.widths": Option(
         (128, 64, 12),
         "units or channels of each layer, from the image inwards",
-        "a tuple of whole numbers >= 1",
+        f"a tuple of whole numbers >= 1 and <= {_MOST_UNITS}",
         lambda value: isinstance(value, (tuple, list))
         and len(value) > 0
-        and all(type(width) is int and width >= 1 for width in value),
+        and all(type(width) is int and 1 <= width <= _MOST_UNITS for width in value),
     ),
-    "model.latent_size": _whole(3, "numbers in a latent vector", 1),
+    "model.latent_size": _whole(3, "numbers in a latent vector", 1, _MOST_UNITS),
     "task.name": _choice("ae", "what is learned", ("ae", "vae", "gan")),
     "task.beta": _number(1.0, "weight of the KL term of a VAE (beta-VAE: > 1)"),
     "task.loss": _choice(

@@ -40,9 +40,8 @@ def start_two(workdir):
     ]
 
 
-def final_state(workdir):
+def final_state(experiment, workdir):
     """The training state of the last checkpoint, on the devices of this process."""
-    experiment = make(configure(**OPTIONS))
     store = checkpoints.Checkpoints(workdir)
     session, position = lottery._start(experiment, store)
     store.close()
@@ -70,8 +69,9 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
         assert one.keys() == two.keys()
         for name in one.keys() - {"seconds", *records.TEXTS, *records.INTEGERS}:
             assert two[name] == pytest.approx(one[name], rel=1e-5), name
-    states = [jax.tree.leaves(final_state(tmp_path / x)) for x in ("one", "two")]
-    for one, two in zip(*states, strict=True):
+    experiment = make(configure(**OPTIONS))
+    states = [final_state(experiment, tmp_path / x) for x in ("one", "two")]
+    for one, two in zip(*map(jax.tree.leaves, states), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 
 
