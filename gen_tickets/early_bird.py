@@ -98,6 +98,9 @@ class EarlyBird(lottery.Lottery):
 
         return channels.complete(self.groups, hosts.to_host(select(params)))
 
+    def check_memory(self) -> None:
+        self.alone(0, self.task).loop(1)  # The largest: a cut network is smaller.
+
     def arms(self, round_number: int) -> tuple[str, ...]:
         del round_number
         return ("early_bird",)

@@ -63,11 +63,11 @@ class _Steps:
         """Reads the images where `needed`, bool [R, batch]; the others are 0."""
         self._needed = needed
         self._images, self._num_steps = lottery.images, lottery.num_steps
-        self._runs, self._per_epoch = lottery.config.runs, lottery.steps_per_epoch
-        self._shape = (self._runs, lottery.images_per_step, *lottery.image_shape)
+        self._runs, self._per_epoch = lottery.run_numbers, lottery.steps_per_epoch
+        self._shape = (len(self._runs), lottery.images_per_step, *lottery.image_shape)
 
         # The orders of an epoch and the next: a step alone would draw its whole epoch.
-        @functools.lru_cache(maxsize=2 * self._runs)
+        @functools.lru_cache(maxsize=2 * len(self._runs))
         def order(run, epoch):
             return data.order(
                 *(lottery.config.seed, run, lottery.num_images),
@@ -81,7 +81,7 @@ class _Steps:
 
     def __getitem__(self, step):
         epoch, place = divmod(step, self._per_epoch)
-        rows = np.stack([self._order(run, epoch)[place] for run in range(self._runs)])
+        rows = np.stack([self._order(run, epoch)[place] for run in self._runs])
         images = np.zeros(self._shape, np.uint8)
         images[self._needed] = self._images[rows[self._needed]]
         return images

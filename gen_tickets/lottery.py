@@ -92,8 +92,6 @@ class Lottery:
             self.evaluator = metrics.Evaluator(config, dataset)
         self._prepare_sampling()
         self.costs = costs.Costs(self.build_task, self._step_images())
-        for round_number in (0, 1):  # What memory does not take is told at once.
-            self.loop(config.runs * len(self.arms(round_number)))
 
     def build_task(self, channels=None) -> tasks.Task:
         """The task of these options, of compacted networks where channels are given."""
@@ -200,11 +198,17 @@ class Lottery:
         if config.prune.method not in OF_IMAGES:
             return None, None
         size, count = config.data.batch_size, config.prune.batches
-        rows = [
-            data.order(config.seed, run, self.num_images, size, 0, count)
-            for run in self.run_numbers
-        ]
-        return self.images, self.layout.members(np.stack(rows))
+        rows = np.stack(
+            [
+                data.order(config.seed, run, self.num_images, size, 0, count)
+                for run in self.run_numbers
+            ]
+        )
+        images = self.images
+        if not config.data.resident:
+            images = self.layout.copies(images[rows.reshape(-1)])
+            rows = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
+        return images, self.layout.members(rows)
 
     def num_keep(self, round_number: int):
         """Prunable weights left in a round, one number a pool of `prune.scope`."""
@@ -367,6 +371,11 @@ class Lottery:
             self._loops[num_members] = loop
         return self._loops[num_members]
 
+    def check_memory(self) -> None:
+        """Raises UserError now where the memory does not take a later round."""
+        for round_number in (0, 1):
+            self.loop(self.config.runs * len(self.arms(round_number)))
+
     def _stretch_shapes(self, num_members: int):
         """What a stretch of a population takes, as shapes with shardings."""
         session = self.template(Position(num_members > self.config.runs, 0, 0.0, False))
@@ -476,16 +485,17 @@ def run(config, workdir, kind=Lottery) -> None:
       errors.Interrupted: a signal asked to stop; all is saved.
     """
     with waves.memory_errors_told():
-        _run(config, workdir)
+        _run(config, workdir, kind)
 
 
-def _run(config, workdir) -> None:
+def _run(config, workdir, kind) -> None:
     workdirs.check(workdir, config)
     measure.check_tables(workdir)
     metrics.check(config)
     hosts.together(lambda: hosts.is_first() and data.fetch(config))
     dataset = data.load(config, hosts.read_shares)
     lottery = kind(config, dataset)
+    lottery.check_memory()
     origin = {**provenance.collect(), "data": dataset.provenance}
     if lottery.evaluator is not None:
         origin["evaluation"] = lottery.evaluator.provenance

@@ -75,6 +75,19 @@ def test_batches_are_the_rows_of_the_order_and_the_state_goes_on(folder):
             np.testing.assert_array_equal(taken[member, :2], whole[rows])
 
 
+def test_a_score_of_images_gets_the_same_ones(folder):
+    scored = []
+    for resident in (True, False):
+        config = configure(
+            **options(folder, resident),
+            prune__method="snip",
+            prune__schedule="at_initialization",
+        )
+        images, rows = make(config)._scored_images()
+        scored.append(np.asarray(images)[np.asarray(rows)])
+    np.testing.assert_array_equal(*scored)
+
+
 def test_a_stretch_is_bounded_in_bytes_and_in_steps(folder):
     lottery = types.SimpleNamespace(
         config=types.SimpleNamespace(runs=5),
