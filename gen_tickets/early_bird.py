@@ -137,7 +137,7 @@ class EarlyBird(lottery.Lottery):
 
     def title(self, position: Position) -> str:
         what = "compact" if position.round else "search"
-        return f"run {position.run + 1}/{self.num_runs}, {what}"
+        return f"run {position.run}, {what}"
 
     def tag(self, position: Position) -> str:
         return f"run_{position.run}/round_{position.round:02d}"

@@ -25,6 +25,7 @@ from gen_tickets import (
 )
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
+from gen_tickets.evaluation.scores import check_counts
 
 # Of channels; cut from every layer alike it is 88 % of a step's FLOPs.
 _CHANNEL_SHARE = 0.665
@@ -105,11 +106,14 @@ def experiments(config) -> dict[str, Any]:
 
 
 def _distance(config) -> str:
-    """The Frechet distance that this machine can measure."""
+    """The Fréchet distance that this machine, with so many images, can measure."""
+    options = config.eval
+    counts = {"eval.num_samples": options.num_samples}
+    if config.data.limit:
+        counts["data.limit"] = config.data.limit
     try:
-        metrics.find_inception(
-            config.eval.inception_weights, config.eval.download_weights
-        )
+        metrics.find_inception(options.inception_weights, options.download_weights)
+        check_counts(("fid",), counts)
     except UserError:
         return "fd_classifier"
     return "fid"

@@ -93,3 +93,16 @@ def test_the_table_is_read_from_the_experiments_files(tmp_path, monkeypatch, cap
     assert (bird["seconds"], bird["FLOPs"]) == ("12.00", "30")
     assert by_label["GraSP"]["diverged"] == "1" and "GraSP" in printed
     assert "table2.html" in printed and paths.table2_path(tmp_path, "html").exists()
+
+
+def test_the_distance_is_the_fid_where_it_can_be_measured(monkeypatch):
+    full, smoke = experiment.get_config("full"), experiment.get_config("smoke")
+
+    def missing(path, download):
+        raise UserError("no weights")
+
+    monkeypatch.setattr(table2.metrics, "find_inception", missing)
+    assert table2._distance(full) == "fd_classifier"
+    monkeypatch.setattr(table2.metrics, "find_inception", lambda path, download: None)
+    assert table2._distance(full) == "fid"
+    assert table2._distance(smoke) == "fd_classifier"  # of 64 samples there is no FID
