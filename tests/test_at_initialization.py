@@ -10,6 +10,8 @@ from gen_tickets.errors import UserError
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import scores
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 AT_START = {"prune__schedule": "at_initialization", "rewind__step": 0}
 
 

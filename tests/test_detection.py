@@ -10,6 +10,8 @@ from gen_tickets.pruning import channels, detection
 from gen_tickets.pruning import masks as masks_lib
 from tests import gans, networks
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 DELTA, CHANNELS = 0.1, 40
 KEY = jax.random.key(5)
 note = jax.jit(detection.note)

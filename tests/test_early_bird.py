@@ -25,6 +25,8 @@ from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.evaluation import flops
 from gen_tickets.pruning import masks as masks_lib
 
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
 RUNS, STEPS, PER_EPOCH = 2, 22, 3
 
 
