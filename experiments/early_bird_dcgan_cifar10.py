@@ -11,10 +11,16 @@ experiments/dcgan_cifar10.py has the dense training.
 from experiments import dcgan_cifar10
 
 
-def get_config(size="full"):
-    config = dcgan_cifar10.get_config(size)
+def in_channels(config, size, fraction):
+    """The experiment with an early-bird ticket in the place of its rounds.
+
+    Args:
+      config: the dense experiment; changed in place.
+      size: "full" or "smoke".
+      fraction: share of the channels to be cut.
+    """
     config.prune.schedule = "early_bird"
-    config.prune.fraction = 0.665
+    config.prune.fraction = fraction
     config.prune.rounds = 1
     config.rewind.step = 0
     config.optimizer.scale_l1 = 1e-4
@@ -24,3 +30,7 @@ def get_config(size="full"):
         config.early_bird.epochs = 6
         config.early_bird.take_last = True
     return config
+
+
+def get_config(size="full"):
+    return in_channels(dcgan_cifar10.get_config(size), size, 0.665)

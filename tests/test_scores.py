@@ -171,7 +171,13 @@ def test_snip_of_a_task_is_the_slope_of_its_loss():
             np.testing.assert_allclose(score[index], slope, rtol=0.02)
 
 
-@pytest.mark.parametrize("name", ["dcgan", "sngan", "resnet_vae"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dcgan",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("sngan", "resnet_vae")),
+    ],
+)
 def test_grasp_goes_through_convolutions_with_rules_of_their_own(name):
     """Against a finite difference of gradients; a GAN's Hessian is each player's."""
     model = networks.make(name)
