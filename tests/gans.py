@@ -1,7 +1,5 @@
 """Tiny GANs for the tests: one configuration a family, seconds to compile."""
 
-import functools
-
 import jax
 import numpy as np
 
@@ -89,7 +87,3 @@ def num_weights(config, image_shape, num_outputs):
         )
         for module, shape in inputs
     )
-
-
-# In tests a program runs for milliseconds: what counts is how fast it compiles.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

@@ -23,7 +23,7 @@ def trainer(family="dcgan", **changes):
     """(task, compiled init, compiled step)."""
     changes = {name.replace("__", "."): value for name, value in changes.items()}
     task = gans.make_task(family, **changes)
-    return task, gans.jit(task.init), gans.jit(task.step)
+    return task, jax.jit(task.init), jax.jit(task.step)
 
 
 def everything(params):
@@ -50,15 +50,15 @@ def test_state_has_a_generator_and_a_discriminator():
 @pytest.mark.parametrize("family", ["dcgan", "sngan"])
 def test_an_update_changes_one_network_and_nothing_of_the_other(family):
     game = adversarial._Game(gans.make_config(family), gans.IMAGE_SHAPE, 10)
-    state = gans.jit(game.init)(KEY)
+    state = jax.jit(game.init)(KEY)
     masks, images = everything(state.params), gans.make_images(BATCH)
-    after, _ = gans.jit(game._discriminator_step)(state, masks, images, KEY)
+    after, _ = jax.jit(game._discriminator_step)(state, masks, images, KEY)
     for part in ("params", "stats", "opt_state"):
         before, now = getattr(state, part), getattr(after, part)
         assert_same(before["generator"], now["generator"])
         assert differs(before["discriminator"], now["discriminator"])
     latents = jax.random.normal(KEY, (BATCH, 3))
-    after, _ = gans.jit(game._generator_step)(state, masks, latents)
+    after, _ = jax.jit(game._generator_step)(state, masks, latents)
     for part in ("params", "stats", "opt_state"):
         before, now = getattr(state, part), getattr(after, part)
         assert_same(before["discriminator"], now["discriminator"])
@@ -70,9 +70,9 @@ def test_an_update_changes_one_network_and_nothing_of_the_other(family):
 )
 def test_a_pass_advances_only_the_collections_it_is_told_to(family, kept):
     game = adversarial._Game(gans.make_config(family), gans.IMAGE_SHAPE, 10)
-    state, images = gans.jit(game.init)(KEY), gans.make_images(BATCH) / 127.5 - 1
+    state, images = jax.jit(game.init)(KEY), gans.make_images(BATCH) / 127.5 - 1
     player = state.params["discriminator"], state.stats["discriminator"]
-    judge = gans.jit(game._judge, static_argnums=3)
+    judge = jax.jit(game._judge, static_argnums=3)
     assert_same(judge(*player, images, ())[1], player[1])
     assert differs(judge(*player, images, (kept,))[1], player[1])
 
@@ -98,7 +98,7 @@ def test_generator_step_makes_no_gradient_of_the_discriminators_weights():
         return jax.grad(objective)(state.params)
 
     def flops(function):
-        return gans.jit(function).lower(state).compile().cost_analysis()["flops"]
+        return jax.jit(function).lower(state).compile().cost_analysis()["flops"]
 
     ours = flops(lambda state: game._generator_step(state, masks, latents))
     # Kernels of the discriminator, times the pixels they are applied to.
@@ -137,7 +137,7 @@ def test_every_discriminator_update_takes_images_of_its_own():
     game = adversarial._Game(
         gans.make_config(**{"task.discriminator_steps": 3}), gans.IMAGE_SHAPE, 10
     )
-    one = gans.jit(game._discriminator_step)
+    one = jax.jit(game._discriminator_step)
     expected, found_losses = state, []
     for i in range(3):
         part = images[i * BATCH : (i + 1) * BATCH]
@@ -175,7 +175,7 @@ def test_metrics_of_a_step():
 def test_evaluation_gives_a_number_an_image_and_repeats_itself():
     task, init, _ = trainer()
     state, images = init(KEY), gans.make_images(BATCH)
-    evaluate = gans.jit(task.evaluate)
+    evaluate = jax.jit(task.evaluate)
     named = evaluate(state, images, KEY)
     assert {values.shape for values in named.values()} == {(BATCH,)}
     assert_same(named, evaluate(state, images, KEY))
@@ -188,7 +188,7 @@ def test_evaluation_gives_a_number_an_image_and_repeats_itself():
 def test_collapsed_generator_has_no_spread():
     task, init, _ = trainer()
     state, images = init(KEY), gans.make_images(32)
-    evaluate = gans.jit(task.evaluate)
+    evaluate = jax.jit(task.evaluate)
     assert evaluate(state, images, KEY)["sample_spread"][0] > 1e-3
     generator = state.params["generator"]
     nothing = jax.tree.map(jnp.zeros_like, generator["base"])
@@ -202,7 +202,7 @@ def test_samples_use_running_statistics_unless_told_otherwise():
     alone = {}
     for mode in ("running", "batch"):
         task, init, _ = trainer(eval__batch_norm=mode)
-        sample, state = gans.jit(task.sample), init(KEY)
+        sample, state = jax.jit(task.sample), init(KEY)
         samples = np.asarray(sample(state, latents))
         assert samples.dtype == np.uint8 and samples.shape == (5, *gans.IMAGE_SHAPE)
         alone[mode] = np.array_equal(sample(state, latents[:3]), samples[:3])
@@ -233,10 +233,10 @@ def test_average_is_the_bias_corrected_mean_of_the_weights_after_each_step():
     swapped = state._replace(params={**state.params, "generator": averaged})
     latents = jax.random.normal(KEY, (3, 3))
     last = trainer()[0]
-    found = gans.jit(task.sample)(state, latents).astype(int)
-    expected = gans.jit(last.sample)(swapped, latents).astype(int)
+    found = jax.jit(task.sample)(state, latents).astype(int)
+    expected = jax.jit(last.sample)(swapped, latents).astype(int)
     assert np.abs(found - expected).max() <= 1  # rounding
-    assert np.abs(found - gans.jit(last.sample)(state, latents)).max() > 1
+    assert np.abs(found - jax.jit(last.sample)(state, latents)).max() > 1
 
 
 def test_clipping_spares_batch_norm():
@@ -257,10 +257,10 @@ def test_loss_gives_each_network_the_gradient_of_its_own_player():
     task, init, _ = trainer()
     game = adversarial._Game(gans.make_config(), gans.IMAGE_SHAPE, 10)
     state, images = init(KEY), gans.make_images(BATCH)
-    found = gans.jit(jax.grad(task.loss))(state.params, state.stats, images, KEY)
+    found = jax.jit(jax.grad(task.loss))(state.params, state.stats, images, KEY)
     latents = jax.random.normal(jax.random.split(KEY)[0], (BATCH, 3))
 
-    @gans.jit
+    @jax.jit
     def expected(params):
         fakes, _ = game._generate(
             params["generator"], state.stats["generator"], latents, True
@@ -293,7 +293,7 @@ def test_loss_gives_each_network_the_gradient_of_its_own_player():
 @pytest.mark.parametrize("family", ["dcgan", "sngan", "resnet_dcgan"])
 def test_penalty_has_a_gradient_in_every_model(family):
     game = adversarial._Game(gans.make_config(family), gans.IMAGE_SHAPE, 10)
-    state = gans.jit(game.init)(KEY)
+    state = jax.jit(game.init)(KEY)
     images, fakes = np.random.default_rng(0).uniform(-1, 1, (2, 4, *gans.IMAGE_SHAPE))
     images, fakes = images.astype(np.float32), fakes.astype(np.float32)
 
@@ -304,7 +304,7 @@ def test_penalty_has_a_gradient_in_every_model(family):
         return losses.gradient_penalty(critic, images, fakes, KEY).mean()
 
     weights = state.params["discriminator"]
-    differentiate = gans.jit(jax.value_and_grad(penalty))
+    differentiate = jax.jit(jax.value_and_grad(penalty))
     slopes = differentiate(weights)[1]
     length = np.sqrt(sum((x**2).sum() for x in jax.tree.leaves(slopes)))
     sides = [

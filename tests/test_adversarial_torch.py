@@ -134,7 +134,7 @@ def test_one_dcgan_step_is_that_of_pytorch():
     pytest.importorskip("torch")
     config = gans.make_config()
     task = gans.make_task()
-    state = gans.jit(task.init)(KEY)
+    state = jax.jit(task.init)(KEY)
     masks = gans.draw_masks(state.params, 0.6)
     state = with_moments(gans.pruned(state, masks), masks)
     images = gans.make_images(BATCH)
@@ -145,7 +145,7 @@ def test_one_dcgan_step_is_that_of_pytorch():
         for key in (first_key, jax.random.fold_in(KEY, 1))
     ]
     loss = game.step(images, *latents)
-    after, metrics = gans.jit(task.step)(state, masks, images, KEY)
+    after, metrics = jax.jit(task.step)(state, masks, images, KEY)
 
     close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5)
     close(metrics["discriminator_loss"], loss)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gen_tickets import tickets, trees
 from gen_tickets.pruning import channels, compact
 from gen_tickets.pruning import masks as masks_lib
-from tests import gans, networks
+from tests import networks
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -47,7 +47,7 @@ def program(name, sizes=()):
             "evaluation": task.evaluate(state, images, KEY),
         }
 
-    return gans.jit(run)
+    return jax.jit(run)
 
 
 def apply_masks(weight_masks, state):
@@ -179,8 +179,8 @@ def test_an_unstructured_ticket_loses_its_unused_channels_and_nothing_else(name)
     for component, groups in model.groups.items():
         assert sum(sizes[component]) < sum(group.size for group in groups.groups)
     images = model.images(BATCH)
-    evaluate = gans.jit(model.rebuild(sizes).evaluate)
-    expected = gans.jit(model.task.evaluate)(masked, images, KEY)
+    evaluate = jax.jit(model.rebuild(sizes).evaluate)
+    expected = jax.jit(model.task.evaluate)(masked, images, KEY)
     assert_close(evaluate(small, images, KEY), expected)
 
 

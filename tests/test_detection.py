@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gen_tickets.pruning import channels, detection
 from gen_tickets.pruning import masks as masks_lib
-from tests import gans, networks
+from tests import networks
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -94,7 +94,7 @@ def test_a_watched_training_is_the_same_and_draws_at_the_end_of_epochs():
     watched = detection.watch(model.task, draw, 3, 7, DELTA)
     plain, state = model.task.init(KEY), watched.init(KEY)
     masks = masks_lib.dense(plain.params)
-    step, plain_step = gans.jit(watched.step), gans.jit(model.task.step)
+    step, plain_step = jax.jit(watched.step), jax.jit(model.task.step)
     drawn = []
     for i in range(7):
         images = model.images(4, i)

@@ -35,7 +35,7 @@ def trainer(family):
 
         return jax.lax.fori_loop(0, STEPS, body, state)
 
-    return task, gans.jit(task.init), gans.jit(train), gans.jit(jax.vmap(train))
+    return task, jax.jit(task.init), jax.jit(train), jax.jit(jax.vmap(train))
 
 
 def dead(masks, tree):
@@ -100,7 +100,7 @@ def test_a_rewind_restores_weights_and_statistics_and_starts_the_rest_anew(famil
     )
     jax.tree.map(np.testing.assert_array_equal, averaged, rewound.params["generator"])
     latents = jax.random.normal(key, (4, task.latent_size))
-    samples = gans.jit(task.sample)(rewound, latents)
+    samples = jax.jit(task.sample)(rewound, latents)
     assert samples.shape == (4, *gans.IMAGE_SHAPE)
 
 

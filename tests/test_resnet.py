@@ -132,7 +132,7 @@ def test_contract_is_the_network_of_the_docstring():
     assert tuple(x.shape) == (3, 6, 2, 2)
     outputs = {k: net.tensor(v) for k, v in variables["params"]["outputs"].items()}
     expected = x.mean((2, 3)) @ outputs["kernel"] + outputs["bias"]
-    found = gans.jit(contract.apply, static_argnums=2)(variables, images, False)
+    found = jax.jit(contract.apply, static_argnums=2)(variables, images, False)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
@@ -152,6 +152,6 @@ def test_expand_is_the_network_of_the_docstring():
     x = relu(x + net.normed(("block_0",), "1", y))
     x = net.conv(variables["params"]["pixels"], net.resize(x, 2))
     expected = net.torch.tanh(x).permute(0, 2, 3, 1)
-    found = gans.jit(expand.apply, static_argnums=2)(variables, latents, False)
+    found = jax.jit(expand.apply, static_argnums=2)(variables, latents, False)
     assert np.abs(found).max() <= 1
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)

@@ -11,7 +11,7 @@ import pytest
 from gen_tickets import defaults, trees
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import scores
-from tests import gans, networks
+from tests import networks
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -147,14 +147,14 @@ def test_snip_of_a_task_is_the_slope_of_its_loss():
     model = networks.make("vae")
     state = model.draw(0)
     batches = jnp.asarray(model.images(8).reshape(2, 4, *model.image_shape))
-    found = gans.jit(functools.partial(scores.snip, model.task))(
+    found = jax.jit(functools.partial(scores.snip, model.task))(
         state.params, state.stats, batches, KEY
     )
 
     def objective(params):
         return mean_loss(model.task, params, state.stats, batches)
 
-    loss, leaves = gans.jit(objective), trees.named_leaves(state.params)
+    loss, leaves = jax.jit(objective), trees.named_leaves(state.params)
     for kernel, score in trees.named_leaves(found).items():
         if masks_lib.is_kernel(kernel):
             index = np.unravel_index(np.argmax(score), score.shape)
@@ -183,10 +183,10 @@ def test_grasp_goes_through_convolutions_with_rules_of_their_own(name):
     model = networks.make(name)
     state = model.draw(1)
     params, batches = state.params, jnp.asarray(model.images(4)[None])
-    found = gans.jit(functools.partial(scores.grasp, model.task))(
+    found = jax.jit(functools.partial(scores.grasp, model.task))(
         params, state.stats, batches, KEY
     )
-    gradient = gans.jit(
+    gradient = jax.jit(
         lambda params: jax.grad(mean_loss, 1)(model.task, params, state.stats, batches)
     )
     g = trees.map_named(

@@ -20,7 +20,7 @@ def largest_singular_value(kernel):
     return np.linalg.svd(matrix, compute_uv=False)[0]
 
 
-@gans.jit
+@jax.jit
 def advance(kernel, variables):
     """One pass in training: (normalized kernel, variables after)."""
     return NORM.apply(variables, kernel, mutable=["spectral"])
@@ -105,13 +105,13 @@ def test_every_layer_of_the_discriminator_is_normalized_and_none_of_the_generato
 def test_discriminator_bounds_its_slope():
     # A pixel is in (k / s)^2 windows of a convolution, so its slope is at most k / s
     # times that of its kernel's matrix: 3, 2, 3 and 1 for these four layers.
-    state = gans.jit(gans.make_task("sngan").init)(jax.random.key(1))
+    state = jax.jit(gans.make_task("sngan").init)(jax.random.key(1))
     module, _ = models.build(gans.make_config("sngan"), gans.IMAGE_SHAPE, 1)
     variables = {
         "params": jax.tree.map(lambda x: 50 * x, state.params["discriminator"]),
         **state.stats["discriminator"],
     }
-    judge = gans.jit(lambda x: module.apply(variables, x, True)[:, 0])
+    judge = jax.jit(lambda x: module.apply(variables, x, True)[:, 0])
     x, y = RNG.uniform(-1, 1, (2, 8, *gans.IMAGE_SHAPE)).astype(np.float32)
     gap = np.abs(judge(x) - judge(y))
     distance = np.linalg.norm((x - y).reshape(8, -1), axis=1)
