@@ -4,7 +4,8 @@
 
 Every variant is a process of its own, and they take turns, so that a machine that
 drifts slows all of them; what is printed and saved are ratios within a turn, with their
-spread. PyTorch is the peer of `torch_peer` (channels_last, masks multiplied into the
+spread. A process keeps the memory pages it was given, and with them a speed that can
+be 15 % off for life, so all are started anew --processes times. PyTorch is the peer of `torch_peer` (channels_last, masks multiplied into the
 weights after each step); without it its rows are left out with a message.
 """
 
@@ -106,6 +107,10 @@ def _torch(model: str, variant: str):
 
 def _work(model: str, variant: str) -> None:
     """A worker: reads numbers of steps, prints seconds a step and member."""
+    if not variant.startswith("torch"):
+        from gen_tickets import command_line
+
+        command_line.use_compilation_cache()
     make = _torch if variant.startswith("torch") else _ours
     run, members = make(model, variant)
     run(1)
@@ -139,12 +144,24 @@ class _Worker:
         self._process.wait()
 
 
-def _measure(model: str, variants, turns: int, seconds: float) -> dict[str, list]:
-    """{variant: seconds a step and member, one number a turn}."""
+def _measure(
+    model: str, variants, processes: int, turns: int, seconds: float
+) -> dict[str, list]:
+    """{variant: seconds a step and member, one number a turn of all the processes}."""
+    times = {variant: [] for variant in variants}
+    for _ in range(processes):
+        for variant, values in _take_turns(model, variants, turns, seconds).items():
+            times[variant] += values
+    return times
+
+
+def _take_turns(model: str, variants, turns: int, seconds: float) -> dict[str, list]:
+    """`_measure` with one process a variant."""
     workers = {variant: _Worker(model, variant) for variant in variants}
-    # About as long a turn for every variant.
+    # About as long a turn for every variant, but never so few steps that what a stretch
+    # does once, taking the members in and out, would count.
     steps = {
-        variant: max(1, round(seconds / worker.time(2) / _members(variant)))
+        variant: max(4, round(seconds / worker.time(2) / _members(variant)))
         for variant, worker in workers.items()
     }
     times = {variant: [] for variant in variants}
@@ -195,7 +212,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", default=",".join(BATCH_SIZES))
     parser.add_argument("--variants", default=",".join(VARIANTS))
-    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--processes", type=int, default=3, help="a variant")
+    parser.add_argument("--turns", type=int, default=3, help="of a process")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a turn")
     parser.add_argument("--output", default=str(RESULTS / "train_step.json"))
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -209,7 +227,10 @@ def main() -> None:
         if not _has("torch") or model == "linear_ae":
             print(f"{model}: no PyTorch peer (pip install torch), ours alone")
             variants = [v for v in variants if not v.startswith("torch")]
-        times = _measure(model, variants, arguments.turns, arguments.seconds)
+        times = _measure(
+            *(model, variants, arguments.processes),
+            *(arguments.turns, arguments.seconds),
+        )
         ratios = _ratios(times)
         results["models"][model] = {"seconds": times, "ratios": ratios}
         for variant, values in times.items():
