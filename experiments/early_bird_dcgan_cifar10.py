@@ -9,6 +9,7 @@ experiments/dcgan_cifar10.py has the dense training.
 """
 
 from experiments import dcgan_cifar10
+from gen_tickets import defaults
 
 
 def in_channels(config, size, fraction):
@@ -33,4 +34,6 @@ def in_channels(config, size, fraction):
 
 
 def get_config(size="full"):
-    return in_channels(dcgan_cifar10.get_config(size), size, 0.665)
+    return in_channels(
+        dcgan_cifar10.get_config(size), size, defaults.EARLY_BIRD_CHANNELS
+    )

@@ -34,6 +34,15 @@ class Resident:
         images = lottery.images
         return images, jax.ShapeDtypeStruct(order, jnp.int32, sharding=images.sharding)
 
+    @staticmethod
+    def first(lottery, num_batches: int):
+        """-> (images, rows) of the first batches of every run, as `Pruner` wants them.
+
+        The images are uint8 [N, H, W, C], the rows int32 [R, num_batches, batch].
+        """
+        rows = _first_rows(lottery, num_batches)
+        return lottery.images, lottery.layout.members(rows)
+
     def take(self, num_steps: int):
         """-> (examples, order) of the next `num_steps`, as `Loop.stretch` wants them.
 
@@ -112,6 +121,14 @@ class Streamed:
         sharding = lottery.layout.batch_sharding(shape)
         return jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=sharding), None
 
+    @staticmethod
+    def first(lottery, num_batches: int):
+        """As `Resident.first`, of images read for it alone."""
+        rows = _first_rows(lottery, num_batches)
+        images = lottery.layout.copies(lottery.images[rows.reshape(-1)])
+        places = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
+        return images, lottery.layout.members(places)
+
     def take(self, num_steps: int):
         """-> (batches, None) of the next `num_steps`, as `Loop.stretch` wants them.
 
@@ -128,6 +145,16 @@ class Streamed:
     def state(self):
         """Where the iterator stands, JSON-able; what was read ahead is read again."""
         return self._iterator.get_state()
+
+
+def _first_rows(lottery, num_batches: int):
+    """Rows of the first batches of every run, int32 [R, num_batches, batch]."""
+    config, num_images = lottery.config, lottery.num_images
+    orders = [
+        data.order(config.seed, run, num_images, config.data.batch_size, 0, num_batches)
+        for run in lottery.run_numbers
+    ]
+    return np.stack(orders)
 
 
 def _needed(lottery, num_arms: int):

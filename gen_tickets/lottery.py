@@ -10,8 +10,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 
 from gen_tickets import (
     checkpoints,
@@ -27,12 +25,12 @@ from gen_tickets import (
     report,
 )
 from gen_tickets import session as sessions
-from gen_tickets import tasks, tickets, train, transfer, trees, verdict, waves
+from gen_tickets import tasks, tickets, train, transfer, verdict, waves
 from gen_tickets import workdir as workdirs
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import costs, flops, metrics
+from gen_tickets.evaluation import costs, metrics
+from gen_tickets.pruner import Pruner
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.pruning.scores import OF_IMAGES, SCORES
 from gen_tickets.session import Position, Session
 
 # What a run's key is folded with, so that no two uses share randomness.
@@ -129,94 +127,32 @@ class Lottery:
         return fold(fold(self.run_keys, purpose), round_number)
 
     def _prepare_pruning(self):
-        config = self.config.prune
         self.shapes = jax.eval_shape(self.task.init, jax.random.key(0))
-        self.names = masks_lib.prunable_names(
-            self.shapes.params, config.components, config.exclude
-        )
-        sizes = trees.named_leaves(self.shapes.params)
-        self.pool_sizes = [
-            sum(sizes[name].size for name in pool)
-            for pool in masks_lib.pools(self.names, config.scope)
-        ]
+        self.pruner = Pruner(self.config, self.task, self.shapes)
         self.init = jax.jit(jax.vmap(self.task.init))
-        self.prune = jax.jit(self._prune)
         self.rewind = jax.jit(tickets.rewind)
         self.begin_dense = jax.jit(self._begin_dense)
         self.begin_round = jax.jit(self._begin_round)
         self._tile = jax.jit(_tile, static_argnums=1)
         self.first = jax.jit(_first, static_argnums=1)
 
-    def _prune(self, params, stats, masks, num_keep, keys, images, rows):
-        """Masks of the most salient weights, and how many layers the floor kept.
-
-        Args:
-          params, stats: what is scored, [R, ...]; masks: the current ones.
-          num_keep: weights left, one number a pool; keys: [R].
-          images, rows: of a score of images, uint8 [N, H, W, C] and their indices,
-            int32 [R, prune.batches, batch]; else None.
-        """
-        config = self.config.prune
-
-        def score(of_run):
-            params, stats, key, rows = of_run
-            batches = None if rows is None else images[rows]
-            return SCORES[config.method](self.task, params, stats, batches, key)
-
-        # A score of images takes the memory of a training step or two: one run at a
-        # time.
-        over_runs = lax.map if config.method in OF_IMAGES else _map_at_once
-        scores = over_runs(score, (params, stats, keys, rows))
-
-        def select(scores, masks):
-            return masks_lib.select(scores, masks, self.names, num_keep, config.scope)
-
-        return jax.vmap(select)(scores, masks)
-
     @functools.cached_property
     def _pruning_flops(self) -> float:
         """FLOPs of scores and selection for one run."""
-        state = jax.tree.map(lambda x: jnp.zeros((1, *x.shape), x.dtype), self.shapes)
-        masks, keys = masks_lib.dense(state.params), self.keys(_SCORE)[:1]
-        images, rows = self._scored_images()
-        rows = None if rows is None else rows[:1]
-        return flops.count(
-            *(self._prune, state.params, state.stats, masks),
-            *(self.num_keep(1), keys, images, rows),
-        )
+        return self.pruner.flops(self.keys(_SCORE), *self._scored_images())
 
     def columns(self, position: Position, masks) -> dict[str, float]:
         """What else stands in a member's row: FLOPs of its training (`costs`)."""
-        first, pruning = 0, 0.0
-        if position.round > 0:
-            first, pruning = self.config.rewind.step, self._pruning_flops
-        return self.costs.of_training(masks, position.step - first, pruning)
+        if position.round == 0:
+            return self.costs.of_training(masks, position.step)
+        steps = position.step - self.config.rewind.step
+        return self.costs.of_training(masks, steps, self._pruning_flops)
 
     def _scored_images(self):
-        """What `_prune` takes as images and rows: the first batches of every run."""
-        config = self.config
-        if config.prune.method not in OF_IMAGES:
+        """What `Pruner.prune` takes as images and rows."""
+        if not self.pruner.looks_at_images:
             return None, None
-        size, count = config.data.batch_size, config.prune.batches
-        rows = np.stack(
-            [
-                data.order(config.seed, run, self.num_images, size, 0, count)
-                for run in self.run_numbers
-            ]
-        )
-        images = self.images
-        if not config.data.resident:
-            images = self.layout.copies(images[rows.reshape(-1)])
-            rows = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
-        return images, self.layout.members(rows)
-
-    def num_keep(self, round_number: int):
-        """Prunable weights left in a round, one number a pool of `prune.scope`."""
-        fraction = self.config.prune.fraction
-        return [
-            masks_lib.keep_count(size, fraction, round_number)
-            for size in self.pool_sizes
-        ]
+        return self.feed.first(self, self.config.prune.batches)
 
     def arms(self, round_number: int) -> tuple[str, ...]:
         """Arms that train in a round, in the order of the members."""
@@ -291,11 +227,11 @@ class Lottery:
         # At initialization every round scores the same weights the same way, so that a
         # sparsity has the ticket that pruning to it at once gives.
         at_start = self.config.prune.schedule == "at_initialization"
-        masks, floored = self.prune(
+        masks, floored = self.pruner.prune(
             session.rewind["params"] if at_start else session.dense or trained,
             session.rewind["stats"],  # only scores at initialization look at them
             self.first(session.masks, self.config.runs),
-            self.num_keep(round_number),
+            self.pruner.num_keep(round_number),
             self.keys(_SCORE, 0 if at_start else round_number),
             *self._scored_images(),
         )
@@ -449,10 +385,6 @@ class Lottery:
 def _spread(images, count: int):
     """`count` images from all over a set, which may be sorted by class."""
     return images[:: max(1, len(images) // count)][:count]
-
-
-def _map_at_once(function, trees):
-    return jax.vmap(function)(trees)
 
 
 def _tile(tree, count: int):

@@ -65,7 +65,6 @@ def _report(run: outcomes.Outcome, judged: verdict.Verdict) -> bytes:
         notes.append(f"The paper found a winning ticket at {share} sparsity here.")
     pieces = [
         page.verdict(judged.sentence, notes, judged.sparsity is not None),
-        page.facts(_facts(run.config)),
         *metric_pieces(pngs, run.metric),
         *_layer_pieces(pngs),
         *_search_pieces(run),
@@ -78,9 +77,7 @@ def _report(run: outcomes.Outcome, judged: verdict.Verdict) -> bytes:
         _round_table(run, judged),
         *_sample_pieces(run),
         page.details(f"All {len(run.rows)} rows of results.csv", _full_table(run.rows)),
-        page.details(
-            "Whole config", page.table(("option", "value"), run.config.items())
-        ),
+        page.details("Configuration", page.facts(_facts(run.config))),
     ]
     return page.document(run.workdir.resolve().name, pieces)
 
@@ -232,13 +229,12 @@ def _caption(arm: str, kind: str, metric: str, summary) -> str:
 
 
 def _facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the options that are on, by group; those of no group are the runs'."""
+    """Returns all options by group; those of no group are the runs'."""
     groups: dict[str, dict[str, Any]] = {}
     for name, value in config.items():
         group, _, leaf = name.rpartition(".")
-        if leaf == "seed" or value not in ("", (), None, 0):
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
-            groups.setdefault(group or "runs", {})[leaf] = shown
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+        groups.setdefault(group or "runs", {})[leaf] = "–" if shown == "" else shown
     return groups
 
 

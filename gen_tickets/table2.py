@@ -27,9 +27,6 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.evaluation.scores import check_counts
 
-# Of channels; cut from every layer alike it is 88 % of a step's FLOPs.
-_CHANNEL_SHARE = 0.665
-
 
 class Row(NamedTuple):
     """A line of the table: which rows of which experiment."""
@@ -85,7 +82,7 @@ def experiments(config) -> dict[str, Any]:
     in_channels = {
         "prune.schedule": "early_bird",
         "prune.rounds": 1,
-        "prune.fraction": _CHANNEL_SHARE,
+        "prune.fraction": defaults.EARLY_BIRD_CHANNELS,
         "rewind.step": 0,
     }
     changes = {

@@ -111,9 +111,15 @@ def verdict(rows: Rows, metric: str) -> Verdict:
       metric: column compared, such as "heldout_reconstruction".
     """
     arms = summarize(rows, metric)
+    searched = [row for row in rows if row["arm"] == "early_bird"]
+    if searched:
+        return _of_searches(searched, metric, arms)
+    return _of_rounds(rows, metric, arms)
+
+
+def _of_rounds(rows: Rows, metric: str, arms) -> Verdict:
+    """Winning tickets against the dense network and the random control."""
     dense = arms.get("dense", {}).get(0)
-    if "early_bird" in {row["arm"] for row in rows}:
-        return _early_bird(rows, metric, arms, dense)
     winning, random = arms.get("winning", {}), arms.get("random", {})
     sign = direction(metric)
     missing = _missing(rows, metric, sign, dense, winning)
@@ -139,15 +145,14 @@ def verdict(rows: Rows, metric: str) -> Verdict:
     return Verdict(metric, sparsity, unbroken, sentence, notes, dense, rounds)
 
 
-def _early_bird(rows: Rows, metric: str, arms, dense) -> Verdict:
+def _of_searches(rows: Rows, metric: str, arms) -> Verdict:
     """What early-bird tickets came to; how good they are, a comparison must say."""
-    rows = [row for row in rows if row["arm"] == "early_bird"]
     epochs = [row["found_epoch"] for row in rows if math.isfinite(row["found_epoch"])]
     head = f"Early-bird tickets are found in {len(epochs)} of {len(rows)} runs"
     if epochs:
         first, last = min(epochs), max(epochs)
-        is_one = first == last
-        head += f", at epoch {first}" if is_one else f", at epochs {first} to {last}"
+        when = f"epoch {first}" if first == last else f"epochs {first} to {last}"
+        head += f", at {when}"
     sparsity = float(np.mean([row["sparsity"] for row in rows]))
     share = np.mean([row["flops_compact"] / row["flops_dense"] for row in rows])
     sentence = (
@@ -157,7 +162,7 @@ def _early_bird(rows: Rows, metric: str, arms, dense) -> Verdict:
     if "early_bird" in arms:
         sentence += f" {metric}: {mean_std(arms['early_bird'][1])}."
     found = sparsity if len(epochs) == len(rows) else None
-    return Verdict(metric, found, None, sentence, _notes(arms, metric), dense, ())
+    return Verdict(metric, found, None, sentence, _notes(arms, metric), None, ())
 
 
 def _sparsity(judged: Round) -> tuple[float, int]:

@@ -18,7 +18,8 @@ AT_START = {"prune__schedule": "at_initialization", "rewind__step": 0}
 def best(experiment, saliency, num_keep):
     """Masks of the `num_keep` largest of a pool, ranked by NumPy."""
     leaves = masks_lib.trees.named_leaves(saliency)
-    values = np.concatenate([np.asarray(leaves[n]).ravel() for n in experiment.names])
+    names = experiment.pruner.names
+    values = np.concatenate([np.asarray(leaves[n]).ravel() for n in names])
     found = np.zeros(values.size, bool)
     found[np.argsort(-values, kind="stable")[:num_keep]] = True
     return found
@@ -26,7 +27,7 @@ def best(experiment, saliency, num_keep):
 
 def masks_of(experiment, session, member):
     leaves = masks_lib.trees.named_leaves(session.masks)
-    kernels = [np.asarray(leaves[n][member]).ravel() for n in experiment.names]
+    kernels = [np.asarray(leaves[n][member]).ravel() for n in experiment.pruner.names]
     return np.concatenate(kernels)
 
 
@@ -63,7 +64,7 @@ def test_a_round_keeps_the_best_of_the_initial_weights(method):
 
 def leaves(experiment, params):
     named = masks_lib.trees.named_leaves(params)
-    return [named[name] for name in experiment.names]
+    return [named[name] for name in experiment.pruner.names]
 
 
 @pytest.mark.parametrize("method", ["snip", "random"])

@@ -1,10 +1,9 @@
 """The early-bird procedure on digits, from config to files, killed and gone on with."""
 
-import signal
-
 import jax
 import numpy as np
 import pytest
+from stops import stopped_at
 from test_lottery import NoEvents, assert_trees_equal
 
 from experiments import quickstart
@@ -146,27 +145,9 @@ def test_the_page_shows_the_mask_distances(standard):
 @pytest.mark.slow
 def test_stopped_in_a_search_and_after_a_cut_it_ends_the_same(standard, tmp_path):
     _, rows, found, drawn = standard
-    show = fit._Meter.show
-    places = [(0, 0, 8), (1, 1, STEPS - 2)]
-
-    def hook(self, position, session):
-        if places and (position.run, position.round, position.step) == places[0]:
-            places.pop(0)
-            signal.raise_signal(signal.SIGTERM)
-        show(self, position, session)
-
-    def start_short(self, *args):
-        start(self, *args)
-        self.stretch_steps = 1
-
-    start = fit._Meter.__init__
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit._Meter, "show", hook)
-        patch.setattr(fit._Meter, "note", lambda self, steps, seconds: None)
-        patch.setattr(fit._Meter, "__init__", start_short)
-        for _ in range(2):
-            with pytest.raises(Interrupted, match="SIGTERM"):
-                run(tmp_path)
+    for place in ((0, 0, 8), (1, 1, STEPS - 2)):
+        with stopped_at(*place), pytest.raises(Interrupted, match="SIGTERM"):
+            run(tmp_path)
     again, resumed, other = run(tmp_path)
     for row, expected in zip(again, rows, strict=True):
         assert row | {"seconds": 0} == expected | {"seconds": 0}

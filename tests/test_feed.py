@@ -1,14 +1,14 @@
 """Batches read as they are due are those of a set held on the devices."""
 
-import signal
 import types
 
 import numpy as np
 import pytest
 from PIL import Image
+from stops import stopped_at
 from test_lottery import assert_trees_equal, configure, make, run
 
-from gen_tickets import data, defaults, feed, fit
+from gen_tickets import data, defaults, feed
 from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.session import Position
 
@@ -32,26 +32,13 @@ def options(folder, resident):
     }
 
 
-def stop_at(place):
-    show = fit._Meter.show
-
-    def hook(self, position, session):
-        if (position.round, position.step) == place:
-            signal.raise_signal(signal.SIGTERM)
-        show(self, position, session)
-
-    return hook
-
-
 def test_a_streamed_run_has_the_numbers_of_a_resident_one(folder, tmp_path):
     """Also stopped in the middle of a round, and gone on with from the checkpoint."""
     # Populations of one size: half the compiling.
     arms = {"arms": ("winning",)}
     found, rows = run(tmp_path / "resident", **options(folder, True), **arms)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit._Meter, "show", stop_at((1, 4)))
-        with pytest.raises(Interrupted):
-            run(tmp_path / "streamed", **options(folder, False), **arms)
+    with stopped_at(0, 1, 4), pytest.raises(Interrupted):
+        run(tmp_path / "streamed", **options(folder, False), **arms)
     streamed, streamed_rows = run(
         tmp_path / "streamed", **options(folder, False), **arms
     )

@@ -37,7 +37,8 @@ def pooled(experiment, params, run_number):
     leaves = {
         name: x[run_number] for name, x in masks_lib.trees.named_leaves(params).items()
     }
-    return np.concatenate([np.abs(leaves[name]).ravel() for name in experiment.names])
+    names = experiment.pruner.names
+    return np.concatenate([np.abs(leaves[name]).ravel() for name in names])
 
 
 def test_one_shot_keeps_the_top_of_the_dense_magnitudes():
@@ -87,11 +88,12 @@ def test_layer_scope_prunes_every_layer_alike():
 def test_all_rounds_share_one_compile():
     experiment = make(configure())
     session = experiment.next_round(trained(experiment), 1)
-    compiled = experiment.prune._cache_size(), experiment.begin_round._cache_size()
+    prune, begin_round = experiment.pruner.prune, experiment.begin_round
+    compiled = prune._cache_size(), begin_round._cache_size()
     for r in (2, 3, 4):
         session = experiment.next_round(session, r)
-    assert experiment.prune._cache_size() <= compiled[0] + 1  # from device arrays once
-    assert experiment.begin_round._cache_size() <= compiled[1] + 1
+    assert prune._cache_size() <= compiled[0] + 1  # from device arrays once
+    assert begin_round._cache_size() <= compiled[1] + 1
 
 
 def test_the_floor_keeps_every_layer_and_is_recorded(tmp_path):

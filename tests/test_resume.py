@@ -3,9 +3,10 @@
 import signal
 
 import pytest
+from stops import stopped_at
 from test_lottery import assert_trees_equal, kept, run, total
 
-from gen_tickets import fit, paths
+from gen_tickets import paths
 from gen_tickets.errors import Interrupted, UserError
 
 
@@ -18,27 +19,8 @@ def undisturbed(tmp_path_factory):
 def test_stopped_and_started_again_is_the_same_run(undisturbed, tmp_path, place):
     """SIGTERM in a round, before or after its rewind step."""
     found, rows = undisturbed
-    show = fit._Meter.show
-
-    def hook(self, position, session):
-        if (position.round, position.step) == place:
-            signal.raise_signal(signal.SIGTERM)
-        show(self, position, session)
-
-    def one_by_one(self, num_steps, seconds):
-        self.stretch_steps = 1
-
-    def start_short(self, *args):
-        start(self, *args)
-        self.stretch_steps = 1
-
-    start = fit._Meter.__init__
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit._Meter, "show", hook)
-        patch.setattr(fit._Meter, "note", one_by_one)
-        patch.setattr(fit._Meter, "__init__", start_short)
-        with pytest.raises(Interrupted, match="SIGTERM"):
-            run(tmp_path)
+    with stopped_at(0, *place), pytest.raises(Interrupted, match="SIGTERM"):
+        run(tmp_path)
     assert not paths.ticket_path(tmp_path, place[0], 0).exists()
     resumed, resumed_rows = run(tmp_path)
     for key, ticket in found.items():
