@@ -161,7 +161,7 @@ class Lottery:
         def score(of_run):
             params, stats, key, rows = of_run
             batches = None if rows is None else images[rows]
-            return SCORES[config.method](self.task, params, stats, batches, key)
+            return SCORES[config.method](params, self.task, stats, batches, key=key)
 
         # A score of images takes the memory of a training step or two: one run at a
         # time.
