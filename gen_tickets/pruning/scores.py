@@ -27,7 +27,11 @@ _FAINT = 1e-20  # see synflow
 
 
 def magnitude(
-    params: Tree, task: Any = None, stats: Tree = None, batches: Tree = None, key: jax.Array | None = None
+    params: Tree,
+    task: Any = None,
+    stats: Tree = None,
+    batches: Tree = None,
+    key: jax.Array | None = None,
 ) -> Tree:
     """|w|: the score of iterative magnitude pruning (paper, IMP)."""
     del task, stats, batches, key
@@ -80,9 +84,7 @@ def _times(a: Tree, b: Tree) -> Tree:
     return jax.tree.map(jnp.multiply, a, b)
 
 
-def snip(
-    params: Tree, task: Any, stats: Tree, batches: Tree, key: jax.Array
-) -> Tree:
+def snip(params: Tree, task: Any, stats: Tree, batches: Tree, key: jax.Array) -> Tree:
     """|w * g|: how much the loss moves as the mask of w does (Lee et al. 2019)."""
     g = _gradient(params, task, stats, batches, key)
     return jax.tree.map(jnp.abs, _times(params, g))
@@ -122,7 +124,11 @@ def grasp(
 
 
 def synflow(
-    params: Tree, task: Any, stats: Tree, batches: Tree = None, key: jax.Array | None = None
+    params: Tree,
+    task: Any,
+    stats: Tree,
+    batches: Tree = None,
+    key: jax.Array | None = None,
 ) -> Tree:
     """|w| * dR/d|w|, R = 1^T prod |W| 1: the flow through w (Tanaka et al. 2020).
 
