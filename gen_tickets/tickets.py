@@ -105,9 +105,12 @@ def _check_arrays(path: str | os.PathLike[str]) -> None:
 
 
 def _check_header(header: dict[str, Any]) -> None:
-    """Raises ValueError unless a header's provenance and channels can be used."""
+    """Raises ValueError unless all of a header but the shapes can be used."""
     if not isinstance(header["provenance"], dict):
         raise ValueError("its provenance is no table")
+    stats = header.get("stats", [])
+    if not isinstance(stats, list) or not all(isinstance(x, str) for x in stats):
+        raise ValueError("its statistics have no names")
     for component, sizes in header.get("channels", {}).items():
         if not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"channels of {component} are no whole numbers >= 1")

@@ -218,7 +218,8 @@ def test_one_s_own_model_is_compacted_without_a_change_of_its_outputs():
     for layer in layers:
         out = out @ small[layer]["kernel"] + small[layer]["bias"]
         out = out if layer == last else np.maximum(out, 0)
-    assert [small[layer]["kernel"].shape for layer in layers] == [(4, 6), (6, 5), (5, 2)]
+    shapes = [small[layer]["kernel"].shape for layer in layers]
+    assert shapes == [(4, 6), (6, 5), (5, 2)]
     np.testing.assert_allclose(out, model.apply({"params": params}, x), atol=1e-6)
     kept["mlp"]["layers_0"] = np.zeros(8, bool)
     with pytest.raises(ValueError, match="mlp: channels left"):

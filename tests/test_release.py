@@ -57,12 +57,13 @@ def test_experiments_are_modules_and_found_by_bare_names():
     from gen_tickets.experiments import dcgan_celeba, quickstart
 
     assert quickstart.get_config("smoke").runs == 2
-    assert dcgan_celeba.dcgan_cifar10.__name__ == "gen_tickets.experiments.dcgan_cifar10"
+    base = dcgan_celeba.dcgan_cifar10
+    assert base.__name__ == "gen_tickets.experiments.dcgan_cifar10"
     files = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
     assert experiments.names() == files
     for name in ("dcgan_digits", "dcgan_digits.py", "experiments/dcgan_digits.py"):
         path = command_line.find_experiment(name)
-        assert pathlib.Path(path) == ROOT / "experiments" / "dcgan_digits.py"
+        assert pathlib.Path(path).resolve() == ROOT / "experiments" / "dcgan_digits.py"
     argv, experiment = command_line.resolve(["main", "--config=dcgan_digits:smoke"])
     assert argv[1].endswith("experiments/dcgan_digits.py:smoke")
     assert experiment == "dcgan_digits-smoke"
