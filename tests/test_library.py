@@ -154,7 +154,7 @@ def test_a_tree_of_kernels_needs_no_component():
 
 def test_snip_of_one_s_own_loss_and_batches():
     params, data = draw(1), batches()
-    found = gt.scores.snip(params, TASK, {}, data, KEY)
+    found = jax.jit(lambda x: gt.scores.snip(x, TASK, {}, data, KEY))(params)
 
     def mean_loss(params):
         parts = [
@@ -162,7 +162,7 @@ def test_snip_of_one_s_own_loss_and_batches():
         ]
         return sum(parts) / 3
 
-    g = jax.grad(mean_loss)(params)
+    g = jax.jit(jax.grad(mean_loss))(params)
     for name, score in gt.trees.named_leaves(found).items():
         expected = abs(gt.trees.named_leaves(params)[name]) * abs(
             gt.trees.named_leaves(g)[name]
@@ -171,8 +171,11 @@ def test_snip_of_one_s_own_loss_and_batches():
 
 
 def test_grasp_of_named_leaves_is_that_of_kernels():
-    found = gt.scores.grasp(draw(2), TASK, {}, batches(), KEY, NAMES)
-    same = gt.scores.grasp(draw(2, "kernel", "bias"), TASK, {}, batches(), KEY)
+    def grasp(params, names):
+        return gt.scores.grasp(params, TASK, {}, batches(), KEY, names)
+
+    found = jax.jit(lambda x: grasp(x, NAMES))(draw(2))
+    same = jax.jit(lambda x: grasp(x, None))(draw(2, "kernel", "bias"))
     for layer, other in zip(found, same):
         np.testing.assert_allclose(layer["w"], other["kernel"], rtol=1e-5, atol=1e-7)
 
