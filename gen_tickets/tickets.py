@@ -62,7 +62,7 @@ def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
             "channels": ticket.channels,
         }
     )
-    arrays = {"header": np.frombuffer(header.encode(), np.uint8)}
+    arrays: dict[str, Any] = {"header": np.frombuffer(header.encode(), np.uint8)}
     for name, mask in masks.items():
         mask = np.asarray(mask)
         arrays[f"masks/{name}"] = np.packbits(mask)

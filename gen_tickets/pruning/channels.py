@@ -219,7 +219,7 @@ def _along(mask: Any, length: int) -> jax.Array:
 def _any_along(leaf: np.ndarray, axis: int, size: int) -> np.ndarray:
     """Whether anything is True at each channel of an axis, bool [size]."""
     others = tuple(i for i in range(leaf.ndim) if i != leaf.ndim + axis)
-    return leaf.any(others).reshape(-1, size).any(0)
+    return np.any(leaf.any(others).reshape(-1, size), 0)
 
 
 def used(

@@ -81,7 +81,7 @@ def compact(
     def cut_moments(name: str, tree: Tree) -> Tree:
         """Whatever in an optimizer state has the shape of a component's weights."""
         component = next(c for c in groups if name == c or name.startswith(f"{c}_"))
-        structure = jax.tree.structure(state.params[component])
+        structure: Any = jax.tree.structure(state.params[component])
 
         def is_like_params(tree: Tree) -> bool:
             return jax.tree.structure(tree) == structure

@@ -114,7 +114,7 @@ def grasp(
 
     def hessian_times_g(batch: Any, key: jax.Array) -> Tree:
         # Reverse over reverse: the convolutions' gradient rules have no forward mode.
-        def along_g(params: Tree) -> jax.Array:
+        def along_g(params: Tree) -> Any:
             grads = jax.grad(task.loss)(params, stats, batch, key)
             return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, grads, g)))
 
