@@ -8,14 +8,6 @@ first used (PEP 562), so that the import itself is cheap.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from gen_tickets import tickets, trees
-    from gen_tickets.evaluation import frechet
-    from gen_tickets.models import groups
-    from gen_tickets.pruning import channels, compact, masks, scores
-    from gen_tickets.pruning.masks import select
-    from gen_tickets.tickets import rewind
-
 __version__ = "0.1.0"
 
 __all__ = [
@@ -48,13 +40,22 @@ _FUNCTIONS = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(_MODULES[name])
-    if name in _FUNCTIONS:
-        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def __dir__() -> list[str]:
     return __all__
+
+
+if TYPE_CHECKING:
+    from gen_tickets import tickets, trees
+    from gen_tickets.evaluation import frechet
+    from gen_tickets.models import groups
+    from gen_tickets.pruning import channels, compact, masks, scores
+    from gen_tickets.pruning.masks import select
+    from gen_tickets.tickets import rewind
+else:  # Of a module that has it, type checkers take any name.
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(_MODULES[name])
+        if name in _FUNCTIONS:
+            return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
