@@ -29,7 +29,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.train_step import RESULTS, hardware
-from experiments import early_bird_dcgan_cifar10
 from gen_tickets import (
     checkpoints,
     data,
@@ -43,6 +42,7 @@ from gen_tickets import (
     train,
 )
 from gen_tickets.evaluation import flops
+from gen_tickets.experiments import early_bird_dcgan_cifar10
 from gen_tickets.pruning import channels, compact, detection
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.session import Position

@@ -4,7 +4,7 @@ r"""Convolutional autoencoder on CelebA (paper Fig. 4, Table 1: 98.5 %).
         --config.data.download=true
 """
 
-from experiments import ae_cifar10
+from gen_tickets.experiments import ae_cifar10
 
 
 def get_config(size="full"):

@@ -4,7 +4,7 @@ r"""beta-VAE on CIFAR-10, beta = 4 (paper Fig. 5, Table 1: winning ticket at 86.
         --config.data.download=true
 """
 
-from experiments import vae_cifar10
+from gen_tickets.experiments import vae_cifar10
 
 
 def get_config(size="full"):

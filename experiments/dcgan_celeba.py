@@ -4,7 +4,7 @@ r"""DCGAN on CelebA, 64x64 (paper Figs. 6, A.1; Table 1: winning ticket at 83.2 
         --config.data.download=true --config.eval.download_weights=true
 """
 
-from experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def on_celeba(config, size):

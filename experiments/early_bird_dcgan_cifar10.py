@@ -8,8 +8,8 @@ pooled over the network it is more or less, as results.csv says.
 experiments/dcgan_cifar10.py has the dense training.
 """
 
-from experiments import dcgan_cifar10
 from gen_tickets import defaults
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def in_channels(config, size, fraction):

@@ -9,7 +9,7 @@ They have 24 % of the weights and 61 % of the dense FLOPs, the search included;
 fd_classifier is 23.4 ± 3.2, dense 11.3 ± 1.5.
 """
 
-from experiments import dcgan_digits
+from gen_tickets.experiments import dcgan_digits
 
 
 def get_config(size="full"):

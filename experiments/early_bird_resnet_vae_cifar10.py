@@ -7,7 +7,7 @@ Cutting 65 % of the channels of every layer alike takes 87 % of a step's FLOPs a
 experiments/resnet_vae_cifar10.py has the dense training.
 """
 
-from experiments import early_bird_dcgan_cifar10, resnet_vae_cifar10
+from gen_tickets.experiments import early_bird_dcgan_cifar10, resnet_vae_cifar10
 
 
 def get_config(size="full"):

@@ -6,7 +6,7 @@ r"""DCGAN on CIFAR-10, pruned at initialization by GraSP (paper Table 2: FID 65.
 As experiments/snip_dcgan_cifar10.py, by the gradient flow that a weight carries.
 """
 
-from experiments import snip_dcgan_cifar10
+from gen_tickets.experiments import snip_dcgan_cifar10
 
 
 def get_config(size="full"):

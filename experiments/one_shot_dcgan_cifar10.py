@@ -7,7 +7,7 @@ To be compared with experiments/dcgan_cifar10.py; in the paper one-shot pruning 
 worse one at high sparsity.
 """
 
-from experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def get_config(size="full"):

@@ -4,7 +4,7 @@ r"""ResNet-DCGAN on CelebA, 64x64 (paper Fig. A.4, Table 1: winning ticket at 79
         --config.data.download=true --config.eval.download_weights=true
 """
 
-from experiments import dcgan_celeba, resnet_dcgan_cifar10
+from gen_tickets.experiments import dcgan_celeba, resnet_dcgan_cifar10
 
 
 def get_config(size="full"):

@@ -6,7 +6,7 @@ r"""ResNet-DCGAN on CIFAR-10 (paper Figs. 6, A.4; Table 1: winning ticket at 79 
 The blocks of ResNet-VAE at 7/8 of its widths: 2.17 M weights, of Table 1's 2.2 M.
 """
 
-from experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def get_config(size="full"):

@@ -4,7 +4,7 @@ r"""ResNet-VAE on CelebA (paper Figs. 5, A.3; Table 1: winning ticket at 93.1 %)
         --config.data.download=true
 """
 
-from experiments import resnet_vae_cifar10
+from gen_tickets.experiments import resnet_vae_cifar10
 
 
 def get_config(size="full"):

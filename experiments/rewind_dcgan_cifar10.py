@@ -7,7 +7,7 @@ To be compared with experiments/dcgan_cifar10.py, which rewinds to step 10; the 
 late rewinding does at least as well at every sparsity.
 """
 
-from experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def get_config(size="full"):

@@ -7,7 +7,7 @@ One stage more than at 32x32, so that the map of the first layer stays 4x4 and t
 network at the 6.7 M weights of Table 1.
 """
 
-from experiments import dcgan_celeba, sngan_cifar10
+from gen_tickets.experiments import dcgan_celeba, sngan_cifar10
 
 
 def get_config(size="full"):

@@ -7,7 +7,7 @@ Adam (2e-4, 0.5, 0.999) and one update of the discriminator a step: setting C of
 et al. 2018, table 1; --config.task.discriminator_steps=5 is their slower alternative.
 """
 
-from experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def get_config(size="full"):

@@ -7,7 +7,7 @@ To be compared with experiments/dcgan_cifar10.py at the same sparsities: here ev
 round prunes the initial weights to its sparsity and trains them, without rewinding.
 """
 
-from experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def get_config(size="full"):

@@ -7,7 +7,7 @@ r"""The paper's Table 2 on CIFAR-10: DCGAN unpruned, IMP, early-bird, SNIP, GraS
 Eight rounds of IMP end at 83.2 % sparsity, to which SNIP and GraSP prune at once.
 """
 
-from experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def get_config(size="full"):

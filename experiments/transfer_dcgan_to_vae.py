@@ -7,7 +7,7 @@ encoder is not pruned. First the DCGAN, of equal widths and latent size:
     python -m gen_tickets.main --config=experiments/transfer_dcgan_to_vae.py
 """
 
-from experiments import vae_cifar10
+from gen_tickets.experiments import vae_cifar10
 
 
 def get_config(size="full"):

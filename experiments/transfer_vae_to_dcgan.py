@@ -8,7 +8,7 @@ discriminator is not pruned. First the VAE, of equal widths and latent size:
     python -m gen_tickets.main --config=experiments/transfer_vae_to_dcgan.py
 """
 
-from experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def get_config(size="full"):

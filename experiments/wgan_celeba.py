@@ -4,7 +4,7 @@ r"""WGAN with a clipped critic on CelebA, 64x64 (paper Fig. A.4, Table 1: 59 %).
         --config.data.download=true --config.eval.download_weights=true
 """
 
-from experiments import dcgan_celeba, wgan_cifar10
+from gen_tickets.experiments import dcgan_celeba, wgan_cifar10
 
 
 def get_config(size="full"):

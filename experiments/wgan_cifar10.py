@@ -8,7 +8,7 @@ critic unstable: Arjovsky et al. 2017, algorithm 1 and section 4. The penalty in
 --config.task.weight_clip=0 --config.task.gradient_penalty=10
 """
 
-from experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10
 
 
 def get_config(size="full"):

@@ -1,3 +1,61 @@
-"""gen_tickets: lottery tickets in deep generative models, in JAX and Flax."""
+"""gen_tickets: lottery tickets in deep generative models, in JAX and Flax.
+
+The names below are for a training loop of one's own, over a Flax `params` dict or any
+other pytree; examples/prune_own_model.py shows them at work. Each is loaded when it is
+first used (PEP 562), so that the import itself is cheap.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "channels",
+    "compact",
+    "frechet",
+    "groups",
+    "masks",
+    "rewind",
+    "scores",
+    "select",
+    "tickets",
+    "trees",
+]
+
+_MODULES = {
+    "channels": "gen_tickets.pruning.channels",
+    "compact": "gen_tickets.pruning.compact",
+    "frechet": "gen_tickets.evaluation.frechet",
+    "groups": "gen_tickets.models.groups",
+    "masks": "gen_tickets.pruning.masks",
+    "scores": "gen_tickets.pruning.scores",
+    "tickets": "gen_tickets.tickets",
+    "trees": "gen_tickets.trees",
+}
+_FUNCTIONS = {
+    "rewind": "gen_tickets.tickets",
+    "select": "gen_tickets.pruning.masks",
+}
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+if TYPE_CHECKING:
+    from gen_tickets import tickets, trees
+    from gen_tickets.evaluation import frechet
+    from gen_tickets.models import groups
+    from gen_tickets.pruning import channels, compact, masks, scores
+    from gen_tickets.pruning.masks import select
+    from gen_tickets.tickets import rewind
+else:  # Of a module that has it, type checkers take any name.
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(_MODULES[name])
+        if name in _FUNCTIONS:
+            return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

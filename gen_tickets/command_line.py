@@ -7,24 +7,26 @@ import sys
 
 from absl import app, flags, logging
 
-from gen_tickets import defaults
+from gen_tickets import defaults, experiments
 from gen_tickets.errors import Interrupted, UserError
-
-_EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
 
 
 def find_experiment(name: str) -> str:
     """Path of an experiment file: as given, else the one that comes with gen_tickets.
 
+    Args:
+      name: path, or the bare name of one that comes along, as "ae_mnist".
+
     Raises:
       UserError: there is neither.
     """
-    given, ours = pathlib.Path(name), _EXPERIMENTS / pathlib.Path(name).name
+    given = pathlib.Path(name)
+    ours = experiments.DIRECTORY / f"{given.name.removesuffix('.py')}.py"
     for path in (given, ours):
         if path.is_file():
             return str(path)
-    known = ", ".join(sorted(path.name for path in _EXPERIMENTS.glob("[a-z]*.py")))
-    raise UserError(f"--config={name}: no such file; experiments/ has {known}")
+    known = ", ".join(experiments.names())
+    raise UserError(f"--config={name}: no such file; gen_tickets has {known}")
 
 
 def _config_argument(argv) -> tuple[slice, str] | None:

@@ -1,6 +1,7 @@
 """python -m gen_tickets.main --config=experiments/FILE.py[:smoke] [--workdir=DIR]
 
-Runs an experiment, or goes on with it; without --config, experiments/quickstart.py.
+Runs an experiment, or goes on with it; without --config, experiments/quickstart.py. A
+bare name, --config=ae_mnist, is that of an experiment that comes with gen_tickets.
 Every option of gen_tickets/defaults.py can be given, as --config.prune.rounds=5
 """
 

@@ -77,7 +77,7 @@ class Pruner:
         def score(of_run):
             params, stats, key, rows = of_run
             batches = images[rows] if self.looks_at_images else None
-            return saliency(self._task, params, stats, batches, key)
+            return saliency(params, self._task, stats, batches, key=key)
 
         runs = params, stats, keys, rows
         if self.looks_at_images:  # With the memory of a training step: one at a time.

@@ -4,6 +4,9 @@ On disk a ticket is one .npz that NumPy reads without pickle: masks as packed bi
 of the weights only the survivors, the batch-norm statistics of the rewind step, and
 the provenance as JSON. Of a compacted network it has the channels of each group, and
 arrays of the small shapes: `tasks.build(config, ..., channels)` is what they fit.
+
+A ticket of one's own model needs masks and params alone, of any pytree; it is read back
+as nested dicts, of which `trees.like` makes other structures.
 """
 
 import io
@@ -11,6 +14,7 @@ import json
 import math
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -20,19 +24,20 @@ import numpy as np
 from gen_tickets import npz, paths, trees
 from gen_tickets.errors import UserError
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.trees import Tree
 
 
 class Ticket(NamedTuple):
     """One ticket of one run; trees have the component as first level."""
 
-    masks: dict[str, Any]  # bool, True = kept
-    params: dict[str, Any]  # weights of the rewind step, exactly 0.0 where pruned
-    stats: dict[str, Any]  # batch-norm statistics of the rewind step
-    provenance: dict[str, Any]  # config, run, round, sparsity, step, versions
+    masks: Tree  # bool, True = kept
+    params: Tree  # float32 weights of the rewind step, exactly 0.0 where pruned
+    stats: dict[str, Any] = {}  # batch-norm statistics of the rewind step
+    provenance: dict[str, Any] = {}  # config, run, round, sparsity, step, versions
     channels: dict[str, Any] = {}  # {component: channels} where compacted, else {}
 
 
-def rewind(masks, params):
+def rewind(masks: Tree, params: Tree) -> Tree:
     """The weights a ticket starts from: survivors bit for bit, the rest exactly 0.0.
 
     With the weights of step k it is the winning ticket; with freshly drawn ones it is
@@ -41,29 +46,41 @@ def rewind(masks, params):
     return masks_lib.apply(masks, params)
 
 
-def save(path, ticket: Ticket) -> None:
-    """Writes a ticket to one file, atomically."""
+def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
+    """Writes a ticket to one file, atomically.
+
+    Raises:
+      UserError: weights or statistics that are not float32, or the disk is full.
+    """
     masks, params = trees.named_leaves(ticket.masks), trees.named_leaves(ticket.params)
     shapes = {name: list(leaf.shape) for name, leaf in params.items()}
     header = json.dumps(
         {
             "provenance": ticket.provenance,
             "shapes": shapes,
+            "stats": list(ticket.stats),  # also those that hold no array
             "channels": ticket.channels,
         }
     )
-    arrays = {"header": np.frombuffer(header.encode(), np.uint8)}
+    arrays: dict[str, Any] = {"header": np.frombuffer(header.encode(), np.uint8)}
     for name, mask in masks.items():
         mask = np.asarray(mask)
         arrays[f"masks/{name}"] = np.packbits(mask)
-        arrays[f"params/{name}"] = np.asarray(params[name])[mask]
+        arrays[f"params/{name}"] = _float32(name, params[name])[mask]
     for name, leaf in trees.named_leaves(ticket.stats).items():
-        arrays[f"stats/{name}"] = np.asarray(leaf)
+        arrays[f"stats/{name}"] = _float32(name, leaf)
     content = io.BytesIO()
     np.savez(content, **arrays)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     paths.write_atomically(path, content.getvalue())
+
+
+def _float32(name: str, leaf: Any) -> np.ndarray:
+    leaf = np.asarray(leaf)
+    if leaf.dtype != np.float32:
+        raise UserError(f"{name}: is {leaf.dtype}; a ticket holds float32, cast it")
+    return leaf
 
 
 def _nest(leaves: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +94,7 @@ def _nest(leaves: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _check_arrays(path) -> None:
+def _check_arrays(path: str | os.PathLike[str]) -> None:
     """Raises ValueError unless sizes and dtypes are those of a ticket; reads none."""
     arrays, size = npz.headers(path), os.path.getsize(path)
     if npz.announced_bytes(arrays) > size:
@@ -87,16 +104,21 @@ def _check_arrays(path) -> None:
             raise ValueError(f"{name} is {dtype}, not float32")
 
 
-def _check_header(header) -> None:
-    """Raises ValueError unless a header's provenance and channels can be used."""
+def _check_header(header: dict[str, Any]) -> None:
+    """Raises ValueError unless all of a header but the shapes can be used."""
     if not isinstance(header["provenance"], dict):
         raise ValueError("its provenance is no table")
+    stats = header.get("stats", [])
+    if not isinstance(stats, list) or not all(isinstance(x, str) for x in stats):
+        raise ValueError("its statistics have no names")
     for component, sizes in header.get("channels", {}).items():
         if not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"channels of {component} are no whole numbers >= 1")
 
 
-def _unpack(arrays, name, shape):
+def _unpack(
+    arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """-> (mask, weights) of one leaf, checked against its announced shape."""
     if not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"{name} has the shape {shape}")
@@ -112,7 +134,7 @@ def _unpack(arrays, name, shape):
     return mask, weights
 
 
-def _read(path) -> Ticket:
+def _read(path: str | os.PathLike[str]) -> Ticket:
     """Reads a ticket; what is none raises one of the dozen kinds that readers raise."""
     _check_arrays(path)
     # Opened here, because NumPy leaves a file open that is no archive.
@@ -127,18 +149,19 @@ def _read(path) -> Ticket:
             for name in arrays.files
             if name.startswith("stats/")
         }
-        empty: dict[str, Any] = {name.split("/")[0]: {} for name in params}
-        channels = header.get("channels", {})  # files of the first version: none
+        # Files of the first version have neither.
+        components = header.get("stats", [name.split("/")[0] for name in params])
+        channels = header.get("channels", {})
         return Ticket(
             _nest(masks),
             _nest(params),
-            {**empty, **_nest(stats)},
+            {**{name: {} for name in components}, **_nest(stats)},
             header["provenance"],
             {name: tuple(sizes) for name, sizes in channels.items()},
         )
 
 
-def load(path) -> Ticket:
+def load(path: str | os.PathLike[str]) -> Ticket:
     """Reads a ticket; NumPy arrays in nested dicts.
 
     Raises:
@@ -154,6 +177,6 @@ def load(path) -> Ticket:
         raise UserError(f"{path}: is not an intact ticket ({reason})") from None
 
 
-def to_device(tree):
+def to_device(tree: Tree) -> Tree:
     """NumPy leaves -> JAX arrays."""
     return jax.tree.map(jnp.asarray, tree)

@@ -1,35 +1,42 @@
 """Pytrees whose leaves are known by name: "encoder/conv_0/kernel".
 
-A name is the path from the root, parts joined with "/". The first part of `params`,
-`stats` and `masks` is the component.
+A name is the path from the root, parts joined with "/"; of a list the part is the
+index. The first part of the `params`, `stats` and `masks` of a task is the component.
 """
 
 import fnmatch
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax
 
+Tree = Any  # a pytree: nested dicts, lists, tuples, dataclasses of arrays
 
-def _name(path) -> str:
+
+def _name(path: Iterable[Any]) -> str:
     return "/".join(
         str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part))))
         for part in path
     )
 
 
-def named_leaves(tree) -> dict:
+def named_leaves(tree: Tree) -> dict[str, Any]:
     """Returns {name: leaf} in the order of `jax.tree.leaves`."""
     return {_name(path): x for path, x in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def map_named(function, tree, *rest):
+def map_named(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """Maps function(name, leaf, *leaves of rest) over a tree."""
     return jax.tree_util.tree_map_with_path(
         lambda path, *leaves: function(_name(path), *leaves), tree, *rest
     )
 
 
-def like(tree, leaves: dict):
+def like(tree: Tree, leaves: Mapping[str, Any]) -> Tree:
     """Rebuilds a tree of the structure of `tree` from {name: leaf}.
+
+    It gives a loaded ticket, which is nested dicts, back the lists or dataclasses of
+    one's own params: like(params, named_leaves(ticket.params)).
 
     Raises:
       KeyError: a name of `tree` is missing in `leaves`.
@@ -37,11 +44,11 @@ def like(tree, leaves: dict):
     return map_named(lambda name, _: leaves[name], tree)
 
 
-def matches(name: str, patterns) -> bool:
+def matches(name: str, patterns: Iterable[str]) -> bool:
     """True if the name fits one of the shell patterns (`*` also crosses "/")."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def num_weights(tree) -> int:
+def num_weights(tree: Tree) -> int:
     """Number of scalars in all leaves."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))

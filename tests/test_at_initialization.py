@@ -52,7 +52,7 @@ def test_a_round_keeps_the_best_of_the_initial_weights(method):
         rows = data.order(config.seed, i, len(images), config.data.batch_size, 0, 3)
         key = experiment.keys(lottery._SCORE, 0)[i]
         saliency = scores.SCORES[method](
-            experiment.task, params, stats, jax.numpy.asarray(images[rows]), key
+            params, experiment.task, stats, jax.numpy.asarray(images[rows]), key
         )
         size = sum(np.asarray(leaf).size for leaf in leaves(experiment, params))
         expected = best(experiment, saliency, round(size / 4))

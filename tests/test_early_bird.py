@@ -6,7 +6,6 @@ import pytest
 from stops import stopped_at
 from test_lottery import NoEvents, assert_trees_equal
 
-from experiments import quickstart
 from gen_tickets import (
     data,
     defaults,
@@ -22,6 +21,7 @@ from gen_tickets import (
 )
 from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.evaluation import flops
+from gen_tickets.experiments import quickstart
 from gen_tickets.pruning import masks as masks_lib
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")

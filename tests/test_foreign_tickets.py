@@ -47,6 +47,10 @@ FOREIGN = {
     "no provenance": npz({"shapes": {}}),
     "provenance is a number": npz({"shapes": {}, "provenance": 3}),
     "missing leaf": npz({"shapes": {"a/k": [1]}, "provenance": {}}),
+    **{
+        f"stats {stats}": npz({"shapes": {}, "provenance": {}, "stats": stats})
+        for stats in ("ab", 3, None, [1], [["a"]], {"a": 1})
+    },
     "shapes is a list": npz({"shapes": [1], "provenance": {}}),
     **{
         f"shape {shape}": npz(

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import quickstart
 from gen_tickets import data, lottery, paths, records, tickets, trees
+from gen_tickets.experiments import quickstart
 from gen_tickets.pruning import masks as masks_lib
 
 RUNS, ROUNDS, STEPS = 2, 2, 8

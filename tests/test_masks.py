@@ -148,7 +148,7 @@ def test_magnitude_keeps_large_negative_weights():
     """The trap of the authors' VAE script: a threshold on the signed weight."""
     weights = jnp.array([-5.0, 0.1, -4.0, 0.2, -3.0])
     params = {"encoder": {"d": {"kernel": weights}}}
-    scores = scores_lib.magnitude(None, params, {}, None, jax.random.key(0))
+    scores = scores_lib.magnitude(params)
     names = ("encoder/d/kernel",)
     masks, _ = masks_lib.select(scores, masks_lib.dense(params), names, [3])
     kept = masks["encoder"]["d"]["kernel"]

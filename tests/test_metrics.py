@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import untrained
 
-from experiments import quickstart
 from gen_tickets import data, defaults, lottery, paths, records, summaries
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import classifier, extractors, metrics, scores, weights
 from gen_tickets.evaluation.metrics import Evaluator
+from gen_tickets.experiments import quickstart
 from gen_tickets.session import Position
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")

@@ -68,7 +68,7 @@ def assert_same(found, expected, tolerance):
 
 
 def test_magnitude_is_the_absolute_weight():
-    found = scores.magnitude(None, PARAMS, None, None, KEY)
+    found = scores.magnitude(PARAMS)
     for x, y in zip(jax.tree.leaves(PARAMS), jax.tree.leaves(found)):
         np.testing.assert_array_equal(np.abs(x), y)
     assert jax.tree.structure(found) == jax.tree.structure(PARAMS)
@@ -76,7 +76,7 @@ def test_magnitude_is_the_absolute_weight():
 
 def test_random_depends_on_the_key_alone_and_on_no_weight():
     def draw(params, seed):
-        return scores.random(None, params, None, None, jax.random.key(seed))
+        return scores.random(params, key=jax.random.key(seed))
 
     big = {"a": np.zeros((50, 40), np.float32), "b": np.zeros((50, 40), np.float32)}
     first, other = draw(big, 1), draw(big, 2)
@@ -93,7 +93,7 @@ def test_random_depends_on_the_key_alone_and_on_no_weight():
 def test_snip_is_the_slope_of_the_loss_in_the_mask():
     with jax.enable_x64(True):
         task, params, batches = toy()
-        found = scores.snip(task, params, {}, batches, KEY)
+        found = scores.snip(params, task, {}, batches, KEY)
 
         def slope(name, index, step=1e-5):
             def loss(mask):
@@ -114,7 +114,7 @@ def test_grasp_is_minus_the_paper_s_score_by_the_explicit_hessian():
         task, params, batches = toy(1)
         pruned = params["a"]["y"]["kernel"].at[1].set(0.0)
         params["a"]["y"]["kernel"] = pruned
-        found = scores.grasp(task, params, {}, batches, KEY)
+        found = scores.grasp(params, task, {}, batches, KEY)
         leaves = trees.named_leaves(params)
         names = [name for name in leaves if masks_lib.is_kernel(name)]
         flat = jnp.concatenate([leaves[name].ravel() for name in names])
@@ -147,8 +147,8 @@ def test_snip_of_a_task_is_the_slope_of_its_loss():
     model = networks.make("vae")
     state = model.draw(0)
     batches = jnp.asarray(model.images(8).reshape(2, 4, *model.image_shape))
-    found = jax.jit(functools.partial(scores.snip, model.task))(
-        state.params, state.stats, batches, KEY
+    found = jax.jit(functools.partial(scores.snip, task=model.task))(
+        state.params, stats=state.stats, batches=batches, key=KEY
     )
 
     def objective(params):
@@ -183,8 +183,8 @@ def test_grasp_goes_through_convolutions_with_rules_of_their_own(name):
     model = networks.make(name)
     state = model.draw(1)
     params, batches = state.params, jnp.asarray(model.images(4)[None])
-    found = jax.jit(functools.partial(scores.grasp, model.task))(
-        params, state.stats, batches, KEY
+    found = jax.jit(functools.partial(scores.grasp, task=model.task))(
+        params, stats=state.stats, batches=batches, key=KEY
     )
     gradient = jax.jit(
         lambda params: jax.grad(mean_loss, 1)(model.task, params, state.stats, batches)
@@ -219,7 +219,7 @@ def test_grasp_goes_through_convolutions_with_rules_of_their_own(name):
 def test_synflow_is_the_product_form():
     model = networks.make("linear_ae")
     state = model.draw(0)
-    found = scores.synflow(model.task, state.params, state.stats, None, KEY)
+    found = scores.synflow(state.params, model.task, state.stats)
     for component, last in (("encoder", "outputs"), ("decoder", "pixels")):
         names = ["dense_0", "dense_1", last]
         matrices = [
@@ -243,7 +243,7 @@ def test_synflow_conserves_the_flow_from_layer_to_layer():
     """Tanaka et al., theorem 2: every layer's scores add up to the same number."""
     model = networks.make("dcgan")
     state = model.draw(0)
-    found = scores.synflow(model.task, state.params, state.stats, None, KEY)
+    found = scores.synflow(state.params, model.task, state.stats)
     for component in found.values():
         sums = [
             np.sum(np.float64(score))

@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from experiments import table2 as experiment
 from gen_tickets import defaults, early_bird, lottery, paths, records, table2
 from gen_tickets.errors import UserError
+from gen_tickets.experiments import table2 as experiment
 
 
 def test_the_experiments_are_valid_and_prune_as_far():

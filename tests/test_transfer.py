@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import quickstart
 from gen_tickets import data, lottery, paths, records, report, tasks, tickets, trees
 from gen_tickets.errors import UserError
+from gen_tickets.experiments import quickstart
 from gen_tickets.pruning import masks as masks_lib
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")

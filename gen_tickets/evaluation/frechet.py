@@ -6,16 +6,18 @@ is shuffled. Sets of 50,000 x 2048 are walked in chunks.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gen_tickets.errors import UserError
 
 _CHUNK = 4096
 
 
-def check_features(name, features, minimum=2):
+def check_features(name: str, features: ArrayLike, minimum: int = 2) -> np.ndarray:
     """The features as they are, if they are a finite [N, D] with N >= `minimum`.
 
     Raises:
@@ -35,7 +37,7 @@ def check_features(name, features, minimum=2):
     return features
 
 
-def _chunks(rows, size=_CHUNK):
+def _chunks(rows: np.ndarray, size: int = _CHUNK) -> Iterator[np.ndarray]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
@@ -52,12 +54,12 @@ class Moments:
     covariance: np.ndarray  # [D, D], zero for fewer than 2 rows
 
     @classmethod
-    def empty(cls, width):
+    def empty(cls, width: int) -> "Moments":
         """Moments of no rows of `width` features."""
         return cls(0, np.zeros(width), np.zeros((width, width)))
 
     @classmethod
-    def of(cls, features):
+    def of(cls, features: ArrayLike) -> "Moments":
         """Moments of [N, D] features, N >= 2, walked in chunks."""
         features = check_features("features", features)
         moments = cls.empty(features.shape[1])
@@ -65,7 +67,7 @@ class Moments:
             moments = moments.update(chunk)
         return moments
 
-    def update(self, features):
+    def update(self, features: ArrayLike) -> "Moments":
         """These moments with the rows of [n, D], n >= 1, added."""
         features = check_features("features", features, minimum=1).astype(np.float64)
         mean = features.mean(0)
@@ -73,7 +75,7 @@ class Moments:
         covariance = centred.T @ centred / max(len(features) - 1, 1)
         return self.merge(Moments(len(features), mean, covariance))
 
-    def merge(self, other):
+    def merge(self, other: "Moments") -> "Moments":
         """Moments of both sets of rows together (Chan, Golub & LeVeque 1979)."""
         _check_widths(self.mean, other.mean)
         count = self.count + other.count
@@ -89,7 +91,7 @@ class Moments:
         return Moments(count, self.mean + share * shift, scatter / (count - 1))
 
 
-def _check_widths(first, second):
+def _check_widths(first: np.ndarray, second: np.ndarray) -> None:
     if first.shape[-1] != second.shape[-1]:
         raise UserError(
             f"features={first.shape[-1]} and {second.shape[-1]} wide: equal widths "
@@ -124,7 +126,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     return max(float(shift @ shift + spread - 2 * trace), 0.0)
 
 
-def _root(covariance):
+def _root(covariance: np.ndarray) -> np.ndarray:
     """[D, R] A with A A^T = covariance, over its R directions that have variance."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
@@ -139,7 +141,11 @@ class KernelDistance(NamedTuple):
 
 
 def kernel_distance(
-    first, second, num_subsets=100, subset_size=1000, seed=2020
+    first: ArrayLike,
+    second: ArrayLike,
+    num_subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 2020,
 ) -> KernelDistance:
     """KID: `squared_mmd` of random subsets (Binkowski et al. 2018).
 
@@ -167,7 +173,7 @@ def kernel_distance(
     return KernelDistance(float(np.mean(values)), float(np.std(values)))
 
 
-def squared_mmd(first, second) -> float:
+def squared_mmd(first: ArrayLike, second: ArrayLike) -> float:
     """Unbiased squared maximum mean discrepancy of all rows, kernel (x.y / D + 1)^3.
 
     It can be negative. Time is quadratic in the rows, memory is not.
@@ -183,7 +189,7 @@ def squared_mmd(first, second) -> float:
     return float(within - 2 * cross)
 
 
-def _kernel_sum(first, second):
+def _kernel_sum(first: np.ndarray, second: np.ndarray) -> float:
     width = first.shape[1]
     return sum(
         ((left.astype(np.float64) @ right.T.astype(np.float64) / width + 1) ** 3).sum()
@@ -192,7 +198,7 @@ def _kernel_sum(first, second):
     )
 
 
-def _self_kernels(rows):
+def _self_kernels(rows: np.ndarray) -> float:
     """Sum of k(x, x)."""
     return sum(
         ((np.square(chunk, dtype=np.float64).sum(1) / rows.shape[1] + 1) ** 3).sum()
@@ -207,7 +213,7 @@ class InceptionScore(NamedTuple):
     std: float  # over splits, divided by their number
 
 
-def inception_score(logits, num_splits=10) -> InceptionScore:
+def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
     """exp of the mean KL(p(y|x) || p(y)) of each split (Salimans et al. 2016).
 
     Args:
@@ -242,7 +248,7 @@ class PrecisionRecall(NamedTuple):
     recall: float  # of real samples that lie in the manifold of the fake ones
 
 
-def precision_recall(real, fake, k=3) -> PrecisionRecall:
+def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, equation 1).
 
     The manifold of a set is the union of balls around its rows, each reaching to the
@@ -262,13 +268,13 @@ def precision_recall(real, fake, k=3) -> PrecisionRecall:
     )
 
 
-def _squared_distances(rows, others):
+def _squared_distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """[n, m], never below zero."""
     squares = np.square(rows).sum(1)[:, None] + np.square(others).sum(1)
     return np.maximum(squares - 2 * rows @ others.T, 0.0)
 
 
-def _radii(rows, k):
+def _radii(rows: np.ndarray, k: int) -> np.ndarray:
     """[N] squared distance of each row to its k-th neighbour, itself not counted."""
     radii = []
     for start in range(0, len(rows), _CHUNK // 4):
@@ -279,7 +285,7 @@ def _radii(rows, k):
     return np.concatenate(radii)
 
 
-def _share_inside(rows, centres, radii):
+def _share_inside(rows: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> float:
     inside = sum(
         (_squared_distances(chunk, centres) <= radii).any(1).sum()
         for chunk in _chunks(rows, _CHUNK // 4)

@@ -6,6 +6,7 @@ stages of a residual network, are one group. A flattened map keeps its channels 
 so an axis of a dense layer may hold a group several times over. See `pruning.channels`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -27,7 +28,9 @@ class ChannelGroups(NamedTuple):
     outputs: tuple[str, ...]  # layers that make the image or the vector
 
 
-def chain(layers, sizes, norms) -> ChannelGroups:
+def chain(
+    layers: Sequence[str], sizes: Sequence[int], norms: Mapping[str, tuple[str, ...]]
+) -> ChannelGroups:
     """The groups of layers that follow one another.
 
     Args:
@@ -35,6 +38,7 @@ def chain(layers, sizes, norms) -> ChannelGroups:
       sizes: channels of all but the last.
       norms: {layer: (its batch norm,)}, without those that have none.
     """
+    layers = tuple(layers)
     makers, users = layers[:-1], layers[1:]
     return ChannelGroups(
         groups=tuple(

@@ -7,14 +7,20 @@ True = kept; the groups come from the networks' `channel_groups`
 (`models.groups`), one `ChannelGroups` a component.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gen_tickets import trees
+from gen_tickets.models.groups import ChannelGroups
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.trees import Tree
+
+Groups: TypeAlias = Mapping[str, ChannelGroups]  # {component: ...}
+Masks: TypeAlias = Mapping[str, Mapping[str, Any]]  # {component: {group: [channels]}}
 
 
 class Claim(NamedTuple):
@@ -25,7 +31,7 @@ class Claim(NamedTuple):
     is_use: bool  # the axis uses the channels, it does not make them
 
 
-def _layer_claims(groups, name: str) -> list[Claim]:
+def _layer_claims(groups: ChannelGroups, name: str) -> list[Claim]:
     """All claims on a leaf of `params` or `stats`, with axes from the end."""
     # "conv_0/kernel" and "spectral/conv_0/norm/u" both belong to the layer conv_0.
     collection, _, rest = name.partition("/")
@@ -48,7 +54,7 @@ def _layer_claims(groups, name: str) -> list[Claim]:
     return claims
 
 
-def claims(groups, tree) -> dict[str, tuple[Claim, ...]]:
+def claims(groups: ChannelGroups, tree: Tree) -> dict[str, tuple[Claim, ...]]:
     """Which axes of which leaves hold the channels of a network.
 
     Args:
@@ -69,15 +75,14 @@ def claims(groups, tree) -> dict[str, tuple[Claim, ...]]:
         due = {-1, -2} if name.endswith("/kernel") else {-1}
         if sorted(claim.axis for claim in of_leaf) != sorted(due):
             raise ValueError(f"{name}: claimed {of_leaf}, due once: axes {due}")
-        of_leaf = tuple(claim for claim in of_leaf if claim.group)
-        for claim in of_leaf:
+        found[name] = tuple(claim for claim in of_leaf if claim.group)
+        for claim in found[name]:
             if leaf.shape[claim.axis] % sizes[claim.group]:
                 raise ValueError(f"{name} {leaf.shape}: does not hold {claim}")
-        found[name] = of_leaf
     return found
 
 
-def scores(groups, params) -> dict[str, dict[str, jax.Array]]:
+def scores(groups: Groups, params: Tree) -> dict[str, dict[str, jax.Array]]:
     """|gamma| of every channel that has a batch norm.
 
     Args:
@@ -100,7 +105,7 @@ def scores(groups, params) -> dict[str, dict[str, jax.Array]]:
     return found
 
 
-def num_channels(scores, scope: str) -> list[int]:
+def num_channels(scores: Masks, scope: str) -> list[int]:
     """Channels of each pool that `select` ranks."""
     leaves = trees.named_leaves(scores)
     return [
@@ -109,7 +114,9 @@ def num_channels(scores, scope: str) -> list[int]:
     ]
 
 
-def select(scores, num_keep, scope: str = "global"):
+def select(
+    scores: Masks, num_keep: Iterable[int | jax.Array], scope: str = "global"
+) -> dict[str, dict[str, jax.Array]]:
     """Keeps the most salient channels.
 
     Args:
@@ -127,10 +134,10 @@ def select(scores, num_keep, scope: str = "global"):
     return masks_lib.select(scores, everything, names, num_keep, scope)[0]
 
 
-def round_up(scores, masks, multiple: int):
+def round_up(scores: Masks, masks: Masks, multiple: int) -> Masks:
     """Lets every group keep a multiple of channels, or all: adds its next best ones."""
 
-    def widen(score, mask):
+    def widen(score: jax.Array, mask: jax.Array) -> jax.Array:
         count = jnp.minimum(-(-mask.sum() // multiple) * multiple, mask.size)
         best = jnp.where(mask, jnp.inf, score)
         order = jnp.argsort(-best, stable=True)
@@ -139,7 +146,7 @@ def round_up(scores, masks, multiple: int):
     return jax.tree.map(widen, scores, masks)
 
 
-def complete(groups, masks):
+def complete(groups: Groups, masks: Masks) -> dict[str, dict[str, Any]]:
     """Adds masks of True for the groups that have none."""
     return {
         component: {
@@ -152,12 +159,12 @@ def complete(groups, masks):
     }
 
 
-def flatten(masks):
+def flatten(masks: Masks) -> jax.Array:
     """All channels of a mask in one line, bool [channels]."""
     return jnp.concatenate(jax.tree.leaves(masks))
 
 
-def distances(mask, others):
+def distances(mask: jax.Array, others: jax.Array) -> jax.Array:
     """Share of channels in which masks differ (normalised Hamming distance, paper).
 
     Args:
@@ -169,7 +176,7 @@ def distances(mask, others):
     return jnp.mean(mask != others, axis=-1)
 
 
-def expand(groups, masks, params):
+def expand(groups: Groups, masks: Masks, params: Tree) -> Tree:
     """Weight masks of channel masks: whatever makes or uses a cut channel is masked.
 
     Kernel slice, bias, batch-norm scale and bias all go: of a channel that lost only
@@ -183,10 +190,12 @@ def expand(groups, masks, params):
       tree as `params`, bool.
     """
 
-    def expand_component(of_component, masks, params):
+    def expand_component(
+        of_component: ChannelGroups, masks: Mapping[str, Any], params: Tree
+    ) -> Tree:
         claimed = claims(of_component, params)
 
-        def expand_leaf(name, leaf):
+        def expand_leaf(name: str, leaf: Any) -> jax.Array:
             mask = jnp.ones(leaf.shape, bool)
             for claim in claimed[name]:
                 line = _along(masks[claim.group], leaf.shape[claim.axis])
@@ -202,18 +211,20 @@ def expand(groups, masks, params):
     }
 
 
-def _along(mask, length: int):
+def _along(mask: Any, length: int) -> jax.Array:
     """The mask of an axis that holds the channels several times over."""
     return jnp.tile(mask, length // len(mask))
 
 
-def _any_along(leaf, axis: int, size: int):
+def _any_along(leaf: np.ndarray, axis: int, size: int) -> np.ndarray:
     """Whether anything is True at each channel of an axis, bool [size]."""
     others = tuple(i for i in range(leaf.ndim) if i != leaf.ndim + axis)
-    return leaf.any(others).reshape(-1, size).any(0)
+    return np.any(leaf.any(others).reshape(-1, size), 0)
 
 
-def used(groups, weight_masks, stats):
+def used(
+    groups: Groups, weight_masks: Tree, stats: Tree
+) -> dict[str, dict[str, np.ndarray]]:
     """Channel masks of an unstructured ticket: True where a channel has a use.
 
     A channel without one changes nothing, so that cutting it is exact. That is one
@@ -231,7 +242,9 @@ def used(groups, weight_masks, stats):
     }
 
 
-def _used_channels(groups, masks, stats):
+def _used_channels(
+    groups: ChannelGroups, masks: Tree, stats: Tree
+) -> dict[str, np.ndarray]:
     leaves = {name: np.asarray(x) for name, x in trees.named_leaves(masks).items()}
     claimed = claims(groups, masks)
     normalized = trees.named_leaves(stats.get("spectral", {}))

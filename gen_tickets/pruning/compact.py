@@ -2,16 +2,26 @@
 
 Paper, "Early-bird tickets". Kernels, biases, batch norm with its statistics, spectral
 vectors and optimizer moments all go on with the values they had; nothing starts anew.
+
+A model of one's own must provide `ChannelGroups` of its layers (`models.groups`), and
+name its leaves as Flax does: "kernel" with inputs and outputs for its last two axes,
+"bias", and "scale", "bias", "mean", "var" of batch norms. A tree without components is
+given one, as {"mlp": params}.
 """
+
+from typing import Any
 
 import jax
 import numpy as np
 
 from gen_tickets import trees
 from gen_tickets.pruning import channels
+from gen_tickets.pruning.channels import Groups, Masks
+from gen_tickets.state import TrainState
+from gen_tickets.trees import Tree
 
 
-def sizes(groups, masks) -> dict[str, tuple[int, ...]]:
+def sizes(groups: Groups, masks: Masks) -> dict[str, tuple[int, ...]]:
     """{component: channels left in each group, in the order of its groups}."""
     return {
         component: tuple(
@@ -21,30 +31,26 @@ def sizes(groups, masks) -> dict[str, tuple[int, ...]]:
     }
 
 
-def compact(groups, masks, state):
-    """Cuts channels out of a training state.
+def cut(groups: Groups, masks: Masks, tree: Tree) -> Tree:
+    """Cuts channels out of weights, or of statistics.
 
     Args:
       groups: {component: ChannelGroups} of the whole networks.
       masks: complete channel masks, {component: {group: bool [channels]}}.
-      state: TrainState of one member.
-
-    Returns:
-      (sizes, state): `tasks.build(..., channels=sizes)` trains the small state on.
+      tree: `params` or `stats`, first level = component.
 
     Raises:
-      ValueError: a group has no channel left.
+      ValueError: a group has no channel left, or the groups do not fit the tree.
     """
     masks = jax.tree.map(np.asarray, masks)
-    small = sizes(groups, masks)
-    for component, of_component in groups.items():
-        if min(small[component], default=1) == 0:
-            raise ValueError(f"{component}: channels left {small[component]}")
+    for component, left in sizes(groups, masks).items():
+        if min(left, default=1) == 0:
+            raise ValueError(f"{component}: channels left {left}")
 
-    def cut(component, tree):
+    def cut_component(component: str, tree: Tree) -> Tree:
         claimed = channels.claims(groups[component], tree)
 
-        def cut_leaf(name, leaf):
+        def cut_leaf(name: str, leaf: Any) -> Any:
             for claim in claimed[name]:
                 mask = masks[component][claim.group]
                 line = np.tile(mask, leaf.shape[claim.axis] // mask.size)
@@ -53,26 +59,44 @@ def compact(groups, masks, state):
 
         return trees.map_named(cut_leaf, tree)
 
-    def cut_all(tree):
-        return {component: cut(component, tree[component]) for component in tree}
+    return {component: cut_component(component, tree[component]) for component in tree}
 
-    def cut_moments(name, tree):
+
+def compact(
+    groups: Groups, masks: Masks, state: TrainState
+) -> tuple[dict[str, tuple[int, ...]], TrainState]:
+    """Cuts channels out of a training state.
+
+    Args:
+      groups, masks: as those of `cut`.
+      state: TrainState of one member.
+
+    Returns:
+      (sizes, state): `tasks.build(..., channels=sizes)` trains the small state on.
+
+    Raises:
+      ValueError: a group has no channel left, or the groups do not fit the state.
+    """
+
+    def cut_moments(name: str, tree: Tree) -> Tree:
         """Whatever in an optimizer state has the shape of a component's weights."""
         component = next(c for c in groups if name == c or name.startswith(f"{c}_"))
-        structure = jax.tree.structure(state.params[component])
+        structure: Any = jax.tree.structure(state.params[component])
 
-        def is_like_params(tree):
+        def is_like_params(tree: Tree) -> bool:
             return jax.tree.structure(tree) == structure
 
-        return jax.tree.map(
-            lambda x: cut(component, x) if is_like_params(x) else x,
-            tree,
-            is_leaf=is_like_params,
-        )
+        def cut_one(tree: Tree) -> Tree:
+            if not is_like_params(tree):
+                return tree
+            return cut(groups, masks, {component: tree})[component]
 
-    opt_state = {
-        name: cut_moments(name, tree) for name, tree in state.opt_state.items()
-    }
-    return small, state._replace(
-        params=cut_all(state.params), stats=cut_all(state.stats), opt_state=opt_state
+        return jax.tree.map(cut_one, tree, is_leaf=is_like_params)
+
+    return sizes(groups, masks), state._replace(
+        params=cut(groups, masks, state.params),
+        stats=cut(groups, masks, state.stats),
+        opt_state={
+            name: cut_moments(name, tree) for name, tree in state.opt_state.items()
+        },
     )

@@ -4,7 +4,13 @@ A mask tree has the structure of `params`, one boolean a weight, True = kept. Le
 that may not be pruned (biases, batch norm, excluded names) are all True, never None.
 Sparsity is the share of *prunable kernels of the whole network* that is masked, also
 when only one component is pruned (paper, single-component pruning).
+
+Any pytree of weights can be masked. What counts as a kernel is known by its name, as
+Flax gives it; of a tree that calls them otherwise, `names` lists the prunable leaves by
+hand, as ("0/w", "1/w") (`trees.named_leaves` shows what a tree's leaves are called).
 """
+
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +18,16 @@ from jax import lax
 
 from gen_tickets import trees
 from gen_tickets.errors import UserError
+from gen_tickets.trees import Tree
 
 
-def apply(masks, tree):
+def apply(masks: Tree, tree: Tree) -> Tree:
     """Returns `tree` with exactly 0.0 where the mask is False."""
     # where, not a product: 0 * inf would be nan, and -w * 0 would be -0.0.
     return jax.tree.map(lambda mask, x: jnp.where(mask, x, 0.0), masks, tree)
 
 
-def dense(params):
+def dense(params: Tree) -> Tree:
     """Returns the mask tree that keeps everything."""
     return jax.tree.map(lambda x: jnp.ones(x.shape, bool), params)
 
@@ -30,12 +37,33 @@ def is_kernel(name: str) -> bool:
     return name.rsplit("/", 1)[-1] == "kernel"
 
 
-def prunable_names(params, components=(), exclude=()) -> tuple[str, ...]:
-    """Names of the leaves that pruning may touch.
+def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The leaves that are kernels: those named, or where None is, as Flax calls them.
+
+    Raises:
+      UserError: a name that the tree does not have, or no name and no kernel.
+    """
+    leaves = trees.named_leaves(tree)
+    for name in names or ():
+        if name not in leaves:
+            raise UserError(f"names={name!r}: the tree has {', '.join(leaves)}")
+    kernels = tuple(name for name in leaves if is_kernel(name))
+    if names is None and not kernels:
+        raise UserError(
+            f"names=None: none of {', '.join(leaves)} is called kernel; list the names "
+            "of the prunable leaves"
+        )
+    return kernels if names is None else tuple(names)
+
+
+def prunable_names(
+    params: Tree, components: Iterable[str] = (), exclude: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Names of the leaves that pruning may touch: the kernels, as Flax calls them.
 
     Args:
-      params: weights, first level = component.
-      components: components to prune; empty = all.
+      params: weights, or their shapes.
+      components: first parts of the names to prune; empty = all.
       exclude: shell patterns of names to leave dense.
 
     Raises:
@@ -46,7 +74,7 @@ def prunable_names(params, components=(), exclude=()) -> tuple[str, ...]:
             raise UserError(
                 f"prune.components={component!r}: this task has {sorted(params)}"
             )
-    kernels = [name for name in trees.named_leaves(params) if is_kernel(name)]
+    kernels = kernel_names(params)
     for pattern in exclude:
         if not any(trees.matches(name, [pattern]) for name in kernels):
             raise UserError(
@@ -68,7 +96,9 @@ def keep_count(total: int, fraction: float, round_number: int) -> int:
     return round(total * (1.0 - fraction) ** round_number)
 
 
-def _keep_best(scores, alive, num_keep, starts):
+def _keep_best(
+    scores: jax.Array, alive: jax.Array, num_keep: int | jax.Array, starts: list[int]
+) -> tuple[jax.Array, jax.Array]:
     """Keeps the `num_keep` best of one pool, at least one a layer.
 
     Args:
@@ -98,13 +128,13 @@ def _keep_best(scores, alive, num_keep, starts):
     return kept & alive, floored
 
 
-def _best_first(scores, alive):
+def _best_first(scores: jax.Array, alive: jax.Array) -> jax.Array:
     """Indices by (alive first, score descending, index ascending)."""
     index = jnp.arange(scores.size)
     return lax.sort((~alive, -scores, index), num_keys=3)[2]
 
 
-def pools(names, scope: str) -> list[tuple[str, ...]]:
+def pools(names: Sequence[str], scope: str) -> list[tuple[str, ...]]:
     """The names that are ranked together: all, those of a component, or each alone."""
     if scope == "global":
         return [tuple(names)]
@@ -114,25 +144,36 @@ def pools(names, scope: str) -> list[tuple[str, ...]]:
     return [tuple(n for n in names if n.split("/")[0] == c) for c in components]
 
 
-def select(scores, masks, names, num_keep, scope="global"):
+def select(
+    scores: Tree,
+    masks: Tree,
+    names: Sequence[str],
+    num_keep: Iterable[int | jax.Array],
+    scope: str = "global",
+) -> tuple[Tree, int | jax.Array]:
     """Keeps the most salient of the surviving weights.
 
     Args:
       scores: tree as `params`, higher = keep.
       masks: the current masks; what they dropped stays dropped, so masks nest.
-      names: prunable leaves, from `prunable_names`.
-      num_keep: weights to keep, one number a pool. May be traced, so that all rounds
-        share one compile.
-      scope: "global" pools the saliencies (paper, IMP), "component" those of a
-        component; "layer" ranks within a layer.
+      names: prunable leaves, from `prunable_names` or listed by hand.
+      num_keep: weights to keep, one number a pool: [n] for the "global" one. May be
+        traced, so that all rounds share one compile.
+      scope: "global" pools the saliencies (paper, IMP), "component" those whose names
+        have the same first part; "layer" ranks within a layer.
 
     Returns:
       (masks, floored): new masks with exactly num_keep True in each pool (or one a
       layer, where that is more), and the number of layers that only this floor of one
       weight a layer kept alive.
+
+    Raises:
+      UserError: a name that the tree does not have.
     """
     named_scores, named_masks = trees.named_leaves(scores), trees.named_leaves(masks)
-    selected, floored = {}, 0
+    names = kernel_names(masks, names)
+    selected: dict[str, jax.Array] = {}
+    floored: int | jax.Array = 0
     for pool, keep in zip(pools(names, scope), num_keep, strict=True):
         sizes = [named_scores[name].size for name in pool]
         starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
@@ -148,21 +189,35 @@ def select(scores, masks, names, num_keep, scope="global"):
     return trees.like(masks, {**named_masks, **selected}), floored
 
 
-def layer_counts(masks) -> dict[str, tuple[int, int]]:
-    """{layer: (weights, kept weights)} of every kernel of the network."""
+def layer_counts(
+    masks: Tree, names: Sequence[str] | None = None
+) -> dict[str, tuple[int, int]]:
+    """{layer: (weights, kept weights)} of every kernel of the network.
+
+    Args:
+      masks: mask tree of one member.
+      names: the leaves to count; None: all kernels, as Flax calls them.
+
+    Raises:
+      UserError: a name that the tree does not have, or no name and no kernel.
+    """
+    leaves = trees.named_leaves(masks)
     return {
-        name: (mask.size, int(mask.sum()))
-        for name, mask in trees.named_leaves(masks).items()
-        if is_kernel(name)
+        name: (leaves[name].size, int(leaves[name].sum()))
+        for name in kernel_names(masks, names)
     }
 
 
-def sparsity(masks) -> float:
-    """Share of all kernel weights of the network that is masked, in [0, 1)."""
-    counts = layer_counts(masks).values()
+def sparsity(masks: Tree, names: Sequence[str] | None = None) -> float:
+    """Share of all kernel weights of the network that is masked, in [0, 1).
+
+    Args:
+      masks, names: as those of `layer_counts`.
+    """
+    counts = layer_counts(masks, names).values()
     return 1.0 - sum(kept for _, kept in counts) / sum(total for total, _ in counts)
 
 
-def component_sparsity(masks) -> dict[str, float]:
+def component_sparsity(masks: Tree) -> dict[str, float]:
     """{component: share of its kernel weights that is masked}."""
     return {component: sparsity({component: masks[component]}) for component in masks}

@@ -1,10 +1,19 @@
 """Saliencies: one number a weight, higher = keep.
 
-Every score has the signature `score(task, params, stats, batches, key) -> tree as
-params`, for one member. `batches` are training images, uint8 [B, N, H, W, C]; the
+Every score is called as `score(params, task=, stats=, batches=, key=) -> tree as
+params`, for one member, and has a default for what it does not look at: `magnitude`
+needs the weights alone. `batches` are training images, uint8 [B, N, H, W, C]; the
 gradient is that of the task's own loss, the mean over the batches (of a GAN, each
 network's gradient is that of its own objective). Only kernels are ever compared.
+
+For a model of one's own a task is any object with the attribute that a score reads:
+`snip` and `grasp` take `loss(params, stats, batch, key) -> scalar`, where a batch is
+whatever lies along the first axis of the arrays in `batches`, a tree of them; `synflow`
+takes `networks`, {component: object with `module` (Flax linen) and `input_shape`}.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,17 +21,31 @@ from jax import lax
 
 from gen_tickets import trees
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.trees import Tree
 
 _FAINT = 1e-20  # see synflow
 
 
-def magnitude(task, params, stats, batches, key):
+def magnitude(
+    params: Tree,
+    task: Any = None,
+    stats: Tree = None,
+    batches: Tree = None,
+    key: jax.Array | None = None,
+) -> Tree:
     """|w|: the score of iterative magnitude pruning (paper, IMP)."""
     del task, stats, batches, key
     return jax.tree.map(jnp.abs, params)
 
 
-def random(task, params, stats, batches, key):
+def random(
+    params: Tree,
+    task: Any = None,
+    stats: Tree = None,
+    batches: Tree = None,
+    *,
+    key: jax.Array,
+) -> Tree:
     """Uniform in [0, 1): a mask that has learned nothing, as a baseline."""
     del task, stats, batches
     leaves, structure = jax.tree.flatten(params)
@@ -31,54 +54,67 @@ def random(task, params, stats, batches, key):
     return jax.tree.unflatten(structure, drawn)
 
 
-def _mean(function, batches, key):
+def _mean(
+    function: Callable[[Any, jax.Array], Tree], batches: Tree, key: jax.Array
+) -> Tree:
     """Mean of function(batch, key) over batches, one after the other."""
 
-    def add(total, i_and_batch):
+    def add(total: Tree, i_and_batch: tuple[jax.Array, Any]) -> tuple[Tree, None]:
         i, batch = i_and_batch
         value = function(batch, jax.random.fold_in(key, i))
         return jax.tree.map(jnp.add, total, value), None
 
-    count = len(batches)
-    shapes = jax.eval_shape(function, batches[0], key)
+    count = len(jax.tree.leaves(batches)[0])
+    first = jax.tree.map(lambda x: x[0], batches)
+    shapes = jax.eval_shape(function, first, key)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     total, _ = lax.scan(add, zeros, (jnp.arange(count), batches))
     return jax.tree.map(lambda x: x / count, total)
 
 
-def _gradient(task, params, stats, batches, key):
+def _gradient(
+    params: Tree, task: Any, stats: Tree, batches: Tree, key: jax.Array
+) -> Tree:
     return _mean(
         lambda batch, key: jax.grad(task.loss)(params, stats, batch, key), batches, key
     )
 
 
-def _times(a, b):
+def _times(a: Tree, b: Tree) -> Tree:
     return jax.tree.map(jnp.multiply, a, b)
 
 
-def snip(task, params, stats, batches, key):
+def snip(params: Tree, task: Any, stats: Tree, batches: Tree, key: jax.Array) -> Tree:
     """|w * g|: how much the loss moves as the mask of w does (Lee et al. 2019)."""
-    g = _gradient(task, params, stats, batches, key)
+    g = _gradient(params, task, stats, batches, key)
     return jax.tree.map(jnp.abs, _times(params, g))
 
 
-def grasp(task, params, stats, batches, key):
+def grasp(
+    params: Tree,
+    task: Any,
+    stats: Tree,
+    batches: Tree,
+    key: jax.Array,
+    names: Sequence[str] | None = None,
+) -> Tree:
     """w * (H g): gradient flow that is lost with w (Wang et al. 2020).
 
     The paper's S = -w * (H g) says how much more flow there is without w; it removes
     the largest, so its negative is the saliency. g and H are those of the kernels that
-    are not pruned (not 0).
+    are not pruned (not 0): the leaves in `names`, or, None, those that Flax calls so.
     """
-    g = _gradient(task, params, stats, batches, key)
+    kernels = masks_lib.kernel_names(params, names)
+    g = _gradient(params, task, stats, batches, key)
 
-    def of_kernel(name, g, w):
-        return jnp.where(w != 0, g, 0) if masks_lib.is_kernel(name) else 0 * g
+    def of_kernel(name: str, g: jax.Array, w: jax.Array) -> jax.Array:
+        return jnp.where(w != 0, g, 0) if name in kernels else 0 * g
 
     g = trees.map_named(of_kernel, g, params)
 
-    def hessian_times_g(batch, key):
+    def hessian_times_g(batch: Any, key: jax.Array) -> Tree:
         # Reverse over reverse: the convolutions' gradient rules have no forward mode.
-        def along_g(params):
+        def along_g(params: Tree) -> Any:
             grads = jax.grad(task.loss)(params, stats, batch, key)
             return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, grads, g)))
 
@@ -87,7 +123,13 @@ def grasp(task, params, stats, batches, key):
     return _times(params, _mean(hessian_times_g, batches, key))
 
 
-def synflow(task, params, stats, batches, key):
+def synflow(
+    params: Tree,
+    task: Any,
+    stats: Tree,
+    batches: Tree = None,
+    key: jax.Array | None = None,
+) -> Tree:
     """|w| * dR/d|w|, R = 1^T prod |W| 1: the flow through w (Tanaka et al. 2020).
 
     R is the sum of a network's outputs for an input of ones, with |w| for weights, no
@@ -108,7 +150,7 @@ def synflow(task, params, stats, batches, key):
             lambda name, x: still[name.rpartition("/")[2]](x), stats[component]
         )
 
-        def flow(flowing):
+        def flow(flowing: Tree) -> jax.Array:
             outputs = network.module.apply({"params": flowing, **fixed}, ones, False)
             return outputs.sum() / _FAINT
 
@@ -116,7 +158,7 @@ def synflow(task, params, stats, batches, key):
     return scores
 
 
-SCORES = {
+SCORES: dict[str, Callable[..., Tree]] = {
     "magnitude": magnitude,
     "random": random,
     "snip": snip,

@@ -1,0 +1,250 @@
+"""The library surface, with models that are not ours: NumPy redoes what it did."""
+
+import ast
+import importlib
+import pathlib
+import re
+import runpy
+import subprocess
+import sys
+import types
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gen_tickets as gt
+from gen_tickets.errors import UserError
+
+ROOT = pathlib.Path(__file__).parent.parent
+KEY = jax.random.key(0)
+NAMES = ("0/w", "1/w", "2/w")
+SIZES = (5, 7, 6, 3)
+
+
+def draw(seed, kernel="w", bias="b"):
+    """A plain pytree: a list of layers, no component, no "kernel"."""
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            kernel: rng.normal(size=(a, b)).astype(np.float32),
+            bias: rng.normal(size=b).astype(np.float32),
+        }
+        for a, b in zip(SIZES, SIZES[1:])
+    ]
+
+
+def loss(params, stats, batch, key):
+    del stats, key
+    x = batch["x"]
+    for layer in params[:-1]:
+        kernel, bias = (layer[name] for name in sorted(layer, reverse=True))
+        x = jnp.tanh(x @ kernel + bias)
+    kernel, bias = (params[-1][name] for name in sorted(params[-1], reverse=True))
+    return jnp.square(x @ kernel + bias - batch["y"]).mean()
+
+
+def batches(count=3, size=4):
+    rng = np.random.default_rng(9)
+    return {
+        "x": jnp.asarray(rng.normal(size=(count, size, SIZES[0])), jnp.float32),
+        "y": jnp.asarray(rng.normal(size=(count, size, SIZES[-1])), jnp.float32),
+    }
+
+
+TASK = types.SimpleNamespace(loss=loss)
+
+
+def test_the_import_loads_nothing_until_something_is_used():
+    program = (
+        "import sys, gen_tickets as gt\n"
+        "heavy = {'jax', 'flax', 'numpy', 'optax'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert sorted(gt.__all__) == dir(gt)\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "gt.frechet\n"
+        "assert heavy & set(sys.modules) == {'numpy'}\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_every_name_is_what_the_type_checker_is_told():
+    tree = ast.parse(pathlib.Path(gt.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {}
+    for node in block.body:
+        for alias in node.names:
+            module = importlib.import_module(node.module)
+            home = f"{node.module}.{alias.name}"
+            told[alias.name] = (
+                getattr(module, alias.name)
+                if callable(getattr(module, alias.name, None))
+                else importlib.import_module(home)
+            )
+    assert set(told) | {"__version__"} == set(gt.__all__)
+    for name, value in told.items():
+        assert getattr(gt, name) is value
+    assert gt.select is gt.masks.select and gt.rewind is gt.tickets.rewind
+    with pytest.raises(AttributeError, match="no attribute 'prune'"):
+        gt.prune
+
+
+@pytest.mark.parametrize("num_keep", [0, 3, 11, 50, 95])
+def test_a_plain_pytree_keeps_the_largest_of_the_named_leaves(num_keep):
+    params = draw(num_keep)
+    masks = gt.masks.dense(params)
+    found, floored = gt.select(gt.scores.magnitude(params), masks, NAMES, [num_keep])
+    flat = np.concatenate([np.abs(layer["w"]).ravel() for layer in params])
+    floor = np.concatenate(
+        [np.abs(x["w"]).ravel() == np.abs(x["w"]).max() for x in params]
+    )
+    # The best of each layer first, then the largest of all.
+    order = np.lexsort((-flat, ~floor))
+    expected = np.zeros(flat.size, bool)
+    expected[order[: max(num_keep, 3)]] = True
+    kept = np.concatenate([np.asarray(layer["w"]).ravel() for layer in found])
+    np.testing.assert_array_equal(kept, expected)
+    assert all(np.asarray(layer["b"]).all() for layer in found)
+    largest = np.argsort(-flat)[:num_keep]
+    ends = np.cumsum([layer["w"].size for layer in params])
+    assert int(floored) == 3 - len(set(np.searchsorted(ends, largest, side="right")))
+
+    share = max(num_keep, 3) / flat.size
+    assert gt.masks.sparsity(found, NAMES) == pytest.approx(1 - share)
+    counts = gt.masks.layer_counts(found, NAMES[:2])
+    assert counts == {
+        name: (layer["w"].size, int(np.sum(layer["w"])))
+        for name, layer in zip(NAMES[:2], found)
+    }
+    start = gt.rewind(found, params)
+    for layer, mask, x in zip(start, found, params):
+        np.testing.assert_array_equal(layer["w"], np.where(mask["w"], x["w"], 0))
+        np.testing.assert_array_equal(layer["b"], x["b"])
+
+
+def test_names_that_are_missing_are_told():
+    params = draw(0)
+    masks = gt.masks.dense(params)
+    for call in (
+        lambda: gt.masks.sparsity(masks),
+        lambda: gt.masks.layer_counts(masks),
+        lambda: gt.masks.prunable_names(params),
+        lambda: gt.scores.grasp(params, TASK, {}, batches(), KEY),
+    ):
+        with pytest.raises(UserError, match="0/b, 0/w, .*called kernel"):
+            call()
+    names = ("0/w", "3/w")
+    for call in (
+        lambda: gt.masks.sparsity(masks, names),
+        lambda: gt.select(params, masks, names, [3]),
+        lambda: gt.scores.grasp(params, TASK, {}, batches(), KEY, names),
+    ):
+        with pytest.raises(UserError, match="names='3/w': the tree has 0/b, 0/w"):
+            call()
+
+
+def test_a_tree_of_kernels_needs_no_component():
+    params = {"layers_0": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
+    assert gt.masks.prunable_names(params) == ("layers_0/kernel",)
+    masks = {"layers_0": {"kernel": jnp.eye(2, 3) > 0, "bias": jnp.ones(3, bool)}}
+    assert gt.masks.sparsity(masks) == pytest.approx(4 / 6)
+
+
+def test_snip_of_one_s_own_loss_and_batches():
+    params, data = draw(1), batches()
+    found = jax.jit(lambda x: gt.scores.snip(x, TASK, {}, data, KEY))(params)
+
+    def mean_loss(params):
+        parts = [
+            loss(params, {}, jax.tree.map(lambda x: x[i], data), KEY) for i in range(3)
+        ]
+        return sum(parts) / 3
+
+    g = jax.jit(jax.grad(mean_loss))(params)
+    for name, score in gt.trees.named_leaves(found).items():
+        expected = abs(gt.trees.named_leaves(params)[name]) * abs(
+            gt.trees.named_leaves(g)[name]
+        )
+        np.testing.assert_allclose(score, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_grasp_of_named_leaves_is_that_of_kernels():
+    def grasp(params, names):
+        return gt.scores.grasp(params, TASK, {}, batches(), KEY, names)
+
+    found = jax.jit(lambda x: grasp(x, NAMES))(draw(2))
+    same = jax.jit(lambda x: grasp(x, None))(draw(2, "kernel", "bias"))
+    for layer, other in zip(found, same):
+        np.testing.assert_allclose(layer["w"], other["kernel"], rtol=1e-5, atol=1e-7)
+
+
+def test_random_is_drawn_from_a_key_alone():
+    params = draw(3)
+    found = gt.scores.random(params, key=KEY)
+    assert jax.tree.structure(found) == jax.tree.structure(params)
+    with pytest.raises(TypeError, match="key"):
+        gt.scores.random(params)
+
+
+def test_a_ticket_of_a_plain_pytree_comes_back(tmp_path):
+    params = draw(4)
+    masks = jax.tree.map(lambda x: np.abs(x) > 0.5, params)
+    ticket = gt.tickets.Ticket(masks, gt.rewind(masks, params))
+    gt.tickets.save(tmp_path / "ticket.npz", ticket)
+    loaded = gt.tickets.load(tmp_path / "ticket.npz")
+    assert loaded.stats == {} == loaded.provenance == loaded.channels
+    for found, expected in zip(loaded[:2], ticket[:2]):
+        found = gt.trees.like(params, gt.trees.named_leaves(found))
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+    half = ticket._replace(params=jax.tree.map(jnp.bfloat16, ticket.params))
+    with pytest.raises(UserError, match="0/b: is bfloat16; .* float32"):
+        gt.tickets.save(tmp_path / "half.npz", half)
+    assert not (tmp_path / "half.npz").exists()
+
+
+def test_one_s_own_model_is_compacted_without_a_change_of_its_outputs():
+    model = nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(6), nn.relu, nn.Dense(2)])
+    layers, sizes = ("layers_0", "layers_2", "layers_4"), (8, 6)
+    x = np.random.default_rng(5).normal(size=(10, 4)).astype(np.float32)
+    params = model.init(KEY, x)["params"]
+    masks = jax.tree.map(lambda x: np.abs(x) >= 0.0, params)
+    masks["layers_2"]["kernel"][[1, 4]] = False  # the uses of two channels
+    masks["layers_4"]["kernel"][3] = False
+    params = gt.rewind(masks, params)
+    groups = {"mlp": gt.groups.chain(layers, sizes, norms={})}
+    kept = gt.channels.used(groups, {"mlp": masks}, {"mlp": {}})
+    assert gt.compact.sizes(groups, kept) == {"mlp": (6, 5)}
+    small = gt.compact.cut(groups, kept, {"mlp": params})["mlp"]
+    out, (last, *_) = x, layers[::-1]
+    for layer in layers:
+        out = out @ small[layer]["kernel"] + small[layer]["bias"]
+        out = out if layer == last else np.maximum(out, 0)
+    shapes = [small[layer]["kernel"].shape for layer in layers]
+    assert shapes == [(4, 6), (6, 5), (5, 2)]
+    np.testing.assert_allclose(out, model.apply({"params": params}, x), atol=1e-6)
+    kept["mlp"]["layers_0"] = np.zeros(8, bool)
+    with pytest.raises(ValueError, match="mlp: channels left"):
+        gt.compact.cut(groups, kept, {"mlp": params})
+
+
+def test_the_example_finds_a_ticket(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    example = ROOT / "examples" / "prune_own_model.py"
+    names = runpy.run_path(str(example), run_name="__main__")
+    said = capsys.readouterr().out
+    sparsity = float(re.search(r"sparsity (\S+);", said)[1])
+    ticket = gt.tickets.load("runs/own_model/ticket.npz")
+    kernels = [x for x in jax.tree.leaves(ticket.masks) if x.ndim == 2]
+    total = 64 * 64 + 64 * 32 + 32 * 10
+    kept = round(total * 0.64**6)
+    assert sum(x.sum() for x in kernels) == kept
+    assert sparsity == pytest.approx(1 - kept / total, abs=1e-4)
+    start = names["MODEL"].init(jax.random.key(0), names["IMAGES"])["params"]
+    jax.tree.map(
+        lambda mask, x, w: np.testing.assert_array_equal(np.where(mask, w, 0), x),
+        *(ticket.masks, ticket.params, start),
+    )
+    arms = {arm: float(x) for arm, x in re.findall(r"^(\w+) +([\d.]+)$", said, re.M)}
+    assert arms["winning"] < arms["random"] and arms["dense"] < np.log(10) / 2

@@ -1,0 +1,119 @@
+"""What is released: one version, all packages, experiments that are found."""
+
+import configparser
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from packaging.requirements import Requirement
+
+import gen_tickets
+from gen_tickets import command_line, experiments
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIG = configparser.ConfigParser()
+CONFIG.read(ROOT / "setup.cfg")
+
+
+def requirements(text):
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    found = [Requirement(line) for line in lines]
+    return {(x.name.replace("_", "-"), str(x.marker or "")): x for x in found}
+
+
+def test_the_newest_version_of_the_changelog_is_this_one():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"^## \[(\d.*?)\]", text, re.M)[1] == gen_tickets.__version__
+    assert CONFIG["metadata"]["version"] == "attr: gen_tickets.__version__"
+
+
+def test_all_packages_are_listed():
+    listed = CONFIG["options"]["packages"].split()
+    folders = {path.parent for path in (ROOT / "gen_tickets").rglob("__init__.py")}
+    found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert sorted(listed) == sorted(found | {"gen_tickets.experiments"})
+
+
+def test_the_tested_versions_are_those_that_may_be_installed():
+    pinned = requirements((ROOT / "requirements.txt").read_text())
+    extras = CONFIG["options.extras_require"]["tensorboard"]
+    allowed = requirements(CONFIG["options"]["install_requires"] + extras)
+    assert pinned.keys() == allowed.keys()
+    for name, requirement in pinned.items():
+        for pin in requirement.specifier:
+            assert pin.version in allowed[name].specifier, requirement
+
+
+def test_the_typed_modules_exist():
+    for name in CONFIG["mypy"]["files"].split():
+        assert (ROOT / name.rstrip(",")).is_file()
+    assert (ROOT / "gen_tickets" / "py.typed").is_file()
+
+
+def test_experiments_are_modules_and_found_by_bare_names():
+    from gen_tickets.experiments import dcgan_celeba, quickstart
+
+    assert quickstart.get_config("smoke").runs == 2
+    base = dcgan_celeba.dcgan_cifar10
+    assert base.__name__ == "gen_tickets.experiments.dcgan_cifar10"
+    files = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
+    assert experiments.names() == files
+    for name in ("dcgan_digits", "dcgan_digits.py", "experiments/dcgan_digits.py"):
+        path = command_line.find_experiment(name)
+        assert pathlib.Path(path).resolve() == ROOT / "experiments" / "dcgan_digits.py"
+    argv, experiment = command_line.resolve(["main", "--config=dcgan_digits:smoke"])
+    assert argv[1].endswith("experiments/dcgan_digits.py:smoke")
+    assert experiment == "dcgan_digits-smoke"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """What a wheel would install, and nothing else."""
+    lib = tmp_path_factory.mktemp("installed")
+    build = ["build", "--build-base", str(lib / "build"), "--build-lib", str(lib)]
+    words = [sys.executable, "-c", "import setuptools; setuptools.setup()", "-q"]
+    subprocess.run([*words, *build], cwd=ROOT, check=True, capture_output=True)
+    return lib
+
+
+def run(installed, folder, *words):
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_what_is_installed_has_everything(installed):
+    def files(folder, pattern):
+        return {path.relative_to(folder) for path in folder.rglob(pattern)}
+
+    ours = files(ROOT / "gen_tickets", "*.py") | files(ROOT, "experiments/*.py")
+    assert files(installed / "gen_tickets", "*.py") == ours
+    assert (installed / "gen_tickets" / "py.typed").is_file()
+    data = [p for p in (ROOT / "gen_tickets").rglob("*") if p.is_file()]
+    kinds = {p.suffix for p in data} - {".pyc"}
+    assert kinds == {".py", ".typed"}, "package_data has to name the others"
+
+
+def test_what_is_installed_finds_its_experiments_from_anywhere(installed, tmp_path):
+    program = (
+        "from gen_tickets import command_line, experiments\n"
+        "from gen_tickets.experiments import early_bird_digits as module\n"
+        "print(module.__file__, module.dcgan_digits.__file__)\n"
+        "print(command_line.find_experiment('quickstart'))\n"
+    )
+    done = run(installed, tmp_path, "-c", program)
+    folder = installed / "gen_tickets" / "experiments"
+    names = ("early_bird_digits", "dcgan_digits", "quickstart")
+    assert done.stdout.split() == [str(folder / f"{name}.py") for name in names]
+    for name in ("", ".", "nothing"):
+        words = ["-m", "gen_tickets.main", f"--config={name}"]
+        done = run(installed, tmp_path, *words)
+        assert done.returncode == 2 and "quickstart, " in done.stderr
