@@ -4,9 +4,10 @@
 
 Every variant is a process of its own, and they take turns, so that a machine that
 drifts slows all of them; what is printed and saved are ratios within a turn, with their
-spread. A process keeps the memory pages it was given, and with them a speed that can
-be 15 % off for life, so all are started anew --processes times. PyTorch is the peer of `torch_peer` (channels_last, masks multiplied into the
-weights after each step); without it its rows are left out with a message.
+spread. A process keeps the memory pages it was given, and with them a speed that can be
+15 % off for life, so all are started anew --processes times. PyTorch is the peer of
+`torch_peer` (channels_last, masks multiplied into the weights after each step); without
+it its rows are left out with a message.
 """
 
 import argparse
