@@ -22,7 +22,7 @@ def test_an_experiment_is_found_as_given_and_among_ours(tmp_path):
     assert command_line.find_experiment("quickstart.py") == QUICKSTART
     assert command_line.find_experiment("elsewhere/experiments/quickstart.py")
     for name in ("nothing.py", "", ".", str(tmp_path)):
-        with pytest.raises(UserError, match=r"--config=.*nothing.*quickstart"):
+        with pytest.raises(UserError, match=r"--config=.*quickstart"):
             command_line.find_experiment(name)
 
 
