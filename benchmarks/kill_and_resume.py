@@ -39,9 +39,9 @@ def _command(experiment: str, workdir) -> list[str]:
         *(sys.executable, "-m", "gen_tickets.main"),
         f"--config={experiment}",
         f"--workdir={workdir}",
-        # Saved after every stretch, of two steps at most.
+        # Saved after every stretch, of five steps at most.
         "--config.checkpoint.every_seconds=0",
-        "--config.eval.every_steps=2",
+        "--config.eval.every_steps=5",
     ]
 
 
