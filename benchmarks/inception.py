@@ -26,7 +26,10 @@ import torch
 
 from benchmarks.train_step import RESULTS, hardware
 from gen_tickets.evaluation import frechet, inception, sources, weights
-from tests import inception_reference
+
+# By path: torch-fidelity's wheel brings a package named tests along.
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
+import inception_reference  # noqa: E402
 
 _BLOCK = 128
 
