@@ -367,7 +367,7 @@ def test_a_page_shows_config_table_and_paper(tmp_path):
     model = {"name": "linear", "widths": [128, 12]}
     workdir = write_workdir(tmp_path / "run", rows, model=model)
     words = " ".join(check(report.draw(workdir)).words)
-    assert "widths 128, 12" in words and "30.0 %" in words
+    assert "128, 12" in words and "30.0 %" in words
     # What was found comes first, by what options it was found last.
     assert words.index("Against sparsity") < words.index("Configuration")
     assert "2.03 ± 0.15" in words and "9.50 ± 0.50" in words
