@@ -179,7 +179,9 @@ class Linear(nn.Module):
 @pytest.fixture(scope="module")
 def linear():
     recipe = classify.Recipe(num_steps=10, learning_rate=0.05, shift=1, flip=True)
-    return classify.build(Linear(), (4, 4, 3), recipe)
+    task = classify.build(Linear(), (4, 4, 3), recipe)
+    init, step, evaluate = map(jax.jit, (task.init, task.step, task.evaluate))
+    return task._replace(init=init, step=step, evaluate=evaluate)
 
 
 EXAMPLES = {
