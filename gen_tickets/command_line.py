@@ -87,6 +87,7 @@ def help_text() -> str:
 
 def _parse(argv) -> list[str]:
     """Parses flags; every mistake in them becomes a UserError."""
+    sys.argv = argv  # where ml_collections looks for the options that are given
     try:
         return flags.FLAGS(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:

@@ -92,6 +92,7 @@ def without_jax(tmp_path):
         (["--config=quickstart.py:tiny"], ["tiny", "smoke"]),
         (["--config.prune.fraction=1.5"], ["prune.fraction=1.5", "< 1"]),
         (["--config.runs=five"], ["runs", "five"]),
+        (["--config.runs=0", "--config=quickstart"], ["runs=0", ">= 1"]),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(without_jax, words, said):

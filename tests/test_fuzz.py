@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import sys
 import tracemalloc
 import zipfile
 
@@ -215,6 +216,7 @@ def fresh_flags():
     values = flags.FlagValues()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flags, "FLAGS", values)
+        patch.setattr(sys, "argv", sys.argv)  # `run` replaces it
         patch.setattr(command_line.app, "run", call)
         config = config_flags.DEFINE_config_file("config", flag_values=values)
         folder = flags.DEFINE_string("workdir", None, "", flag_values=values)

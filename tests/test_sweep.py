@@ -1,8 +1,11 @@
 """Sweeps: every combination once, in a folder and a line of its own."""
 
 import itertools
+import os
+import pathlib
 import shlex
 import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from gen_tickets import command_line, main, sweep
 from gen_tickets.errors import UserError
 
+ROOT = pathlib.Path(sweep.__file__).parent.parent
 TWO = ["--over", "seed", "0", "10", "--over", "prune.fraction", "0.2", "0.36", "0.5"]
 
 
@@ -84,6 +88,19 @@ def test_an_entry_runs_with_its_options_in_its_folder(tmp_path, monkeypatch):
     changes = ["--config.seed=10", "--config.prune.fraction=0.36"]
     folder = tmp_path / "seed=10,prune.fraction=0.36"
     assert argv == ["main", *rest, *changes, f"--workdir={folder}"]
+
+
+def test_an_entry_s_options_reach_the_experiment(tmp_path):
+    words = ["--over", "seed", "0", "1", "--over", "runs", "0", "--entry=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gen_tickets.sweep", "--config=quickstart", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("gen_tickets: runs=0: allowed")
 
 
 @pytest.mark.parametrize("words", [["--entry=6"], ["--entry=-1"], ["--config=no.py"]])
