@@ -1,0 +1,412 @@
+"""The pages of the paper's figures, from the files of their experiments alone.
+
+A figure has a folder with index.html, a PNG of each panel and numbers.csv. What is not
+there yet is left out, and said.
+"""
+
+import csv
+import io
+import math
+import pathlib
+from typing import Any, Mapping, NamedTuple, Sequence
+
+import jax
+import numpy as np
+from PIL import Image
+
+from gen_tickets import (
+    figures,
+    outcomes,
+    page,
+    paths,
+    summaries,
+    table2,
+    tasks,
+    verdict,
+)
+from gen_tickets.figures import Baseline, Point, Series
+from gen_tickets.paper import claims, declared
+from gen_tickets.paper import experiment as experiments
+from gen_tickets.paper import plan
+from gen_tickets.paper.claims import Evidence
+from gen_tickets.paper.declared import (
+    Curve,
+    Figure,
+    Images,
+    Lines,
+    Models,
+    Panel,
+    Tradeoff,
+)
+from gen_tickets.paper.experiment import Experiment
+from gen_tickets.paper.results import Results, column, judged, needed
+from gen_tickets.paper.scales import Scale
+
+_MOST_COLUMNS = 6
+_BETTER = {-1: ", lower is better", 0: "", 1: ", higher is better"}
+# DCGAN in Table 2: 88 % of the FLOPs, 79.7 % of the weights and 47 % of the time saved.
+_PAPER_BIRD = {"flops": 88.0, "compression": 79.7, "seconds": 47.3}
+
+
+class Drawn(NamedTuple):
+    """A panel on the page: a picture (b"": none), a table, and lines of numbers.csv."""
+
+    png: bytes
+    caption: str
+    numbers: list[dict[str, Any]]
+    table: str = ""
+
+
+def write_table(path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a CSV of all columns that the rows have; an absent one is empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    paths.write_atomically(path, text.getvalue().encode())
+
+
+# --- panels -------------------------------------------------------------------------
+
+
+def _summary_line(title: str, curve: str, name: str, summary) -> dict[str, Any]:
+    return {
+        "panel": title,
+        "curve": curve,
+        "column": name,
+        "round": summary.round,
+        "sparsity": summary.sparsity,
+        "mean": summary.mean,
+        "std": summary.std,
+        "runs": summary.num_runs,
+        "diverged": summary.num_diverged,
+    }
+
+
+def _found(curves: Sequence[Curve], results: Results) -> list[Evidence]:
+    found = [results.evidence(curve) for curve in curves]
+    return [one for one in found if one is not None]
+
+
+def _draw_panel(panel: Panel, results: Results) -> Drawn | None:
+    """Curves against sparsity; the dense network is that of the first of them."""
+    evidence = _found(panel.curves, results)
+    name = column(panel.measure, evidence)
+    if name is None:
+        return None
+    dense = summaries.summarize(evidence[0].rows, name).get("dense", {}).get(0)
+    baselines, curves, numbers = [], [], []
+    if dense is not None:
+        label = f"dense (n = {dense.num_runs})"
+        baselines.append(Baseline(label, figures.GREY, dense))
+        numbers.append(_summary_line(panel.title, "dense", name, dense))
+    for i, one in enumerate(evidence):
+        points = tuple(one.summaries(name).values())
+        if points:
+            runs = max(point.num_runs for point in points)
+            look = ("--", "s") if one.arm == "random" else ("-", "o")
+            color = figures.ORANGE if one.arm == "random" else _COLORS[i]
+            label = f"{one.label} (n = {runs})"
+            curves.append(figures.Curve(label, color, *look, points))
+        numbers += [_summary_line(panel.title, one.label, name, p) for p in points]
+    if not curves and not baselines:
+        return None
+    better = _BETTER[summaries.direction(name)]
+    ylabel = f"{panel.measure.label} ({name}{better})"
+    png = figures.draw_metric(curves, baselines, ylabel, panel.published)
+    return Drawn(png, f"{panel.title}: {panel.measure.label}.", numbers)
+
+
+_COLORS = (figures.BLUE, figures.GREEN, "#CC79A7", "#E69F00")
+
+
+_AXES = {
+    "flops": "FLOPs saved (%)",
+    "compression": "weights cut (%)",
+    "seconds": "training time saved (%)",
+}
+
+
+def _place(axis: str, dense: Evidence, one: Evidence) -> float:
+    """Where an early-bird ticket stands on an axis, in percent."""
+    if axis == "compression":
+        return 100 * one.mean("sparsity")
+    if axis == "flops":
+        return 100 * claims.flops_saving(dense, one)
+    return 100 * claims.saving(dense, one, "seconds")
+
+
+def _draw_tradeoff(panel: Tradeoff, results: Results) -> Drawn | None:
+    if results.evidence(panel.curves[0]) is None:
+        return None
+    dense, *small = _found(panel.curves, results)
+    name = column(panel.measure, [dense, *small])
+    if name is None or not small:
+        return None
+    points, numbers = [], []
+    for one in small:
+        quality = one.last(name)
+        across = _place(panel.across, dense, one)
+        up, spread = quality.mean, quality.std
+        if panel.up != "quality":
+            up, spread = _place(panel.up, dense, one), math.nan
+        points.append(Point(across, up, spread, one.label.split(" of")[0]))
+        numbers.append(
+            {
+                "panel": panel.title,
+                "curve": one.label,
+                "column": name if panel.up == "quality" else panel.up,
+                panel.across: across,
+                "mean": up,
+                "std": spread,
+                "runs": quality.num_runs,
+                "diverged": quality.num_diverged,
+            }
+        )
+    ours = Series("early-bird tickets", figures.GREEN, points)
+    baseline, mark, series = None, None, [ours]
+    if panel.up == "quality":
+        of_dense = dense.last(name)
+        baseline = Baseline("dense", figures.GREY, of_dense)
+        numbers.append(_summary_line(panel.title, "dense", name, of_dense))
+        ylabel = f"{panel.measure.label} ({name})"
+        label = "paper: 88 %, FID 33.49 (dense 37.71)"
+        mark = (_PAPER_BIRD["flops"], label) if panel.published else None
+    else:
+        ylabel = _AXES[panel.up]
+        if panel.published:
+            place = Point(*(_PAPER_BIRD[x] for x in (panel.across, panel.up)), 0, "")
+            series.append(Series("paper", figures.BLUE, [place], "", True))
+    png = figures.draw_points(series, _AXES[panel.across], ylabel, baseline, mark)
+    return Drawn(png, panel.title, numbers)
+
+
+def _draw_images(panel: Images, results: Results) -> Drawn | None:
+    found = results.outcome(panel.curves[0])
+    if found is None:
+        return None
+    sparsity = {row["round"]: row["sparsity"] for row in found.rows}
+    rounds = sorted(sparsity)[1:] or [0]
+    some = np.linspace(0, len(rounds) - 1, min(len(rounds), _MOST_COLUMNS))
+    chosen = [rounds[round(i)] for i in some]
+
+    def picture(number: int, arm: str):
+        path = paths.sample_path(found.workdir, number, arm, "samples")
+        return np.asarray(Image.open(path)) if path.exists() else None
+
+    lines = {
+        curve.arm: [picture(0, "dense"), *(picture(n, curve.arm) for n in chosen)]
+        for curve in panel.curves
+    }
+    names = ["dense", *(summaries.percent(sparsity[number]) for number in chosen)]
+    png = figures.draw_images(names, lines)
+    return Drawn(png, f"{panel.title}: samples of run 0, the same latents.", [])
+
+
+def _draw_lines(panel: Lines, results: Results) -> Drawn | None:
+    """Table 2, and its quality against FLOPs beside the paper's."""
+    curve = panel.curves[0]
+    if results.experiment(curve) is None or results.unfinished(curve):
+        return None
+    folder = results.folder(curve)
+    curves = [Curve(row.label, "table2", row.arm) for row in table2.ROWS]
+    evidence = [results.evidence(one) for one in curves]
+    name = column(panel.measure, evidence)
+    lines = table2.table(folder, name)
+    unpruned = evidence[0].mean("flops_dense")
+    ours, theirs = [], []
+    for row, one in zip(table2.ROWS, evidence, strict=True):
+        quality = one.last(name)
+        share = 100 * one.mean(row.flops) / unpruned
+        ours.append(Point(share, quality.mean, quality.std, row.label))
+        if row.paper is not None:
+            share = 100 * row.paper.flops / table2.ROWS[0].paper.flops
+            theirs.append(Point(share, row.paper.fid, math.nan, row.label))
+    across = "FLOPs of the training (% of unpruned)"
+    pictures = [
+        figures.draw_points([Series("here", figures.BLUE, ours, "")], across, name),
+        figures.draw_points(
+            [Series("paper", figures.GREEN, theirs, "", True)], across, "FID"
+        ),
+    ]
+    side_by_side = page.grid(
+        [
+            page.picture(png, caption)
+            for png, caption in zip(pictures, ("Here", "Paper"))
+        ],
+        "two",
+    )
+    table = page.table(list(lines[0]), [list(line.values()) for line in lines])
+    return Drawn(pictures[0], panel.title, lines, side_by_side + table)
+
+
+def num_weights(setting: str) -> int:
+    """Weights of a setting's networks as the paper has them, built without data."""
+    config = Experiment(setting, setting).config("")
+    task = tasks.build(config, plan.image_shape(config), 1)
+    shapes = jax.eval_shape(task.init, jax.random.key(0)).params
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+def _winning_sparsity(model: declared.Model, setting: str, results: Results) -> str:
+    """What was found of a setting, in words where nothing was."""
+    curve = Curve("winning", setting)
+    reason = results.unfinished(curve)
+    if reason:
+        return reason
+    evidence = results.evidence(curve)
+    judgement = verdict.verdict(evidence.rows, column(model.measure, [evidence]))
+    share = judgement.sparsity
+    return "none" if share is None else summaries.percent(share)
+
+
+def _draw_models(panel: Models, results: Results) -> Drawn:
+    """Table 1."""
+    lines = []
+    for model in declared.MODELS:
+        for setting, published in model.sparsity.items():
+            lines.append(
+                {
+                    "model": declared.title(setting),
+                    "weights, paper": f"{model.weights:.3g}",
+                    "weights": num_weights(setting),
+                    "winning sparsity, paper": summaries.percent(published),
+                    "winning sparsity": _winning_sparsity(model, setting, results),
+                    "found with": results.scale.instead(setting),
+                }
+            )
+    table = page.table(list(lines[0]), [list(line.values()) for line in lines])
+    return Drawn(b"", panel.title, lines, table)
+
+
+_DRAW = {
+    Panel: _draw_panel,
+    Tradeoff: _draw_tradeoff,
+    Images: _draw_images,
+    Lines: _draw_lines,
+    Models: _draw_models,
+}
+
+# --- the page -----------------------------------------------------------------------
+
+
+def _experiment_lines(experiment: Experiment, results: Results) -> list[dict[str, str]]:
+    """What was run: options, how far, on which data and machine, how long."""
+    lines = []
+    for training in experiment.trainings(results.root, results.how_to_run):
+        line = {
+            "experiment": str(training.folder.relative_to(results.root)),
+            "file": f"experiments/{experiment.file}.py",
+            "changes": ", ".join(f"{k}={v!r}" for k, v in experiment.changes),
+            "state": str(experiments.state(training)),
+        }
+        if paths.results_path(training.folder).exists():
+            run = outcomes.load(training.folder)
+            line |= _origin(run.config) | _cost(run)
+        lines.append(line)
+    return lines
+
+
+def _origin(config: Mapping[str, Any]) -> dict[str, str]:
+    """Data and machine, as config.json keeps them."""
+    told = {
+        "data": ("data.name", "data.num_train", "data.encoding"),
+        "machine": ("devices", "packages.jax"),
+    }
+    found = {
+        name: [config.get(f"provenance.{x}") for x in keys]
+        for name, keys in told.items()
+    }
+    return {
+        "seed": str(config["seed"]),
+        "data": "{} ({} training images, encoding: {})".format(*found["data"]),
+        "machine": "{}, jax {}".format(*found["machine"]),
+    }
+
+
+def _cost(run: outcomes.Outcome) -> dict[str, str]:
+    alone = run.config["prune.schedule"] == "early_bird"
+    of_rounds = {(r["round"], r["run"] if alone else 0): r["seconds"] for r in run.rows}
+    total = sum(row["flops_compact" if alone else "flops_dense"] for row in run.rows)
+    seconds = sum(of_rounds.values())
+    return {"FLOPs": f"{total:.3g}", "training seconds": f"{seconds:.0f}"}
+
+
+def _number(name: str) -> str:
+    """fig4 -> "Figure 4", table1 -> "Table 1"."""
+    return f"{'Figure' if name.startswith('fig') else 'Table'} {name[-1]}"
+
+
+def _verdicts(lines: Sequence[Mapping[str, str]]) -> list[str]:
+    """A box for each claim."""
+    return [
+        page.verdict(
+            f"{line['outcome'].capitalize()}: {line['claim']}",
+            [line["found"]],
+            line["outcome"] == claims.REPRODUCED,
+        )
+        for line in lines
+    ]
+
+
+def standing_in(figure: Figure, scale: Scale) -> list[str]:
+    """In words, what is other than in the paper, and what is left out."""
+    stands: dict[str, list[str]] = {}
+    missing = []
+    for curve in figure.curves():
+        words = scale.instead(curve.setting)
+        if scale.experiment(curve.setting, curve.changes) is None:
+            missing.append(f"{curve.setting} ({curve.label})")
+        elif words:
+            stands.setdefault(words, []).append(curve.setting)
+    told = [
+        f"{', '.join(dict.fromkeys(settings))}: {words}."
+        for words, settings in stands.items()
+    ]
+    if missing:
+        told.append(f"Not at this scale: {', '.join(dict.fromkeys(missing))}.")
+    return told
+
+
+def draw(figure: Figure, results: Results) -> pathlib.Path:
+    """Draws a figure from what its experiments have found so far.
+
+    Returns:
+      The path of its page, in a folder of its name below the results' folder.
+    """
+    folder = pathlib.Path(results.root) / figure.name
+    pictures, numbers, missing = [], [], []
+    for i, panel in enumerate(figure.panels, start=1):
+        drawn = _DRAW[type(panel)](panel, results)
+        if drawn is None:
+            missing.append(panel.title)
+            continue
+        if drawn.png:
+            paths.write_atomically(folder / f"panel_{i:02d}.png", drawn.png)
+        pictures.append(drawn.table or page.picture(drawn.png, drawn.caption))
+        numbers += drawn.numbers
+    if numbers:
+        write_table(folder / "numbers.csv", numbers)
+    ran = [
+        line
+        for experiment in needed(figure, results.scale)
+        for line in _experiment_lines(experiment, results)
+    ]
+    pieces = [
+        page.paragraph(f"Scale {results.scale.name}: {results.scale.words}."),
+        *(page.paragraph(text, "note") for text in standing_in(figure, results.scale)),
+        *_verdicts(judged(figure, results)),
+        *pictures,
+    ]
+    if missing:
+        told = ", ".join(dict.fromkeys(missing))
+        pieces.append(page.paragraph(f"Nothing is measured yet of: {told}.", "note"))
+    if ran:
+        names = list(dict.fromkeys(name for line in ran for name in line))
+        cells = [[line.get(name, "") for name in names] for line in ran]
+        pieces += [page.heading("Experiments"), page.table(names, cells)]
+        write_table(folder / "experiments.csv", ran)
+    document = page.document(f"{_number(figure.name)}: {figure.title}", pieces)
+    paths.write_atomically(folder / "index.html", document)
+    return folder / "index.html"
