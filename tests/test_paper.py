@@ -1,8 +1,9 @@
-"""The paper's figures: plans by hand, runs shared, claims and pages of planted tables."""
+"""The paper's figures: plans by hand, runs shared, claims and pages of made-up rows."""
 
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from gen_tickets import errors, paths, procedures, records, table2
@@ -13,7 +14,7 @@ from gen_tickets.paper import experiment as experiments
 from gen_tickets.paper import plan, results, scales, work
 from gen_tickets.paper.claims import Evidence
 
-# --- planted tables -----------------------------------------------------------------
+# --- made-up tables ------------------------------------------------------------------
 
 GOOD, BAD = 10.0, 90.0
 
@@ -33,6 +34,7 @@ def row(number, run, arm, sparsity, quality, **more):
         "flops_masked": 1000 * (1 - sparsity),
         "flops_compact": 1000.0,
         "early_stop_step": 50 + number,
+        "heldout_reconstruction": quality + run,
         "fd_classifier": quality + run,
         **more,
     }
@@ -71,7 +73,7 @@ def plant(config, folder, rows=None):
     paths.write_atomically(paths.config_path(folder), json.dumps(stored).encode())
     for x in rows:
         path = paths.sample_path(folder, x["round"], x["arm"], "samples")
-        records.write_image(path, records.np.zeros((8, 8, 1), "uint8"))
+        records.write_image(path, np.zeros((8, 8, 1), np.uint8))
 
 
 @pytest.fixture
@@ -489,6 +491,6 @@ def test_a_figure_from_end_to_end(tmp_path, capsys):
     words = ["fig8", "--scale=smoke", f"--workdir={tmp_path}"]
     assert command.run(words) == 0
     assert "0 of 3 experiments are finished" in capsys.readouterr().out
-    assert (tmp_path / "smoke" / "fig8" / "panel_02.png").exists()
+    assert (tmp_path / "smoke" / "fig8" / "panel_02_1.png").exists()
     assert command.run(words) == 0
     assert "3 of 3 experiments are finished" in capsys.readouterr().out

@@ -81,7 +81,7 @@ def main(words) -> None:
     if options.plan:
         planned = plan.lines(chosen, root, results.how_to_run)
         print("\n".join(work.introduction(figures, scale)))
-        print("\n".join(plan.told(planned, options.workdir)))
+        print("\n".join(plan.told(planned, root)))
         return
     if options.figure != _RESULTS:
         work.run(chosen, results)

@@ -49,10 +49,9 @@ _PAPER_BIRD = {"flops": 88.0, "compression": 79.7, "seconds": 47.3}
 
 
 class Drawn(NamedTuple):
-    """A panel on the page: a picture (b"": none), a table, and lines of numbers.csv."""
+    """A panel on the page: pictures with captions, lines of numbers.csv, a table."""
 
-    png: bytes
-    caption: str
+    pictures: list[tuple[bytes, str]]
     numbers: list[dict[str, Any]]
     table: str = ""
 
@@ -115,7 +114,7 @@ def _draw_panel(panel: Panel, results: Results) -> Drawn | None:
     better = _BETTER[summaries.direction(name)]
     ylabel = f"{panel.measure.label} ({name}{better})"
     png = figures.draw_metric(curves, baselines, ylabel, panel.published)
-    return Drawn(png, f"{panel.title}: {panel.measure.label}.", numbers)
+    return Drawn([(png, f"{panel.title}: {panel.measure.label}.")], numbers)
 
 
 _COLORS = (figures.BLUE, figures.GREEN, "#CC79A7", "#E69F00")
@@ -128,58 +127,54 @@ _AXES = {
 }
 
 
-def _place(axis: str, dense: Evidence, one: Evidence) -> float:
-    """Where an early-bird ticket stands on an axis, in percent."""
-    if axis == "compression":
-        return 100 * one.mean("sparsity")
-    if axis == "flops":
-        return 100 * claims.flops_saving(dense, one)
-    return 100 * claims.saving(dense, one, "seconds")
+def _savings(dense: Evidence, one: Evidence) -> dict[str, float]:
+    """Where an early-bird ticket stands on every axis, in percent."""
+    return {
+        "flops": 100 * claims.flops_saving(dense, one),
+        "compression": 100 * one.mean("sparsity"),
+        "seconds": 100 * claims.saving(dense, one, "seconds"),
+    }
 
 
 def _draw_tradeoff(panel: Tradeoff, results: Results) -> Drawn | None:
+    """Quality against FLOPs, FLOPs and time against compression."""
     if results.evidence(panel.curves[0]) is None:
         return None
     dense, *small = _found(panel.curves, results)
     name = column(panel.measure, [dense, *small])
     if name is None or not small:
         return None
-    points, numbers = [], []
+    of_dense = dense.last(name)
+    saved = {one.label: _savings(dense, one) for one in small}
+    numbers = [_summary_line(panel.title, "dense", name, of_dense)]
+    qualities = []
     for one in small:
-        quality = one.last(name)
-        across = _place(panel.across, dense, one)
-        up, spread = quality.mean, quality.std
-        if panel.up != "quality":
-            up, spread = _place(panel.up, dense, one), math.nan
-        points.append(Point(across, up, spread, one.label.split(" of")[0]))
-        numbers.append(
-            {
-                "panel": panel.title,
-                "curve": one.label,
-                "column": name if panel.up == "quality" else panel.up,
-                panel.across: across,
-                "mean": up,
-                "std": spread,
-                "runs": quality.num_runs,
-                "diverged": quality.num_diverged,
-            }
-        )
-    ours = Series("early-bird tickets", figures.GREEN, points)
-    baseline, mark, series = None, None, [ours]
-    if panel.up == "quality":
-        of_dense = dense.last(name)
-        baseline = Baseline("dense", figures.GREY, of_dense)
-        numbers.append(_summary_line(panel.title, "dense", name, of_dense))
-        ylabel = f"{panel.measure.label} ({name})"
-        label = "paper: 88 %, FID 33.49 (dense 37.71)"
-        mark = (_PAPER_BIRD["flops"], label) if panel.published else None
-    else:
-        ylabel = _AXES[panel.up]
+        found = one.last(name)
+        line = _summary_line(panel.title, one.label, name, found)
+        numbers.append(line | {f"{k} saved, %": v for k, v in saved[one.label].items()})
+        point = Point(saved[one.label]["flops"], found.mean, found.std, one.label)
+        qualities.append(point)
+    label = "paper: 88 %, FID 33.49 (dense 37.71)"
+    png = figures.draw_points(
+        [Series("early-bird tickets", figures.GREEN, qualities)],
+        _AXES["flops"],
+        f"{panel.measure.label} ({name})",
+        Baseline("dense", figures.GREY, of_dense),
+        (_PAPER_BIRD["flops"], label) if panel.published else None,
+    )
+    pictures = [(png, f"{panel.title}: quality against FLOPs.")]
+    for up in ("flops", "seconds"):
+        points = [
+            Point(of["compression"], of[up], math.nan, label)
+            for label, of in saved.items()
+        ]
+        series = [Series("early-bird tickets", figures.GREEN, points)]
         if panel.published:
-            place = Point(*(_PAPER_BIRD[x] for x in (panel.across, panel.up)), 0, "")
+            place = Point(_PAPER_BIRD["compression"], _PAPER_BIRD[up], math.nan, "")
             series.append(Series("paper", figures.BLUE, [place], "", True))
-    png = figures.draw_points(series, _AXES[panel.across], ylabel, baseline, mark)
-    return Drawn(png, panel.title, numbers)
+        png = figures.draw_points(series, _AXES["compression"], _AXES[up])
+        pictures.append((png, f"{panel.title}: {_AXES[up]} against weights cut."))
+    return Drawn(pictures, numbers)
 
 
 def _draw_images(panel: Images, results: Results) -> Drawn | None:
@@ -201,7 +196,7 @@ def _draw_images(panel: Images, results: Results) -> Drawn | None:
     }
     names = ["dense", *(summaries.percent(sparsity[number]) for number in chosen)]
     png = figures.draw_images(names, lines)
-    return Drawn(png, f"{panel.title}: samples of run 0, the same latents.", [])
+    return Drawn([(png, f"{panel.title}: samples of run 0, the same latents.")], [])
 
 
 def _draw_lines(panel: Lines, results: Results) -> Drawn | None:
@@ -213,6 +208,8 @@ def _draw_lines(panel: Lines, results: Results) -> Drawn | None:
     curves = [Curve(row.label, "table2", row.arm) for row in table2.ROWS]
     evidence = [results.evidence(one) for one in curves]
     name = column(panel.measure, evidence)
+    if name is None:
+        return None
     lines = table2.table(folder, name)
     unpruned = evidence[0].mean("flops_dense")
     ours, theirs = [], []
@@ -224,21 +221,12 @@ def _draw_lines(panel: Lines, results: Results) -> Drawn | None:
             share = 100 * row.paper.flops / table2.ROWS[0].paper.flops
             theirs.append(Point(share, row.paper.fid, math.nan, row.label))
     across = "FLOPs of the training (% of unpruned)"
-    pictures = [
-        figures.draw_points([Series("here", figures.BLUE, ours, "")], across, name),
-        figures.draw_points(
-            [Series("paper", figures.GREEN, theirs, "", True)], across, "FID"
-        ),
-    ]
-    side_by_side = page.grid(
-        [
-            page.picture(png, caption)
-            for png, caption in zip(pictures, ("Here", "Paper"))
-        ],
-        "two",
+    here = figures.draw_points([Series("here", figures.BLUE, ours, "")], across, name)
+    paper = figures.draw_points(
+        [Series("paper", figures.GREEN, theirs, "", True)], across, "FID"
     )
     table = page.table(list(lines[0]), [list(line.values()) for line in lines])
-    return Drawn(pictures[0], panel.title, lines, side_by_side + table)
+    return Drawn([(here, "Here."), (paper, "The paper.")], lines, table)
 
 
 def num_weights(setting: str) -> int:
@@ -277,7 +265,7 @@ def _draw_models(panel: Models, results: Results) -> Drawn:
                 }
             )
     table = page.table(list(lines[0]), [list(line.values()) for line in lines])
-    return Drawn(b"", panel.title, lines, table)
+    return Drawn([], lines, table)
 
 
 _DRAW = {
@@ -352,20 +340,24 @@ def _verdicts(lines: Sequence[Mapping[str, str]]) -> list[str]:
 
 def standing_in(figure: Figure, scale: Scale) -> list[str]:
     """In words, what is other than in the paper, and what is left out."""
-    stands: dict[str, list[str]] = {}
-    missing = []
-    for curve in figure.curves():
-        words = scale.instead(curve.setting)
+    curves = dict.fromkeys(c for panel in figure.panels for c in panel.curves)
+    stands: dict[str, dict[str, None]] = {}  # {words: settings}
+    missing: dict[str, list[str]] = {}  # {setting: labels}
+    there = set()
+    for curve in curves:
         if scale.experiment(curve.setting, curve.changes) is None:
-            missing.append(f"{curve.setting} ({curve.label})")
-        elif words:
-            stands.setdefault(words, []).append(curve.setting)
-    told = [
-        f"{', '.join(dict.fromkeys(settings))}: {words}."
-        for words, settings in stands.items()
-    ]
+            missing.setdefault(curve.setting, []).append(curve.label)
+            continue
+        there.add(curve.setting)
+        if words := scale.instead(curve.setting):
+            stands.setdefault(words, {})[curve.setting] = None
+    told = [f"{', '.join(settings)}: {words}." for words, settings in stands.items()]
     if missing:
-        told.append(f"Not at this scale: {', '.join(dict.fromkeys(missing))}.")
+        left_out = [
+            f"{setting} ({', '.join(labels)})" if setting in there else setting
+            for setting, labels in missing.items()
+        ]
+        told.append(f"Not at this scale: {', '.join(left_out)}.")
     return told
 
 
@@ -382,9 +374,11 @@ def draw(figure: Figure, results: Results) -> pathlib.Path:
         if drawn is None:
             missing.append(panel.title)
             continue
-        if drawn.png:
-            paths.write_atomically(folder / f"panel_{i:02d}.png", drawn.png)
-        pictures.append(drawn.table or page.picture(drawn.png, drawn.caption))
+        for j, (png, _) in enumerate(drawn.pictures, start=1):
+            paths.write_atomically(folder / f"panel_{i:02d}_{j}.png", png)
+        on_page = [page.picture(*picture) for picture in drawn.pictures]
+        pieces = on_page if len(on_page) == 1 else [page.grid(on_page, "two")]
+        pictures += [page.heading(panel.title, 3), *pieces, drawn.table]
         numbers += drawn.numbers
     if numbers:
         write_table(folder / "numbers.csv", numbers)

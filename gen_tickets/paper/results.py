@@ -71,10 +71,11 @@ def column(measure: Measure, evidence: Sequence[Evidence]) -> str | None:
 
 def judge(claim: Claim, results: Results) -> Judgement:
     """What the results say of a claim."""
-    reasons = dict.fromkeys(results.unfinished(curve) for curve in claim.curves)
-    reasons.pop("", None)
+    told = dict.fromkeys(results.unfinished(curve) for curve in claim.curves)
+    reasons = [reason for reason in told if reason]
     if reasons:
-        return Judgement(claims.NOT_TRIED, "; ".join(reasons))
+        more = f"; and {len(reasons) - 2} more" if len(reasons) > 2 else ""
+        return Judgement(claims.NOT_TRIED, "; ".join(reasons[:2]) + more)
     evidence = [results.evidence(curve) for curve in claim.curves]
     name = column(claim.measure, evidence)
     if name is None:

@@ -43,7 +43,7 @@ def run(chosen: Sequence[Experiment], results: Results) -> None:
     left = [one for one in chosen if not one.is_finished(root, how_to_run)]
     print(f"{len(chosen) - len(left)} of {len(chosen)} experiments are finished")
     for i, one in enumerate(left, start=1):
-        print(f"{i} of {len(left)}: {one.name}, in {one.folder(root)}")
+        print(f"{i} of {len(left)}: {one.name}, in {one.folder(root)}", flush=True)
         experiments.run(one, root, how_to_run)
         jax.clear_caches()  # compiled programs of networks that are done with
 
