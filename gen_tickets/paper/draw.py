@@ -43,6 +43,10 @@ from gen_tickets.paper.results import Results, column, judged, needed
 from gen_tickets.paper.scales import Scale
 
 _MOST_COLUMNS = 6
+_CAPTION = (
+    "Mean over runs, band = one standard deviation; grey: the dense network; dotted: "
+    "the paper's winning sparsity; a cross: diverged runs, which no mean contains."
+)
 _BETTER = {-1: ", lower is better", 0: "", 1: ", higher is better"}
 # DCGAN in Table 2: 88 % of the FLOPs, 79.7 % of the weights and 47 % of the time saved.
 _PAPER_BIRD = {"flops": 88.0, "compression": 79.7, "seconds": 47.3}
@@ -114,7 +118,7 @@ def _draw_panel(panel: Panel, results: Results) -> Drawn | None:
     better = _BETTER[summaries.direction(name)]
     ylabel = f"{panel.measure.label} ({name}{better})"
     png = figures.draw_metric(curves, baselines, ylabel, panel.published)
-    return Drawn([(png, f"{panel.title}: {panel.measure.label}.")], numbers)
+    return Drawn([(png, _CAPTION)], numbers)
 
 
 _COLORS = (figures.BLUE, figures.GREEN, "#CC79A7", "#E69F00")
@@ -361,6 +365,12 @@ def standing_in(figure: Figure, scale: Scale) -> list[str]:
     return told
 
 
+def _name(panel) -> str:
+    """Its title, and the measure where one title has several."""
+    of_measure = isinstance(panel, Panel)
+    return f"{panel.title}: {panel.measure.label}" if of_measure else panel.title
+
+
 def draw(figure: Figure, results: Results) -> pathlib.Path:
     """Draws a figure from what its experiments have found so far.
 
@@ -372,13 +382,14 @@ def draw(figure: Figure, results: Results) -> pathlib.Path:
     for i, panel in enumerate(figure.panels, start=1):
         drawn = _DRAW[type(panel)](panel, results)
         if drawn is None:
-            missing.append(panel.title)
+            if any(results.experiment(curve) for curve in panel.curves):
+                missing.append(_name(panel))
             continue
         for j, (png, _) in enumerate(drawn.pictures, start=1):
             paths.write_atomically(folder / f"panel_{i:02d}_{j}.png", png)
         on_page = [page.picture(*picture) for picture in drawn.pictures]
         pieces = on_page if len(on_page) == 1 else [page.grid(on_page, "two")]
-        pictures += [page.heading(panel.title, 3), *pieces, drawn.table]
+        pictures += [page.heading(_name(panel), 3), *pieces, drawn.table]
         numbers += drawn.numbers
     if numbers:
         write_table(folder / "numbers.csv", numbers)
@@ -394,8 +405,8 @@ def draw(figure: Figure, results: Results) -> pathlib.Path:
         *pictures,
     ]
     if missing:
-        told = ", ".join(dict.fromkeys(missing))
-        pieces.append(page.paragraph(f"Nothing is measured yet of: {told}.", "note"))
+        told = f"Not measured (yet): {'; '.join(missing)}."
+        pieces.append(page.paragraph(told, "note"))
     if ran:
         names = list(dict.fromkeys(name for line in ran for name in line))
         cells = [[line.get(name, "") for name in names] for line in ran]
