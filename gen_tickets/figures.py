@@ -2,8 +2,8 @@
 
 The horizontal axis of a metric is the share of prunable weights that remain, on a log
 scale from dense on the left: rounds that prune a fixed share of what is left are then
-evenly spaced. The sparsity is written along the top. Points are means over runs, bands one
-standard deviation (ddof = 1). Colours are Okabe and Ito's, told apart by all.
+evenly spaced. The sparsity is written along the top. Points are means over runs, bands
+one standard deviation (ddof = 1). Colours are Okabe and Ito's, told apart by all.
 """
 
 import io
@@ -305,10 +305,11 @@ def _draw_series(axes, series: Series) -> None:
     points = [point for point in series.points if np.isfinite(point.y)]
     if not points:
         return
+    spread = np.array([point.spread for point in points])
     axes.errorbar(
         [point.x for point in points],
         [point.y for point in points],
-        yerr=np.nan_to_num([point.spread for point in points]),
+        yerr=np.nan_to_num(spread) if np.isfinite(spread).any() else None,
         color=series.color,
         fmt="o",
         linestyle=series.line,
@@ -326,6 +327,36 @@ def _draw_series(axes, series: Series) -> None:
             color=series.color,
             fontsize=7.5,
         )
+
+
+def draw_lines(names: Sequence[str], summaries: Sequence[Summary], xlabel: str):
+    """Draws a number of several experiments, a line each, from top to bottom.
+
+    Args:
+      names, summaries: of the experiments; a gap where all runs diverged.
+      xlabel: what the number is.
+
+    Returns:
+      PNG bytes.
+    """
+    places = np.arange(len(names))[::-1]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=_MIDDLE, dpi=_DPI)
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.errorbar(
+            [of.mean for of in summaries],
+            places,
+            xerr=np.nan_to_num([of.std for of in summaries]),
+            fmt="o",
+            color=BLUE,
+            capsize=2.5,
+        )
+        axes.set_yticks(places, names)
+        axes.set_xlabel(xlabel)
+        axes.margins(x=0.08, y=0.08)
+        axes.grid(True)
+        return _png(canvas, bbox_inches="tight", pad_inches=0.06)
 
 
 def draw_images(

@@ -41,8 +41,10 @@ from gen_tickets.paper.declared import (
 from gen_tickets.paper.experiment import Experiment
 from gen_tickets.paper.results import Results, column, judged, needed
 from gen_tickets.paper.scales import Scale
+from gen_tickets.summaries import Summary
 
 _MOST_COLUMNS = 6
+_BIRDS = "early-bird tickets, share of channels cut"
 _CAPTION = (
     "Mean over runs, band = one standard deviation; grey: the dense network; dotted: "
     "the paper's winning sparsity; a cross: diverged runs, which no mean contains."
@@ -116,7 +118,7 @@ def _draw_panel(panel: Panel, results: Results) -> Drawn | None:
     if not curves and not baselines:
         return None
     better = _BETTER[summaries.direction(name)]
-    ylabel = f"{panel.measure.label} ({name}{better})"
+    ylabel = f"{panel.measure.label}\n({name}{better})"
     png = figures.draw_metric(curves, baselines, ylabel, panel.published)
     return Drawn([(png, _CAPTION)], numbers)
 
@@ -160,7 +162,7 @@ def _draw_tradeoff(panel: Tradeoff, results: Results) -> Drawn | None:
         qualities.append(point)
     label = "paper: 88 %, FID 33.49 (dense 37.71)"
     png = figures.draw_points(
-        [Series("early-bird tickets", figures.GREEN, qualities)],
+        [Series(_BIRDS, figures.BLUE, qualities)],
         _AXES["flops"],
         f"{panel.measure.label} ({name})",
         Baseline("dense", figures.GREY, of_dense),
@@ -172,10 +174,10 @@ def _draw_tradeoff(panel: Tradeoff, results: Results) -> Drawn | None:
             Point(of["compression"], of[up], math.nan, label)
             for label, of in saved.items()
         ]
-        series = [Series("early-bird tickets", figures.GREEN, points)]
+        series = [Series(_BIRDS, figures.BLUE, points)]
         if panel.published:
             place = Point(_PAPER_BIRD["compression"], _PAPER_BIRD[up], math.nan, "")
-            series.append(Series("paper", figures.BLUE, [place], "", True))
+            series.append(Series("paper", figures.GREEN, [place], "", True))
         png = figures.draw_points(series, _AXES["compression"], _AXES[up])
         pictures.append((png, f"{panel.title}: {_AXES[up]} against weights cut."))
     return Drawn(pictures, numbers)
@@ -203,8 +205,13 @@ def _draw_images(panel: Images, results: Results) -> Drawn | None:
     return Drawn([(png, f"{panel.title}: samples of run 0, the same latents.")], [])
 
 
+def _published(value: float) -> Summary:
+    """A number of which the paper prints the mean alone."""
+    return Summary(0, 0.0, 1.0, value, math.nan, (value,), 0)
+
+
 def _draw_lines(panel: Lines, results: Results) -> Drawn | None:
-    """Table 2, and its quality against FLOPs beside the paper's."""
+    """Table 2, and its quality beside the paper's."""
     curve = panel.curves[0]
     if results.experiment(curve) is None or results.unfinished(curve):
         return None
@@ -215,19 +222,13 @@ def _draw_lines(panel: Lines, results: Results) -> Drawn | None:
     if name is None:
         return None
     lines = table2.table(folder, name)
-    unpruned = evidence[0].mean("flops_dense")
-    ours, theirs = [], []
-    for row, one in zip(table2.ROWS, evidence, strict=True):
-        quality = one.last(name)
-        share = 100 * one.mean(row.flops) / unpruned
-        ours.append(Point(share, quality.mean, quality.std, row.label))
-        if row.paper is not None:
-            share = 100 * row.paper.flops / table2.ROWS[0].paper.flops
-            theirs.append(Point(share, row.paper.fid, math.nan, row.label))
-    across = "FLOPs of the training (% of unpruned)"
-    here = figures.draw_points([Series("here", figures.BLUE, ours, "")], across, name)
-    paper = figures.draw_points(
-        [Series("paper", figures.GREEN, theirs, "", True)], across, "FID"
+    found = [one.last(name) for one in evidence]
+    here = figures.draw_lines([row.label for row in table2.ROWS], found, name)
+    published = [row for row in table2.ROWS if row.paper is not None]
+    paper = figures.draw_lines(
+        [row.label for row in published],
+        [_published(row.paper.fid) for row in published],
+        "FID",
     )
     table = page.table(list(lines[0]), [list(line.values()) for line in lines])
     return Drawn([(here, "Here."), (paper, "The paper.")], lines, table)
@@ -331,15 +332,20 @@ def _number(name: str) -> str:
 
 
 def _verdicts(lines: Sequence[Mapping[str, str]]) -> list[str]:
-    """A box for each claim."""
-    return [
-        page.verdict(
-            f"{line['outcome'].capitalize()}: {line['claim']}",
-            [line["found"]],
-            line["outcome"] == claims.REPRODUCED,
-        )
-        for line in lines
-    ]
+    """A box for each claim that was tried, and a line for each that was not."""
+    boxes, others = [], []
+    for line in lines:
+        if line["outcome"] == claims.NOT_TRIED:
+            told = f"Not tried: {line['claim']} ({line['found']})"
+            others.append(page.paragraph(told, "note"))
+            continue
+        notes = [line["found"]]
+        if line["instead"]:
+            notes.append(f"Here: {line['instead']}.")
+        sentence = f"{line['outcome'].capitalize()}: {line['claim']}"
+        is_found = line["outcome"] == claims.REPRODUCED
+        boxes.append(page.verdict(sentence, notes, is_found))
+    return boxes + others
 
 
 def standing_in(figure: Figure, scale: Scale) -> list[str]:
