@@ -262,7 +262,7 @@ LAPTOP = Scale(
                 "eval.classifier_epochs": 5,
                 "eval.classifier_width": 8,
             },
-            instead="2000 images of the set, widths 24, 48, 96, 600 steps, 3 runs, 2 rounds",
+            instead="2000 images, widths 24, 48, 96, 600 steps, 3 runs, 2 rounds",
         ),
     },
 )
