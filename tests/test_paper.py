@@ -163,7 +163,7 @@ def test_a_ticket_is_made_before_it_is_taken_over():
 def test_flops_of_rounds_are_those_counted_by_hand(monkeypatch):
     monkeypatch.setattr(plan, "_count", lambda config: (1000.0, 100.0))
     ae = scales.LAPTOP.experiment("ae_mnist").config("root")
-    steps = 14 * 468  # 60,000 images in batches of 128
+    steps = ae.train.epochs * 468  # 60,000 images in batches of 128
     expected = [5 * steps * 1000] + [10 * (steps - 10) * 1000] * 20
     assert plan.round_flops(ae) == expected
     bird = declared.FIG7.curves()[3]

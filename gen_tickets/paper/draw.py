@@ -301,18 +301,18 @@ def _experiment_lines(experiment: Experiment, results: Results) -> list[dict[str
     return lines
 
 
-def _origin(config: Mapping[str, Any]) -> dict[str, str]:
+def _origin(stored: Mapping[str, Any]) -> dict[str, str]:
     """Data and machine, as config.json keeps them."""
     told = {
         "data": ("data.name", "data.num_train", "data.encoding"),
         "machine": ("devices", "packages.jax"),
     }
     found = {
-        name: [config.get(f"provenance.{x}") for x in keys]
+        name: [stored.get(f"provenance.{x}") for x in keys]
         for name, keys in told.items()
     }
     return {
-        "seed": str(config["seed"]),
+        "seed": str(stored["seed"]),
         "data": "{} ({} training images, encoding: {})".format(*found["data"]),
         "machine": "{}, jax {}".format(*found["machine"]),
     }

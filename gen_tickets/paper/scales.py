@@ -211,7 +211,7 @@ LAPTOP = Scale(
                 "prune.fraction": 0.36,
                 "prune.rounds": 10,
             },
-            instead="14 epochs",
+            instead="10 epochs at a falling rate",
         ),
         "vae_cifar10": _digits("vae_digits", _DIGITS_VAE, 900),
         "beta_vae_cifar10": _digits(
