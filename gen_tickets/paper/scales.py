@@ -174,8 +174,8 @@ _DIGITS_VAE = {
     "eval.average_decay": 0.0,
     **_CLASSIFIED,
 }
-_RESNET = {"model.name": "resnet", "model.widths": (12, 24)}
-_SNGAN = {"model.name": "sngan", "model.widths": (12, 24, 48), "task.loss": "hinge"}
+_RESNET = {"model.name": "resnet", "model.widths": (8, 16)}
+_SNGAN = {"model.name": "sngan", "model.widths": (8, 16, 32), "task.loss": "hinge"}
 _SLOW = {"optimizer.learning_rate": 2e-4}
 _WGAN = {
     "task.loss": "wasserstein",
@@ -218,14 +218,14 @@ LAPTOP = Scale(
             "beta_vae_digits", {**_DIGITS_VAE, "task.beta": 4.0}, 900, aside=None
         ),
         "resnet_vae_cifar10": _digits(
-            "resnet_vae_digits", {**_DIGITS_VAE, **_RESNET}, 600, "12, 24", None
+            "resnet_vae_digits", {**_DIGITS_VAE, **_RESNET}, 500, "8, 16", None
         ),
         "dcgan_cifar10": _digits("dcgan_digits"),
-        "sngan_cifar10": _digits("sngan_digits", _SNGAN, 600, "12, 24, 48", None),
+        "sngan_cifar10": _digits("sngan_digits", _SNGAN, 500, "8, 16, 32", None),
         "resnet_dcgan_cifar10": _digits(
-            "resnet_dcgan_digits", {**_RESNET, **_SLOW}, 600, "12, 24", None
+            "resnet_dcgan_digits", {**_RESNET, **_SLOW}, 500, "8, 16", None
         ),
-        "wgan_cifar10": _digits("wgan_digits", _WGAN, 600, aside=None),
+        "wgan_cifar10": _digits("wgan_digits", _WGAN, 400, aside=None),
         "one_shot_dcgan_cifar10": _digits(
             "one_shot_dcgan_digits", {**_ONE_ARM, "prune.schedule": "one_shot"}
         ),
