@@ -68,7 +68,7 @@ class Experiment(NamedTuple):
           root: folder of the experiments of this scale.
           how_to_run: more changes, as ("data.dir", DIR), that do not alter results.
         """
-        module = importlib.import_module(f"experiments.{self.file}")
+        module = importlib.import_module(f"gen_tickets.experiments.{self.file}")
         config = module.get_config(self.size)
         config.update_from_flattened_dict(dict(self.changes) | dict(how_to_run))
         if self.source is not None:
