@@ -1,9 +1,9 @@
-"""Figures as PNG bytes: a metric against sparsity, and the sparsity of each layer.
+"""Figures as PNG bytes: a metric against sparsity or cost, layers, images.
 
-The horizontal axis is the share of prunable weights that remain, on a log scale from
-dense on the left: rounds that prune a fixed share of what is left are then evenly
-spaced. The sparsity is written along the top. Points are means over runs, bands one
-standard deviation (ddof = 1). Colours are Okabe and Ito's, told apart by all.
+The horizontal axis of a metric is the share of prunable weights that remain, on a log
+scale from dense on the left: rounds that prune a fixed share of what is left are then
+evenly spaced. The sparsity is written along the top. Points are means over runs, bands
+one standard deviation (ddof = 1). Colours are Okabe and Ito's, told apart by all.
 """
 
 import io
@@ -23,7 +23,7 @@ PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C
 
 _DPI = 130
 _BAR_TICKS = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)
-_WIDE, _SMALL = (9.0, 4.4), (4.4, 2.9)
+_WIDE, _MIDDLE, _SMALL = (9.0, 4.4), (5.6, 4.0), (4.4, 2.9)
 _STYLE = {
     "font.size": 9,
     "axes.edgecolor": "#888888",
@@ -54,6 +54,25 @@ class Baseline(NamedTuple):
     label: str | None
     color: str
     summary: Summary
+
+
+class Point(NamedTuple):
+    """One training in a plane; `spread` is one standard deviation of y, nan: none."""
+
+    x: float
+    y: float
+    spread: float
+    name: str
+
+
+class Series(NamedTuple):
+    """Points of one kind; hollow ones are the paper's."""
+
+    label: str
+    color: str
+    points: Sequence[Point]
+    line: str = "-"
+    hollow: bool = False
 
 
 def draw_metric(
@@ -245,6 +264,127 @@ def draw_distances(distances: np.ndarray, found: int) -> bytes:
         bar = figure.colorbar(image, ax=axes)
         bar.outline.set_visible(False)
         bar.set_label("mask distance")
+        return _png(canvas, bbox_inches="tight", pad_inches=0.06)
+
+
+def draw_points(
+    series: Sequence[Series],
+    xlabel: str,
+    ylabel: str,
+    baseline: Baseline | None = None,
+    mark: tuple[float, str] | None = None,
+) -> bytes:
+    """Draws trainings in a plane, each with its name.
+
+    Args:
+      series: what to draw; empty ones are left out.
+      xlabel, ylabel: what the axes are.
+      baseline: the unpruned network, a horizontal line with its band.
+      mark: (x, label) of a vertical line, such as a published place.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=_MIDDLE, dpi=_DPI)
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        if baseline is not None:
+            _draw_baseline(axes, baseline, band=True)
+        for one in series:
+            _draw_series(axes, one)
+        if mark is not None:
+            axes.axvline(mark[0], color=GREEN, ls=":", label=mark[1])
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.margins(x=0.12, y=0.12)
+        axes.grid(True)
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="best")
+        return _png(canvas, bbox_inches="tight", pad_inches=0.06)
+
+
+def _draw_series(axes, series: Series) -> None:
+    points = [point for point in series.points if np.isfinite(point.y)]
+    if not points:
+        return
+    spread = np.array([point.spread for point in points])
+    axes.errorbar(
+        [point.x for point in points],
+        [point.y for point in points],
+        yerr=np.nan_to_num(spread) if np.isfinite(spread).any() else None,
+        color=series.color,
+        fmt="o",
+        linestyle=series.line,
+        linewidth=1.4,
+        capsize=2.5,
+        markerfacecolor="none" if series.hollow else series.color,
+        label=series.label,
+    )
+    for point in points:
+        axes.annotate(
+            point.name,
+            (point.x, point.y),
+            xytext=(5, 5),
+            textcoords="offset points",
+            color=series.color,
+            fontsize=7.5,
+        )
+
+
+def draw_lines(names: Sequence[str], summaries: Sequence[Summary], xlabel: str):
+    """Draws a number of several experiments, a line each, from top to bottom.
+
+    Args:
+      names, summaries: of the experiments; a gap where all runs diverged.
+      xlabel: what the number is.
+
+    Returns:
+      PNG bytes.
+    """
+    places = np.arange(len(names))[::-1]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=_MIDDLE, dpi=_DPI)
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.errorbar(
+            [of.mean for of in summaries],
+            places,
+            xerr=np.nan_to_num([of.std for of in summaries]),
+            fmt="o",
+            color=BLUE,
+            capsize=2.5,
+        )
+        axes.set_yticks(places, names)
+        axes.set_xlabel(xlabel)
+        axes.margins(x=0.08, y=0.08)
+        axes.grid(True)
+        return _png(canvas, bbox_inches="tight", pad_inches=0.06)
+
+
+def draw_images(
+    names: Sequence[str], lines: Mapping[str, Sequence[np.ndarray | None]]
+) -> bytes:
+    """Draws pictures in a table.
+
+    Args:
+      names: of the columns.
+      lines: {name of a line: a picture for each column, uint8 [H, W] or [H, W, C],
+        None: there is none}.
+    """
+    count = len(names)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(2.6 * count, 1.5 * len(lines) + 0.3), dpi=_DPI)
+        canvas = FigureCanvasAgg(figure)
+        table = figure.subplots(len(lines), count, squeeze=False)
+        for i, (name, pictures) in enumerate(lines.items()):
+            for axes, title, picture in zip(table[i], names, pictures, strict=True):
+                axes.set_xticks([])
+                axes.set_yticks([])
+                axes.spines[:].set_visible(False)
+                if picture is not None:
+                    axes.imshow(picture, cmap="gray", interpolation="nearest")
+                if i == 0:
+                    axes.set_title(title, fontsize=9)
+            table[i][0].set_ylabel(name)
+        figure.subplots_adjust(wspace=0.04, hspace=0.04)
         return _png(canvas, bbox_inches="tight", pad_inches=0.06)
 
 

@@ -27,14 +27,11 @@ def main(argv, experiment: str) -> None:
     defaults.validate(config)
     data.check(config)
     # Late, so that --help and a wrong option answer before JAX is loaded.
-    from gen_tickets import early_bird, hosts, lottery, table2
+    from gen_tickets import hosts, procedures
 
     command_line.use_compilation_cache()
     hosts.start(config.parallel)
-    procedure = early_bird if config.prune.schedule == "early_bird" else lottery
-    if config.suite == "table2":
-        procedure = table2
-    procedure.run(config, _WORKDIR.value or pathlib.Path("runs") / experiment)
+    procedures.run(config, _WORKDIR.value or pathlib.Path("runs") / experiment)
 
 
 if __name__ == "__main__":

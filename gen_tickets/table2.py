@@ -28,6 +28,17 @@ from gen_tickets.evaluation import metrics
 from gen_tickets.evaluation.scores import check_counts
 
 
+class Published(NamedTuple):
+    """What the paper prints of a row."""
+
+    fid: float
+    flops: float
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.fid}, {self.flops / 1e16:.2f}e16, {self.seconds:.1f} s"
+
+
 class Row(NamedTuple):
     """A line of the table: which rows of which experiment."""
 
@@ -35,34 +46,30 @@ class Row(NamedTuple):
     experiment: str
     arm: str
     flops: str  # the column of what it costs on a machine without sparse kernels
-    paper: str  # FID, FLOPs, seconds as printed in the paper
+    paper: Published | None = None
 
+
+_EARLY_BIRD = ("early_bird", "flops_compact")
 
 ROWS = (
-    Row("unpruned", "imp", "dense", "flops_dense", "37.71, 1.12e16, 4590.5 s"),
-    Row("IMP, winning", "imp", "winning", "flops_dense", "37.77, 1.16e16, 4477.7 s"),
-    Row("IMP mask, random weights", "imp", "random", "flops_dense", ""),
+    Row("unpruned", "imp", "dense", "flops_dense", Published(37.71, 1.12e16, 4590.5)),
     Row(
-        "early-bird",
-        "early_bird",
-        "early_bird",
-        "flops_compact",
-        "33.49, 0.13e16, 2417.1 s",
+        *("IMP, winning", "imp", "winning", "flops_dense"),
+        Published(37.77, 1.16e16, 4477.7),
     ),
+    Row("IMP mask, random weights", "imp", "random", "flops_dense"),
+    Row("early-bird", "early_bird", *_EARLY_BIRD, Published(33.49, 0.13e16, 2417.07)),
     Row(
-        "early-bird, bfloat16",
-        "early_bird_bfloat16",
-        "early_bird",
-        "flops_compact",
-        "34.28, 0.13e16, 2131.1 s",
+        *("early-bird, bfloat16", "early_bird_bfloat16", *_EARLY_BIRD),
+        Published(34.28, 0.13e16, 2131.09),
     ),
-    Row("SNIP", "snip", "winning", "flops_dense", "56.02, 1.12e16, 4689.5 s"),
-    Row("GraSP", "grasp", "winning", "flops_dense", "65.53, 1.12e16, 4603.3 s"),
+    Row("SNIP", "snip", "winning", "flops_dense", Published(56.02, 1.12e16, 4689.5)),
+    Row("GraSP", "grasp", "winning", "flops_dense", Published(65.53, 1.12e16, 4603.3)),
 )
 
 
 def experiments(config) -> dict[str, Any]:
-    """{name: config} of the experiments behind the rows.
+    """{name: config} of the experiments behind the rows, the folder of each as name.
 
     Args:
       config: that of iterative magnitude pruning; all others are changes of it.
@@ -70,6 +77,11 @@ def experiments(config) -> dict[str, Any]:
     Raises:
       UserError: one of them is not valid.
     """
+    config = config.copy_and_resolve_references()
+    config.eval.verdict = distance(config)
+    config.eval.metrics = tuple(
+        dict.fromkeys((*config.eval.metrics, config.eval.verdict))
+    )
     rounds = config.prune.rounds
     sparsity = 1 - (1 - config.prune.fraction) ** rounds
     at_start = {
@@ -102,7 +114,7 @@ def experiments(config) -> dict[str, Any]:
     return found
 
 
-def _distance(config) -> str:
+def distance(config) -> str:
     """The Fréchet distance that this machine, with so many images, can measure."""
     options = config.eval
     counts = {"eval.num_samples": options.num_samples}
@@ -116,32 +128,51 @@ def _distance(config) -> str:
     return "fid"
 
 
-def _line(row: Row, workdir, distance: str) -> dict[str, str]:
-    """One line of the table, from the files of its experiment."""
+def rows_of(row: Row, workdir) -> list[dict[str, Any]]:
+    """The rows of results.csv behind a line; `seconds` are those of one member."""
     folder = pathlib.Path(workdir) / row.experiment
     everything = records.read_rows(paths.results_path(folder))
-    rows = [x for x in everything if x["arm"] == row.arm]
-    last = max(x["round"] for x in rows)
-    rows = [x for x in rows if x["round"] == last]
-    layers = records.read_rows(paths.layers_path(folder))
-    kept = [x["kept"] for x in layers if x["round"] == last]
+    last = max(x["round"] for x in everything if x["arm"] == row.arm)
     # A round's seconds are those of all its members; early-bird runs are alone.
     alone = row.arm == "early_bird"
-    members = sum(x["round"] == last for x in everything)
-    seconds = [x["seconds"] / (1 if alone else members) for x in rows]
-    quality = summaries.summarize(rows, distance)[row.arm][last]
+    members = 1 if alone else sum(x["round"] == last for x in everything)
+    return [
+        {**x, "seconds": x["seconds"] / members}
+        for x in everything
+        if (x["arm"], x["round"]) == (row.arm, last)
+    ]
+
+
+def _line(row: Row, workdir, column: str) -> dict[str, str]:
+    """One line of the table, from the files of its experiment."""
+    rows = rows_of(row, workdir)
+    last = rows[0]["round"]
+    folder = pathlib.Path(workdir) / row.experiment
+    layers = records.read_rows(paths.layers_path(folder))
+    kept = [x["kept"] for x in layers if x["round"] == last]
+    quality = summaries.summarize(rows, column)[row.arm][last]
     return {
         "row": row.label,
         "runs": str(len(rows)),
         "diverged": str(quality.num_diverged),
-        distance: summaries.mean_std(quality),
+        column: summaries.mean_std(quality),
         "sparsity": summaries.percent(float(np.mean([x["sparsity"] for x in rows]))),
         "weights": f"{sum(kept) / len(rows):.0f}",
         "FLOPs": f"{np.mean([x[row.flops] for x in rows]):.4g}",
         "FLOPs, masked": f"{np.mean([x['flops_masked'] for x in rows]):.4g}",
-        "seconds": f"{np.mean(seconds):.2f}",
-        "paper: FID, FLOPs, seconds": row.paper,
+        "seconds": f"{np.mean([x['seconds'] for x in rows]):.2f}",
+        "paper: FID, FLOPs, seconds": str(row.paper or ""),
     }
+
+
+def table(workdir, column: str) -> list[dict[str, str]]:
+    """The lines of the table, from the files of all its experiments.
+
+    Args:
+      workdir: of `run`.
+      column: what quality is, `distance` of the config.
+    """
+    return [_line(row, workdir, column) for row in ROWS]
 
 
 def _text(lines: list[dict[str, str]]) -> str:
@@ -183,15 +214,11 @@ def run(config, workdir) -> None:
     Raises:
       UserError, errors.Interrupted: as `lottery.run`.
     """
-    config = config.copy_and_resolve_references()
-    distance = _distance(config)
-    config.eval.verdict = distance
-    config.eval.metrics = tuple(dict.fromkeys((*config.eval.metrics, distance)))
     for name, one in experiments(config).items():
         procedure = early_bird if one.prune.schedule == "early_bird" else lottery
         procedure.run(one, pathlib.Path(workdir) / name)
     if hosts.is_first():
-        lines = [_line(row, workdir, distance) for row in ROWS]
+        lines = table(workdir, distance(config))
         _write(workdir, lines)
         print(_text(lines))
         print(f"table: {paths.table2_path(workdir, 'html')}")

@@ -74,7 +74,7 @@ def plant(folder, config):
 def test_the_table_is_read_from_the_experiments_files(tmp_path, monkeypatch, capsys):
     for procedure in (lottery, early_bird):
         monkeypatch.setattr(procedure, "run", lambda c, folder: plant(folder, c))
-    monkeypatch.setattr(table2, "_distance", lambda config: "fid")
+    monkeypatch.setattr(table2, "distance", lambda config: "fid")
     config = experiment.get_config("full")
     defaults.validate(config)
     table2.run(config, tmp_path)
@@ -102,7 +102,7 @@ def test_the_distance_is_the_fid_where_it_can_be_measured(monkeypatch):
         raise UserError("no weights")
 
     monkeypatch.setattr(table2.metrics, "find_inception", missing)
-    assert table2._distance(full) == "fd_classifier"
+    assert table2.distance(full) == "fd_classifier"
     monkeypatch.setattr(table2.metrics, "find_inception", lambda path, download: None)
-    assert table2._distance(full) == "fid"
-    assert table2._distance(smoke) == "fd_classifier"  # of 64 samples there is no FID
+    assert table2.distance(full) == "fid"
+    assert table2.distance(smoke) == "fd_classifier"  # of 64 samples there is no FID
