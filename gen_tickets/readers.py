@@ -109,8 +109,17 @@ def _open_file(path):
 # --- images that are arrays already --------------------------------------------
 
 
-def _resized(images, crop, size):
-    """uint8 [N, H, W, C] → uint8 [N, S, S, C]; untouched where it has that shape."""
+def resize(images, crop, size):
+    """Images of a reader as `data.crop` and `data.image_size` want them.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      crop: side of the centre square kept; 0 = the largest there is.
+      size: side S in pixels after it; 0 = as it is.
+
+    Returns:
+      uint8 [N, S, S, C]; untouched where it has that shape.
+    """
     side = min(images.shape[1:3])
     if images.shape[1] == images.shape[2] and size in (0, side):
         return images
@@ -144,7 +153,7 @@ def find_digits(image_size):
         digits = datasets.load_digits()
         chosen = splits[split][indices]
         images = np.floor(digits.images[chosen] * (255 / 16) + 0.5).astype(np.uint8)
-        images = _resized(images[..., None], crop, size)
+        images = resize(images[..., None], crop, size)
         return images, digits.target[chosen].astype(np.int32), set()
 
     counts = {split: len(indices) for split, indices in splits.items()}
@@ -175,7 +184,7 @@ def find_arrays(directory):
         prefix = prefixes[split]
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                images = _resized(arrays[f"{prefix}images"][indices], crop, size)
+                images = resize(arrays[f"{prefix}images"][indices], crop, size)
                 labelled = f"{prefix}labels" in arrays
                 labels = arrays[f"{prefix}labels"][indices] if labelled else None
         except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:

@@ -15,6 +15,7 @@ from typing import Callable
 import jax
 
 from gen_tickets.evaluation import flops
+from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import channels, compact
 
 COLUMNS = ("flops_dense", "flops_masked", "flops_compact")
@@ -41,7 +42,7 @@ class Costs:
         """(channel groups, shapes of the statistics) of the whole networks."""
         task = self._build(None)
         networks = task.networks.items()
-        groups = {name: network.module.channel_groups() for name, network in networks}
+        groups = {name: groups_lib.of(network.module) for name, network in networks}
         return groups, jax.eval_shape(task.init, jax.random.key(0)).stats
 
     def of_training(self, masks, num_steps: int, extra: float = 0.0):

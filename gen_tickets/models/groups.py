@@ -7,7 +7,7 @@ so an axis of a dense layer may hold a group several times over. See `pruning.ch
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Group(NamedTuple):
@@ -26,6 +26,14 @@ class ChannelGroups(NamedTuple):
     groups: tuple[Group, ...]
     inputs: tuple[str, ...]  # layers that read the image or the latent
     outputs: tuple[str, ...]  # layers that make the image or the vector
+
+
+def of(network: Any) -> ChannelGroups:
+    """The groups of a network; one without `channel_groups` keeps all its channels."""
+    if not hasattr(network, "channel_groups"):
+        return ChannelGroups((), (), ())
+    groups: ChannelGroups = network.channel_groups()
+    return groups
 
 
 def chain(

@@ -69,6 +69,8 @@ def claims(groups: ChannelGroups, tree: Tree) -> dict[str, tuple[Claim, ...]]:
         of the group's channels.
     """
     sizes = {group.name: group.size for group in groups.groups}
+    if not (groups.groups or groups.inputs or groups.outputs):  # see `groups.of`
+        return dict.fromkeys(trees.named_leaves(tree), ())
     found = {}
     for name, leaf in trees.named_leaves(tree).items():
         of_leaf = _layer_claims(groups, name)
