@@ -44,6 +44,8 @@ def _escape(line: str) -> str:
 
 def _plain_text(app, what, name, obj, options, lines) -> None:
     """Docstrings are plain text with `code` and napoleon's sections."""
+    if lines and lines[0].startswith("Alias for field number"):  # of a NamedTuple
+        lines.clear()
     lines[:] = [_escape(line) for line in lines]
 
 

@@ -9,6 +9,7 @@ None. `config.data.name` says where they come from:
 - `folder`: `config.data.dir` is a folder of image files, read as RGB, without labels.
 - `arrays`: `config.data.dir` is an .npz with `images`, optionally `labels`,
   `heldout_images` and `heldout_labels`.
+- a name of your own that `extensions.add_data` was given: what its reader finds.
 - anything else: a TFDS image set, `name`, `name/config` or `name:version`, in
   `config.data.dir` ('' is TFDS_DATA_DIR, else ~/tensorflow_datasets).
 

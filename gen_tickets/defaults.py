@@ -19,7 +19,7 @@ class Option(NamedTuple):
     meaning: str
     allowed: str
     is_allowed: Callable[[Any], bool]
-    choices: tuple[str, ...] = ()  # where it is one, or some, of a list of names
+    choices: tuple[str, ...] = ()  #: where it is one, or some, of a list of names
 
 
 # Above these no array has such an axis: told here, not where one is made.

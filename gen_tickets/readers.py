@@ -23,20 +23,15 @@ _NUM_DIGITS, _DIGITS_HELDOUT = 1797, 300
 
 
 class Reader(NamedTuple):
-    """A set that was found and can be read.
+    """A set that was found and can be read."""
 
-    counts: split name → number of images, in the set's own order.
-    heldout: the split held out, or None: then every 10th image of `train` is.
-    read: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None,
-      set of file formats).
-    about: what provenance says of this reader.
-    streams: whether a few images, anywhere in the set, are read without the others.
-    """
-
-    counts: dict
-    heldout: str | None
+    counts: dict  #: split name → number of images, in the set's own order
+    heldout: str | None  #: the split held out, or None: every 10th image of `train` is
+    #: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None, set
+    #: of file formats).
     read: Callable
-    about: dict
+    about: dict  #: what provenance says of this reader
+    #: Whether a few images, anywhere in the set, are read without the others.
     streams: bool = False
 
 

@@ -34,8 +34,8 @@ class Row(NamedTuple):
     label: str
     experiment: str
     arm: str
-    flops: str  # the column of what it costs on a machine without sparse kernels
-    paper: str  # FID, FLOPs, seconds as printed in the paper
+    flops: str  #: the column of what it costs on a machine without sparse kernels
+    paper: str  #: FID, FLOPs, seconds as printed in the paper
 
 
 ROWS = (

@@ -1,12 +1,13 @@
 """What a training costs in FLOPs: as a dense network, masked, and cut down.
 
 One step is counted (`flops`, where the convention stands), times the steps.
-  dense: every multiplication of the whole network, masks or not; what a machine does
-    that cannot skip a zero.
-  masked: multiplications with a pruned weight left out; what a machine would do that
-    skips them all.
-  compact: the dense count of the smaller network without the channels that the masks
-    leave no use for (`pruning.channels.used`); what can be had without sparse kernels.
+
+- dense: every multiplication of the whole network, masks or not; what a machine does
+  that cannot skip a zero.
+- masked: multiplications with a pruned weight left out; what a machine would do that
+  skips them all.
+- compact: the dense count of the smaller network without the channels that the masks
+  leave no use for (`pruning.channels.used`); what can be had without sparse kernels.
 """
 
 import functools
