@@ -14,18 +14,18 @@ class Group(NamedTuple):
     """Channels that live and die together; layers by their names in the network."""
 
     name: str
-    size: int  # channels
-    makers: tuple[str, ...]  # layers whose outputs they are
-    norms: tuple[str, ...]  # batch norms over them; () where there is none
-    users: tuple[str, ...]  # layers whose inputs they are
+    size: int  #: channels
+    makers: tuple[str, ...]  #: layers whose outputs they are
+    norms: tuple[str, ...]  #: batch norms over them; () where there is none
+    users: tuple[str, ...]  #: layers whose inputs they are
 
 
 class ChannelGroups(NamedTuple):
     """All channels of a network; images, latents and codes are never cut."""
 
     groups: tuple[Group, ...]
-    inputs: tuple[str, ...]  # layers that read the image or the latent
-    outputs: tuple[str, ...]  # layers that make the image or the vector
+    inputs: tuple[str, ...]  #: layers that read the image or the latent
+    outputs: tuple[str, ...]  #: layers that make the image or the vector
 
 
 def of(network: Any) -> ChannelGroups:

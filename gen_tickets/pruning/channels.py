@@ -26,9 +26,9 @@ Masks: TypeAlias = Mapping[str, Mapping[str, Any]]  # {component: {group: [chann
 class Claim(NamedTuple):
     """An axis that holds a group's channels; position i holds channel i % size."""
 
-    axis: int  # from the end: -1 or -2
+    axis: int  #: from the end: -1 or -2
     group: str
-    is_use: bool  # the axis uses the channels, it does not make them
+    is_use: bool  #: the axis uses the channels, it does not make them
 
 
 def _layer_claims(groups: ChannelGroups, name: str) -> list[Claim]:
