@@ -97,14 +97,13 @@ def commands(page):
 @on_pages
 def test_a_command_has_a_module_and_options_that_exist(page):
     for words in commands(page):
-        if (
-            "-m" not in words
-            or words[words.index("-m") + 1].split(".")[0] not in FOLDERS
-        ):
-            continue
-        module, *rest = words[words.index("-m") + 1 :]
+        _, *module_and_rest = words[words.index("-m") :] if "-m" in words else [""]
+        if not module_and_rest or module_and_rest[0].split(".")[0] not in FOLDERS:
+            continue  # pip, pytest, ...
+        module, *rest = module_and_rest
         base = ROOT / module.replace(".", "/")
         source = base / "__main__.py" if base.is_dir() else base.with_suffix(".py")
+        assert source.is_file(), module
         for word in rest:
             option, _, value = word.partition("=")
             if option == "--config":
