@@ -31,8 +31,18 @@ autodoc_default_options = {"members": True, "member-order": "bysource"}
 default_role = "code"
 # Nothing of other packages is looked up, for a build has no network.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|flax|jax|ml_collections|numpy|np|optax|pathlib|typing).*")
+    (
+        r"py:.*",
+        r"(collections|flax|jax|ml_collections|numpy|np|optax|os|pathlib|typing)\..*",
+    )
 ]
+
+# How docstrings name the errors of gen_tickets under "Raises:".
+_ERROR = re.compile(r"^(\s+)(?:errors\.)?(UserError|Interrupted):")
+
+# Napoleon takes for a type what stands before a colon, where a value is described: a
+# line before it, of which nothing is seen, keeps the words as they are.
+_NOTHING = "\\ "
 
 
 def _escape(line: str) -> str:
@@ -46,7 +56,12 @@ def _plain_text(app, what, name, obj, options, lines) -> None:
     """Docstrings are plain text with `code` and napoleon's sections."""
     if lines and lines[0].startswith("Alias for field number"):  # of a NamedTuple
         lines.clear()
-    lines[:] = [_escape(line) for line in lines]
+    is_value, plain = what in ("attribute", "data", "property"), []
+    for line in lines:
+        plain.append(_ERROR.sub(r"\1~gen_tickets.errors.\2:", _escape(line)))
+        if line == "Returns:":
+            plain.append(f"  {_NOTHING}")
+    lines[:] = [_NOTHING, *plain] if is_value and plain else plain
 
 
 def setup(app) -> None:
