@@ -9,6 +9,7 @@ None. `config.data.name` says where they come from:
 - `folder`: `config.data.dir` is a folder of image files, read as RGB, without labels.
 - `arrays`: `config.data.dir` is an .npz with `images`, optionally `labels`,
   `heldout_images` and `heldout_labels`.
+- a name of your own that `extensions.add_data` was given: what its reader finds.
 - anything else: a TFDS image set, `name`, `name/config` or `name:version`, in
   `config.data.dir` ('' is TFDS_DATA_DIR, else ~/tensorflow_datasets).
 
@@ -29,7 +30,7 @@ chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones
 
 import functools
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,12 @@ from gen_tickets import readers, tfds_sets
 from gen_tickets.decoding import RESIZE
 from gen_tickets.errors import UserError
 
+# name -> (config.data -> Reader); every other name is that of a TFDS set.
+READERS: dict[str, Callable[[Any], readers.Reader]] = {
+    "digits": lambda data: readers.find_digits(data.image_size),
+    "folder": lambda data: readers.find_folder(data.dir),
+    "arrays": lambda data: readers.find_arrays(data.dir),
+}
 _CELEBA_CROP = 148
 _DEFAULT_SIZES = {"digits": 28, "celeb_a": 64}
 
@@ -190,12 +197,8 @@ def _builder(name):
 
 def _find(data):
     """The reader of `config.data`; None where a download must come first."""
-    if data.name == "digits":
-        return readers.find_digits(data.image_size)
-    if data.name == "folder":
-        return readers.find_folder(data.dir)
-    if data.name == "arrays":
-        return readers.find_arrays(data.dir)
+    if data.name in READERS:
+        return READERS[data.name](data)
     path = tfds_sets.find_prepared(data.dir, data.name)
     if path is not None:
         return tfds_sets.find_tfds(path)

@@ -19,6 +19,7 @@ class Option(NamedTuple):
     meaning: str
     allowed: str
     is_allowed: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()  #: where it is one, or some, of a list of names
 
 
 # Above these no array has such an axis: told here, not where one is made.
@@ -49,7 +50,11 @@ def _number(default, meaning, low=0.0, high=float("inf"), open_low=False):
 
 def _choice(default, meaning, choices):
     return Option(
-        default, meaning, f"one of {', '.join(choices)}", lambda value: value in choices
+        default,
+        meaning,
+        f"one of {', '.join(choices)}",
+        lambda value: value in choices,
+        choices,
     )
 
 
@@ -82,6 +87,7 @@ def _some(default, meaning, choices):
     return listed._replace(
         allowed=f"a tuple of some of {', '.join(choices)}",
         is_allowed=lambda v: listed.is_allowed(v) and set(v) <= set(choices),
+        choices=choices,
     )
 
 
@@ -284,6 +290,16 @@ OPTIONS: dict[str, Option] = {
         0.0, "winning sparsity that the paper found, for the figures; 0 = none", 0, 1
     ),
 }
+
+
+def allow(name: str, choice: str) -> None:
+    """Lets an option with choices take one more; see `extensions`."""
+    option = OPTIONS[name]
+    if choice not in option.choices:
+        make = _some if isinstance(option.default, tuple) else _choice
+        choices = (*option.choices, choice)
+        OPTIONS[name] = make(option.default, option.meaning, choices)
+
 
 # Options that say how to run, not what to compute: they may change at a restart.
 HOW_TO_RUN = (

@@ -28,6 +28,7 @@ from gen_tickets import (
 )
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import flops
+from gen_tickets.models import groups
 from gen_tickets.pruning import channels, compact, detection
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.session import Position, Session
@@ -53,7 +54,7 @@ class EarlyBird(lottery.Lottery):
                 f"{self.num_steps / self.steps_per_epoch:.3g} epochs of the training"
             )
         networks = task.networks.items()
-        self.groups = {name: x.module.channel_groups() for name, x in networks}
+        self.groups = {name: groups.of(x.module) for name, x in networks}
         self.whole = jax.eval_shape(task.init, jax.random.key(0))
         params = self.whole.params
         masks_lib.prunable_names(params, config.prune.components)

@@ -39,9 +39,9 @@ class Adversarial(NamedTuple):
     The discriminator minimises mean(real) + mean(fake), the generator mean(generator).
     """
 
-    real: Callable[[Any], Any]  # of the discriminator's logits on real images
-    fake: Callable[[Any], Any]  # of its logits on generated ones
-    generator: Callable[[Any], Any]  # of its logits on generated ones
+    real: Callable[[Any], Any]  #: of the discriminator's logits on real images
+    fake: Callable[[Any], Any]  #: of its logits on generated ones
+    generator: Callable[[Any], Any]  #: of its logits on generated ones
 
 
 ADVERSARIAL = {

@@ -12,7 +12,7 @@ class Outcome(NamedTuple):
     """What a workdir holds: its flat config and its two tables."""
 
     workdir: pathlib.Path
-    config: dict[str, Any]  # {"data.name": "digits", ...}
+    config: dict[str, Any]  #: {"data.name": "digits", ...}
     rows: list[dict[str, Any]]
     layers: list[dict[str, Any]]
 

@@ -23,20 +23,15 @@ _NUM_DIGITS, _DIGITS_HELDOUT = 1797, 300
 
 
 class Reader(NamedTuple):
-    """A set that was found and can be read.
+    """A set that was found and can be read."""
 
-    counts: split name → number of images, in the set's own order.
-    heldout: the split held out, or None: then every 10th image of `train` is.
-    read: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None,
-      set of file formats).
-    about: what provenance says of this reader.
-    streams: whether a few images, anywhere in the set, are read without the others.
-    """
-
-    counts: dict
-    heldout: str | None
+    counts: dict  #: split name → number of images, in the set's own order
+    heldout: str | None  #: the split held out, or None: every 10th image of `train` is
+    #: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None, set
+    #: of file formats).
     read: Callable
-    about: dict
+    about: dict  #: what provenance says of this reader
+    #: Whether a few images, anywhere in the set, are read without the others.
     streams: bool = False
 
 
@@ -109,8 +104,17 @@ def _open_file(path):
 # --- images that are arrays already --------------------------------------------
 
 
-def _resized(images, crop, size):
-    """uint8 [N, H, W, C] → uint8 [N, S, S, C]; untouched where it has that shape."""
+def resize(images, crop, size):
+    """Images of a reader as `data.crop` and `data.image_size` want them.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      crop: side of the centre square kept; 0 = the largest there is.
+      size: side S in pixels after it; 0 = as it is.
+
+    Returns:
+      uint8 [N, S, S, C]; untouched where it has that shape.
+    """
     side = min(images.shape[1:3])
     if images.shape[1] == images.shape[2] and size in (0, side):
         return images
@@ -144,7 +148,7 @@ def find_digits(image_size):
         digits = datasets.load_digits()
         chosen = splits[split][indices]
         images = np.floor(digits.images[chosen] * (255 / 16) + 0.5).astype(np.uint8)
-        images = _resized(images[..., None], crop, size)
+        images = resize(images[..., None], crop, size)
         return images, digits.target[chosen].astype(np.int32), set()
 
     counts = {split: len(indices) for split, indices in splits.items()}
@@ -175,7 +179,7 @@ def find_arrays(directory):
         prefix = prefixes[split]
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                images = _resized(arrays[f"{prefix}images"][indices], crop, size)
+                images = resize(arrays[f"{prefix}images"][indices], crop, size)
                 labelled = f"{prefix}labels" in arrays
                 labels = arrays[f"{prefix}labels"][indices] if labelled else None
         except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,8 +1,8 @@
 """Figures and one self-contained page for a workdir, from its files alone.
 
-  python -m gen_tickets.report WORKDIR                 redraws WORKDIR/report.html
-  python -m gen_tickets.report WORKDIR WORKDIR ...     lays them over one another in
-                                                       comparison.html (see --output)
+- python -m gen_tickets.report WORKDIR: redraws WORKDIR/report.html.
+- python -m gen_tickets.report WORKDIR WORKDIR ...: lays them over one another in
+  comparison.html (see --output).
 
 Read: config.json, results.csv, and where they exist layers.csv and samples/. Anything
 may be half finished: what is not there yet is left out of the page.

@@ -15,9 +15,10 @@ from gen_tickets.errors import UserError
 class Search(NamedTuple):
     """The search of one run; E = epochs it took, C = channels that have a score."""
 
-    drawn: Any  # bool [E, C], the mask of every epoch, True = kept
-    found: int  # the epoch, counted from 1, that found the ticket; 0: none did
-    kept: dict[str, dict[str, Any]]  # {component: {group: bool [channels]}}: what stays
+    drawn: Any  #: bool [E, C], the mask of every epoch, True = kept
+    found: int  #: the epoch, counted from 1, that found the ticket; 0: none did
+    #: {component: {group: bool [channels]}}: what stays
+    kept: dict[str, dict[str, Any]]
 
 
 def save(path, search: Search) -> None:

@@ -14,15 +14,15 @@ from gen_tickets.state import TrainState
 class Session(NamedTuple):
     """Arrays only, so that Orbax keeps it as it is."""
 
-    state: TrainState  # [M, ...]
-    masks: Any  # bool [M, ...]; winning and random of a run have the same
-    rewind: dict[str, Any]  # params and stats of the dense training at step k [R, ...]
-    dense: Any  # trained dense weights [R, ...] for one-shot pruning, else {}
-    totals: dict[str, jax.Array]  # sums of training metrics since an evaluation [M]
-    best_loss: jax.Array  # lowest held-out loss of this round [M]
-    best_step: jax.Array  # int32, the step of it; -1 before the first [M]
-    diverged: jax.Array  # bool, a loss was not finite, here or in an ancestor [M]
-    floored: jax.Array  # int32, layers that only the floor of one weight kept [R]
+    state: TrainState  #: [M, ...]
+    masks: Any  #: bool [M, ...]; winning and random of a run have the same
+    rewind: dict[str, Any]  #: params and stats of the dense training at step k [R, ...]
+    dense: Any  #: trained dense weights [R, ...] for one-shot pruning, else {}
+    totals: dict[str, jax.Array]  #: sums of training metrics since an evaluation [M]
+    best_loss: jax.Array  #: lowest held-out loss of this round [M]
+    best_step: jax.Array  #: int32, the step of it; -1 before the first [M]
+    diverged: jax.Array  #: bool, a loss was not finite, here or in an ancestor [M]
+    floored: jax.Array  #: int32, layers that only the floor of one weight kept [R]
 
 
 class Position(NamedTuple):
@@ -30,10 +30,10 @@ class Position(NamedTuple):
 
     round: int
     step: int
-    seconds: float  # of training in this round so far
-    finished: bool  # rows, tickets and pictures of the round are on disk
-    feed: Any = None  # where a set that is streamed is read; None of a resident one
-    run: int = 0  # of a procedure whose runs follow one another
+    seconds: float  #: of training in this round so far
+    finished: bool  #: rows, tickets and pictures of the round are on disk
+    feed: Any = None  #: where a set that is streamed is read; None of a resident one
+    run: int = 0  #: of a procedure whose runs follow one another
 
 
 def begin(state, masks, rewind, dense, totals, ancestors, floored) -> Session:

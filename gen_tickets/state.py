@@ -16,9 +16,9 @@ class TrainState(NamedTuple):
     In a population every array has a leading axis of members.
     """
 
-    step: jax.Array  # int32, steps done
+    step: jax.Array  #: int32, steps done
     params: dict[str, Any]
-    stats: dict[str, Any]  # batch-norm statistics, spectral vectors
+    stats: dict[str, Any]  #: batch-norm statistics, spectral vectors
     opt_state: dict[str, Any]
 
 

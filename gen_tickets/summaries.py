@@ -29,8 +29,8 @@ class Summary(NamedTuple):
     sparsity: float
     remaining: float
     mean: float
-    std: float  # ddof = 1; nan with fewer than two values
-    values: tuple[float, ...]  # of the runs that did not diverge
+    std: float  #: ddof = 1; nan with fewer than two values
+    values: tuple[float, ...]  #: of the runs that did not diverge
     num_diverged: int
 
     @property
@@ -53,6 +53,9 @@ def metrics(rows: Rows) -> list[str]:
 def direction(metric: str) -> int:
     """Returns -1 if lower is better, +1 if higher is, 0 if neither says quality.
 
+    The words of the column's name say it: higher is better where "accuracy",
+    "precision", "recall" or "inception_score" is in it; lower where "loss",
+    "reconstruction", "kl", "fid" or "kid" is one of its words, or "fd" the first.
     The losses of two networks that play against each other have no better side.
     """
     words = metric.split("_")

@@ -45,7 +45,7 @@ class Row(NamedTuple):
     label: str
     experiment: str
     arm: str
-    flops: str  # the column of what it costs on a machine without sparse kernels
+    flops: str  #: the column of what it costs on a machine without sparse kernels
     paper: Published | None = None
 
 

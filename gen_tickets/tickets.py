@@ -30,11 +30,11 @@ from gen_tickets.trees import Tree
 class Ticket(NamedTuple):
     """One ticket of one run; trees have the component as first level."""
 
-    masks: Tree  # bool, True = kept
-    params: Tree  # float32 weights of the rewind step, exactly 0.0 where pruned
-    stats: dict[str, Any] = {}  # batch-norm statistics of the rewind step
-    provenance: dict[str, Any] = {}  # config, run, round, sparsity, step, versions
-    channels: dict[str, Any] = {}  # {component: channels} where compacted, else {}
+    masks: Tree  #: bool, True = kept
+    params: Tree  #: float32 weights of the rewind step, exactly 0.0 where pruned
+    stats: dict[str, Any] = {}  #: batch-norm statistics of the rewind step
+    provenance: dict[str, Any] = {}  #: config, run, round, sparsity, step, versions
+    channels: dict[str, Any] = {}  #: {component: channels} where compacted, else {}
 
 
 def rewind(masks: Tree, params: Tree) -> Tree:

@@ -90,19 +90,20 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
     Returns:
       Loop(stretch, evaluate).
 
-    Loop.stretch(state, totals, masks, examples, order, keys, num_steps)
-      trains every member for num_steps:
-        state: population, donated; totals: {metric: sum over steps [members]};
-        masks: population of masks; examples: [N, ...] on the device;
-        order: int32 [MAX_STRETCH, members, batch], rows of example indices;
-        keys: one key a member; step s of a member uses fold_in(key, s).
-      Streamed, examples are [members, steps, batch, ...] and order is None.
-      Returns (state, totals).
-    Loop.evaluate(state, examples, weights, keys)
-      averages task.evaluate over examples:
-        examples: [batches, batch, ...]; weights: float [batches, batch], 0 for
-        padding; keys: one key a member.
-      Returns {metric: [members]}.
+    Loop.stretch(state, totals, masks, examples, order, keys, num_steps) trains every
+    member for num_steps and returns (state, totals):
+
+    - state: population, donated; totals: {metric: sum over steps [members]};
+    - masks: population of masks; examples: [N, ...] on the device;
+    - order: int32 [MAX_STRETCH, members, batch], rows of example indices;
+    - keys: one key a member; step s of a member uses fold_in(key, s).
+    - Streamed, examples are [members, steps, batch, ...] and order is None.
+
+    Loop.evaluate(state, examples, weights, keys) averages task.evaluate over examples
+    and returns {metric: [members]}:
+
+    - examples: [batches, batch, ...]; weights: float [batches, batch], 0 for padding;
+    - keys: one key a member.
     """
 
     def divide(batch):

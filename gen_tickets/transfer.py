@@ -17,7 +17,7 @@ class Source(NamedTuple):
     """Where transferred tickets come from."""
 
     workdir: str
-    components: dict[str, str]  # {component there: component here}
+    components: dict[str, str]  #: {component there: component here}
 
 
 class Transplant(NamedTuple):

@@ -2,10 +2,11 @@
 
 A winning ticket is *found* at a sparsity when the winning arm does as well as the
 unpruned network and the random control does significantly worse:
-  as well: mean(winning) is at most one standard deviation of the dense runs (ddof = 1)
-    worse than mean(dense), the border included;
-  worse: mean(random) is worse than mean(winning) and Welch's two-sided t-test gives
-    p < 0.05, for each round alone, not corrected for the number of rounds.
+
+- as well: mean(winning) is at most one standard deviation of the dense runs (ddof = 1)
+  worse than mean(dense), the border included;
+- worse: mean(random) is worse than mean(winning) and Welch's two-sided t-test gives
+  p < 0.05, for each round alone, not corrected for the number of rounds.
 
 A diverged run (flagged, or with a number that is not finite) counts as worse than
 anything. It has no number to average, so means and deviations are those of the other
@@ -43,7 +44,7 @@ class Round(NamedTuple):
     random: Summary | None
     matches: bool
     worse: bool
-    p_value: float  # nan where the random control is missing
+    p_value: float  #: nan where the random control is missing
 
     @property
     def found(self) -> bool:
@@ -55,7 +56,7 @@ class Verdict(NamedTuple):
 
     metric: str
     sparsity: float | None
-    unbroken: float | None  # the winning arm matches in every round up to here
+    unbroken: float | None  #: the winning arm matches in every round up to here
     sentence: str
     notes: tuple[str, ...]
     dense: Summary | None

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gen_tickets import defaults, tasks, trees
+from gen_tickets.models import groups as groups_lib
 
 NUM_STEPS = 10
 _AE = {"task.name": "ae"}
@@ -98,6 +99,6 @@ def make(name: str) -> Model:
     )
     defaults.validate(config)
     task = tasks.build(config, image_shape, NUM_STEPS)
-    groups = {c: n.module.channel_groups() for c, n in task.networks.items()}
+    groups = {c: groups_lib.of(n.module) for c, n in task.networks.items()}
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     return Model(config, image_shape, task, groups, shapes)

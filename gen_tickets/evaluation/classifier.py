@@ -61,10 +61,10 @@ class Classifier(NamedTuple):
     """A trained network, and where it comes from."""
 
     network: ResNet18
-    variables: Any  # parameters and running statistics
-    accuracy: float  # on the held-out images, in [0, 1]
-    key: dict  # all that determined the training
-    fingerprint: str  # SHA-256 of the weights
+    variables: Any  #: parameters and running statistics
+    accuracy: float  #: on the held-out images, in [0, 1]
+    key: dict  #: all that determined the training
+    fingerprint: str  #: SHA-256 of the weights
 
     def extract(self, images) -> classify.Outputs:
         """Features [N, D] and logits [N, classes] of uint8 [N, S, S, C]; float32.

@@ -1,12 +1,13 @@
 """What a training costs in FLOPs: as a dense network, masked, and cut down.
 
 One step is counted (`flops`, where the convention stands), times the steps.
-  dense: every multiplication of the whole network, masks or not; what a machine does
-    that cannot skip a zero.
-  masked: multiplications with a pruned weight left out; what a machine would do that
-    skips them all.
-  compact: the dense count of the smaller network without the channels that the masks
-    leave no use for (`pruning.channels.used`); what can be had without sparse kernels.
+
+- dense: every multiplication of the whole network, masks or not; what a machine does
+  that cannot skip a zero.
+- masked: multiplications with a pruned weight left out; what a machine would do that
+  skips them all.
+- compact: the dense count of the smaller network without the channels that the masks
+  leave no use for (`pruning.channels.used`); what can be had without sparse kernels.
 """
 
 import functools
@@ -15,6 +16,7 @@ from typing import Callable
 import jax
 
 from gen_tickets.evaluation import flops
+from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import channels, compact
 
 COLUMNS = ("flops_dense", "flops_masked", "flops_compact")
@@ -41,7 +43,7 @@ class Costs:
         """(channel groups, shapes of the statistics) of the whole networks."""
         task = self._build(None)
         networks = task.networks.items()
-        groups = {name: network.module.channel_groups() for name, network in networks}
+        groups = {name: groups_lib.of(network.module) for name, network in networks}
         return groups, jax.eval_shape(task.init, jax.random.key(0)).stats
 
     def of_training(self, masks, num_steps: int, extra: float = 0.0):

@@ -6,18 +6,13 @@ from gen_tickets.evaluation import classifier, inception, weights
 
 
 class Extractor(NamedTuple):
-    """A network whose features are compared.
+    """A network whose features are compared."""
 
-    kind: "inception" or "classifier".
-    fingerprint: SHA-256 that stands for its weights.
-    extract: uint8 [N, H, W, C] -> features [N, D] and logits [N, K], as attributes.
-    about: what more there is to say of it; JSON-able.
-    """
-
-    kind: str
-    fingerprint: str
+    kind: str  #: "inception" or "classifier"
+    fingerprint: str  #: SHA-256 that stands for its weights
+    #: uint8 [N, H, W, C] -> features [N, D] and logits [N, K], as attributes.
     extract: Callable[[Any], Any]
-    about: dict
+    about: dict  #: what more there is to say of it; JSON-able
 
     def provenance(self) -> dict:
         """All that says which network it is."""

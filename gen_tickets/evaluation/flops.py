@@ -1,6 +1,7 @@
 """Floating-point operations (FLOPs), counted from a function's own jaxpr.
 
 The convention, for every number of gen_tickets:
+
 - A convolution, a transposed one, a matrix product: 2 for each multiplication with its
   addition that the definition asks for, however it is lowered (`models.convolutions`).
   Zeros that padding or dilation insert are not multiplied.
@@ -45,8 +46,8 @@ _SUMS = frozenset(("add", "add_any", "sub"))
 class Cost(NamedTuple):
     """FLOPs of one call."""
 
-    fixed: float  # whatever the masks
-    of_weights: dict[str, float]  # of a leaf of the weights, if all of it is kept
+    fixed: float  #: whatever the masks
+    of_weights: dict[str, float]  #: of a leaf of the weights, if all of it is kept
 
     def total(self, kept: Mapping[str, float] | None = None) -> float:
         """All FLOPs; `kept`: {leaf: share of its weights that is kept}, None: all."""

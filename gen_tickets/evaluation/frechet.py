@@ -50,8 +50,8 @@ class Moments:
     """
 
     count: int
-    mean: np.ndarray  # [D]
-    covariance: np.ndarray  # [D, D], zero for fewer than 2 rows
+    mean: np.ndarray  #: [D]
+    covariance: np.ndarray  #: [D, D], zero for fewer than 2 rows
 
     @classmethod
     def empty(cls, width: int) -> "Moments":
@@ -137,7 +137,7 @@ class KernelDistance(NamedTuple):
     """KID over subsets."""
 
     mean: float
-    std: float  # over subsets, divided by their number
+    std: float  #: over subsets, divided by their number
 
 
 def kernel_distance(
@@ -210,7 +210,7 @@ class InceptionScore(NamedTuple):
     """Inception Score over splits."""
 
     mean: float
-    std: float  # over splits, divided by their number
+    std: float  #: over splits, divided by their number
 
 
 def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
@@ -244,8 +244,8 @@ def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
 class PrecisionRecall(NamedTuple):
     """Shares in [0, 1]."""
 
-    precision: float  # of fake samples that lie in the manifold of the real ones
-    recall: float  # of real samples that lie in the manifold of the fake ones
+    precision: float  #: of fake samples that lie in the manifold of the real ones
+    recall: float  #: of real samples that lie in the manifold of the fake ones
 
 
 def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PrecisionRecall:

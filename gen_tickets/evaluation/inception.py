@@ -32,8 +32,8 @@ _BATCH_SIZES = {"product": 16, "library": 128}
 class Features(NamedTuple):
     """What the metrics are computed from, float32."""
 
-    features: np.ndarray  # [N, 2048], mean of the last block over space
-    logits: np.ndarray  # [N, 1008], without the bias, as Inception Score has it
+    features: np.ndarray  #: [N, 2048], mean of the last block over space
+    logits: np.ndarray  #: [N, 1008], without the bias, as Inception Score has it
 
 
 class Folded(nn.Module):

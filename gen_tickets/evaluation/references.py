@@ -30,9 +30,9 @@ _FROM_DATA = (
 class Reference(NamedTuple):
     """Real images, seen by one network."""
 
-    moments: Moments  # of all images
-    features: np.ndarray  # float32 [min(count, MAX_ROWS), D], a fixed choice of rows
-    key: dict  # all that the numbers depend on, readable
+    moments: Moments  #: of all images
+    features: np.ndarray  #: float32 [min(count, MAX_ROWS), D], a fixed choice of rows
+    key: dict  #: all that the numbers depend on, readable
 
     @property
     def short_hash(self) -> str:

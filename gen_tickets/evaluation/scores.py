@@ -21,18 +21,13 @@ _NEIGHBOURS = 3
 
 
 class Metric(NamedTuple):
-    """One name of `eval.metrics`.
+    """One name of `eval.metrics`."""
 
-    kind: of the extractor.
-    columns: column of the results -> its place in what `compute` gives.
-    minimum: images that each side must have.
-    compute: (outputs of the samples, Reference) -> tuple of numbers; None where it is
-      no matter of samples.
-    """
-
-    kind: str
-    columns: dict[str, int]
-    minimum: int
+    kind: str  #: of the extractor: "inception" or "classifier"
+    columns: dict[str, int]  #: column of the results -> its place in what compute gives
+    minimum: int  #: images that each side must have
+    #: (outputs of the samples, Reference) -> tuple of numbers; None where it is no
+    #: matter of samples.
     compute: Callable | None
 
 

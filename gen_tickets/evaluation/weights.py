@@ -36,8 +36,8 @@ BATCH_NORM_EPSILON = 1e-3
 class Weights(NamedTuple):
     """Weights ready for `inception.extract`."""
 
-    variables: dict[str, Any]  # folded kernels and biases
-    fingerprint: str  # SHA-256 of the file, 64 hex digits
+    variables: dict[str, Any]  #: folded kernels and biases
+    fingerprint: str  #: SHA-256 of the file, 64 hex digits
     path: pathlib.Path
 
 

@@ -4,17 +4,31 @@ The task gives them their component names: encoder and decoder, or discriminator
 generator.
 """
 
+from typing import Any, Callable, NamedTuple
+
 import jax.numpy as jnp
 
 from gen_tickets.errors import UserError
 from gen_tickets.models import conv, convstack, linear, resnet, sngan
 
-_PAIRS = {
-    "linear": linear,
-    "conv": conv,
-    "convstack": convstack,
-    "sngan": sngan,
-    "resnet": resnet,
+
+class Pair(NamedTuple):
+    """The classes of two Flax modules that belong together."""
+
+    contract: Callable[..., Any]  #: (widths, num_outputs, dtype, channels) -> module
+    expand: Callable[..., Any]  #: (widths, image_shape, dtype, channels) -> module
+    #: widths -> what the side of the images must be a multiple of
+    multiple: Callable[[tuple[int, ...]], int] = lambda widths: 1
+
+
+PAIRS = {
+    "linear": Pair(linear.Contract, linear.Expand),
+    "conv": Pair(conv.Contract, conv.Expand, lambda widths: 32),
+    "convstack": Pair(
+        convstack.Contract, convstack.Expand, lambda widths: 1 << len(widths)
+    ),
+    "sngan": Pair(sngan.Contract, sngan.Expand, lambda widths: 1 << (len(widths) - 1)),
+    "resnet": Pair(resnet.Contract, resnet.Expand, lambda widths: 1 << len(widths)),
 }
 
 
@@ -27,17 +41,11 @@ def _check(config, image_shape) -> None:
             "square ones, give data.image_size"
         )
     name, widths = config.model.name, tuple(config.model.widths)
-    step = {
-        "linear": 1,
-        "conv": 32,
-        "convstack": 1 << len(widths),
-        "sngan": 1 << (len(widths) - 1),
-        "resnet": 1 << len(widths),
-    }[name]
-    if side % step:
+    multiple = PAIRS[name].multiple(widths)
+    if side % multiple:
         raise UserError(
             f"data.image_size={side}: model.name={name!r} with {len(widths)} "
-            f"model.widths needs a multiple of {step}"
+            f"model.widths needs a multiple of {multiple}"
         )
     if name == "conv":
         if len(widths) != 5 or config.task.name != "ae":
@@ -70,9 +78,9 @@ def build(config, image_shape, num_outputs: int, channels=((), ())):
       UserError: the sizes do not fit.
     """
     _check(config, image_shape)
-    pair = _PAIRS[config.model.name]
+    pair = PAIRS[config.model.name]
     widths, dtype = tuple(config.model.widths), jnp.dtype(config.precision)
     return (
-        pair.Contract(widths, num_outputs, dtype, tuple(channels[0])),
-        pair.Expand(widths, tuple(image_shape), dtype, tuple(channels[1])),
+        pair.contract(widths, num_outputs, dtype, tuple(channels[0])),
+        pair.expand(widths, tuple(image_shape), dtype, tuple(channels[1])),
     )

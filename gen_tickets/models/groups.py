@@ -7,25 +7,33 @@ so an axis of a dense layer may hold a group several times over. See `pruning.ch
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Group(NamedTuple):
     """Channels that live and die together; layers by their names in the network."""
 
     name: str
-    size: int  # channels
-    makers: tuple[str, ...]  # layers whose outputs they are
-    norms: tuple[str, ...]  # batch norms over them; () where there is none
-    users: tuple[str, ...]  # layers whose inputs they are
+    size: int  #: channels
+    makers: tuple[str, ...]  #: layers whose outputs they are
+    norms: tuple[str, ...]  #: batch norms over them; () where there is none
+    users: tuple[str, ...]  #: layers whose inputs they are
 
 
 class ChannelGroups(NamedTuple):
     """All channels of a network; images, latents and codes are never cut."""
 
     groups: tuple[Group, ...]
-    inputs: tuple[str, ...]  # layers that read the image or the latent
-    outputs: tuple[str, ...]  # layers that make the image or the vector
+    inputs: tuple[str, ...]  #: layers that read the image or the latent
+    outputs: tuple[str, ...]  #: layers that make the image or the vector
+
+
+def of(network: Any) -> ChannelGroups:
+    """The groups of a network; one without `channel_groups` keeps all its channels."""
+    if not hasattr(network, "channel_groups"):
+        return ChannelGroups((), (), ())
+    groups: ChannelGroups = network.channel_groups()
+    return groups
 
 
 def chain(

@@ -26,9 +26,9 @@ Masks: TypeAlias = Mapping[str, Mapping[str, Any]]  # {component: {group: [chann
 class Claim(NamedTuple):
     """An axis that holds a group's channels; position i holds channel i % size."""
 
-    axis: int  # from the end: -1 or -2
+    axis: int  #: from the end: -1 or -2
     group: str
-    is_use: bool  # the axis uses the channels, it does not make them
+    is_use: bool  #: the axis uses the channels, it does not make them
 
 
 def _layer_claims(groups: ChannelGroups, name: str) -> list[Claim]:
@@ -69,6 +69,8 @@ def claims(groups: ChannelGroups, tree: Tree) -> dict[str, tuple[Claim, ...]]:
         of the group's channels.
     """
     sizes = {group.name: group.size for group in groups.groups}
+    if not (groups.groups or groups.inputs or groups.outputs):  # see `groups.of`
+        return dict.fromkeys(trees.named_leaves(tree), ())
     found = {}
     for name, leaf in trees.named_leaves(tree).items():
         of_leaf = _layer_claims(groups, name)

@@ -21,9 +21,9 @@ _HISTORY = "channel_masks"  # in opt_state
 class History(NamedTuple):
     """Masks drawn so far; E = epochs there is room for, C = channels."""
 
-    drawn: Any  # bool [E, C], False beyond `count`
-    count: Any  # int32, epochs seen
-    found: Any  # int32, the epoch, counted from 1, that found the ticket; 0: none yet
+    drawn: Any  #: bool [E, C], False beyond `count`
+    count: Any  #: int32, epochs seen
+    found: Any  #: int32, the epoch, counted from 1, that found the ticket; 0: none yet
 
 
 def begin(num_epochs: int, num_channels: int) -> History:

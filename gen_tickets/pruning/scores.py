@@ -165,4 +165,4 @@ SCORES: dict[str, Callable[..., Tree]] = {
     "grasp": grasp,
     "synflow": synflow,
 }
-OF_IMAGES = ("snip", "grasp")  # those that look at the batches
+OF_IMAGES = {"snip", "grasp"}  # those that look at the batches

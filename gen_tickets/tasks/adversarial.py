@@ -6,14 +6,15 @@ et al. 2014, algorithm 1). An update changes one component, weights and statisti
 leaves the other as it is. Real and generated images pass batch norm separately.
 
 Metrics of a step, and of an evaluation (there one number an image):
-  discriminator_loss: real term + fake term; generator_loss; loss: all that the two
-    players minimise, added up. It says that a member diverged, not how good it is.
-  discriminator_accuracy_real, _fake: share of real logits above 0, of generated ones
-    below. A Wasserstein critic has no 0 to speak of.
-  gradient_penalty: where it is on, before its weight (steps only).
-  sample_spread (evaluation only): standard deviation of a pixel over a batch of
-    samples, in units of that over the real batch, mean over pixels. About 1 for a good
-    generator, about 0 for one that collapsed to a single image.
+
+- discriminator_loss: real term + fake term; generator_loss; loss: all that the two
+  players minimise, added up. It says that a member diverged, not how good it is.
+- discriminator_accuracy_real, _fake: share of real logits above 0, of generated ones
+  below. A Wasserstein critic has no 0 to speak of.
+- gradient_penalty: where it is on, before its weight (steps only).
+- sample_spread (evaluation only): standard deviation of a pixel over a batch of
+  samples, in units of that over the real batch, mean over pixels. About 1 for a good
+  generator, about 0 for one that collapsed to a single image.
 """
 
 import jax

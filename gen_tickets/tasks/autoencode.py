@@ -1,8 +1,8 @@
 """Autoencoders and variational autoencoders: {encoder, decoder}.
 
-ae:  mean over images and pixels of the squared error (the paper's MSE).
-vae: mean over images of sum-squared error + beta * KL(q(z|x) || N(0, 1))
-     (the negative ELBO of a decoder with variance 1/2; Higgins 2017 for beta).
+- ae: mean over images and pixels of the squared error (the paper's MSE).
+- vae: mean over images of sum-squared error + beta * KL(q(z|x) || N(0, 1))
+  (the negative ELBO of a decoder with variance 1/2; Higgins 2017 for beta).
 """
 
 import math

@@ -23,19 +23,19 @@ _RISE = 0.2
 class Outputs(NamedTuple):
     """What a classifying network gives."""
 
-    features: Any  # [N, D], what the last layer reads
-    logits: Any  # [N, classes]
+    features: Any  #: [N, D], what the last layer reads
+    logits: Any  #: [N, classes]
 
 
 class Recipe(NamedTuple):
     """How a classifier is trained."""
 
     num_steps: int
-    learning_rate: float = 0.1  # at its peak
+    learning_rate: float = 0.1  #: at its peak
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    shift: int = 0  # pixels, at most, in each direction; black comes in
-    flip: bool = False  # left and right exchanged in half of the images
+    shift: int = 0  #: pixels, at most, in each direction; black comes in
+    flip: bool = False  #: left and right exchanged in half of the images
 
 
 def augment(images, key, shift: int, flip: bool):

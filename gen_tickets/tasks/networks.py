@@ -17,8 +17,8 @@ ALL = (BATCH_NORM, "spectral")
 class Network(NamedTuple):
     """What a component is."""
 
-    module: Any  # a Flax module, called as module(x, train)
-    input_shape: tuple[int, ...]  # of one example
+    module: Any  #: a Flax module, called as module(x, train)
+    input_shape: tuple[int, ...]  #: of one example
 
 
 def init(networks: dict[str, Network], key):

@@ -9,28 +9,23 @@ class Task(NamedTuple):
     """Pure functions of one member; the loop maps them over a population.
 
     Where it says images, a task of labelled ones takes {"images": ..., "labels": ...}.
-
-    init: key -> TrainState.
-    step: (state, masks, images uint8 [batches * N, H, W, C], key) -> (state,
-      {name: scalar}); advances `state.step` by one. A GAN takes
-      `task.discriminator_steps` batches a step, other tasks one.
-    loss: (params, stats, images uint8, key) -> scalar, differentiable in params.
-    evaluate: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number an
-      image; batch norm as `eval.batch_norm` says.
-    reconstruct: (state, images uint8) -> images uint8, or None where there is none.
-    sample: (state, latents [N, latent_size]) -> images uint8, or None where there is
-      none.
-    latent_size: length of a latent vector.
-    components: names of the components, in order.
-    networks: {component: Network}, what the components are (`networks.Network`).
     """
 
+    #: key -> TrainState.
     init: Callable[..., TrainState]
+    #: (state, masks, images uint8 [batches * N, H, W, C], key) -> (state,
+    #: {name: scalar}); advances `state.step` by one. A GAN takes
+    #: `task.discriminator_steps` batches a step, other tasks one.
     step: Callable[..., tuple[TrainState, dict[str, Any]]]
+    #: (params, stats, images uint8, key) -> scalar, differentiable in params.
     loss: Callable[..., Any]
+    #: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number an image;
+    #: batch norm as `eval.batch_norm` says.
     evaluate: Callable[..., dict[str, Any]]
+    #: (state, images uint8) -> images uint8, or None where there is none.
     reconstruct: Callable[..., Any] | None
+    #: (state, latents [N, latent_size]) -> images uint8, or None where there is none.
     sample: Callable[..., Any] | None
-    latent_size: int
-    components: tuple[str, ...]
-    networks: dict[str, Any]
+    latent_size: int  #: length of a latent vector
+    components: tuple[str, ...]  #: their names, in order
+    networks: dict[str, Any]  #: {component: `networks.Network`}, what they are
