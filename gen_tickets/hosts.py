@@ -17,6 +17,8 @@ from jax.experimental import multihost_utils
 from gen_tickets.errors import UserError
 
 _TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
+# A container on a TPU (Colab, Kaggle, Kubernetes) has these, and often no such server.
+_TPU_TOLD = {"TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES", "TPU_SKIP_MDS_QUERY"}
 
 
 def are_several(environment: Mapping[str, str]) -> bool:
@@ -47,9 +49,9 @@ def start(options) -> None:
       UserError: they do not come together.
     """
     # A Cloud TPU machine may know of its neighbours by its metadata server alone.
-    on_tpu = bool(glob.glob("/dev/accel[0-9]*"))
+    asks = bool(glob.glob("/dev/accel[0-9]*")) and not _TPU_TOLD & os.environ.keys()
     told = options.processes > 1 or options.coordinator
-    if options.processes == 1 or not (told or on_tpu or are_several(os.environ)):
+    if options.processes == 1 or not (told or asks or are_several(os.environ)):
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # SIGTERM is ours: see `fit.stop_signals`.

@@ -13,8 +13,6 @@ import pathlib
 import sys
 from typing import Any
 
-import numpy as np
-
 from gen_tickets import (
     figures,
     outcomes,
@@ -56,7 +54,7 @@ def draw(workdir, output=None) -> pathlib.Path:
 def _report(run: outcomes.Outcome, judged: verdict.Verdict) -> bytes:
     pngs = draw_metrics([run], [""])
     if run.layers:
-        pngs["layers"] = figures.draw_layers(_layer_sparsity(run.layers))
+        pngs["layers"] = figures.draw_layers(summaries.layer_sparsity(run.layers))
     for name, png in pngs.items():
         paths.write_atomically(paths.figures_dir(run.workdir) / f"{name}.png", png)
     notes = [*judged.notes]
@@ -149,19 +147,6 @@ def metric_pieces(pngs: dict[str, bytes], main: str, styles: str = "") -> list[s
         small = (page.picture(pngs[name], name, captioned=False) for name in others)
         pieces.append(page.grid(small, "two"))
     return pieces
-
-
-def _layer_sparsity(layers) -> dict[str, dict[int, float]]:
-    """Returns {layer: {round: sparsity}}, the mean over runs."""
-    shares: dict[str, dict[int, list[float]]] = {}
-    for row in layers:
-        rounds = shares.setdefault(row["layer"], {})
-        share = 1 - row["kept"] / row["total"]
-        rounds.setdefault(row["round"], []).append(share)
-    return {
-        layer: {number: float(np.mean(of)) for number, of in rounds.items()}
-        for layer, rounds in shares.items()
-    }
 
 
 def _layer_pieces(pngs: dict[str, bytes]) -> list[str]:

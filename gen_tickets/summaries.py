@@ -114,6 +114,19 @@ def moments(values: Sequence[float]) -> tuple[float, float]:
     return mean, 0.0 if equal else float(np.std(values, ddof=1))
 
 
+def layer_sparsity(layers: Rows) -> dict[str, dict[int, float]]:
+    """Returns {layer: {round: sparsity in [0, 1]}} of layers.csv, the mean over runs."""
+    shares: dict[str, dict[int, list[float]]] = {}
+    for row in layers:
+        rounds = shares.setdefault(row["layer"], {})
+        share = 1 - row["kept"] / row["total"]
+        rounds.setdefault(row["round"], []).append(share)
+    return {
+        layer: {number: float(np.mean(of)) for number, of in rounds.items()}
+        for layer, rounds in shares.items()
+    }
+
+
 def percent(share: float) -> str:
     """Returns a share in percent: 0.893 is "89.3 %"; two digits near 100 %."""
     return f"{100 * share:.{2 if 0.985 < share < 1 else 1}f} %"

@@ -105,6 +105,25 @@ def test_alone_nothing_is_joined_and_together_is_a_plain_call(monkeypatch):
     assert images[0].tolist() == [0, 1, 2] and images[1:] == (None, {"PNG"})
 
 
+@pytest.mark.parametrize(
+    "environment, asks",
+    [
+        ({}, True),  # a Cloud TPU machine: its metadata server knows
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),  # a notebook's container
+        ({"TPU_SKIP_MDS_QUERY": "true"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "t0,t1"}, True),
+    ],
+)
+def test_a_tpu_of_its_own_joins_nobody(monkeypatch, environment, asks):
+    joined = []
+    monkeypatch.setattr(hosts.glob, "glob", lambda pattern: ["/dev/accel0"])
+    monkeypatch.setattr(hosts.os, "environ", environment)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **_: joined.append(1))
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    hosts.start(configure().parallel)
+    assert bool(joined) == asks
+
+
 def complain():
     raise UserError("mine")
 

@@ -255,6 +255,17 @@ def test_mean_std_is_readable(values, text):
 # Pages
 
 
+def test_layer_sparsity_is_the_mean_over_runs():
+    rows = [
+        {"round": 1, "run": run, "layer": layer, "total": 10, "kept": kept}
+        for layer, of_runs in {"b": (10, 10), "a": (4, 7)}.items()
+        for run, kept in enumerate(of_runs)
+    ]
+    found = summaries.layer_sparsity(rows)
+    assert list(found) == ["b", "a"]
+    assert found == {"b": {1: 0.0}, "a": {1: pytest.approx(0.45)}}
+
+
 def write_workdir(folder, rows, layers=True, images=True, **config):
     nested = {"eval": {"verdict": METRIC}, "paper": {"sparsity": 0.3}, "seed": 0}
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,21 @@
+r"""A VAE decoder's tickets in a small DCGAN generator, handwritten digits, on a laptop.
+
+The generator's own winning and random tickets train beside the transferred ones; the
+discriminator is not pruned (experiments/transfer_vae_to_dcgan.py is the paper's Fig. 8).
+
+    python -m gen_tickets.main --config=experiments/vae_digits.py
+    python -m gen_tickets.main --config=experiments/transfer_digits.py
+"""
+
+from experiments import dcgan_digits
+
+
+def get_config(size="full"):
+    config = dcgan_digits.get_config(size)
+    config.data.image_size = 16
+    config.prune.components = ("generator",)
+    if size == "full":
+        config.prune.rounds = 3
+    config.ticket.path = "runs/vae_digits"
+    config.ticket.map = ("decoder:generator",)
+    return config

@@ -1,0 +1,212 @@
+"""The notebooks: how they stand in git, and that they run to numbers that make sense."""
+
+import base64
+import configparser
+import io
+import os
+import pathlib
+import re
+import sys
+
+import jax
+import nbformat
+import numpy as np
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from PIL import Image
+
+from gen_tickets import outcomes, paths, searches, summaries, tickets, verdict
+from gen_tickets.pruning import masks
+
+ROOT = pathlib.Path(__file__).parents[1]
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in PATHS]
+
+# The last cell of an executed notebook: an accelerator is the experiment's alone.
+KERNEL_HOLDS_NO_DEVICE = """
+from jax._src import xla_bridge
+assert not xla_bridge.backends_are_initialized()
+"""
+
+
+def read(name):
+    return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def code(notebook):
+    """(the cell that installs, all others)"""
+    first, *own = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return first, own
+
+
+def own_lines(notebook):
+    lines = [x.strip() for cell in code(notebook)[1] for x in cell.source.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def repository():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return setup["metadata"]["url"]
+
+
+def test_there_are_three():
+    assert [name[:3] for name in NAMES] == ["01_", "02_", "03_"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_short_and_stripped(name):
+    notebook = read(name)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+    assert 10 < len(own_lines(notebook)) <= 30
+    assert max(len(line) for line in own_lines(notebook)) <= 92
+    # Prose stands before all that is done, the shortened size apart.
+    kinds = [x.cell_type for x in notebook.cells if not x.metadata.get("tags")]
+    assert kinds[0] == "markdown"
+    assert ("code", "code") not in zip(kinds, kinds[1:])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_names_no_device(name):
+    words = re.findall(r"[a-z]+", "\n".join(own_lines(read(name))).lower())
+    assert not {"cpu", "gpu", "tpu", "cuda", "device", "devices"} & set(words)
+
+
+def test_all_install_alike_from_the_one_repository():
+    installs = {code(read(name))[0].source for name in NAMES}
+    assert len(installs) == 1
+    assert f'REPOSITORY = "{repository()}"' in installs.pop()
+    colab = repository().replace("https://github.com", "/github")
+    for path in PATHS:
+        link = (
+            f"https://colab.research.google.com{colab}/blob/main/notebooks/{path.name}"
+        )
+        assert link in (ROOT / "README.md").read_text()
+        assert link in read(path.stem).cells[0].source
+
+
+def test_the_first_cell_installs_beside_the_jax_that_is_there(monkeypatch, tmp_path):
+    """Run with a pip that only writes down what it is asked."""
+    asked = []
+
+    class Shell:
+        def run_line_magic(self, *line):
+            asked.append(line)
+
+    install = TransformerManager().transform_cell(code(read(NAMES[0]))[0].source)
+    scope = {"get_ipython": Shell}
+    monkeypatch.chdir(tmp_path)
+    exec(install, scope)
+    assert asked == []  # gen_tickets is here
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    exec(install, scope)
+    ((magic, line),) = asked
+    assert magic == "pip" and line.split()[0] == "install"
+    assert line.endswith("--constraint runtime.txt git+{REPOSITORY}")
+    kept = (tmp_path / "runtime.txt").read_text().splitlines()
+    assert {f"jax=={jax.__version__}", f"jaxlib=={jax.lib.__version__}"} <= set(kept)
+
+
+def execute(name, folder, size=None):
+    """Runs a notebook top to bottom in a folder; returns (text, pictures)."""
+    import nbclient
+
+    notebook = read(name)
+    tagged = [x for x in notebook.cells if "parameters" in x.metadata.get("tags", ())]
+    for cell in tagged:
+        cell.source = f"SIZE = {size!r}"
+    assert bool(tagged) == (size is not None)
+    notebook.cells.append(nbformat.v4.new_code_cell(KERNEL_HOLDS_NO_DEVICE))
+    place = {"metadata": {"path": str(folder)}}
+    nbclient.NotebookClient(notebook, timeout=300, resources=place).execute()
+    outputs = [x for cell in code(notebook)[1] for x in cell.outputs]
+    text = "".join(x.text for x in outputs if x.output_type == "stream")
+    data = [x.data["image/png"] for x in outputs if "image/png" in x.get("data", {})]
+    return text, [np.asarray(Image.open(io.BytesIO(base64.b64decode(x)))) for x in data]
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """Where a notebook runs, with this package and this Python in its processes."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PATH", str(pathlib.Path(sys.executable).parent), os.pathsep)
+    return tmp_path
+
+
+def means(run, number):
+    """{arm: mean of the verdict's metric} in a round."""
+    arms = summaries.summarize(run.rows, run.metric)
+    return {arm: of[number].mean for arm, of in arms.items() if number in of}
+
+
+@pytest.mark.notebooks
+def test_find_a_ticket(folder):
+    size = ":smoke --config.runs=3 --config.train.steps=400 --config.prune.rounds=4"
+    text, pictures = execute("01_find_a_ticket", folder, size)
+    run = outcomes.load(folder / "runs/find_a_ticket")
+    assert verdict.verdict(run.rows, run.metric).sentence in text
+    for row in run.rows:
+        assert row["sparsity"] == pytest.approx(1 - 0.64 ** row["round"], abs=1e-4)
+    last = means(run, 4)
+    assert means(run, 0)["dense"] < last["winning"] < last["random"]
+    ticket = tickets.load(paths.ticket_path(run.workdir, 4, run=0))
+    told = re.findall(r"(\d+) of +(\d+) weights", text)
+    counts = masks.layer_counts(ticket.masks).values()
+    assert [(int(b), int(a)) for a, b in told] == list(counts)
+    assert len(pictures) == 3 and all(picture.std() > 1 for picture in pictures)
+
+
+@pytest.mark.notebooks
+def test_transfer_and_early_bird(folder):
+    size = ":smoke --config.runs=2"
+    text, pictures = execute("02_transfer_and_early_bird", folder, size)
+    vae, gan, bird = (
+        outcomes.load(folder / "runs" / name)
+        for name in ("vae_digits", "transfer_digits", "early_bird")
+    )
+    assert {row["arm"] for row in vae.rows} == {"dense", "winning"}
+    pruned = [row for row in gan.rows if row["round"] > 0]
+    assert {row["arm"] for row in pruned} == {"winning", "random", "transferred"}
+    for row in pruned:
+        assert row["sparsity_generator"] == pytest.approx(
+            1 - 0.5 ** row["round"], abs=1e-3
+        )
+        assert row["sparsity_discriminator"] == 0
+    for arm, of_rounds in summaries.summarize(gan.rows, gan.metric).items():
+        for number, found in of_rounds.items():
+            assert re.search(
+                rf"{arm} +round {number} .*{summaries.mean_std(found)}", text
+            )
+    for row in bird.rows:
+        drawn = searches.load(paths.search_path(bird.workdir, row["run"])).drawn
+        near = [
+            all(np.mean(drawn[i] != mask) < 0.1 for mask in drawn[i - 5 : i])
+            for i in range(5, len(drawn))
+        ]
+        found = near.index(True) + 6 if True in near else "nan"
+        share = row["flops_compact"] / row["flops_dense"]
+        assert 0.2 < row["remaining"] < 0.5 and row["remaining"] < share < 1
+        assert (
+            f"run {row['run']}: found at epoch {found}, {row['remaining']:.1%}" in text
+        )
+        assert f"{share:.1%} of the dense FLOPs" in text
+    assert len(pictures) == 3 and all(picture.std() > 1 for picture in pictures)
+
+
+@pytest.mark.notebooks
+def test_read_results_and_plot(folder):
+    text, pictures = execute("03_read_results_and_plot", folder)
+    for scope in ("global", "layer"):
+        run = outcomes.load(folder / f"runs/scope_{scope}")
+        assert verdict.verdict(run.rows, run.metric).sentence in text
+        last = means(run, 6)
+        assert means(run, 0)["dense"] < last["winning"] < last["random"]
+        of_layers = summaries.layer_sparsity(run.layers)
+        halves = [of_layers[layer][3] for layer in of_layers]
+        assert (np.ptp(halves) < 0.01) == (scope == "layer")
+    assert re.search(r"winning +98.4 % +0\.\d+ ± ", text)
+    assert "kept, others 0.0" in text and "'prune.scope': ['global', 'layer']" in text
+    assert len(pictures) == 3 and all(picture.std() > 1 for picture in pictures)
