@@ -1,13 +1,13 @@
 r"""A VAE decoder's tickets in a small DCGAN generator, handwritten digits, on a laptop.
 
 The generator's own winning and random tickets train beside the transferred ones; the
-discriminator is not pruned (experiments/transfer_vae_to_dcgan.py is the paper's Fig. 8).
+discriminator is not pruned. Fig. 8 is experiments/transfer_vae_to_dcgan.py.
 
     python -m gen_tickets.main --config=experiments/vae_digits.py
     python -m gen_tickets.main --config=experiments/transfer_digits.py
 """
 
-from experiments import dcgan_digits
+from gen_tickets.experiments import dcgan_digits
 
 
 def get_config(size="full"):

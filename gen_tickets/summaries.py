@@ -115,7 +115,7 @@ def moments(values: Sequence[float]) -> tuple[float, float]:
 
 
 def layer_sparsity(layers: Rows) -> dict[str, dict[int, float]]:
-    """Returns {layer: {round: sparsity in [0, 1]}} of layers.csv, the mean over runs."""
+    """{layer: {round: sparsity in [0, 1]}} of layers.csv, the mean over runs."""
     shares: dict[str, dict[int, list[float]]] = {}
     for row in layers:
         rounds = shares.setdefault(row["layer"], {})

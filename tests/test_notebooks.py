@@ -1,4 +1,4 @@
-"""The notebooks: how they stand in git, and that they run to numbers that make sense."""
+"""The notebooks: as they stand in git, and that their numbers make sense."""
 
 import base64
 import configparser
