@@ -1,5 +1,7 @@
 """Pruning at initialization: SNIP, GraSP and SynFlow in the loop of rounds."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -45,15 +47,14 @@ def test_a_round_keeps_the_best_of_the_initial_weights(method):
     session = experiment.next_round(later(experiment, start), 1)
     session = experiment.next_round(later(experiment, session), 2)
     images = np.asarray(experiment.images)
+    score = jax.jit(functools.partial(scores.SCORES[method], task=experiment.task))
     for i in range(RUNS):
         params, stats = jax.tree.map(
-            lambda x: x[i], (start.state.params, start.state.stats)
+            lambda x: np.asarray(x)[i], (start.state.params, start.state.stats)
         )
         rows = data.order(config.seed, i, len(images), config.data.batch_size, 0, 3)
         key = experiment.keys(lottery._SCORE, 0)[i]
-        saliency = scores.SCORES[method](
-            params, experiment.task, stats, jax.numpy.asarray(images[rows]), key
-        )
+        saliency = score(params, stats=stats, batches=images[rows], key=key)
         size = sum(np.asarray(leaf).size for leaf in leaves(experiment, params))
         expected = best(experiment, saliency, round(size / 4))
         found = masks_of(experiment, session, i)

@@ -46,6 +46,7 @@ def configure(**changes):
             "prune.schedule": "early_bird",
             "prune.fraction": 0.5,
             "prune.rounds": 1,
+            "prune.scope": "layer",  # tickets of one shape: fewer programs
             "early_bird.epochs": 6,
             "early_bird.distance": 0.99,  # all masks are alike
             "eval.num_shown": 2,
@@ -61,6 +62,7 @@ def run(folder, **changes):
     """Runs an experiment; returns its rows, tickets and searches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "EventWriter", NoEvents)
+        patch.setattr(report, "draw", lambda workdir: workdir)
         early_bird.run(configure(**changes), folder)
     rows = records.read_rows(paths.results_path(folder))
     runs = range(len(rows))
@@ -206,7 +208,9 @@ def test_options_that_do_not_fit_are_refused(changes, message):
 
 
 def test_components_are_cut_alone_and_widths_rounded_up():
-    config = configure(prune__components=("decoder",), early_bird__multiple=4)
+    config = configure(
+        prune__components=("decoder",), prune__scope="global", early_bird__multiple=4
+    )
     experiment = early_bird.EarlyBird(config, data.load(config))
     params = experiment.dense_round().state.params
     kept = experiment._channels_kept(jax.tree.map(lambda x: x[0], params))

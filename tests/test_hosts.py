@@ -60,7 +60,8 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
     assert "report: " in said[0] and "report: " not in said[1]
-    pair_found, pair_rows = read(tmp_path / "two", OPTIONS["prune__rounds"])
+    sizes = OPTIONS["prune__rounds"], OPTIONS["runs"]
+    pair_found, pair_rows = read(tmp_path / "two", *sizes)
     for key, ticket in found.items():
         for one, two in zip(ticket[:3], pair_found[key][:3]):
             for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):

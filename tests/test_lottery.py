@@ -53,14 +53,14 @@ def run(folder, **changes):
         patch.setattr(records, "EventWriter", NoEvents)
         patch.setattr(lottery.report, "draw", lambda workdir: workdir)
         lottery.run(config, folder)
-    return read(folder, config.prune.rounds)
+    return read(folder, config.prune.rounds, config.runs)
 
 
-def read(folder, rounds=ROUNDS):
+def read(folder, rounds=ROUNDS, runs=RUNS):
     found = {
         (r, i): tickets.load(paths.ticket_path(folder, r, i))
         for r in range(rounds + 1)
-        for i in range(RUNS)
+        for i in range(runs)
     }
     return found, records.read_rows(paths.results_path(folder))
 

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from test_lottery import NoEvents
 
 from gen_tickets import data, lottery, paths, records, report, tasks, tickets, trees
 from gen_tickets.errors import UserError
@@ -13,8 +14,9 @@ pytestmark = pytest.mark.usefixtures("library_convolutions")
 
 
 @pytest.fixture(autouse=True)
-def no_pages(monkeypatch, tmp_path):
+def no_pages_and_events(monkeypatch, tmp_path):
     monkeypatch.setattr(report, "draw", lambda workdir: tmp_path / "none.html")
+    monkeypatch.setattr(records, "EventWriter", NoEvents)
 
 
 def configure(task, source=None, **ticket):
@@ -55,7 +57,7 @@ def write_source(folder, task, model="convstack"):
     config = configure(task)
     config.model.name = model
     dataset = data.load(config)
-    init = tasks.build(config, dataset.train.images.shape[1:], 10).init
+    init = jax.jit(tasks.build(config, dataset.train.images.shape[1:], 10).init)
     for run in range(2):
         state = init(jax.random.key(100 + run))
         stats = jax.tree.map(lambda x: x + run, state.stats)
