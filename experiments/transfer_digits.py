@@ -14,8 +14,7 @@ def get_config(size="full"):
     config = dcgan_digits.get_config(size)
     config.data.image_size = 16
     config.prune.components = ("generator",)
-    if size == "full":
-        config.prune.rounds = 3
+    config.prune.rounds = 2
     config.ticket.path = "runs/vae_digits"
     config.ticket.map = ("decoder:generator",)
     return config
