@@ -24,7 +24,7 @@ from gen_tickets import (
     tickets,
 )
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import classifier
+from gen_tickets.evaluation import metrics
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import scores
 
@@ -106,7 +106,10 @@ def test_own_model_data_score_and_metric_together(tmp_path, monkeypatch):
     )
     defaults.validate(config)
     monkeypatch.setenv("GEN_TICKETS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(classifier, "_train", untrained.train)
+    pixels = untrained.Pixels()
+    monkeypatch.setattr(metrics, "_extractor", lambda *_: pixels.extractor)
+    monkeypatch.setattr(lottery.report, "draw", lambda workdir: workdir)
+    monkeypatch.setattr(records, "_summary_writer", lambda folder: None)
     lottery.run(config, tmp_path / "run")
 
     rows = records.read_rows(paths.results_path(tmp_path / "run"))
