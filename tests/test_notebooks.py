@@ -161,7 +161,7 @@ def test_find_a_ticket(folder):
 
 @pytest.mark.notebooks
 def test_transfer_and_early_bird(folder):
-    size = ":smoke --config.runs=2"
+    size = ':smoke --config.runs=2 --config.model.widths="(8,)"'
     text, pictures = execute("02_transfer_and_early_bird", folder, size)
     vae, gan, bird = (
         outcomes.load(folder / "runs" / name)
