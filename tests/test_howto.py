@@ -82,6 +82,7 @@ def test_the_ticket_of_the_guide_is_read_as_it_says(tmp_path, monkeypatch, capsy
     assert capsys.readouterr().out == "0.75 0\n"
 
 
+@pytest.mark.slow
 def test_own_model_data_score_and_metric_together(tmp_path, monkeypatch):
     own = {
         name: load(f"own_{name}.py", tmp_path) for name in ("data", "score", "metric")
