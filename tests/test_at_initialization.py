@@ -81,7 +81,7 @@ def test_rounds_and_pruning_at_once_give_the_same_ticket(method):
 
 
 def test_the_ticket_is_the_initial_weights_and_its_control_is_redrawn(tmp_path):
-    changes = {**AT_START, "prune__method": "synflow", "prune__rounds": 1}
+    changes = {**AT_START, "prune__method": "magnitude", "prune__rounds": 1}
     found, rows = run(tmp_path, **changes)
     initial = make(configure(**changes)).dense_round().state.params
     for i in range(RUNS):
