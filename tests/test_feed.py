@@ -32,7 +32,6 @@ def options(folder, resident):
     }
 
 
-@pytest.mark.slow
 def test_a_streamed_run_has_the_numbers_of_a_resident_one(folder, tmp_path):
     """Also stopped in the middle of a round, and gone on with from the checkpoint."""
     # Populations of one size: half the compiling.
