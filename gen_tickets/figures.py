@@ -329,7 +329,9 @@ def _draw_series(axes, series: Series) -> None:
         )
 
 
-def draw_lines(names: Sequence[str], summaries: Sequence[Summary], xlabel: str):
+def draw_lines(
+    names: Sequence[str], summaries: Sequence[Summary], xlabel: str
+) -> bytes:
     """Draws a number of several experiments, a line each, from top to bottom.
 
     Args:

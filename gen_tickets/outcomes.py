@@ -24,6 +24,18 @@ class Outcome(NamedTuple):
     def paper_sparsity(self) -> float:
         return float(self.config.get("paper.sparsity", 0.0))
 
+    def cost(self) -> tuple[float, float]:
+        """(FLOPs, seconds) of all trainings whose rows say their FLOPs."""
+        early_bird = self.config["prune.schedule"] == "early_bird"
+        column = "flops_compact" if early_bird else "flops_dense"
+        rows = [row for row in self.rows if column in row]
+        # A round's seconds are those of all its members, and stand in the row of each;
+        # early-bird runs train alone.
+        seconds = {
+            (r["round"], r["run"] if early_bird else 0): r["seconds"] for r in rows
+        }
+        return sum(row[column] for row in rows), sum(seconds.values())
+
 
 def load(workdir) -> Outcome:
     """Reads a workdir; raises UserError for a path that is none."""

@@ -44,6 +44,8 @@ from gen_tickets.paper.scales import Scale
 from gen_tickets.summaries import Summary
 
 _MOST_COLUMNS = 6
+# Orange is the random control's.
+_COLORS = [color for color in figures.PALETTE if color != figures.ORANGE]
 _BIRDS = "early-bird tickets, share of channels cut"
 _CAPTION = (
     "Mean over runs, band = one standard deviation; grey: the dense network; dotted: "
@@ -121,9 +123,6 @@ def _draw_panel(panel: Panel, results: Results) -> Drawn | None:
     ylabel = f"{panel.measure.label}\n({name}{better})"
     png = figures.draw_metric(curves, baselines, ylabel, panel.published)
     return Drawn([(png, _CAPTION)], numbers)
-
-
-_COLORS = (figures.BLUE, figures.GREEN, "#CC79A7", "#E69F00")
 
 
 _AXES = {
@@ -319,11 +318,8 @@ def _origin(stored: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _cost(run: outcomes.Outcome) -> dict[str, str]:
-    alone = run.config["prune.schedule"] == "early_bird"
-    of_rounds = {(r["round"], r["run"] if alone else 0): r["seconds"] for r in run.rows}
-    total = sum(row["flops_compact" if alone else "flops_dense"] for row in run.rows)
-    seconds = sum(of_rounds.values())
-    return {"FLOPs": f"{total:.3g}", "training seconds": f"{seconds:.0f}"}
+    count, seconds = run.cost()
+    return {"FLOPs": f"{count:.3g}", "training seconds": f"{seconds:.0f}"}
 
 
 def _number(name: str) -> str:

@@ -160,14 +160,8 @@ def _seen(folder) -> tuple[Family, float, float] | None:
         run = outcomes.load(folder)
     except UserError:
         return None  # not begun
-    rows = [row for row in run.rows if "flops_dense" in row]
-    early_bird = run.config["prune.schedule"] == "early_bird"
-    column = "flops_compact" if early_bird else "flops_dense"
-    # A round's seconds are those of all its members, and stand in the row of each.
-    groups = {(r["round"], r["run"] if early_bird else 0): r["seconds"] for r in rows}
     options = [run.config[x] for x in ("model.name", "task.name", "precision")]
-    total = sum(row[column] for row in rows)
-    return (*options,), total, sum(groups.values())
+    return (*options,), *run.cost()
 
 
 def seen_rates(root) -> dict[Family, Rate]:
