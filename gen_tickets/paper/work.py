@@ -56,7 +56,8 @@ def draw(figures: Sequence[Figure], results: Results) -> None:
         path = drawing.draw(figure, results)
         print(f"{figure.name}: {path}")
         for line in judged(figure, results):
-            print(f"  {line['outcome']}: {line['claim']} {line['found']}")
+            stand_in = f" (here: {line['instead']})" if line["instead"] else ""
+            print(f"  {line['outcome']}{stand_in}: {line['claim']} {line['found']}")
     # Of all figures, whichever were asked for: one table of what was tried.
     every = [line for figure in FIGURES.values() for line in judged(figure, results)]
     path = pathlib.Path(results.root) / "claims.csv"
