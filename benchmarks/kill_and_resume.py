@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
@@ -116,11 +117,9 @@ def _compare(calm, rough, tally: Tally) -> None:
         raise SystemExit(f"{tally}: these differ: {differences}")
 
 
-def _kill_and_resume(experiment: str, folder, num_kills: int, draw) -> Tally:
-    calm, tally = folder / "calm", Tally()
-    _run_to_the_end(experiment, calm)  # fills the compilation cache
+def _kill_and_resume(experiment: str, folder, calm, num_kills: int, draw) -> Tally:
+    tally, rough = Tally(), folder / "rough_0"
     length = _run_to_the_end(experiment, folder / "timed")
-    rough = folder / "rough_0"
     while tally.kills < num_kills:
         # Most of a short run is its start, so moments are drawn over all of it.
         seconds, in_save = draw.uniform(0.2, 1.0) * length, tally.kills % 2 == 1
@@ -134,7 +133,7 @@ def _kill_and_resume(experiment: str, folder, num_kills: int, draw) -> Tally:
             _compare(calm, rough, tally)
             tally = tally._replace(finished=tally.finished + 1)
             rough = folder / f"rough_{tally.finished}"
-        print(f"\r{tally}", end="", file=sys.stderr, flush=True)
+        print(f"{folder.name}: {tally}", file=sys.stderr, flush=True)
     _run_to_the_end(experiment, rough)
     _compare(calm, rough, tally)
     return tally._replace(finished=tally.finished + 1)
@@ -145,14 +144,25 @@ def main() -> None:
     parser.add_argument("--experiment", default="experiments/quickstart.py:smoke")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--at-once", type=int, default=2, help="runs side by side")
     arguments = parser.parse_args()
-    draw = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        tally = _kill_and_resume(
-            arguments.experiment, pathlib.Path(folder), arguments.kills, draw
-        )
+    experiment, at_once = arguments.experiment, arguments.at_once
+    shares = [len(range(i, arguments.kills, at_once)) for i in range(at_once)]
+    with tempfile.TemporaryDirectory() as place:
+        calm = pathlib.Path(place) / "calm"
+        _run_to_the_end(experiment, calm)  # fills the compilation cache
+
+        def work(i: int) -> Tally:
+            folder = pathlib.Path(place) / f"worker_{i}"
+            folder.mkdir()
+            draw = random.Random(f"{arguments.seed}, {i}")
+            return _kill_and_resume(experiment, folder, calm, shares[i], draw)
+
+        with futures.ThreadPoolExecutor(at_once) as pool:
+            tallies = list(pool.map(work, range(at_once)))
+    tally = Tally(*map(sum, zip(*tallies)))
     print(
-        f"\n{tally.kills} kills, {tally.in_saves} of them left a half-written "
+        f"{tally.kills} kills, {tally.in_saves} of them left a half-written "
         f"checkpoint; {tally.finished} runs finished, 0 differences"
     )
 

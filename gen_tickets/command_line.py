@@ -1,8 +1,10 @@
 """The command line's manners: experiments found by name, mistakes in one line."""
 
+import argparse
 import os
 import pathlib
 import re
+import runpy
 import sys
 
 from absl import app, flags, logging
@@ -96,6 +98,27 @@ def _parse(argv) -> list[str]:
         ) from None
     except (OSError, SyntaxError, ImportError, NameError) as error:
         raise UserError(f"--config: the file does not load: {error}") from None
+
+
+class Parser(argparse.ArgumentParser):
+    """Arguments whose mistakes are a UserError, as everybody else's are."""
+
+    def error(self, message):
+        raise UserError(f"{message}; {self.prog} --help lists all")
+
+
+def load_extensions(path: str) -> None:
+    """Runs a file of the user's that adds models or data sets; see `extensions`.
+
+    Raises:
+      UserError: there is no such file, or it does not load.
+    """
+    try:
+        runpy.run_path(path)
+    except (OSError, SyntaxError, ImportError, NameError) as error:
+        raise UserError(
+            f"--extensions={path}: the file does not load: {error}"
+        ) from None
 
 
 def use_compilation_cache() -> None:

@@ -167,9 +167,9 @@ class EarlyBird(lottery.Lottery):
         return self._after_cut(position.run, search)
 
     def _after_cut(self, run: int, search: searches.Search) -> "EarlyBird":
-        small = self.build_task(compact.sizes(self.groups, search.kept))
-        stage = self.alone(run, small)
-        stage.search = search
+        channels_kept = compact.sizes(self.groups, search.kept)
+        stage = self.alone(run, self.build_task(channels_kept))
+        stage.search, stage.channels = search, channels_kept
         return stage
 
     def _template(self, position: Position, workdir):
@@ -177,13 +177,19 @@ class EarlyBird(lottery.Lottery):
         stage = self._stage(position, workdir)
         return stage.layout.shapes(jax.eval_shape(stage._dense_session))
 
-    def follow(self, workdir, origin, store, stop, events) -> None:
-        """Run after run to the last one, from the newest checkpoint on."""
+    def restore(self, store, workdir):
         restored = store.restore(
             lambda position: self._template(Position(*position), workdir)
         )
-        session, position = restored or (None, (0, 0, 0.0, False))
-        position = Position(*position)
+        if restored is None:
+            return None
+        position = Position(*restored[1])
+        return self._stage(position, workdir), restored[0], position
+
+    def follow(self, workdir, origin, store, stop, events) -> None:
+        """Run after run to the last one, from the newest checkpoint on."""
+        restored = self.restore(store, workdir)
+        _, session, position = restored or (None, None, Position(0, 0, 0.0, False))
         while not (position.finished and position.run == self.num_runs - 1):
             if position.finished:
                 session, run = None, position.run + 1
@@ -264,8 +270,3 @@ class EarlyBird(lottery.Lottery):
             tickets.save(
                 paths.ticket_path(workdir, position.round, position.run), ticket
             )
-
-
-def run(config, workdir) -> None:
-    """Runs an experiment in `workdir`, or goes on with it; see `lottery.run`."""
-    lottery.run(config, workdir, EarlyBird)

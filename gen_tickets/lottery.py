@@ -7,6 +7,7 @@ procedure; a `Lottery` is one experiment, with everything that stays fixed in it
 
 import copy
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,8 @@ _WORTH_A_PAGE = 60.0  # seconds of a round beyond which the page is drawn after 
 
 class Lottery:
     """One experiment: task, compiled loop, data on the device, keys, prunable names."""
+
+    channels: dict[str, Any] = {}  #: of each component's groups, where any were cut
 
     def __init__(self, config, dataset: data.Dataset):
         """Raises UserError where options do not fit each other or the data."""
@@ -359,6 +362,15 @@ class Lottery:
         later = config.runs * len(config.arms) * (config.prune.rounds - position.round)
         return later / members * (self.num_steps - config.rewind.step)
 
+    def restore(self, store, workdir):
+        """(lottery that trains it, session, position) of the newest checkpoint.
+
+        None where there is no checkpoint.
+        """
+        del workdir
+        restored = store.restore(lambda position: self.template(Position(*position)))
+        return restored and (self, restored[0], Position(*restored[1]))
+
     def follow(self, workdir, origin, store, stop, events) -> None:
         """Round after round to the last one, from the newest checkpoint on.
 
@@ -366,7 +378,11 @@ class Lottery:
           workdir, origin: as `measure.record_round` takes them.
           store, stop, events: as `fit.train_round` takes them.
         """
-        session, position = _start(self, store)
+        restored = self.restore(store, workdir)
+        if restored is None:
+            session, position = self.dense_round(), Position(0, 0, 0.0, False)
+        else:
+            _, session, position = restored
         while not (position.finished and position.round == self.config.prune.rounds):
             if position.finished:
                 session = self.next_round(session, position.round + 1)
@@ -393,15 +409,6 @@ def _tile(tree, count: int):
 
 def _first(tree, count: int):
     return jax.tree.map(lambda x: x[:count], tree)
-
-
-def _start(lottery: Lottery, store) -> tuple[Session, Position]:
-    """The newest checkpoint, or round 0."""
-    restored = store.restore(lambda position: lottery.template(Position(*position)))
-    if restored is None:
-        return lottery.dense_round(), Position(0, 0, 0.0, False)
-    session, position = restored
-    return session, Position(*position)
 
 
 def run(config, workdir, kind=Lottery) -> None:

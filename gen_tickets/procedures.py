@@ -3,9 +3,16 @@
 from gen_tickets import early_bird, lottery, table2
 
 
+def kind(config) -> type[lottery.Lottery]:
+    """The procedure of one experiment."""
+    if config.prune.schedule == "early_bird":
+        return early_bird.EarlyBird
+    return lottery.Lottery
+
+
 def run(config, workdir) -> None:
     """Runs an experiment in `workdir`, or goes on with it; see `lottery.run`."""
-    procedure = early_bird if config.prune.schedule == "early_bird" else lottery
     if config.suite == "table2":
-        procedure = table2
-    procedure.run(config, workdir)
+        table2.run(config, workdir, run)
+    else:
+        lottery.run(config, workdir, kind(config))

@@ -13,16 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gen_tickets import (
-    defaults,
-    early_bird,
-    hosts,
-    lottery,
-    page,
-    paths,
-    records,
-    summaries,
-)
+from gen_tickets import defaults, hosts, page, paths, records, summaries
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.evaluation.scores import check_counts
@@ -204,19 +195,19 @@ def _write(workdir, lines: list[dict[str, str]]) -> None:
     paths.write_atomically(paths.table2_path(workdir, "html"), document)
 
 
-def run(config, workdir) -> None:
+def run(config, workdir, run_one) -> None:
     """Runs all experiments of the table, or goes on with them, and prints it.
 
     Args:
       config: validated options of iterative magnitude pruning.
       workdir: folder of all the experiments' folders and of the table.
+      run_one: (config, workdir) runs one of them, as `procedures.run` does.
 
     Raises:
-      UserError, errors.Interrupted: as `lottery.run`.
+      UserError, errors.Interrupted: as `run_one`.
     """
     for name, one in experiments(config).items():
-        procedure = early_bird if one.prune.schedule == "early_bird" else lottery
-        procedure.run(one, pathlib.Path(workdir) / name)
+        run_one(one, pathlib.Path(workdir) / name)
     if hosts.is_first():
         lines = table(workdir, distance(config))
         _write(workdir, lines)

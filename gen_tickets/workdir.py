@@ -30,6 +30,31 @@ def _stored(workdir) -> tuple[dict, dict] | None:
         ) from None
 
 
+def stored_config(workdir):
+    """The options that a workdir was run with, as a ConfigDict.
+
+    Those that say on how many devices and hosts are at their defaults.
+
+    Raises:
+      UserError: it is no workdir, or its config.json is damaged.
+    """
+    stored = _stored(workdir)
+    if stored is None:
+        raise UserError(f"{workdir}: has no config.json; give a workdir of gen_tickets")
+    config = defaults.get_config()
+    try:
+        for name, value in stored[0].items():
+            if not name.startswith("parallel."):
+                value = tuple(value) if isinstance(value, list) else value
+                config.update_from_flattened_dict({name: value})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{paths.config_path(workdir)}: {name} is not what this version takes "
+            f"({error}); use the version that wrote it"
+        ) from None
+    return config
+
+
 def _differences(stored: dict, wanted: dict) -> list[str]:
     """What a restart may not change, as 'name: stored -> wanted'.
 
@@ -109,6 +134,31 @@ def _check_provenance(workdir, new: dict) -> None:
         )
 
 
+def lock(workdir):
+    """Takes the lock of a workdir, which is made if absent; close it to let go.
+
+    Raises:
+      UserError: another process holds it, or the folder cannot be written.
+    """
+    try:
+        pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+        held = open(pathlib.Path(workdir) / "lock", "a+")
+    except OSError as error:
+        raise UserError(
+            f"--workdir={workdir}: cannot be written ({error.strerror}); give a folder "
+            "of yours"
+        ) from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        raise UserError(
+            f"--workdir={workdir}: another process is running in it; wait for it or "
+            "give another folder"
+        ) from None
+    return held
+
+
 def claim(workdir, config, provenance: dict):
     """Makes the folder, locks it, writes config.json.
 
@@ -125,22 +175,7 @@ def claim(workdir, config, provenance: dict):
         those of before.
     """
     check(workdir, config)
-    try:
-        pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-        lock = open(pathlib.Path(workdir) / "lock", "a+")
-    except OSError as error:
-        raise UserError(
-            f"--workdir={workdir}: cannot be written ({error.strerror}); give a folder "
-            "of yours"
-        ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise UserError(
-            f"--workdir={workdir}: another process is running in it; wait for it or "
-            "give another folder"
-        ) from None
+    held = lock(workdir)
     try:
         _check_provenance(workdir, provenance)
         stored = {**config.to_dict(), "provenance": provenance}
@@ -148,6 +183,6 @@ def claim(workdir, config, provenance: dict):
             paths.config_path(workdir), json.dumps(stored, indent=1).encode()
         )
     except BaseException:
-        lock.close()
+        held.close()
         raise
-    return lock
+    return held

@@ -11,6 +11,7 @@ from gen_tickets import (
     defaults,
     early_bird,
     fit,
+    lottery,
     paths,
     records,
     report,
@@ -63,7 +64,7 @@ def run(folder, **changes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "EventWriter", NoEvents)
         patch.setattr(report, "draw", lambda workdir: workdir)
-        early_bird.run(configure(**changes), folder)
+        lottery.run(configure(**changes), folder, early_bird.EarlyBird)
     rows = records.read_rows(paths.results_path(folder))
     runs = range(len(rows))
     found = [tickets.load(paths.ticket_path(folder, 1, i)) for i in runs]

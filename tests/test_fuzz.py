@@ -223,7 +223,7 @@ def fresh_flags():
         patch.setattr(main, "_CONFIG", config)
         patch.setattr(main, "_WORKDIR", folder)
         patch.setattr(main.command_line, "use_compilation_cache", lambda: None)
-        patch.setattr(lottery, "run", lambda config, workdir: None)
+        patch.setattr(lottery, "run", lambda config, workdir, kind: None)
         yield
 
 

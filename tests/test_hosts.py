@@ -12,7 +12,7 @@ import pytest
 from pair import OPTIONS
 from test_lottery import configure, make, read, run
 
-from gen_tickets import checkpoints, hosts, lottery, records
+from gen_tickets import checkpoints, hosts, records
 from gen_tickets.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def start_two(workdir):
 def final_state(experiment, workdir):
     """The training state of the last checkpoint, on the devices of this process."""
     store = checkpoints.Checkpoints(workdir)
-    session, position = lottery._start(experiment, store)
+    _, session, position = experiment.restore(store, workdir)
     store.close()
     assert position.finished and position.round == OPTIONS["prune__rounds"]
     return jax.tree.map(np.asarray, session.state)

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from gen_tickets import defaults, early_bird, lottery, paths, records, table2
+from gen_tickets import defaults, paths, records, table2
 from gen_tickets.errors import UserError
 from gen_tickets.experiments import table2 as experiment
 
@@ -29,7 +29,7 @@ def test_an_option_that_a_row_does_not_allow_is_told_before_any_work(tmp_path):
     config = experiment.get_config("smoke")
     config.prune.exclude = ("generator/*",)
     with pytest.raises(UserError, match="prune.exclude=.*early_bird"):
-        table2.run(config, tmp_path / "table")
+        table2.run(config, tmp_path / "table", pytest.fail)
     assert not (tmp_path / "table").exists()
 
 
@@ -72,12 +72,10 @@ def plant(folder, config):
 
 
 def test_the_table_is_read_from_the_experiments_files(tmp_path, monkeypatch, capsys):
-    for procedure in (lottery, early_bird):
-        monkeypatch.setattr(procedure, "run", lambda c, folder: plant(folder, c))
     monkeypatch.setattr(table2, "distance", lambda config: "fid")
     config = experiment.get_config("full")
     defaults.validate(config)
-    table2.run(config, tmp_path)
+    table2.run(config, tmp_path, lambda one, folder: plant(folder, one))
     printed = capsys.readouterr().out
     text = paths.table2_path(tmp_path, "csv").read_text()
     lines = list(csv.DictReader(text.splitlines()))

@@ -26,13 +26,8 @@ _CLASSIFIER = (
 _ALL = (*_INCEPTION, *_CLASSIFIER, "kid_classifier")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(f"{message}; --help lists the options")
-
-
 def _parse(arguments):
-    parser = _Parser(
+    parser = command_line.Parser(
         prog="python -m gen_tickets.evaluation",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

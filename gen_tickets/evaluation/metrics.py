@@ -73,6 +73,24 @@ def check(config) -> None:
         find_inception(config.eval.inception_weights, config.eval.download_weights)
 
 
+def draw_samples(sample, count, batch_size, latent_size, seed):
+    """Samples from standard normal latents that the seed alone determines.
+
+    Args:
+      sample: latents [batch_size, latent_size] -> uint8 [batch_size, H, W, C].
+      count: how many samples.
+      batch_size: latents a call.
+      latent_size, seed: of the latents.
+
+    Returns:
+      uint8 [count, H, W, C].
+    """
+    key = jax.random.fold_in(jax.random.key(seed), _LATENTS)
+    # Whole batches, as batch norm may normalise by them.
+    shape = (-(-count // batch_size) * batch_size, latent_size)
+    return map_batches(sample, jax.random.normal(key, shape), batch_size)[:count]
+
+
 class Evaluator:
     """What stays fixed in an experiment: networks, references, latent vectors."""
 
@@ -164,11 +182,11 @@ class Evaluator:
 
     def _samples(self, sample):
         """uint8 [num_samples, H, W, C] from latents that the seed alone determines."""
-        count, size = self._config.eval.num_samples, self._config.data.batch_size
-        key = jax.random.fold_in(jax.random.key(self._config.seed), _LATENTS)
-        # Whole batches, as batch norm may normalise by them.
-        shape = (-(-count // size) * size, self._config.model.latent_size)
-        return map_batches(sample, jax.random.normal(key, shape), size)[:count]
+        config = self._config
+        return draw_samples(
+            *(sample, config.eval.num_samples, config.data.batch_size),
+            *(config.model.latent_size, config.seed),
+        )
 
     def _accuracy(self, reconstruct):
         images, labels = self._heldout

@@ -20,14 +20,9 @@ from gen_tickets.paper.scales import SCALES
 _ALL, _RESULTS = "all", "results"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UserError(f"{message}; python -m gen_tickets.paper --help lists all")
-
-
 def _parse(words):
     scales = "; ".join(f"{scale.name}: {scale.words}" for scale in SCALES.values())
-    parser = _Parser(
+    parser = command_line.Parser(
         prog="python -m gen_tickets.paper",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,0 +1,246 @@
+"""What a trained member makes, brought out of its workdir: images, or its weights.
+
+  python -m gen_tickets.export WORKDIR OUTPUT [--what samples] [--num 5000]
+
+WORKDIR keeps the networks of the round that was trained last; a member of it is chosen by
+--arm and --run. OUTPUT is an .npz of uint8 `images` [N, H, W, C], or a folder that gets a
+.png of each; of --what=weights a ticket, which `tickets.load` reads, with the trained
+weights in the place of those it starts from.
+"""
+
+import argparse
+import contextlib
+import io
+import pathlib
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gen_tickets import (
+    checkpoints,
+    command_line,
+    data,
+    defaults,
+    paths,
+    procedures,
+    provenance,
+    records,
+    tickets,
+)
+from gen_tickets import workdir as workdirs
+from gen_tickets.errors import UserError
+from gen_tickets.evaluation import metrics
+from gen_tickets.evaluation.batches import map_batches
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.session import Position
+
+_KINDS = ("samples", "reconstructions", "weights")
+
+
+class Member(NamedTuple):
+    """One trained member of a workdir."""
+
+    lottery: Any  #: its experiment, or the stage of it that trains this member
+    state: Any  #: TrainState, without the axis of members
+    masks: Any  #: bool, of the shapes of its weights
+    sparsity: float  #: of the whole networks, also where channels were cut out
+    position: Position
+    arm: str
+    run: int
+    images: data.Dataset
+
+    @property
+    def title(self) -> str:
+        """Where it stands, in words."""
+        end = "" if self.position.finished else f", step {self.position.step}"
+        return f"round {self.position.round}{end}, arm {self.arm}, run {self.run}"
+
+
+def load(workdir, arm: str = "", run: int | None = None, data_dir: str = "") -> Member:
+    """A member of the newest checkpoint of a workdir.
+
+    Args:
+      workdir: of an experiment that no process is running.
+      arm: "" is the first one of the round, the winning one where there is one.
+      run: None is the first one there.
+      data_dir: where the images lie now; "" is where they lay.
+
+    Raises:
+      UserError: no checkpoint, no such member, or the images are not to be had.
+    """
+    config = workdirs.stored_config(workdir)
+    if config.suite:
+        raise UserError(
+            f"{workdir}: holds several experiments (suite={config.suite!r}); give the "
+            "folder of one"
+        )
+    config.data.dir = data_dir or config.data.dir
+    config.eval.metrics = ()  # nothing is measured here
+    with contextlib.closing(workdirs.lock(workdir)):
+        if not paths.checkpoints_dir(workdir).is_dir():
+            raise UserError(f"{workdir}: has no checkpoint yet; run it, or go on")
+        dataset = data.load(config)
+        experiment = procedures.kind(config)(config, dataset)
+        with contextlib.closing(checkpoints.Checkpoints(workdir)) as store:
+            restored = experiment.restore(store, workdir)
+    if restored is None:
+        raise UserError(f"{workdir}: has no checkpoint yet; run it, or go on")
+    lottery, session, position = restored
+    arms, runs = lottery.arms(position.round), lottery.run_numbers
+    arm, run = arm or arms[0], runs[0] if run is None else run
+    if arm not in arms or run not in runs:
+        raise UserError(
+            f"--arm={arm} --run={run}: the newest checkpoint of {workdir} (round "
+            f"{position.round}) has arms {', '.join(arms)} and runs "
+            f"{', '.join(map(str, runs))}; give one of them"
+        )
+    index = arms.index(arm) * len(runs) + runs.index(run)
+    state, masks = lottery.layout.member((session.state, session.masks), index)
+    sparsity = masks_lib.sparsity(lottery.weight_masks(session, index))
+    return Member(lottery, state, masks, sparsity, position, arm, run, dataset)
+
+
+def samples(member: Member, num: int, seed: int | None = None) -> np.ndarray:
+    """Images of a member's own, from standard normal latents.
+
+    Args:
+      num: how many.
+      seed: of the latents; None is the experiment's, whose samples are those that
+        `eval.metrics` measured where `eval.num_samples` is as large.
+
+    Returns:
+      uint8 [num, H, W, C].
+    """
+    config = member.lottery.config
+    seed = config.seed if seed is None else seed
+    return metrics.draw_samples(
+        lambda latents: member.lottery.sample(member.state, latents),
+        *(num, config.data.batch_size, config.model.latent_size, seed),
+    )
+
+
+def reconstructions(member: Member, num: int) -> np.ndarray:
+    """What a member makes of the first `num` held-out images, uint8 [num, H, W, C].
+
+    Raises:
+      UserError: its task has none, or there are fewer held-out images.
+    """
+    lottery, images = member.lottery, member.images.heldout.images
+    if lottery.reconstruct is None:
+        raise UserError(
+            f"--what=reconstructions: task.name={lottery.config.task.name!r} makes "
+            "none; give samples or weights"
+        )
+    if num > len(images):
+        raise UserError(
+            f"--num={num}: there are {len(images)} held-out images; give fewer"
+        )
+    return map_batches(
+        lambda batch: lottery.reconstruct(member.state, batch),
+        images[:num],
+        lottery.config.data.batch_size,
+    )
+
+
+def trained_ticket(member: Member) -> tickets.Ticket:
+    """Masks, trained weights and statistics of a member, as a ticket is kept."""
+    about = {
+        "config": defaults.flatten(member.lottery.config),
+        "arm": member.arm,
+        "run": member.run,
+        "round": member.position.round,
+        "sparsity": member.sparsity,
+        "step": member.position.step,
+        "data": member.images.provenance,
+        **provenance.collect(),
+    }
+    state, channels = member.state, member.lottery.channels
+    return tickets.Ticket(member.masks, state.params, state.stats, about, channels)
+
+
+def _check_output(options) -> None:
+    """Raises UserError where something would be lost, or written under a wrong name."""
+    output = pathlib.Path(options.output)
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UserError(f"{output}: is there already; give another name")
+    if options.what == "weights" and output.suffix != ".npz":
+        raise UserError(f"{output}: --what=weights is one file; give a name.npz")
+    if options.num is not None and options.num < 1:
+        raise UserError(f"--num={options.num}: 1 or more allowed")
+
+
+def _write_images(output: pathlib.Path, images: np.ndarray) -> None:
+    if output.suffix == ".npz":
+        content = io.BytesIO()
+        np.savez(content, images=images)
+        paths.write_atomically(output, content.getvalue())
+        return
+    digits = len(str(len(images) - 1))
+    for i, image in enumerate(images):
+        records.write_image(output / f"{i:0{digits}d}.png", image)
+
+
+def _export(options) -> str:
+    """Writes the output; returns what was written, in words."""
+    _check_output(options)
+    output = pathlib.Path(options.output)
+    member = load(options.workdir, options.arm, options.run, options.data_dir)
+    if options.what == "weights":
+        tickets.save(output, trained_ticket(member))
+        return f"{output}: weights of {member.title}"
+    if options.what == "samples":
+        images = samples(member, options.num or 5000, options.seed)
+    else:
+        num = options.num or len(member.images.heldout.images)
+        images = reconstructions(member, num)
+    _write_images(output, images)
+    shape = "x".join(map(str, images.shape[1:]))
+    return f"{output}: {len(images)} {options.what}, {shape}, of {member.title}"
+
+
+def _parse(words):
+    parser = command_line.Parser(
+        prog="python -m gen_tickets.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("workdir", metavar="WORKDIR")
+    add("output", metavar="OUTPUT", help="an .npz, or a new folder of .png files")
+    add("--what", default="samples", choices=_KINDS)
+    add("--num", type=int, help="images; default 5000, or all held-out ones")
+    add("--arm", default="", help="default: winning, where it trained last")
+    add("--run", type=int, help="default: the first one there")
+    add("--seed", type=int, help="of the latents; default: the experiment's own")
+    add(
+        "--data.dir",
+        default="",
+        dest="data_dir",
+        metavar="DIR",
+        help="where the experiment's images lie now; default: where they lay",
+    )
+    add(
+        "--extensions",
+        metavar="FILE.py",
+        help="the file that adds a model or a data set of your own",
+    )
+    return parser.parse_args(words)
+
+
+def main(words=None) -> int:
+    """The command line; returns the exit status, 2 for wrong input."""
+    try:
+        options = _parse(words)
+        command_line.use_compilation_cache()
+        if options.extensions:
+            command_line.load_extensions(options.extensions)
+        print(_export(options))
+    except (UserError, OSError) as error:
+        print(f"gen_tickets: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""python -m gen_tickets.export: what a workdir's members make, and their weights."""
+
+import jax
+import numpy as np
+import pytest
+import untrained
+from PIL import Image
+from test_early_bird import configure as configure_early_bird
+
+from gen_tickets import (
+    data,
+    early_bird,
+    export,
+    lottery,
+    paths,
+    records,
+    tasks,
+    tickets,
+    workdir,
+)
+from gen_tickets.evaluation import metrics
+from gen_tickets.experiments import quickstart
+from gen_tickets.pruning import masks as masks_lib
+
+pytestmark = pytest.mark.usefixtures("library_convolutions")
+
+COUNT = 40
+
+
+def quiet(patch):
+    patch.setattr(lottery.report, "draw", lambda workdir: workdir)
+    patch.setattr(records, "_summary_writer", lambda folder: None)
+
+
+def configure():
+    config = quickstart.get_config("smoke")
+    config.update_from_flattened_dict(
+        {
+            "prune.rounds": 1,
+            "train.steps": 4,
+            "rewind.step": 1,
+            "eval.every_steps": 4,
+            "eval.num_shown": 2,
+            "eval.metrics": ("fd_classifier",),
+            "eval.num_samples": COUNT,
+            "data.limit": 48,
+            "data.batch_size": 16,
+            "data.image_size": 8,
+            "task.name": "vae",
+            "model.name": "convstack",
+            "model.widths": (4, 4),
+            "model.latent_size": 2,
+        }
+    )
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A workdir, and the samples of every member that its metrics saw, in order."""
+    folder, seen = tmp_path_factory.mktemp("export") / "run", []
+    pixels = untrained.Pixels()
+
+    def extract(images):
+        seen.append(np.asarray(images))
+        return pixels.extract(images)
+
+    with pytest.MonkeyPatch.context() as patch:
+        quiet(patch)
+        patch.setenv("GEN_TICKETS_CACHE", str(folder.parent / "cache"))
+        extractor = pixels.extractor._replace(extract=extract)
+        patch.setattr(metrics, "_extractor", lambda *_: extractor)
+        lottery.run(configure(), folder)
+    return folder, seen[-4:]  # round 1: two arms of two runs
+
+
+def run(capsys, *words):
+    """-> (exit status, stdout, stderr)."""
+    status = export.main(list(map(str, words)))
+    return status, *capsys.readouterr()
+
+
+@pytest.fixture(autouse=True)
+def _no_cache(monkeypatch):
+    monkeypatch.setattr(export.command_line, "use_compilation_cache", lambda: None)
+
+
+@pytest.mark.parametrize("i, arm, index", [(0, "winning", 1), (1, "random", 0)])
+def test_samples_are_those_that_the_metrics_saw(
+    finished, tmp_path, capsys, i, arm, index
+):
+    folder, seen = finished
+    output = tmp_path / "samples.npz"
+    words = (folder, output, f"--num={COUNT}", f"--arm={arm}", f"--run={index}")
+    status, said, _ = run(capsys, *words)
+    assert status == 0
+    assert f"40 samples, 8x8x1, of round 1, arm {arm}, run {index}" in said
+    with np.load(output) as arrays:
+        images = arrays["images"]
+    assert images.dtype == np.uint8 and images.shape == (COUNT, 8, 8, 1)
+    np.testing.assert_array_equal(images, seen[2 * i + index])
+    assert len({member.tobytes() for member in seen}) == 4
+
+
+def test_another_seed_gives_other_latents_and_a_folder_the_same_images(
+    finished, tmp_path, capsys
+):
+    folder, seen = finished
+    status, *_ = run(capsys, folder, tmp_path / "png", f"--num={COUNT}")
+    assert status == 0
+    files = sorted((tmp_path / "png").iterdir())
+    assert [file.name for file in files][:2] == ["00.png", "01.png"]
+    images = [np.asarray(Image.open(file))[..., None] for file in files]
+    np.testing.assert_array_equal(images, seen[0])
+    status, *_ = run(capsys, folder, tmp_path / "b.npz", f"--num={COUNT}", "--seed=7")
+    assert status == 0
+    assert (np.load(tmp_path / "b.npz")["images"] != seen[0]).any()
+
+
+def test_weights_are_a_trained_ticket_that_reconstructs_as_exported(
+    finished, tmp_path, capsys
+):
+    folder, _ = finished
+    words = ("--what=weights", "--arm=winning", "--run=1")
+    assert run(capsys, folder, tmp_path / "trained.npz", *words)[0] == 0
+    trained = tickets.load(tmp_path / "trained.npz")
+    start = tickets.load(paths.ticket_path(folder, 1, 1))
+    jax.tree.map(np.testing.assert_array_equal, trained.masks, start.masks)
+    weights = [jax.tree.leaves(ticket.params) for ticket in (trained, start)]
+    assert any((a != b).any() for a, b in zip(*weights))  # trained on
+    assert trained.provenance["sparsity"] == masks_lib.sparsity(start.masks)
+    assert (trained.provenance["step"], trained.provenance["round"]) == (4, 1)
+    output = tmp_path / "reconstructions.npz"
+    words = ("--what=reconstructions", "--num=10", "--run=1")
+    assert run(capsys, folder, output, *words)[0] == 0
+    config = configure()
+    held_out = data.load(config).heldout.images[:10]
+    task = tasks.build(config, (8, 8, 1), 4)
+    state = task.init(jax.random.key(0))
+    state = state._replace(params=trained.params, stats=trained.stats)
+    expected = np.asarray(task.reconstruct(state, held_out)).astype(int)
+    found = np.load(output)["images"]
+    assert found.shape == (10, 8, 8, 1)
+    assert np.abs(found - expected).max() <= 1  # rounded alike, fused otherwise
+
+
+def test_an_early_bird_exports_its_small_network(tmp_path, capsys, monkeypatch):
+    quiet(monkeypatch)
+    config, folder = configure_early_bird(runs=1), tmp_path / "run"
+    lottery.run(config, folder, early_bird.EarlyBird)
+    assert run(capsys, folder, tmp_path / "s.npz", "--num=20")[0] == 0
+    assert run(capsys, folder, tmp_path / "w.npz", "--what=weights")[0] == 0
+    trained = tickets.load(tmp_path / "w.npz")
+    start = tickets.load(paths.ticket_path(folder, 1, 0))
+    assert trained.channels == start.channels != {}
+    assert trained.provenance["sparsity"] == start.provenance["sparsity"] > 0
+    task = tasks.build(config, (8, 8, 1), 22, trained.channels)
+    state = task.init(jax.random.key(0))
+    state = state._replace(params=trained.params, stats=trained.stats)
+    images = metrics.draw_samples(
+        lambda latents: task.sample(state, latents), 20, 16, 2, config.seed
+    )
+    found = np.load(tmp_path / "s.npz")["images"]
+    assert np.abs(found.astype(int) - images).max() <= 1
+
+
+def test_what_cannot_be_exported_is_told_in_a_line(finished, tmp_path, capsys):
+    folder, _ = finished
+    there = tmp_path / "there.npz"
+    there.write_bytes(b"mine")
+    held = workdir.lock(folder)
+    status, _, said = run(capsys, folder, tmp_path / "x.npz")
+    assert status == 2 and "another process is running" in said
+    held.close()
+    for words, expected in (
+        ((folder, there), "is there already"),
+        ((folder, tmp_path / "x", "--what=weights"), "give a name.npz"),
+        ((folder, tmp_path / "x.npz", "--num=0"), "--num=0: 1 or more"),
+        ((folder, tmp_path / "x.npz", "--arm=dense"), "has arms winning, random and"),
+        ((folder, tmp_path / "x.npz", "--run=2"), "runs 0, 1; give one of them"),
+        (
+            (folder, tmp_path / "x.npz", "--what=reconstructions", "--num=17"),
+            "there are 16 held-out",
+        ),
+        ((tmp_path / "no", tmp_path / "x.npz"), "has no config.json"),
+        ((folder,), "--help lists all"),
+    ):
+        status, _, said = run(capsys, *words)
+        assert status == 2 and expected in said and said.count("\n") == 1, said
+    assert there.read_bytes() == b"mine" and not (tmp_path / "x.npz").exists()
+    assert not (tmp_path / "no").exists()
