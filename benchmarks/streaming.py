@@ -2,9 +2,11 @@
 
     python -m benchmarks.streaming --data-dir=DIR
 
-Trains the dense round of an experiment twice, each in a process of its own, with and
-without `data.resident`, and prints speeds, the memory of the process over time and the
-largest difference of the held-out losses. Saved as benchmarks/results/streaming.json.
+Trains the dense round of an experiment in two processes, with and without
+`data.resident`. They take turns of a few seconds: one stands still, with all its threads,
+while the other trains, so that a machine that slows down slows both. Printed are speeds,
+their ratio within a turn, the memory of both over time and the largest difference of the
+held-out losses. Saved with the hardware as benchmarks/results/streaming.json.
 """
 
 import argparse
@@ -12,15 +14,16 @@ import importlib.util
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 
+from benchmarks.train_step import RESULTS, hardware
 from gen_tickets import checkpoints, data, defaults, fit, lottery, records
 
-RESULTS = pathlib.Path(__file__).parent / "results"
-_LEFT_OUT = 3  # stretches at the start, which compile and fill the caches
+_TURN = 5  # stretches, of a second each
 
 
 def _config(options, resident: bool):
@@ -61,6 +64,8 @@ class _Notes:
             self.speeds.append(num_steps * self._images_a_step / seconds)
         self._evaluated = False
         self.memory.append(_memory())
+        if len(self.memory) % _TURN == 0:
+            os.kill(os.getpid(), signal.SIGSTOP)  # until it is this one's turn again
 
 
 _EVALUATE, _NOTE = fit._evaluate, fit._Meter.note
@@ -86,38 +91,75 @@ def _train(options, resident: bool) -> dict:
         store.close()
     return {
         "resident": resident,
-        "images_a_second": notes.speeds[_LEFT_OUT:],
-        "memory_bytes": notes.memory[_LEFT_OUT:],
+        # The first turn compiles and fills the caches.
+        "images_a_second": notes.speeds[_TURN:],
+        "memory_bytes": notes.memory[_TURN:],
         "best_heldout_loss": notes.losses,
     }
 
 
-def _spawn(resident: bool) -> dict:
-    found = subprocess.run(
+def _spawn(resident: bool, output):
+    command = (sys.executable, "-m", "benchmarks.streaming", *sys.argv[1:])
+    return subprocess.Popen([*command, f"--worker={resident}"], stdout=output)
+
+
+def _has_ended(process) -> bool:
+    """Waits for the end of a process or of its turn."""
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    if os.WIFSTOPPED(status):
+        return False
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"a worker ended with {process.returncode}")
+    return True
+
+
+def _in_turns() -> list[dict]:
+    """What was noted of the resident and of the streamed training."""
+    outputs = [tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")]
+    running = [_spawn(True, outputs[0]), _spawn(False, outputs[1])]
+    try:
+        running = [process for process in running if not _has_ended(process)]
+        while running:
+            for process in list(running):
+                process.send_signal(signal.SIGCONT)
+                if _has_ended(process):
+                    running.remove(process)
+    finally:
+        for process in running:
+            process.kill()
+    found = []
+    for output in outputs:
+        output.seek(0)
+        found.append(json.loads(output.read().splitlines()[-1]))
+    return found
+
+
+def _ratios(both: list[dict]) -> list[float]:
+    """Speed of the streamed one over that of the resident one, turn by turn."""
+    resident, streamed = (
         [
-            *(sys.executable, "-m", "benchmarks.streaming", *sys.argv[1:]),
-            f"--worker={resident}",
-        ],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
+            statistics.median(x["images_a_second"][i : i + _TURN])
+            for i in range(0, len(x["images_a_second"]), _TURN)
+        ]
+        for x in both
     )
-    return json.loads(found.stdout.splitlines()[-1])
+    return [b / a for a, b in zip(resident, streamed)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--experiment", default="experiments/ae_cifar10.py")
     parser.add_argument("--data-dir", default="")
-    parser.add_argument("--runs", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=320)
     parser.add_argument("--output", default=str(RESULTS / "streaming.json"))
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         print(json.dumps(_train(options, options.worker == "True")))
         return
-    both = [_spawn(True), _spawn(False)]
+    both = _in_turns()
     for found in both:
         speed, memory = found["images_a_second"], found["memory_bytes"]
         print(
@@ -126,14 +168,21 @@ def main() -> None:
             f"{memory[0] / 2**20:.0f} to {memory[-1] / 2**20:.0f} MiB, at most "
             f"{max(memory) / 2**20:.0f}"
         )
-    medians = [statistics.median(x["images_a_second"]) for x in both]
-    print(f"streamed / resident: {medians[1] / medians[0]:.3f}")
+    ratios = _ratios(both)
+    ratio = statistics.median(ratios)
+    print(
+        f"streamed / resident, within a turn: {ratio:.3f} (median of {len(ratios)}, "
+        f"{min(ratios):.3f} to {max(ratios):.3f})"
+    )
     pairs = zip(*(sum(x["best_heldout_loss"], []) for x in both), strict=True)
     difference = max(abs(a - b) for a, b in pairs)
     print(f"largest difference of the held-out losses: {difference:.3g}")
     output = pathlib.Path(options.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps({"command": " ".join(sys.argv), "found": both}))
+    about = {"command": " ".join(sys.argv), "hardware": hardware()}
+    output.write_text(
+        json.dumps({**about, "ratio": ratio, "ratios": ratios, "found": both}, indent=1)
+    )
     print(f"saved: {output}")
 
 

@@ -13,7 +13,8 @@ import logging
 import math
 import os
 import pathlib
-import warnings
+import socket
+import time
 from typing import Any, Mapping, Sequence
 
 import numpy as np
@@ -185,50 +186,54 @@ def write_image(path, image: np.ndarray) -> None:
 
 
 class EventWriter:
-    """TensorBoard events of a run; silently does nothing without TensorFlow.
+    """TensorBoard events of a run; silently does nothing without TensorBoard.
 
     Each call is on the disk when it returns (no thread, no queue), so an event of a
-    finished round outlives any end of the process. TensorFlow is imported here and
-    not before, and is kept off every accelerator.
+    finished round outlives any end of the process. TensorBoard writes here without
+    TensorFlow, whose import would cost every start more seconds than all others.
     """
 
     def __init__(self, folder):
         """Writes into `folder`; False: nowhere, for another process does."""
-        self._writer = _summary_writer(folder) if folder else None
+        self._file = _event_file(folder) if folder else None
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Writes scalars, named as in {"winning/heldout_loss": 0.1}."""
-        if self._writer is not None:
-            self._writer.write_scalars(step, scalars)
-            self._writer.flush()
+        if self._file is None:
+            return
+        from tensorboard.compat.proto import summary_pb2
 
-    def write_images(self, step: int, images: Mapping[str, np.ndarray]) -> None:
-        """Writes pictures, uint8 [H, W, C] or [N, H, W, C]."""
-        if self._writer is not None:
-            self._writer.write_images(step, images)
-            self._writer.flush()
+        values = [
+            summary_pb2.Summary.Value(tag=name, simple_value=value)
+            for name, value in scalars.items()
+        ]
+        _put(self._file, step=step, summary=summary_pb2.Summary(value=values))
 
     def close(self) -> None:
         """Closes the file; later calls do nothing."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
-def _summary_writer(folder):
-    """Returns clu's writer of TensorBoard events, or None where it cannot be had."""
-    # Read by TensorFlow's C++ half when it is loaded: print errors only, and leave
-    # out oneDNN, whose greeting no log level stops; nothing is computed in it here.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+def _event_file(folder):
+    """A new file of TensorBoard events, begun; None where it cannot be written."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import tensorflow as tf
-            from clu.metric_writers import SummaryWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter
     except ImportError as error:
         _log.info("TensorBoard events are off: %s", error)
         return None
-    for kind in ("GPU", "TPU"):
-        tf.config.set_visible_devices([], kind)
-    return SummaryWriter(str(folder))
+    name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+    path = pathlib.Path(folder) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = RecordWriter(open(path, "xb"))
+    _put(file, file_version="brain.Event:2")
+    return file
+
+
+def _put(file, **fields) -> None:
+    from tensorboard.compat.proto import event_pb2
+
+    event = event_pb2.Event(wall_time=time.time(), **fields)
+    file.write(event.SerializeToString())
+    file.flush()

@@ -29,7 +29,7 @@ COUNT = 40
 
 def quiet(patch):
     patch.setattr(lottery.report, "draw", lambda workdir: workdir)
-    patch.setattr(records, "_summary_writer", lambda folder: None)
+    patch.setattr(records, "_event_file", lambda folder: None)
 
 
 def configure():

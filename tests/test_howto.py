@@ -111,7 +111,7 @@ def test_own_model_data_score_and_metric_together(tmp_path, monkeypatch):
     pixels = untrained.Pixels()
     monkeypatch.setattr(metrics, "_extractor", lambda *_: pixels.extractor)
     monkeypatch.setattr(lottery.report, "draw", lambda workdir: workdir)
-    monkeypatch.setattr(records, "_summary_writer", lambda folder: None)
+    monkeypatch.setattr(records, "_event_file", lambda folder: None)
     lottery.run(config, tmp_path / "run")
 
     rows = records.read_rows(paths.results_path(tmp_path / "run"))

@@ -332,7 +332,7 @@ def test_a_whole_run_has_the_columns_where_they_are_due(
     experiment, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(lottery.report, "draw", lambda workdir: workdir)
-    monkeypatch.setattr(records, "_summary_writer", lambda folder: None)
+    monkeypatch.setattr(records, "_event_file", lambda folder: None)
     workdir = tmp_path / "run"
     lottery.run(experiment, workdir)
     rows = records.read_rows(paths.results_path(workdir))
