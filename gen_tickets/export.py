@@ -2,10 +2,10 @@
 
   python -m gen_tickets.export WORKDIR OUTPUT [--what samples] [--num 5000]
 
-WORKDIR keeps the networks of the round that was trained last; a member of it is chosen by
---arm and --run. OUTPUT is an .npz of uint8 `images` [N, H, W, C], or a folder that gets a
-.png of each; of --what=weights a ticket, which `tickets.load` reads, with the trained
-weights in the place of those it starts from.
+WORKDIR keeps the networks of the round that was trained last; a member of it is chosen
+by --arm and --run. OUTPUT is an .npz of uint8 `images` [N, H, W, C], or a folder that
+gets a .png of each; of --what=weights a ticket, which `tickets.load` reads, with the
+trained weights in the place of those it starts from.
 """
 
 import argparse
