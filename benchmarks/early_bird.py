@@ -311,6 +311,8 @@ def main() -> None:
     parser.add_argument("--found", type=int, default=6, help="epoch of the ticket")
     parser.add_argument("--real-epochs", type=int, default=200, help="0: no real run")
     parser.add_argument("--real-epoch-steps", type=int, default=2)
+    precisions = ["float32", "bfloat16"]
+    parser.add_argument("--real-precisions", nargs="+", default=precisions)
     parser.add_argument("--fraction", type=float, default=0.665, help="channels cut")
     parser.add_argument("--output", default=str(RESULTS / "early_bird.json"))
     arguments = parser.parse_args()
@@ -334,7 +336,7 @@ def main() -> None:
                 *(arguments.real_epochs, arguments.real_epoch_steps),
                 *(arguments.fraction, precision),
             )
-            for precision in ("float32", "bfloat16")
+            for precision in arguments.real_precisions
             if arguments.real_epochs
         ],
     }
