@@ -3,7 +3,7 @@
     python -m benchmarks.early_bird
 
 DCGAN at the paper's shape (32x32x3, widths 128-256-512, latent 128, batch 100). Three
-parts, all saved in benchmarks/results/early_bird.json:
+parts, of which --parts names some, saved in benchmarks/results/early_bird.json:
   steady: seconds a step of the dense networks, of the dense networks under search, and
     of networks whose layers are all cut by the same share, for step FLOPs 20 % to 95 %
     lower; in float32, and at --reduction in bfloat16. Variants take turns, ratios are
@@ -278,7 +278,7 @@ def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dic
         }
 
 
-def _print(results) -> None:
+def _print_steady(results) -> None:
     print("variant              precision  FLOPs     s/step   dense / this")
     for x in results["steady"]:
         of, step = x["dense_over_this"], x["step_seconds"]["median"]
@@ -289,6 +289,9 @@ def _print(results) -> None:
     for name, seconds in results["projected"]["seconds"].items():
         ratio = results["projected"]["dense_over_this"][name]
         print(f"projected, {name}: {seconds:.0f} s, dense / this {ratio:.2f}")
+
+
+def _print_real(results) -> None:
     for x in results["real"]:
         print(
             f"real, {x['steps']} steps, {x['precision']}: dense "
@@ -301,6 +304,8 @@ def _print(results) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parts = ["steady", "real"]
+    parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
     parser.add_argument("--reduction", type=float, default=0.88, help="of step FLOPs")
     parser.add_argument("--curve", default=CURVE, help="further reductions")
     parser.add_argument("--multiple", type=int, default=0, help="0: 8, on a CPU 1")
@@ -309,7 +314,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--epoch-steps", type=int, default=500)
     parser.add_argument("--found", type=int, default=6, help="epoch of the ticket")
-    parser.add_argument("--real-epochs", type=int, default=200, help="0: no real run")
+    parser.add_argument("--real-epochs", type=int, default=200)
     parser.add_argument("--real-epoch-steps", type=int, default=2)
     precisions = ["float32", "bfloat16"]
     parser.add_argument("--real-precisions", nargs="+", default=precisions)
@@ -319,28 +324,31 @@ def main() -> None:
     on_cpu = jax.default_backend() == "cpu"
     multiple = arguments.multiple or (1 if on_cpu else 8)
     curve = [float(x) for x in arguments.curve.split(",") if x]
-    steady = _steady(
-        *(arguments.reduction, curve, multiple, arguments.turns, arguments.seconds)
-    )
     results = {
         "command": " ".join(sys.argv),
         "hardware": hardware(),
         "device": jax.devices()[0].device_kind,
-        "steady": steady,
-        "projected": _projected(
+    }
+    if "steady" in arguments.parts:
+        steady = _steady(
+            *(arguments.reduction, curve, multiple, arguments.turns, arguments.seconds)
+        )
+        projected = _projected(
             *(steady, arguments.reduction, arguments.epochs),
             *(arguments.epoch_steps, arguments.found),
-        ),
-        "real": [
+        )
+        results |= {"steady": steady, "projected": projected}
+        _print_steady(results)
+    if "real" in arguments.parts:
+        real = [
             _real(
                 *(arguments.real_epochs, arguments.real_epoch_steps),
                 *(arguments.fraction, precision),
             )
             for precision in arguments.real_precisions
-            if arguments.real_epochs
-        ],
-    }
-    _print(results)
+        ]
+        results |= {"real": real}
+        _print_real(results)
     output = pathlib.Path(arguments.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(results, indent=1))
