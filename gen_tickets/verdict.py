@@ -18,7 +18,6 @@ import math
 from typing import NamedTuple, Sequence
 
 import numpy as np
-from scipy import stats
 
 from gen_tickets.summaries import (
     Rows,
@@ -77,6 +76,8 @@ def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
     (mean_a, std_a), (mean_b, std_b) = moments(a), moments(b)
     if std_a == std_b == 0:
         return float(mean_a == mean_b)
+    from scipy import stats  # here: it takes a second, which every start would wait
+
     test = stats.ttest_ind_from_stats(
         mean_a, std_a, len(a), mean_b, std_b, len(b), equal_var=False
     )
