@@ -144,6 +144,7 @@ def test_weights_are_a_trained_ticket_that_reconstructs_as_exported(
     assert np.abs(found - expected).max() <= 1  # rounded alike, fused otherwise
 
 
+@pytest.mark.slow
 def test_an_early_bird_exports_its_small_network(tmp_path, capsys, monkeypatch):
     quiet(monkeypatch)
     config, folder = configure_early_bird(runs=1), tmp_path / "run"
