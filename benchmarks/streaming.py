@@ -182,7 +182,7 @@ def main() -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     about = {"command": " ".join(sys.argv), "hardware": hardware()}
     output.write_text(
-        json.dumps({**about, "ratio": ratio, "ratios": ratios, "found": both}, indent=1)
+        json.dumps({**about, "ratio": ratio, "ratios": ratios, "found": both})
     )
     print(f"saved: {output}")
 

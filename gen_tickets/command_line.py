@@ -6,6 +6,7 @@ import pathlib
 import re
 import runpy
 import sys
+from typing import Callable
 
 from absl import app, flags, logging
 
@@ -105,6 +106,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         raise UserError(f"{message}; {self.prog} --help lists all")
+
+
+def exit_status(work: Callable[[], None]) -> int:
+    """Does the work of a command; 0, or 2 after the line that says what is wrong."""
+    try:
+        work()
+    except (UserError, OSError) as error:
+        print(f"gen_tickets: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def load_extensions(path: str) -> None:

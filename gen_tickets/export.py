@@ -228,18 +228,17 @@ def _parse(words):
     return parser.parse_args(words)
 
 
+def _run(words) -> None:
+    options = _parse(words)
+    command_line.use_compilation_cache()
+    if options.extensions:
+        command_line.load_extensions(options.extensions)
+    print(_export(options))
+
+
 def main(words=None) -> int:
     """The command line; returns the exit status, 2 for wrong input."""
-    try:
-        options = _parse(words)
-        command_line.use_compilation_cache()
-        if options.extensions:
-            command_line.load_extensions(options.extensions)
-        print(_export(options))
-    except (UserError, OSError) as error:
-        print(f"gen_tickets: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return command_line.exit_status(lambda: _run(words))
 
 
 if __name__ == "__main__":

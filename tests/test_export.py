@@ -190,3 +190,17 @@ def test_what_cannot_be_exported_is_told_in_a_line(finished, tmp_path, capsys):
         assert status == 2 and expected in said and said.count("\n") == 1, said
     assert there.read_bytes() == b"mine" and not (tmp_path / "x.npz").exists()
     assert not (tmp_path / "no").exists()
+
+
+def test_a_file_of_extensions_is_loaded_first(finished, tmp_path, capsys):
+    """The model of a workdir may be one that only such a file adds."""
+    words = (finished[0], tmp_path / "x.npz", "--num=1")
+    loaded, broken = tmp_path / "own.py", tmp_path / "broken.py"
+    loaded.write_text("import pathlib\npathlib.Path(__file__ + '.ran').touch()\n")
+    assert run(capsys, *words, f"--extensions={loaded}")[0] == 0
+    assert (tmp_path / "own.py.ran").exists()
+    broken.write_text("def\n")
+    for path in (broken, tmp_path / "none.py"):
+        status, _, said = run(capsys, *words, f"--extensions={path}")
+        assert status == 2 and said.startswith(f"gen_tickets: --extensions={path}:")
+        assert said.count("\n") == 1

@@ -220,20 +220,19 @@ def _lines(result):
         )
 
 
+def _run(arguments) -> None:
+    options = _parse(arguments)
+    command_line.use_compilation_cache()
+    result = evaluate(options)
+    print("\n".join(_lines(result)))
+    if options.json:
+        text = json.dumps(result, indent=1) + "\n"
+        paths.write_atomically(options.json, text.encode())
+
+
 def main(arguments=None) -> int:
     """The command line; returns the exit status, 2 for wrong input."""
-    try:
-        options = _parse(arguments)
-        command_line.use_compilation_cache()
-        result = evaluate(options)
-        print("\n".join(_lines(result)))
-        if options.json:
-            text = json.dumps(result, indent=1) + "\n"
-            paths.write_atomically(options.json, text.encode())
-    except (UserError, OSError) as error:
-        print(f"gen_tickets: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return command_line.exit_status(lambda: _run(arguments))
 
 
 if __name__ == "__main__":
