@@ -2,14 +2,18 @@
 
     python -m benchmarks.early_bird
 
-DCGAN at the paper's shape (32x32x3, widths 128-256-512, latent 128, batch 100). Three
-parts, of which --parts names some, saved in benchmarks/results/early_bird.json:
+DCGAN at the paper's shape (32x32x3, widths 128-256-512, latent 128, batch 100). Parts,
+of which --parts names some, saved in benchmarks/results/early_bird.json:
   steady: seconds a step of the dense networks, of the dense networks under search, and
     of networks whose layers are all cut by the same share, for step FLOPs 20 % to 95 %
     lower; in float32, and at --reduction in bfloat16. Variants take turns, ratios are
     within a turn.
   projected: a training of --epochs epochs of --epoch-steps steps, put together from
     the steady times: search to --found, cut, compilation, the rest in the small shape.
+    It comes with steady.
+  lost: where the seconds of a dense step and of one at --reduction go, by kind of
+    operation, from the profiler of a CPU: products shrink with both widths of a layer,
+    all else with one.
   real: both trainings run whole, through `gen_tickets.early_bird`, on random images
     with an epoch of --real-epoch-steps steps, so that the search has the share of the
     training that it has in the full one; the seconds are those of results.csv.
@@ -19,6 +23,7 @@ import argparse
 import functools
 import json
 import pathlib
+import re
 import statistics
 import sys
 import tempfile
@@ -114,6 +119,11 @@ class _Training:
         first = self.time(1)
         self.step_seconds = self.time(2)
         self.compile_seconds = first - self.step_seconds
+
+    def compiled(self) -> str:
+        """XLA's program."""
+        arguments = *self._carried, self._masks, self._images, self._order, self._keys
+        return self._loop.stretch.lower(*arguments, 1).compile().as_text()
 
     def time(self, num_steps: int) -> float:
         """Trains on; returns seconds a step."""
@@ -233,6 +243,37 @@ def _projected(steady, reduction, epochs: int, epoch_steps: int, found: int) -> 
     }
 
 
+def _products(compiled: str) -> set[str]:
+    """Names of the operations of a compiled program that hold a matrix product."""
+    bodies = dict(re.findall(r"^%?([\w.\-]+) \(.*?\{\n(.*?)^\}", compiled, re.S | re.M))
+    fusions = re.findall(r"%?([\w.\-]+) = .*? fusion\(.*?calls=%?([\w.\-]+)", compiled)
+    plain = re.findall(r"%?([\w.\-]+) = .*? dot\(", compiled)
+    return {*plain, *(name for name, body in fusions if " dot(" in bodies[body])}
+
+
+def _profiled(sizes, num_steps=3) -> dict:
+    """Seconds that all cores together spend on products and on all else in a step."""
+    training = _Training(_task("float32", sizes))
+    products = _products(training.compiled())
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            wall = training.time(num_steps)
+        (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
+        profile = jax.profiler.ProfileData.from_file(str(path))
+    seconds = {"products": 0.0, "all else": 0.0}
+    for event in (e for p in profile.planes for line in p.lines for e in line.events):
+        name = dict(event.stats).get("hlo_op")
+        if name and name.split(".")[0] not in ("while", "call"):
+            kind = "products" if name in products else "all else"
+            seconds[kind] += event.duration_ns / 1e9 / num_steps
+    return {"step": wall, "flops": _step_flops(sizes), **seconds}
+
+
+def _lost(reduction: float, multiple: int) -> dict:
+    sizes = _sizes_of(reduction, multiple)
+    return {"dense": _profiled(()), "compact": _profiled(sizes)}
+
+
 class _NoEvents:
     def write(self, step, scalars):
         pass
@@ -291,6 +332,15 @@ def _print_steady(results) -> None:
         print(f"projected, {name}: {seconds:.0f} s, dense / this {ratio:.2f}")
 
 
+def _print_lost(results) -> None:
+    print("step       FLOPs     seconds   of cores: products   all else")
+    for name, x in results["lost"].items():
+        print(
+            f"{name:10} {x['flops']:.2e}  {x['step']:.4f}  "
+            f"{x['products']:18.4f} {x['all else']:10.4f}"
+        )
+
+
 def _print_real(results) -> None:
     for x in results["real"]:
         print(
@@ -304,7 +354,7 @@ def _print_real(results) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parts = ["steady", "real"]
+    parts = ["steady", "lost", "real"]
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
     parser.add_argument("--reduction", type=float, default=0.88, help="of step FLOPs")
     parser.add_argument("--curve", default=CURVE, help="further reductions")
@@ -339,6 +389,9 @@ def main() -> None:
         )
         results |= {"steady": steady, "projected": projected}
         _print_steady(results)
+    if "lost" in arguments.parts:
+        results |= {"lost": _lost(arguments.reduction, multiple)}
+        _print_lost(results)
     if "real" in arguments.parts:
         real = [
             _real(

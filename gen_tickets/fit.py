@@ -57,6 +57,7 @@ class _Meter:
         self._lottery = lottery
         self._progress = Progress()
         self._seconds_per_step = None
+        self._evaluation_seconds = float("inf")
         self._num_stretches = 0
         self._later = lottery.later_steps(position)
         self.stretch_steps = 8
@@ -72,6 +73,18 @@ class _Meter:
         steps = int(_STRETCH_SECONDS / self._seconds_per_step)
         self.stretch_steps = max(steps, 1)
 
+    def note_evaluation(self, seconds: float) -> None:
+        """Takes in one evaluation; the first, which may compile, until the next."""
+        self._evaluation_seconds = min(self._evaluation_seconds, seconds)
+
+    def _seconds_left(self, step: int) -> float:
+        steps = self._lottery.num_steps - step + self._later
+        seconds = steps * self._seconds_per_step
+        if np.isfinite(self._evaluation_seconds):
+            evaluations = steps / self._lottery.evaluation_steps
+            seconds += evaluations * self._evaluation_seconds
+        return seconds
+
     def show(self, position: Position, session: Session) -> None:
         """Shows round, step, held-out loss of each arm, speed and time left."""
         lottery = self._lottery
@@ -84,9 +97,8 @@ class _Meter:
             + ", ".join(losses)
         )
         if self._seconds_per_step:
-            left = lottery.num_steps - position.step + self._later
             line += f"  {1 / self._seconds_per_step:.3g} steps/s  "
-            line += f"{duration(left * self._seconds_per_step)} left"
+            line += f"{duration(self._seconds_left(position.step))} left"
         self._progress.show(line)
 
 
@@ -143,14 +155,15 @@ def train_round(lottery, session: Session, position: Position, store, stop, even
         if round_number == 0 and position.step == lottery.config.rewind.step:
             kept = {"params": state.params, "stats": state.stats}
             session = session._replace(rewind=sessions.copy(kept))
+        jax.block_until_ready(session)
+        trained = time.monotonic()
+        meter.note(num_steps, trained - started)
         if position.step == target and _is_evaluated(lottery, position.step):
             session = _evaluate(lottery, session, position, events)
-        jax.block_until_ready(session)
-        seconds = time.monotonic() - started
-        position = position._replace(
-            seconds=position.seconds + seconds, feed=feed.state()
-        )
-        meter.note(num_steps, seconds)
+            jax.block_until_ready(session)
+            meter.note_evaluation(time.monotonic() - trained)
+        seconds = position.seconds + time.monotonic() - started
+        position = position._replace(seconds=seconds, feed=feed.state())
         meter.show(position, session)
         due = time.monotonic() - saved_at > lottery.config.checkpoint.every_seconds
         meter.stretch_steps, due, signal_number = _agree(

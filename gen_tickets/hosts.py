@@ -6,6 +6,7 @@ on its own devices. With one process all of this does nothing. Process 0 alone w
 """
 
 import glob
+import importlib.util
 import json
 import os
 from typing import Any, Callable, Mapping
@@ -39,6 +40,12 @@ def are_several(environment: Mapping[str, str]) -> bool:
     )
 
 
+def _has_tpu() -> bool:
+    """Whether TPU chips are attached; other hardware may be under /dev/vfio too."""
+    chips = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
+    return bool(chips) and importlib.util.find_spec("libtpu") is not None
+
+
 def start(options) -> None:
     """Joins the other processes, where the options or the environment tell of others.
 
@@ -49,7 +56,7 @@ def start(options) -> None:
       UserError: they do not come together.
     """
     # A Cloud TPU machine may know of its neighbours by its metadata server alone.
-    asks = bool(glob.glob("/dev/accel[0-9]*")) and not _TPU_TOLD & os.environ.keys()
+    asks = _has_tpu() and not _TPU_TOLD & os.environ.keys()
     told = options.processes > 1 or options.coordinator
     if options.processes == 1 or not (told or asks or are_several(os.environ)):
         return

@@ -1,5 +1,6 @@
 """Several processes: who is told of others, and that two give the numbers of one."""
 
+import fnmatch
 import os
 import pathlib
 import socket
@@ -117,12 +118,23 @@ def test_alone_nothing_is_joined_and_together_is_a_plain_call(monkeypatch):
 )
 def test_a_tpu_of_its_own_joins_nobody(monkeypatch, environment, asks):
     joined = []
-    monkeypatch.setattr(hosts.glob, "glob", lambda pattern: ["/dev/accel0"])
+    monkeypatch.setattr(hosts, "_has_tpu", lambda: True)
     monkeypatch.setattr(hosts.os, "environ", environment)
     monkeypatch.setattr(jax.distributed, "initialize", lambda **_: joined.append(1))
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
     hosts.start(configure().parallel)
     assert bool(joined) == asks
+
+
+@pytest.mark.parametrize("chips", ["/dev/accel0", "/dev/vfio/0"])
+@pytest.mark.parametrize("libtpu", [True, False])
+def test_a_tpu_is_known_by_its_chips_and_its_library(monkeypatch, chips, libtpu):
+    monkeypatch.setattr(
+        hosts.glob, "glob", lambda x: fnmatch.filter([chips, "/dev/vfio/vfio"], x)
+    )
+    found = object() if libtpu else None
+    monkeypatch.setattr(hosts.importlib.util, "find_spec", lambda name: found)
+    assert hosts._has_tpu() == libtpu
 
 
 def complain():

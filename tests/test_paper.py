@@ -11,7 +11,7 @@ from gen_tickets.evaluation import flops
 from gen_tickets.paper import __main__ as command
 from gen_tickets.paper import claims, declared, draw
 from gen_tickets.paper import experiment as experiments
-from gen_tickets.paper import plan, results, scales, work
+from gen_tickets.paper import panels, plan, results, scales, work
 from gen_tickets.paper.claims import Evidence
 
 # --- made-up tables ------------------------------------------------------------------
@@ -407,7 +407,7 @@ def lines_of(path):
 
 @pytest.mark.parametrize("name", ["fig1", "fig4", "fig7", "fig8", "table1", "table2"])
 def test_a_figure_is_drawn_of_what_there_is(name, tmp_path, runs, monkeypatch):
-    monkeypatch.setattr(draw, "num_weights", lambda setting: 12345)
+    monkeypatch.setattr(panels, "num_weights", lambda setting: 12345)
     figure = declared.FIGURES[name]
     before = draw.draw(figure, of(tmp_path)).read_text()
     assert "<h1>" in before
@@ -425,7 +425,7 @@ def test_a_figure_is_drawn_of_what_there_is(name, tmp_path, runs, monkeypatch):
 def test_weights_are_counted_of_the_papers_networks():
     units = [784, 128, 64, 12, 3, 12, 64, 128, 784]
     by_hand = sum(a * b + b for a, b in zip(units, units[1:]))
-    assert draw.num_weights("ae_mnist") == by_hand
+    assert panels.num_weights("ae_mnist") == by_hand
 
 
 def test_numbers_and_claims_are_kept(tmp_path, runs, capsys):

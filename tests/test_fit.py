@@ -1,0 +1,33 @@
+"""The time left, as the line of progress tells it."""
+
+import types
+
+import pytest
+
+from gen_tickets import fit
+from gen_tickets.session import Position
+
+
+@pytest.fixture
+def meter():
+    lottery = types.SimpleNamespace(
+        num_steps=100, evaluation_steps=10, later_steps=lambda position: 200
+    )
+    return fit._Meter(lottery, Position(0, 0, 0.0, False))
+
+
+def test_time_left_is_that_of_the_steps_and_evaluations_to_come(meter):
+    for seconds in (30.0, 2.0, 2.0):  # the first compiles
+        meter.note(4, seconds)
+    assert meter._seconds_left(40) == pytest.approx(260 * 0.5)
+    for seconds in (9.0, 3.0, 3.1):  # the first compiles
+        meter.note_evaluation(seconds)
+    assert meter._seconds_left(40) == pytest.approx(260 * 0.5 + 26 * 3.0)
+
+
+def test_an_evaluation_does_not_shorten_a_stretch(meter):
+    for _ in range(3):
+        meter.note(4, 0.4)
+    before = meter.stretch_steps
+    meter.note_evaluation(60.0)
+    assert meter.stretch_steps == before == 10
