@@ -368,7 +368,7 @@ def main() -> None:
     parser.add_argument("--real-epoch-steps", type=int, default=2)
     precisions = ["float32", "bfloat16"]
     parser.add_argument("--real-precisions", nargs="+", default=precisions)
-    parser.add_argument("--fraction", type=float, default=0.665, help="channels cut")
+    parser.add_argument("--fraction", type=float, default=0.75, help="channels cut")
     parser.add_argument("--output", default=str(RESULTS / "early_bird.json"))
     arguments = parser.parse_args()
     on_cpu = jax.default_backend() == "cpu"

@@ -51,13 +51,16 @@ def _is_evaluated(lottery, step: int) -> bool:
 
 
 class _Meter:
-    """Speed, and the line that tells it; a first stretch that compiles is left out."""
+    """Speed, and the line that tells it.
+
+    The first stretch and the first evaluation, which may compile, are left out.
+    """
 
     def __init__(self, lottery, position: Position):
         self._lottery = lottery
         self._progress = Progress()
         self._seconds_per_step = None
-        self._evaluation_seconds = float("inf")
+        self._evaluations: list[float] = []
         self._num_stretches = 0
         self._later = lottery.later_steps(position)
         self.stretch_steps = 8
@@ -74,28 +77,28 @@ class _Meter:
         self.stretch_steps = max(steps, 1)
 
     def note_evaluation(self, seconds: float) -> None:
-        """Takes in one evaluation; the first, which may compile, until the next."""
-        self._evaluation_seconds = min(self._evaluation_seconds, seconds)
+        """Takes in one evaluation."""
+        self._evaluations.append(seconds)
 
     def _seconds_left(self, step: int) -> float:
         steps = self._lottery.num_steps - step + self._later
-        seconds = steps * self._seconds_per_step
-        if np.isfinite(self._evaluation_seconds):
-            evaluations = steps / self._lottery.evaluation_steps
-            seconds += evaluations * self._evaluation_seconds
-        return seconds
+        evaluation_seconds = min(self._evaluations[1:], default=0.0)
+        evaluations = steps / self._lottery.evaluation_steps
+        return steps * self._seconds_per_step + evaluations * evaluation_seconds
 
     def show(self, position: Position, session: Session) -> None:
         """Shows round, step, held-out loss of each arm, speed and time left."""
         lottery = self._lottery
         best = hosts.to_host(session.best_loss).reshape(-1, lottery.config.runs)
         arms = lottery.arms(position.round)
-        losses = [f"{arm} {np.mean(x):.5g}" for arm, x in zip(arms, best)]
-        line = (
-            f"{lottery.title(position)}  "
-            f"step {position.step}/{lottery.num_steps}  best held-out loss: "
-            + ", ".join(losses)
-        )
+        losses = [
+            f"{arm} {np.mean(x):.5g}"
+            for arm, x in zip(arms, best)
+            if np.isfinite(x).all()  # evaluated, and not diverged
+        ]
+        line = f"{lottery.title(position)}  step {position.step}/{lottery.num_steps}"
+        if losses:
+            line += "  best held-out loss: " + ", ".join(losses)
         if self._seconds_per_step:
             line += f"  {1 / self._seconds_per_step:.3g} steps/s  "
             line += f"{duration(self._seconds_left(position.step))} left"

@@ -20,7 +20,9 @@ def test_time_left_is_that_of_the_steps_and_evaluations_to_come(meter):
     for seconds in (30.0, 2.0, 2.0):  # the first compiles
         meter.note(4, seconds)
     assert meter._seconds_left(40) == pytest.approx(260 * 0.5)
-    for seconds in (9.0, 3.0, 3.1):  # the first compiles
+    meter.note_evaluation(9.0)  # the first compiles
+    assert meter._seconds_left(40) == pytest.approx(260 * 0.5)
+    for seconds in (3.1, 3.0):
         meter.note_evaluation(seconds)
     assert meter._seconds_left(40) == pytest.approx(260 * 0.5 + 26 * 3.0)
 

@@ -11,12 +11,20 @@ from gen_tickets.errors import UserError
 # Sets that their makers give away without loss; JPEG in them was put there later.
 _LOSSLESS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
 
+_ONE_SIZE = (
+    "give a folder of images of one size, or an .npz with uint8 `images` [N, H, W, C]"
+)
+_REMEDIES = {
+    "--images": _ONE_SIZE,
+    "--reference": f"{_ONE_SIZE}, or --image-size, to which all are resized",
+}
+
 
 def read_files(field, path, crop=0, size=0) -> data.Dataset:
     """All images of a folder or .npz as one set, both train and held out, no labels.
 
     Args:
-      field: what the path is called in a message.
+      field: the option that gives the path, --images or --reference.
       path: a folder of images, or an .npz with uint8 `images` [N, H, W, C].
       crop, size: as `data.crop` and `data.image_size`.
 
@@ -36,8 +44,10 @@ def read_files(field, path, crop=0, size=0) -> data.Dataset:
             formats |= found
     except UserError as error:
         # The readers name options of an experiment, which are not given here.
-        problem = str(error).partition(": ")[2]
-        raise UserError(f"{field}={path}: {problem}") from None
+        problem, _, remedy = str(error).partition(": ")[2].partition("; ")
+        if "--config." in remedy:
+            remedy = _REMEDIES[field]
+        raise UserError(f"{field}={path}: {problem}; {remedy}") from None
     if len({part.shape[1:] for part in parts}) > 1:
         raise UserError(f"{field}={path}: its splits differ in size; make them alike")
     images = np.concatenate(parts)
