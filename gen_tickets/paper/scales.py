@@ -250,7 +250,7 @@ LAPTOP = Scale(
                 "data.limit": 2000,
                 "data.batch_size": 64,
                 "optimizer.learning_rate": 5e-4,
-                "early_bird.epochs": 10,
+                "early_bird.epochs": 14,  # of 31 steps
             },
             extent={
                 "runs": 3,
