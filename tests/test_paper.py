@@ -398,6 +398,20 @@ def test_table2_tests_are_of_the_last_round():
     assert found.outcome == claims.NOT_REPRODUCED
 
 
+@pytest.mark.parametrize("sparsities", [(0.0, 0.0, 0.0), (0.0, 0.6, 0.6)])
+def test_a_search_that_found_nothing_is_no_evidence(sparsities):
+    """Its runs are the dense network, which matches itself."""
+    first = evidence("unpruned", "dense", LOW)
+    rows = [{**row, "arm": "early_bird"} for row in first.rows]
+    for row, sparsity in zip(rows, sparsities, strict=True):
+        row["sparsity"] = sparsity
+    bird = Evidence("early-bird", "early_bird", rows)
+    for test in (claims.matches_the_first, claims.all_worse_than_the_first):
+        found = test([bird, first] if "worse" in test.__name__ else [first, bird], METRIC)
+        assert found.outcome == claims.NOT_TRIED
+        assert f"no ticket in {sparsities.count(0.0)} of 3 runs" in found.found
+
+
 # --- pages --------------------------------------------------------------------------
 
 

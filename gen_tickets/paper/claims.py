@@ -251,8 +251,21 @@ def found_by_epoch(last: int):
 # --- Table 2 ------------------------------------------------------------------------
 
 
+def _without_ticket(evidence: Sequence[Evidence]) -> Judgement | None:
+    """What is to be said where early-bird runs have found nothing to compare."""
+    for one in evidence:
+        rows = [r for r in one.rows if r["arm"] == one.arm == "early_bird"]
+        whole = sum(row["sparsity"] == 0 for row in rows)
+        if whole:
+            told = f"{one.label}: no ticket in {whole} of {len(rows)} runs"
+            return Judgement(NOT_TRIED, f"{told}, which stay whole")
+    return None
+
+
 def matches_the_first(evidence: Sequence[Evidence], metric: str) -> Judgement:
     """Is the second within one standard deviation of the first, or better?"""
+    if lacking := _without_ticket(evidence):
+        return lacking
     first, second = (one.last(metric) for one in evidence)
     if not _enough(first, second) or not first.values:
         return Judgement(NOT_TRIED, "it needs 3 runs of both")
@@ -263,6 +276,8 @@ def matches_the_first(evidence: Sequence[Evidence], metric: str) -> Judgement:
 
 def all_worse_than_the_first(evidence: Sequence[Evidence], metric: str) -> Judgement:
     """Are all others significantly worse than the first?"""
+    if lacking := _without_ticket(evidence):
+        return lacking
     first, *others = (one.last(metric) for one in evidence)
     if not _enough(first, *others):
         return Judgement(NOT_TRIED, "it needs 3 runs of each")
