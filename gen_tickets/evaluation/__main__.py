@@ -134,9 +134,13 @@ def _extractor(kind, options, dataset) -> extractors.Extractor:
         return extractors.of_inception(
             options.inception_weights, options.download_weights
         )
-    return extractors.of_classifier(
-        dataset, options.classifier_epochs, options.classifier_width
-    )
+    try:
+        return extractors.of_classifier(
+            dataset, options.classifier_epochs, options.classifier_width
+        )
+    except UserError as error:  # of data.name, as an experiment has it
+        problem = str(error).partition(": ")[2]
+        raise UserError(f"--reference={options.reference}: {problem}") from None
 
 
 def evaluate(options) -> dict:

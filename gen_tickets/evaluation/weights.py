@@ -74,7 +74,7 @@ def find_weights(path=None, download=False) -> pathlib.Path:
         return cached
     if not download:
         raise UserError(
-            f"weights=None: none at {str(cached)!r} either; put {URL} there, set "
+            f"weights: none given, and none at {str(cached)!r}; put {URL} there, set "
             f"{PATH_VARIABLE}, or allow the download"
         )
     return _download(cached)
