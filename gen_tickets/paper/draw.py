@@ -65,6 +65,8 @@ def _origin(stored: Mapping[str, Any]) -> dict[str, str]:
 
 def _cost(run: outcomes.Outcome) -> dict[str, str]:
     count, seconds = run.cost()
+    if not count:  # results of a version that did not count
+        return {}
     return {"FLOPs": f"{count:.3g}", "training seconds": f"{seconds:.0f}"}
 
 
