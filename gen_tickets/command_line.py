@@ -141,7 +141,8 @@ def use_compilation_cache() -> None:
             os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")
         )
         jax.config.update("jax_compilation_cache_dir", str(cache / "gen_tickets/xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS") is None:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def run(main, argv=None) -> None:

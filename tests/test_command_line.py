@@ -119,9 +119,12 @@ def test_compiled_programs_are_kept_on_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(jax.config, "update", changed.__setitem__)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
     command_line.use_compilation_cache()
     folder = str(tmp_path / "gen_tickets" / "xla")
     assert changed.pop("jax_compilation_cache_dir") == folder
+    assert changed.pop("jax_persistent_cache_min_compile_time_secs") == 0.5
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "3")
     command_line.use_compilation_cache()
-    assert "jax_compilation_cache_dir" not in changed
+    assert not changed

@@ -200,7 +200,7 @@ def test_transfer_and_early_bird(folder):
 
 @pytest.mark.notebooks
 def test_read_results_and_plot(folder):
-    quick = "--config.data.limit=800 --config.train.epochs=3"
+    quick = "--config.data.limit=800 --config.train.epochs=5"
     quick += " --config.prune.rounds=3 --config.prune.fraction=0.5"
     text, pictures = execute("03_read_results_and_plot", folder, f"QUICK = {quick!r}")
     for scope in ("global", "layer"):

@@ -406,8 +406,10 @@ def test_a_search_that_found_nothing_is_no_evidence(sparsities):
     for row, sparsity in zip(rows, sparsities, strict=True):
         row["sparsity"] = sparsity
     bird = Evidence("early-bird", "early_bird", rows)
-    for test in (claims.matches_the_first, claims.all_worse_than_the_first):
-        found = test([bird, first] if "worse" in test.__name__ else [first, bird], METRIC)
+    for found in (
+        claims.matches_the_first([first, bird], METRIC),
+        claims.all_worse_than_the_first([bird, first], METRIC),
+    ):
         assert found.outcome == claims.NOT_TRIED
         assert f"no ticket in {sparsities.count(0.0)} of 3 runs" in found.found
 
