@@ -6,8 +6,6 @@ python tests/pair.py PORT PROCESS WORKDIR
 import os
 import sys
 
-# What counts is how fast it compiles: the programs run for milliseconds.
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 from test_lottery import configure, run  # noqa: E402

@@ -108,9 +108,14 @@ def test_compact_is_masked(name, seed):
     (after, metrics), (whole_after, whole_metrics) = found["step"], expected["step"]
     assert_close(metrics, whole_metrics)  # the losses, with batch statistics
     _, cut = compact.compact(model.groups, masks, whole_after)
-    assert_close(after, cut)
+    assert_close(after._replace(opt_state=None), cut._replace(opt_state=None))
+    # Below a batch norm a small gradient is what large sums leave over: rounding is of
+    # the step's largest.
     b1 = model.config.optimizer.b1
-    assert_close(gradient(b1, small, after), gradient(b1, small, cut))
+    gradients = gradient(b1, small, cut)
+    largest = max(np.abs(x).max(initial=1) for x in gradients.values())
+    assert_close(gradient(b1, small, after), gradients, largest)
+    assert_close(after.opt_state, cut.opt_state, largest)
     for mask, x in zip(
         jax.tree.leaves(weight_masks), jax.tree.leaves(whole_after.params)
     ):

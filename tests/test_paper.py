@@ -376,6 +376,21 @@ def test_early_bird_is_judged_where_it_saves_what_the_paper_saves():
     assert judged.outcome == claims.NOT_REPRODUCED
 
 
+def test_an_early_birds_savings_are_those_of_the_runs_that_were_cut():
+    """The others are dense networks, and a mean with them is of neither."""
+    dense, cut = bird(0.0, 100.0, LOW), bird(0.86, 40.0, LOW)
+    whole = bird(0.0, 100.0, LOW).rows
+    mixed = cut._replace(rows=[*cut.rows[:2], whole[2]])
+    assert mixed.whole() == 1 and len(mixed.cut().rows) == 2
+    assert claims.compressed([dense, mixed, cut._replace(rows=whole)]) == [mixed.cut()]
+    judged = claims.time_saved(0.88, 0.47)([dense, mixed], METRIC)
+    assert judged.found == "86.0 % fewer FLOPs are 60.0 % less time"
+    judged = claims.as_good_with_less(0.88)([dense, mixed], METRIC)
+    assert judged.outcome == claims.NOT_TRIED and "3 runs" in judged.found
+    judged = claims.as_good_with_less(0.88)([dense, cut._replace(rows=whole)], METRIC)
+    assert judged.outcome == claims.NOT_TRIED and "about 88.0 %" in judged.found
+
+
 @pytest.mark.parametrize(
     "epochs, holds",
     [((6, 6, 6), True), ((6, 7, 6), False), ((6, 6, float("nan")), False)],

@@ -39,6 +39,17 @@ class Evidence(NamedTuple):
         """Of the arm's rows, over all runs."""
         return float(np.mean([r[column] for r in self.rows if r["arm"] == self.arm]))
 
+    def whole(self) -> int:
+        """Runs of early-bird search that found no ticket, so that nothing was cut."""
+        return sum(self._stays_whole(row) for row in self.rows)
+
+    def cut(self) -> "Evidence":
+        """The same without the runs that found no ticket."""
+        return self._replace(rows=[r for r in self.rows if not self._stays_whole(r)])
+
+    def _stays_whole(self, row: dict[str, Any]) -> bool:
+        return row["arm"] == self.arm == "early_bird" and row["sparsity"] == 0
+
 
 class Judgement(NamedTuple):
     """What became of a claim, and the numbers that say so."""
@@ -179,24 +190,27 @@ def flops_saving(dense: Evidence, small: Evidence) -> float:
     return 1 - small.mean(_cost(small)) / dense.mean("flops_dense")
 
 
+def compressed(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """All but the first, of which they are compressed: what was cut of each."""
+    return [small for one in evidence[1:] if (small := one.cut()).rows]
+
+
 def _at_saving(evidence: Sequence[Evidence], published: float) -> Evidence | None:
     """The compressed one whose saving is next to the paper's; None: none is near."""
-    dense, *small = evidence
 
     def far(one):
-        return abs(flops_saving(dense, one) - published)
+        return abs(flops_saving(evidence[0], one) - published)
 
-    nearest = min(small, key=far)
-    return nearest if far(nearest) <= 0.06 else None
+    nearest = min(compressed(evidence), key=far, default=None)
+    return nearest if nearest and far(nearest) <= 0.06 else None
 
 
 def _none_near(evidence, published: float) -> Judgement:
-    savings = [flops_saving(evidence[0], one) for one in evidence[1:]]
-    return Judgement(
-        NOT_TRIED,
-        f"no training saves about {percent(published)} of the FLOPs; the most is "
-        f"{percent(max(savings))}",
-    )
+    savings = [flops_saving(evidence[0], one) for one in compressed(evidence)]
+    told = f"no training saves about {percent(published)} of the FLOPs"
+    if savings:
+        told += f"; the most is {percent(max(savings))}"
+    return Judgement(NOT_TRIED, told)
 
 
 def as_good_with_less(published: float):
@@ -254,10 +268,9 @@ def found_by_epoch(last: int):
 def _without_ticket(evidence: Sequence[Evidence]) -> Judgement | None:
     """What is to be said where early-bird runs have found nothing to compare."""
     for one in evidence:
-        rows = [r for r in one.rows if r["arm"] == one.arm == "early_bird"]
-        whole = sum(row["sparsity"] == 0 for row in rows)
-        if whole:
-            told = f"{one.label}: no ticket in {whole} of {len(rows)} runs"
+        if whole := one.whole():
+            runs = len({row["run"] for row in one.rows})
+            told = f"{one.label}: no ticket in {whole} of {runs} runs"
             return Judgement(NOT_TRIED, f"{told}, which stay whole")
     return None
 

@@ -120,8 +120,9 @@ def _draw_tradeoff(panel: Tradeoff, results: Results) -> Drawn | None:
     """Quality against FLOPs, FLOPs and time against compression."""
     if results.evidence(panel.curves[0]) is None:
         return None
-    dense, *small = _found(panel.curves, results)
-    name = column(panel.measure, [dense, *small])
+    evidence = _found(panel.curves, results)
+    dense, small = evidence[0], claims.compressed(evidence)
+    name = column(panel.measure, evidence)
     if name is None or not small:
         return None
     of_dense = dense.last(name)
