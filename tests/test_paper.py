@@ -342,6 +342,10 @@ def test_a_transferred_ticket_is_held_against_both():
     own, random = evidence("own", "winning", LOW), evidence("r", "random", HIGH)
     near = evidence("t", "transferred", (1.5, 2.0, 3.0))
     assert test([near, own, random], METRIC).outcome == claims.REPRODUCED
+    for one in near.rows:
+        one.update(sparsity_encoder=0.0, sparsity_decoder=0.969)
+    judged = test([near, own, random], METRIC)
+    assert judged.found.startswith("at 50.0 % sparsity (96.9 % of the decoder) ")
     far = evidence("t", "transferred", (11.0, 12.0, 13.0))
     assert test([far, own, random], METRIC).outcome == claims.NOT_REPRODUCED
     assert test([near, own, near], METRIC).outcome == claims.NOT_REPRODUCED

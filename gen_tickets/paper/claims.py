@@ -157,6 +157,18 @@ def first_is_nowhere_worse(evidence: Sequence[Evidence], metric: str) -> Judgeme
     )
 
 
+def _pruned(one: Evidence, of: Summary) -> str:
+    """ " (96.9 % of the decoder)" where not all components were pruned."""
+    row = next(r for r in one.rows if (r["arm"], r["round"]) == (one.arm, of.round))
+    shares = {
+        name.removeprefix("sparsity_"): row[name]
+        for name in row
+        if name.startswith("sparsity_")
+    }
+    pruned = [f"{percent(x)} of the {name}" for name, x in shares.items() if x]
+    return f" ({', '.join(pruned)})" if len(pruned) < len(shares) else ""
+
+
 def like_the_own_ticket(evidence: Sequence[Evidence], metric: str) -> Judgement:
     """Transferred, own and random tickets: near to the own one, better than random?"""
     transferred, own, random = (one.last(metric) for one in evidence)
@@ -165,10 +177,11 @@ def like_the_own_ticket(evidence: Sequence[Evidence], metric: str) -> Judgement:
     names = [one.label for one in evidence]
     to_own = compare(metric, own, transferred, (names[1], names[0]))
     to_random = compare(metric, transferred, random, (names[0], names[2]))
+    at = f"{percent(transferred.sparsity)} sparsity"
+    at += _pruned(evidence[0], transferred)
     return _judged(
         not to_own.worse and to_random.worse,
-        f"at {percent(transferred.sparsity)} sparsity {to_own.sentence}; "
-        f"{to_random.sentence}",
+        f"at {at} {to_own.sentence}; {to_random.sentence}",
     )
 
 

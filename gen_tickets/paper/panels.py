@@ -133,7 +133,10 @@ def _draw_tradeoff(panel: Tradeoff, results: Results) -> Drawn | None:
         found = one.last(name)
         line = _summary_line(panel.title, one.label, name, found)
         numbers.append(line | {f"{k} saved, %": v for k, v in saved[one.label].items()})
-        point = Point(saved[one.label]["flops"], found.mean, found.std, one.label)
+        label = one.label
+        if found.num_runs < of_dense.num_runs:
+            label += f", n = {found.num_runs}"
+        point = Point(saved[one.label]["flops"], found.mean, found.std, label)
         qualities.append(point)
     label = "paper: 88 %, FID 33.49 (dense 37.71)"
     png = figures.draw_points(
