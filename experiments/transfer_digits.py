@@ -6,7 +6,7 @@ discriminator is not pruned. Fig. 8 is experiments/transfer_vae_to_dcgan.py.
     python -m gen_tickets.main --config=experiments/vae_digits.py
     python -m gen_tickets.main --config=experiments/transfer_digits.py
 
-Found here (seed 0; both in 2.5 min on 2 cores): with 75 % of the generator pruned
+Found here (seed 0; both in under 2.5 min on 2 cores): with 75 % of the generator pruned
 fd_classifier is 18.9 ± 2.4 of transferred, 28.9 ± 8.3 of own, 43.7 ± 9.6 of random
 tickets; dense 17.9 ± 2.6.
 """

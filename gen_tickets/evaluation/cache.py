@@ -87,7 +87,7 @@ def _read(path, key):
         KeyError,
         TypeError,
         AttributeError,
-        NotImplementedError,
+        NotImplementedError,  # zipfile, of a compression that it does not know
         zipfile.BadZipFile,
         zlib.error,
     ):
