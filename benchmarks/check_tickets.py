@@ -12,8 +12,10 @@ import sys
 
 import numpy as np
 
-from gen_tickets import outcomes, paths, tickets, trees
+from gen_tickets import trees
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.report import outcomes
+from gen_tickets.workdir import paths, tickets
 
 
 def _expected(config, masks, round_number: int) -> list[tuple[list[str], int]]:

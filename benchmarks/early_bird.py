@@ -14,7 +14,7 @@ of which --parts names some, saved in benchmarks/results/early_bird.json:
   lost: where the seconds of a dense step and of one at --reduction go, by kind of
     operation, from the profiler of a CPU: products shrink with both widths of a layer,
     all else with one.
-  real: both trainings run whole, through `gen_tickets.early_bird`, on random images
+  real: both trainings run whole, through the early-bird procedure, on random images
     with an epoch of --real-epoch-steps steps, so that the search has the share of the
     training that it has in the full one; the seconds are those of results.csv.
 """
@@ -34,23 +34,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.train_step import RESULTS, hardware
-from gen_tickets import (
-    checkpoints,
-    data,
-    early_bird,
-    fit,
-    lottery,
-    paths,
-    records,
-    searches,
-    tasks,
-    train,
-)
+from gen_tickets import tasks
+from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.evaluation import flops
 from gen_tickets.experiments import early_bird_dcgan_cifar10
+from gen_tickets.procedures import early_bird, lottery
 from gen_tickets.pruning import channels, compact, detection
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.session import Position
+from gen_tickets.training import driver, loop
+from gen_tickets.training.session import Position
+from gen_tickets.workdir import checkpoints, paths, records, searches
 
 SHAPE = (32, 32, 3)
 CURVE = "0.2,0.4,0.6,0.8,0.88,0.95"
@@ -108,14 +101,14 @@ class _Training:
 
     def __init__(self, task):
         batch = _configure().data.batch_size
-        self._loop = train.make_loop(task)
+        self._loop = loop.make_loop(task)
         population = jax.vmap(task.init)(jax.random.split(jax.random.key(0), 1))
         self._masks = masks_lib.dense(population.params)
         draw = np.random.default_rng(0)
         self._images = jnp.asarray(draw.integers(0, 256, (1000, *SHAPE), np.uint8))
-        self._order = draw.integers(0, 1000, (train.MAX_STRETCH, 1, batch), np.int32)
+        self._order = draw.integers(0, 1000, (loop.MAX_STRETCH, 1, batch), np.int32)
         self._keys = jax.random.split(jax.random.key(1), 1)
-        self._carried = [population, train.empty_totals(task, self._images[:batch], 1)]
+        self._carried = [population, loop.empty_totals(task, self._images[:batch], 1)]
         first = self.time(1)
         self.step_seconds = self.time(2)
         self.compile_seconds = first - self.step_seconds
@@ -294,7 +287,7 @@ def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dic
         config.early_bird.epochs = detection.NUM_COMPARED + 1
         config.early_bird.take_last = True
         config.eval.every_steps = epochs * epoch_steps
-        dataset = data.load(config)
+        dataset = dataset_lib.load(config)
         workdir = folder / "early_bird"
         experiment = early_bird.EarlyBird(config, dataset)
         store = checkpoints.Checkpoints(workdir)
@@ -305,7 +298,7 @@ def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dic
         dense = lottery.Lottery(config, dataset)
         store = checkpoints.Checkpoints(folder / "dense")
         start = dense.dense_round(), Position(0, 0, 0.0, False)
-        _, position = fit.train_round(dense, *start, store, [], _NoEvents())
+        _, position = driver.train_round(dense, *start, store, [], _NoEvents())
         store.close()
         return {
             "precision": precision,

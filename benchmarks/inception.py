@@ -25,7 +25,8 @@ import numpy as np
 import torch
 
 from benchmarks.train_step import RESULTS, hardware
-from gen_tickets.evaluation import frechet, inception, sources, weights
+from gen_tickets.evaluation import distances, sources
+from gen_tickets.evaluation.features import inception, weights
 
 # By path: torch-fidelity's wheel brings a package named tests along.
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
@@ -97,11 +98,11 @@ def _extract(tools, images):
 
 
 def _our_values(fake, real) -> dict[str, float]:
-    moments = [frechet.Moments.of(features) for features, _ in (fake, real)]
-    kid = frechet.kernel_distance(fake[0], real[0])
-    score = frechet.inception_score(fake[1])
+    moments = [distances.Moments.of(features) for features, _ in (fake, real)]
+    kid = distances.kernel_distance(fake[0], real[0])
+    score = distances.inception_score(fake[1])
     return {
-        "fid": frechet.frechet_distance(*moments),
+        "fid": distances.frechet_distance(*moments),
         "kid": kid.mean,
         "kid_std": kid.std,
         "inception_score": score.mean,

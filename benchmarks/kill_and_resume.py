@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gen_tickets import paths, records
+from gen_tickets.workdir import paths, records
 
 _POLL_SECONDS = 0.001
 _SAVE_SECONDS = 0.03  # a save of a small experiment; blows fall within it

@@ -35,11 +35,13 @@ def _stretch(config, shape, members: int):
     import jax
     import numpy as np
 
-    from gen_tickets import parallel, tasks, train, waves
+    from gen_tickets import tasks
+    from gen_tickets.distributed import memory, mesh
     from gen_tickets.pruning import masks as masks_lib
+    from gen_tickets.training import loop as loop_lib
 
     task = tasks.build(config, shape, 10)
-    layout = parallel.choose(1)
+    layout = mesh.choose(1)
     keys = layout.members(jax.random.split(jax.random.key(0), members))
     state = layout.members(jax.jit(jax.vmap(task.init))(keys))
     draw = np.random.default_rng(0)
@@ -51,17 +53,17 @@ def _stretch(config, shape, members: int):
     )
     images = layout.copies(draw.integers(0, 256, (NUM_IMAGES, *shape), np.uint8))
     per_step = config.data.batch_size * config.task.discriminator_steps
-    totals = train.empty_totals(task, images[:per_step], members)
-    rows = (train.MAX_STRETCH, members, per_step)
+    totals = loop_lib.empty_totals(task, images[:per_step], members)
+    rows = (loop_lib.MAX_STRETCH, members, per_step)
     order = layout.copies(draw.integers(0, NUM_IMAGES, rows, np.int32))
-    loop = train.make_loop(task, layout.mesh(members))
+    loop = loop_lib.make_loop(task, layout.mesh(members))
     carried = [state, layout.members(totals)]
 
     def run(num_steps):
         carried[:] = loop.stretch(*carried, masks, images, order, keys, num_steps)
         jax.block_until_ready(carried)
 
-    return run, waves.size_of(state)
+    return run, memory.size_of(state)
 
 
 def _measure(experiment: str, members: int, side: int, turns: int, seconds: float):

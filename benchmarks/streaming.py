@@ -22,7 +22,11 @@ import sys
 import tempfile
 
 from benchmarks.train_step import RESULTS, hardware
-from gen_tickets import checkpoints, data, defaults, fit, lottery, records
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset
+from gen_tickets.procedures import lottery
+from gen_tickets.training import driver
+from gen_tickets.workdir import checkpoints, records
 
 _TURN = 5  # stretches, of a second each
 
@@ -69,26 +73,26 @@ class _Notes:
             os.kill(os.getpid(), signal.SIGSTOP)  # until it is this one's turn again
 
 
-_EVALUATE, _NOTE = fit._evaluate, fit._Meter.note
+_EVALUATE, _NOTE = driver._evaluate, driver._Meter.note
 
 
 def _train(options, resident: bool) -> dict:
     """Trains round 0 as `lottery` does; what was noted of it."""
     config = _config(options, resident)
     defaults.validate(config)
-    experiment = lottery.Lottery(config, data.load(config))
+    experiment = lottery.Lottery(config, dataset.load(config))
     notes = _Notes(config.runs * experiment.images_per_step)
 
     def note(meter, num_steps, seconds):
         notes.note(num_steps, seconds)
         _NOTE(meter, num_steps, seconds)
 
-    fit._evaluate, fit._Meter.note = notes.evaluate, note
+    driver._evaluate, driver._Meter.note = notes.evaluate, note
     with tempfile.TemporaryDirectory() as folder:
         store = checkpoints.Checkpoints(folder)
         position = lottery.Position(0, 0, 0.0, False)
         session, events = experiment.dense_round(), records.EventWriter(False)
-        fit.train_round(experiment, session, position, store, [], events)
+        driver.train_round(experiment, session, position, store, [], events)
         store.close()
     return {
         "resident": resident,

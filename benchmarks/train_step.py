@@ -38,7 +38,7 @@ VARIANTS = ("masked", "unmasked", "members", "bfloat16", "torch", "torch bfloat1
 
 
 def _configure(model: str, variant: str):
-    from gen_tickets import defaults
+    from gen_tickets.config import defaults
 
     config = defaults.get_config()
     config.data.batch_size = BATCH_SIZES[model]
@@ -66,7 +66,9 @@ def _ours(model: str, variant: str):
     import jax.numpy as jnp
     import numpy as np
 
-    from gen_tickets import state, tasks, train
+    from gen_tickets import tasks
+    from gen_tickets.training import loop as loop_lib
+    from gen_tickets.training import state
 
     config = _configure(model, variant)
     shape = (28, 28, 1) if model == "linear_ae" else (32, 32, 3)
@@ -83,9 +85,9 @@ def _ours(model: str, variant: str):
         state.masks_lib.apply = lambda masks, tree: tree
     images = jnp.asarray(draw.integers(0, 256, (1024, *shape), np.uint8))
     batch = config.data.batch_size
-    order = draw.integers(0, 1024, (train.MAX_STRETCH, members, batch), np.int32)
-    totals = train.empty_totals(task, images[:batch], members)
-    loop, carried = train.make_loop(task), [population, totals]
+    order = draw.integers(0, 1024, (loop_lib.MAX_STRETCH, members, batch), np.int32)
+    totals = loop_lib.empty_totals(task, images[:batch], members)
+    loop, carried = loop_lib.make_loop(task), [population, totals]
 
     def run(num_steps):
         carried[:] = loop.stretch(*carried, masks, images, order, keys, num_steps)
@@ -109,7 +111,7 @@ def _torch(model: str, variant: str):
 def _work(model: str, variant: str) -> None:
     """A worker: reads numbers of steps, prints seconds a step and member."""
     if not variant.startswith("torch"):
-        from gen_tickets import command_line
+        from gen_tickets.cli import command_line
 
         command_line.use_compilation_cache()
     make = _torch if variant.startswith("torch") else _ours

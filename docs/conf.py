@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import gen_tickets  # noqa: E402
-from gen_tickets import defaults  # noqa: E402
+from gen_tickets.config import defaults  # noqa: E402
 
 project = "gen_tickets"
 author = "The gen_tickets authors"

@@ -46,7 +46,7 @@ def find_ticket(start):
     for round_number in range(1, ROUNDS + 1):
         trained = train(gt.rewind(masks, start), masks)
         num_keep = gt.masks.keep_count(total, FRACTION, round_number)
-        masks, _ = gt.select(gt.scores.magnitude(trained), masks, names, [num_keep])
+        masks, _ = gt.select(gt.saliency.magnitude(trained), masks, names, [num_keep])
     return gt.tickets.Ticket(masks, gt.rewind(masks, start))
 
 

@@ -4,7 +4,7 @@ r"""Convolutional autoencoder on CIFAR-10 (paper Fig. 4, Table 1: 95.6 %).
         --config.data.download=true
 """
 
-from gen_tickets import defaults
+from gen_tickets.config import defaults
 
 
 def get_config(size="full"):

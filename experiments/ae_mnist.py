@@ -14,7 +14,7 @@ In one dense trial the cosine from 5e-3 reached 0.1268 in 16 epochs, the paper's
 constant 1e-3 0.1254 in 50.
 """
 
-from gen_tickets import defaults
+from gen_tickets.config import defaults
 
 
 def get_config(size="full"):

@@ -11,7 +11,7 @@ b1 is 0.5, with which a DCGAN is stable (Radford et al. 2016, section 4); the au
 code leaves Adam's 0.9, --config.optimizer.b1=0.9.
 """
 
-from gen_tickets import defaults
+from gen_tickets.config import defaults
 
 
 def get_config(size="full"):

@@ -10,7 +10,7 @@ dense GAN, whose samples are digits; at 50 % 13.9 of winning, 15.0 of random tic
 75 % 21.0 and 18.1. From 87.5 % on the discriminator wins and samples collapse.
 """
 
-from gen_tickets import defaults
+from gen_tickets.config import defaults
 
 
 def get_config(size="full"):

@@ -8,7 +8,7 @@ pooled over the network it is more or less, as results.csv says.
 experiments/dcgan_cifar10.py has the dense training.
 """
 
-from gen_tickets import defaults
+from gen_tickets.config import defaults
 from gen_tickets.experiments import dcgan_cifar10
 
 

@@ -3,7 +3,7 @@
 python -m gen_tickets.main
 """
 
-from gen_tickets import defaults
+from gen_tickets.config import defaults
 
 
 def get_config(size="full"):

@@ -4,7 +4,7 @@ r"""VAE on CIFAR-10 (paper Fig. 5, Table 1: winning ticket at 79 %).
         --config.data.download=true
 """
 
-from gen_tickets import defaults
+from gen_tickets.config import defaults
 
 
 def get_config(size="full"):

@@ -6,7 +6,7 @@ Networks and images of experiments/transfer_digits.py, which puts the decoder's 
 into the generator of a DCGAN. The encoder is not pruned.
 """
 
-from gen_tickets import defaults
+from gen_tickets.config import defaults
 
 
 def get_config(size="full"):

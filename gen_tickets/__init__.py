@@ -14,11 +14,11 @@ __all__ = [
     "__version__",
     "channels",
     "compact",
-    "frechet",
+    "distances",
     "groups",
     "masks",
     "rewind",
-    "scores",
+    "saliency",
     "select",
     "tickets",
     "trees",
@@ -27,15 +27,15 @@ __all__ = [
 _MODULES = {
     "channels": "gen_tickets.pruning.channels",
     "compact": "gen_tickets.pruning.compact",
-    "frechet": "gen_tickets.evaluation.frechet",
+    "distances": "gen_tickets.evaluation.distances",
     "groups": "gen_tickets.models.groups",
     "masks": "gen_tickets.pruning.masks",
-    "scores": "gen_tickets.pruning.scores",
-    "tickets": "gen_tickets.tickets",
+    "saliency": "gen_tickets.pruning.saliency",
+    "tickets": "gen_tickets.workdir.tickets",
     "trees": "gen_tickets.trees",
 }
 _FUNCTIONS = {
-    "rewind": "gen_tickets.tickets",
+    "rewind": "gen_tickets.workdir.tickets",
     "select": "gen_tickets.pruning.masks",
 }
 
@@ -45,12 +45,13 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from gen_tickets import tickets, trees
-    from gen_tickets.evaluation import frechet
+    from gen_tickets import trees
+    from gen_tickets.evaluation import distances
     from gen_tickets.models import groups
-    from gen_tickets.pruning import channels, compact, masks, scores
+    from gen_tickets.pruning import channels, compact, masks, saliency
     from gen_tickets.pruning.masks import select
-    from gen_tickets.tickets import rewind
+    from gen_tickets.workdir import tickets
+    from gen_tickets.workdir.tickets import rewind
 else:  # Of a module that has it, type checkers take any name.
 
     def __getattr__(name: str) -> Any:

@@ -17,23 +17,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gen_tickets import (
-    checkpoints,
-    command_line,
-    data,
-    defaults,
-    paths,
-    procedures,
-    provenance,
-    records,
-    tickets,
-)
-from gen_tickets import workdir as workdirs
+from gen_tickets import procedures
+from gen_tickets.cli import command_line
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
-from gen_tickets.evaluation.batches import map_batches
+from gen_tickets.evaluation.features.batches import map_batches
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.session import Position
+from gen_tickets.training.session import Position
+from gen_tickets.workdir import checkpoints, lock, paths, provenance, records, tickets
 
 _KINDS = ("samples", "reconstructions", "weights")
 
@@ -48,7 +41,7 @@ class Member(NamedTuple):
     position: Position
     arm: str
     run: int
-    images: data.Dataset
+    images: dataset_lib.Dataset
 
     @property
     def title(self) -> str:
@@ -69,7 +62,7 @@ def load(workdir, arm: str = "", run: int | None = None, data_dir: str = "") -> 
     Raises:
       UserError: no checkpoint, no such member, or the images are not to be had.
     """
-    config = workdirs.stored_config(workdir)
+    config = lock.stored_config(workdir)
     if config.suite:
         raise UserError(
             f"{workdir}: holds several experiments (suite={config.suite!r}); give the "
@@ -77,10 +70,10 @@ def load(workdir, arm: str = "", run: int | None = None, data_dir: str = "") -> 
         )
     config.data.dir = data_dir or config.data.dir
     config.eval.metrics = ()  # nothing is measured here
-    with contextlib.closing(workdirs.lock(workdir)):
+    with contextlib.closing(lock.lock(workdir)):
         if not paths.checkpoints_dir(workdir).is_dir():
             raise UserError(f"{workdir}: has no checkpoint yet; run it, or go on")
-        dataset = data.load(config)
+        dataset = dataset_lib.load(config)
         experiment = procedures.kind(config)(config, dataset)
         with contextlib.closing(checkpoints.Checkpoints(workdir)) as store:
             restored = experiment.restore(store, workdir)

@@ -2,7 +2,7 @@
 
 Runs an experiment, or goes on with it; without --config, experiments/quickstart.py. A
 bare name, --config=ae_mnist, is that of an experiment that comes with gen_tickets.
-Every option of gen_tickets/defaults.py can be given, as --config.prune.rounds=5
+Every option of gen_tickets/config/defaults.py can be given, as --config.prune.rounds=5
 """
 
 import pathlib
@@ -10,7 +10,9 @@ import pathlib
 from absl import flags
 from ml_collections import config_flags
 
-from gen_tickets import command_line, data, defaults
+from gen_tickets.cli import command_line
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset
 from gen_tickets.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "experiment file")
@@ -25,12 +27,13 @@ def main(argv, experiment: str) -> None:
         raise UserError(f"{argv[1]}: is no option; options begin with --")
     config = _CONFIG.value
     defaults.validate(config)
-    data.check(config)
+    dataset.check(config)
     # Late, so that --help and a wrong option answer before JAX is loaded.
-    from gen_tickets import hosts, procedures
+    from gen_tickets import procedures
+    from gen_tickets.distributed import processes
 
     command_line.use_compilation_cache()
-    hosts.start(config.parallel)
+    processes.start(config.parallel)
     procedures.run(config, _WORKDIR.value or pathlib.Path("runs") / experiment)
 
 

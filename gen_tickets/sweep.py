@@ -15,7 +15,8 @@ import re
 import shlex
 import sys
 
-from gen_tickets import command_line, defaults
+from gen_tickets.cli import command_line
+from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 
 

@@ -26,7 +26,7 @@ settings.load_profile("default" if "GEN_TICKETS_FUZZ" in os.environ else "same")
 def library_convolutions():
     """Convolutions as on accelerators: where they are not the matter, they compile
     in a third of the time of the CPU's products."""
-    from gen_tickets.models import convolutions
+    from gen_tickets.kernels import convolutions
 
     with convolutions.use_lowering("library"):
         yield

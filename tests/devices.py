@@ -19,16 +19,14 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
-from gen_tickets import (  # noqa: E402
-    checkpoints,
-    data,
-    defaults,
-    parallel,
-    tasks,
-    train,
-)
-from gen_tickets.models import convolutions  # noqa: E402
+from gen_tickets import tasks  # noqa: E402
+from gen_tickets.config import defaults  # noqa: E402
+from gen_tickets.data import dataset  # noqa: E402
+from gen_tickets.distributed import mesh  # noqa: E402
+from gen_tickets.kernels import convolutions  # noqa: E402
 from gen_tickets.pruning import masks as masks_lib  # noqa: E402
+from gen_tickets.training import loop as loop_lib  # noqa: E402
+from gen_tickets.workdir import checkpoints  # noqa: E402
 
 STEPS, BATCH, MEMBERS = 50, 12, 8
 MODELS = {
@@ -37,8 +35,8 @@ MODELS = {
     "gan": ("convstack", (3,)),  # the one with batch norm
 }
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
-ONE = parallel.Layout(jax.devices()[:1])
-EIGHT = parallel.Layout(jax.devices())
+ONE = mesh.Layout(jax.devices()[:1])
+EIGHT = mesh.Layout(jax.devices())
 
 
 def build(family):
@@ -59,11 +57,11 @@ def trained(task, start, layout, num_members, **options):
     """-> weights, statistics and sums of metrics of the first members, trained."""
     keys, state = jax.tree.map(lambda x: x[:num_members], start)
     masks = jax.tree.map(np.asarray, masks_lib.dense(state.params))
-    totals = train.empty_totals(task, IMAGES[:BATCH], num_members)
-    order = np.zeros((train.MAX_STRETCH, num_members, BATCH), np.int32)
+    totals = loop_lib.empty_totals(task, IMAGES[:BATCH], num_members)
+    order = np.zeros((loop_lib.MAX_STRETCH, num_members, BATCH), np.int32)
     for member in range(num_members):
-        order[:STEPS, member] = data.order(0, member, len(IMAGES), BATCH, 0, STEPS)
-    loop = train.make_loop(task, layout.mesh(num_members), **options)
+        order[:STEPS, member] = dataset.order(0, member, len(IMAGES), BATCH, 0, STEPS)
+    loop = loop_lib.make_loop(task, layout.mesh(num_members), **options)
     if "streamed" in options:
         batches = layout.batches(IMAGES[order[:STEPS]].swapaxes(0, 1))
         examples = batches, None
@@ -76,8 +74,8 @@ def trained(task, start, layout, num_members, **options):
 
 def evaluated(task, start, layout):
     keys, state = start
-    loop = train.make_loop(task, layout.mesh(MEMBERS))
-    images = layout.copies(train.in_batches(IMAGES, BATCH))
+    loop = loop_lib.make_loop(task, layout.mesh(MEMBERS))
+    images = layout.copies(loop_lib.in_batches(IMAGES, BATCH))
     return loop.evaluate(layout.members(state), *images, layout.members(keys))
 
 

@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 
-from gen_tickets import defaults, models, tasks, trees
+from gen_tickets import models, tasks, trees
+from gen_tickets.config import defaults
 from gen_tickets.pruning import masks as masks_lib
 
 IMAGE_SHAPE = (8, 8, 2)

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_tickets import defaults, tasks, trees
+from gen_tickets import tasks, trees
+from gen_tickets.config import defaults
 from gen_tickets.models import groups as groups_lib
 
 NUM_STEPS = 10

@@ -10,7 +10,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 from test_lottery import configure, run  # noqa: E402
 
-from gen_tickets import hosts  # noqa: E402
+from gen_tickets.distributed import processes  # noqa: E402
 
 # One member has its batches divided, the two of a pruned round are divided themselves:
 # (data, member) = (2, 1) and (1, 2).
@@ -21,7 +21,7 @@ def main(port, process, workdir):
     config = configure(**OPTIONS)
     config.parallel.coordinator = f"localhost:{port}"
     config.parallel.processes, config.parallel.process = 2, int(process)
-    hosts.start(config.parallel)
+    processes.start(config.parallel)
     run(workdir, **OPTIONS)
 
 

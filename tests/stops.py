@@ -5,13 +5,13 @@ import signal
 
 import pytest
 
-from gen_tickets import fit
+from gen_tickets.training import driver
 
 
 @contextlib.contextmanager
 def stopped_at(run, round_number, step):
     """SIGTERM when the training stands there; all stretches are of one step."""
-    show, start = fit._Meter.show, fit._Meter.__init__
+    show, start = driver._Meter.show, driver._Meter.__init__
 
     def stop_there(self, position, session):
         if (position.run, position.round, position.step) == (run, round_number, step):
@@ -23,7 +23,7 @@ def stopped_at(run, round_number, step):
         self.stretch_steps = 1
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit._Meter, "__init__", start_short)
-        patch.setattr(fit._Meter, "note", lambda self, num_steps, seconds: None)
-        patch.setattr(fit._Meter, "show", stop_there)
+        patch.setattr(driver._Meter, "__init__", start_short)
+        patch.setattr(driver._Meter, "note", lambda self, num_steps, seconds: None)
+        patch.setattr(driver._Meter, "show", stop_there)
         yield

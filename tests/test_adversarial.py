@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_tickets import defaults, losses, trees
+from gen_tickets import losses, trees
+from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.tasks import adversarial, average
 from tests import gans

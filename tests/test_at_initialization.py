@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from test_lottery import RUNS, configure, kept, make, run, total
 
-from gen_tickets import data, defaults, lottery
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset
 from gen_tickets.errors import UserError
+from gen_tickets.procedures import lottery
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.pruning import scores
+from gen_tickets.pruning import saliency as saliency_lib
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -47,12 +49,14 @@ def test_a_round_keeps_the_best_of_the_initial_weights(method):
     session = experiment.next_round(later(experiment, start), 1)
     session = experiment.next_round(later(experiment, session), 2)
     images = np.asarray(experiment.images)
-    score = jax.jit(functools.partial(scores.SCORES[method], task=experiment.task))
+    score = jax.jit(
+        functools.partial(saliency_lib.SCORES[method], task=experiment.task)
+    )
     for i in range(RUNS):
         params, stats = jax.tree.map(
             lambda x: np.asarray(x)[i], (start.state.params, start.state.stats)
         )
-        rows = data.order(config.seed, i, len(images), config.data.batch_size, 0, 3)
+        rows = dataset.order(config.seed, i, len(images), config.data.batch_size, 0, 3)
         key = experiment.keys(lottery._SCORE, 0)[i]
         saliency = score(params, stats=stats, batches=images[rows], key=key)
         size = sum(np.asarray(leaf).size for leaf in leaves(experiment, params))

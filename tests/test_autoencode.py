@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_tickets import defaults, models, pixels, tasks, trees
+from gen_tickets import models, tasks, trees
+from gen_tickets.config import defaults
+from gen_tickets.data import pixels
 from gen_tickets.models import layers
 from gen_tickets.pruning import masks as masks_lib
 

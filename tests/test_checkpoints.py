@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gen_tickets import checkpoints, paths, state
 from gen_tickets.errors import UserError
+from gen_tickets.training import state
+from gen_tickets.workdir import checkpoints, paths
 
 # ... ignored: Orbax drops the other reads of a checkpoint when one of them fails.
 pytestmark = pytest.mark.filterwarnings(

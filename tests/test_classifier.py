@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import untrained
 
-from gen_tickets import data, defaults, train
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import cache, classifier, weights
+from gen_tickets.evaluation.features import cache, classifier, weights
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.tasks import classify
+from gen_tickets.tasks import classifier as classifier_lib
+from gen_tickets.training import loop as loop_lib
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -22,7 +24,7 @@ WIDTH, EPOCHS = 2, 1
 def digits():
     config = defaults.get_config()
     config.data.image_size = 8
-    return data.load(config)
+    return dataset_lib.load(config)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def test_it_computes_what_he_et_al_draw():
     """Written out with the library's convolution, on random weights and statistics."""
     dataset = fake_set(3)
     network = classifier.ResNet18(WIDTH, 3)
-    arrays = untrained.train(dataset, network, classify.Recipe(1), {})
+    arrays = untrained.train(dataset, network, classifier_lib.Recipe(1), {})
     for name in arrays:
         if name.endswith(("bias", "mean")):
             arrays[name] = RNG.normal(size=arrays[name].shape).astype(np.float32)
@@ -132,7 +134,7 @@ def candidates(image, shift, flip):
 @pytest.mark.parametrize("flip", [False, True])
 def test_augmentation_moves_and_mirrors_whole_images(flip):
     images = RNG.integers(1, 256, (60, 9, 7, 3), np.uint8)
-    augmented = classify.augment(images, jax.random.key(1), 2, flip)
+    augmented = classifier_lib.augment(images, jax.random.key(1), 2, flip)
     assert augmented.dtype == jnp.uint8
     drawn = [
         candidates(image, 2, flip)[np.asarray(after).tobytes()]
@@ -146,16 +148,16 @@ def test_augmentation_moves_and_mirrors_whole_images(flip):
 
 def test_without_shift_and_flip_nothing_changes():
     images = RNG.integers(0, 256, (5, 6, 6, 1), np.uint8)
-    after = classify.augment(images, jax.random.key(0), 0, False)
+    after = classifier_lib.augment(images, jax.random.key(0), 0, False)
     np.testing.assert_array_equal(after, images)
 
 
 def fake_set(channels, num_classes=3, count=40):
     images = RNG.integers(0, 256, (count, 8, 8, channels), np.uint8)
     labels = (np.arange(count) % num_classes).astype(np.int32)
-    part = data.ImageSet(images, labels)
+    part = dataset_lib.ImageSet(images, labels)
     about = {"name": "fake", "sha256_train": "a", "sha256_heldout": "b"}
-    return data.Dataset(part, part, about)
+    return dataset_lib.Dataset(part, part, about)
 
 
 def test_only_colour_images_are_augmented():
@@ -173,13 +175,13 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x, train):
         features = x.reshape(len(x), -1)
-        return classify.Outputs(features, nn.Dense(3, name="logits")(features))
+        return classifier_lib.Outputs(features, nn.Dense(3, name="logits")(features))
 
 
 @pytest.fixture(scope="module")
 def linear():
-    recipe = classify.Recipe(num_steps=10, learning_rate=0.05, shift=1, flip=True)
-    task = classify.build(Linear(), (4, 4, 3), recipe)
+    recipe = classifier_lib.Recipe(num_steps=10, learning_rate=0.05, shift=1, flip=True)
+    task = classifier_lib.build(Linear(), (4, 4, 3), recipe)
     init, step, evaluate = map(jax.jit, (task.init, task.step, task.evaluate))
     return task._replace(init=init, step=step, evaluate=evaluate)
 
@@ -204,23 +206,23 @@ def test_loss_and_accuracy_are_those_of_numpy(linear):
 
 
 def test_labels_travel_with_their_images_through_the_loop(linear):
-    loop = train.make_loop(linear)
+    loop = loop_lib.make_loop(linear)
     keys = jax.random.split(jax.random.key(2), 2)
     state = jax.vmap(linear.init)(keys)
     masks = masks_lib.dense(state.params)
-    order = RNG.integers(0, 20, (train.MAX_STRETCH, 2, 6)).astype(np.int32)
+    order = RNG.integers(0, 20, (loop_lib.MAX_STRETCH, 2, 6)).astype(np.int32)
     alone = jax.tree.map(lambda x: np.asarray(x)[1], state)
     for i in range(3):
         batch = {name: x[order[i, 1]] for name, x in EXAMPLES.items()}
         alone_masks = jax.tree.map(lambda x: x[1], masks)
         key = jax.random.fold_in(keys[1], i)
         alone, _ = linear.step(alone, alone_masks, batch, key)
-    totals = train.empty_totals(linear, EXAMPLES, 2)
+    totals = loop_lib.empty_totals(linear, EXAMPLES, 2)
     examples = jax.tree.map(jnp.asarray, EXAMPLES)
     state, _ = loop.stretch(state, totals, masks, examples, order, keys, 3)
     for x, y in zip(jax.tree.leaves(state.params), jax.tree.leaves(alone.params)):
         np.testing.assert_allclose(x[1], y, rtol=1e-5, atol=1e-6)
-    batches, sizes = train.in_batches(EXAMPLES, 8)
+    batches, sizes = loop_lib.in_batches(EXAMPLES, 8)
     assert batches["images"].shape == (3, 8, 4, 4, 3)
     np.testing.assert_array_equal(
         batches["labels"].reshape(-1)[:20], EXAMPLES["labels"]
@@ -298,8 +300,8 @@ def test_all_that_determines_it_is_in_its_key():
 
 
 def test_a_set_without_labels_is_refused():
-    unlabelled = data.ImageSet(np.zeros((20, 8, 8, 3), np.uint8), None)
-    dataset = data.Dataset(unlabelled, unlabelled, {"name": "faces"})
+    unlabelled = dataset_lib.ImageSet(np.zeros((20, 8, 8, 3), np.uint8), None)
+    dataset = dataset_lib.Dataset(unlabelled, unlabelled, {"name": "faces"})
     with pytest.raises(UserError, match="data.name=faces: has no labels.*fid"):
         classifier.load_classifier(dataset, 1, 2)
     constant = fake_set(1, num_classes=1)
@@ -323,11 +325,11 @@ def test_other_images_are_refused(trained, images):
 
 def test_a_training_that_diverges_is_said_and_not_kept(dataset, folder, monkeypatch):
     before = set(folder.iterdir())
-    loop = train.Loop(
+    loop = loop_lib.Loop(
         stretch=lambda state, totals, *_: (state, totals),
         evaluate=lambda *_: {"loss": np.array([np.nan]), "accuracy": np.zeros(1)},
     )
-    monkeypatch.setattr(train, "make_loop", lambda task: loop)
+    monkeypatch.setattr(loop_lib, "make_loop", lambda task: loop)
     with pytest.raises(UserError, match="eval.classifier_epochs=3.*diverged"):
         classifier.load_classifier(dataset, 3, WIDTH)
     assert set(folder.iterdir()) == before

@@ -8,10 +8,11 @@ import sys
 import jax
 import pytest
 
-from gen_tickets import command_line, defaults
+from gen_tickets.cli import command_line
+from gen_tickets.config import defaults
 from gen_tickets.errors import Interrupted, UserError
 
-ROOT = pathlib.Path(command_line.__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[1]
 QUICKSTART = str(ROOT / "experiments" / "quickstart.py")
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from gen_tickets import tickets, trees
+from gen_tickets import trees
 from gen_tickets.pruning import channels, compact
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.workdir import tickets
 from tests import networks
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")

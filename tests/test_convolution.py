@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from gen_tickets.evaluation.convolution import average_pool, convolve, max_pool
+from gen_tickets.kernels.inference import average_pool, convolve, max_pool
 
 
 def _random(*shape):

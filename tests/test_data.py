@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gen_tickets import data
+from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data" / "tfds"
@@ -33,16 +33,16 @@ def configure(**fields):
 
 def test_a_batch_larger_than_the_training_set_names_both_numbers():
     with pytest.raises(UserError, match="batch_size=1498.*1497"):
-        data.check(configure(batch_size=1498))
+        dataset_lib.check(configure(batch_size=1498))
     with pytest.raises(UserError, match="batch_size=65.*64"):
-        data.load(configure(batch_size=65, limit=64))
-    data.check(configure(batch_size=1497))
+        dataset_lib.load(configure(batch_size=65, limit=64))
+    dataset_lib.check(configure(batch_size=1497))
 
 
 def test_limits_are_nested_mixed_and_exact():
-    whole = data.load(configure())
-    small = data.load(configure(limit=100, batch_size=8))
-    large = data.load(configure(limit=400, batch_size=8))
+    whole = dataset_lib.load(configure())
+    small = dataset_lib.load(configure(limit=100, batch_size=8))
+    large = dataset_lib.load(configure(limit=400, batch_size=8))
     assert [len(images) for images, _ in small[:2]] == [100, 20]
     assert [len(images) for images, _ in large[:2]] == [400, 80]
     keys = [
@@ -55,10 +55,10 @@ def test_limits_are_nested_mixed_and_exact():
 
 
 def test_held_out_images_are_at_least_a_batch():
-    dataset = data.load(configure(limit=50, batch_size=32))
+    dataset = dataset_lib.load(configure(limit=50, batch_size=32))
     assert len(dataset.heldout.images) == 32
-    assert len(data.load(configure(limit=1497)).heldout.images) == 299
-    assert len(data.load(configure(limit=5000)).heldout.images) == 300
+    assert len(dataset_lib.load(configure(limit=1497)).heldout.images) == 299
+    assert len(dataset_lib.load(configure(limit=5000)).heldout.images) == 300
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared sets are not here")
@@ -66,7 +66,7 @@ def test_held_out_images_are_at_least_a_batch():
     "name, shape", [("mnist", (28, 28, 1)), ("cifar10", (32, 32, 3))]
 )
 def test_shared_sets(name, shape):
-    dataset = data.load(configure(name=name, dir=str(SHARED), limit=500))
+    dataset = dataset_lib.load(configure(name=name, dir=str(SHARED), limit=500))
     assert dataset.train.images.shape == (500, *shape)
     assert dataset.heldout.images.shape == (100, *shape)
     assert len(np.unique(dataset.train.labels)) == 10
@@ -86,16 +86,16 @@ def test_shared_sets(name, shape):
 )
 def test_any_window_is_a_slice_of_the_whole(num_images, batch_size, first, steps, seed):
     batch_size = min(batch_size, num_images)
-    whole = data.order(seed, 3, num_images, batch_size, 0, first + steps)
-    window = data.order(seed, 3, num_images, batch_size, first, steps)
+    whole = dataset_lib.order(seed, 3, num_images, batch_size, 0, first + steps)
+    window = dataset_lib.order(seed, 3, num_images, batch_size, first, steps)
     assert window.shape == (steps, batch_size) and window.dtype == np.int32
     np.testing.assert_array_equal(window, whole[first:])
 
 
 def test_an_epoch_visits_no_image_twice_and_the_next_one_differs():
-    per_epoch = data.steps_per_epoch(103, 10)
+    per_epoch = dataset_lib.steps_per_epoch(103, 10)
     assert per_epoch == 10
-    epochs = data.order(0, 0, 103, 10, 0, 3 * per_epoch).reshape(3, -1)
+    epochs = dataset_lib.order(0, 0, 103, 10, 0, 3 * per_epoch).reshape(3, -1)
     left_out = set()
     for epoch in epochs:
         assert len(set(epoch.tolist())) == 100
@@ -108,15 +108,17 @@ def test_an_epoch_visits_no_image_twice_and_the_next_one_differs():
 def test_order_follows_the_definition():
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([7, 2, 5])))
     expected = generator.permutation(21)[:20].reshape(5, 4)
-    np.testing.assert_array_equal(data.order(7, 2, 21, 4, 25, 5), expected)
+    np.testing.assert_array_equal(dataset_lib.order(7, 2, 21, 4, 25, 5), expected)
 
 
 def test_runs_and_seeds_have_orders_of_their_own():
-    orders = [data.order(s, r, 64, 64, 0, 1) for s, r in ((0, 0), (0, 1), (1, 0))]
+    orders = [
+        dataset_lib.order(s, r, 64, 64, 0, 1) for s, r in ((0, 0), (0, 1), (1, 0))
+    ]
     for i, j in ((0, 1), (0, 2), (1, 2)):
         assert not np.array_equal(orders[i], orders[j])
 
 
 def test_order_of_too_few_images_is_an_error():
     with pytest.raises(ValueError, match="larger"):
-        data.order(0, 0, 3, 4, 0, 1)
+        dataset_lib.order(0, 0, 3, 4, 0, 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_tickets import decoding
+from gen_tickets.data import decoding
 
 
 def test_images_keep_their_order_over_many_blocks(capsys):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gen_tickets import defaults
+from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 
 

@@ -8,7 +8,8 @@ import shlex
 import pytest
 from pages import PAGES, ROOT, anchors, blocks, own_files, prose, quoted
 
-from gen_tickets import command_line, defaults
+from gen_tickets.cli import command_line
+from gen_tickets.config import defaults
 
 FOLDERS = "benchmarks docs examples experiments gen_tickets notebooks tests".split()
 GROUPS = {name.split(".")[0] for name in defaults.OPTIONS if "." in name}
@@ -58,7 +59,7 @@ def names_of(module):
 
 
 def is_name(dotted):
-    """Whether it is a module, or what one defines: gen_tickets.tickets.load."""
+    """Whether it is a module, or what one defines: gen_tickets.workdir.tickets.load."""
     if names_of(dotted) is not None:
         return True
     module, _, name = dotted.rpartition(".")

@@ -6,24 +6,17 @@ import pytest
 from stops import stopped_at
 from test_lottery import NoEvents, assert_trees_equal
 
-from gen_tickets import (
-    data,
-    defaults,
-    early_bird,
-    fit,
-    lottery,
-    paths,
-    records,
-    report,
-    searches,
-    tasks,
-    tickets,
-    trees,
-)
+from gen_tickets import tasks, trees
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset
 from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.evaluation import flops
 from gen_tickets.experiments import quickstart
+from gen_tickets.procedures import early_bird, lottery
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.report import render
+from gen_tickets.training import driver
+from gen_tickets.workdir import paths, records, searches, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -63,7 +56,7 @@ def run(folder, **changes):
     """Runs an experiment; returns its rows, tickets and searches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "EventWriter", NoEvents)
-        patch.setattr(report, "draw", lambda workdir: workdir)
+        patch.setattr(render, "draw", lambda workdir: workdir)
         lottery.run(configure(**changes), folder, early_bird.EarlyBird)
     rows = records.read_rows(paths.results_path(folder))
     runs = range(len(rows))
@@ -113,10 +106,10 @@ def test_rows_say_what_was_found_and_what_it_cost(standard):
 def test_the_ticket_is_the_cut_dense_training_and_needs_no_other(standard):
     _, _, found, drawn = standard
     config = configure()
-    experiment = early_bird.EarlyBird(config, data.load(config))
+    experiment = early_bird.EarlyBird(config, dataset.load(config))
     stage = experiment.alone(1, experiment.task)
     session = stage.dense_round()
-    feed = stage.open_feed(fit.Position(0, 0, 0.0, False))
+    feed = stage.open_feed(driver.Position(0, 0, 0.0, False))
     state, _ = stage.loop(1).stretch(
         *(session.state, session.totals, session.masks, *feed.take(6 * PER_EPOCH)),
         *(stage.train_keys(0), 6 * PER_EPOCH),
@@ -139,7 +132,7 @@ def test_the_ticket_is_the_cut_dense_training_and_needs_no_other(standard):
 
 def test_the_page_shows_the_mask_distances(standard):
     folder = standard[0]
-    text = report.draw(folder).read_text()
+    text = render.draw(folder).read_text()
     assert "Early-bird tickets are found in 2 of 2 runs, at epoch 6." in text
     assert "When the channels stand still" in text
     assert len(list(paths.figures_dir(folder).glob("mask_distance_*.png"))) == RUNS
@@ -187,7 +180,7 @@ def test_what_is_not_found_is_told_and_the_last_mask_taken_only_if_told(
 def test_what_cannot_be_searched_is_refused(changes, message):
     config = configure(**changes)
     with pytest.raises(UserError, match=message):
-        early_bird.EarlyBird(config, data.load(config))
+        early_bird.EarlyBird(config, dataset.load(config))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +205,7 @@ def test_components_are_cut_alone_and_widths_rounded_up():
     config = configure(
         prune__components=("decoder",), prune__scope="global", early_bird__multiple=4
     )
-    experiment = early_bird.EarlyBird(config, data.load(config))
+    experiment = early_bird.EarlyBird(config, dataset.load(config))
     params = experiment.dense_round().state.params
     kept = experiment._channels_kept(jax.tree.map(lambda x: x[0], params))
     assert all(mask.all() for mask in kept["encoder"].values())

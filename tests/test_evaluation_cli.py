@@ -7,9 +7,11 @@ import pytest
 import untrained
 from PIL import Image
 
-from gen_tickets import data, defaults
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.evaluation import __main__ as command
-from gen_tickets.evaluation import classifier, extractors, sources, weights
+from gen_tickets.evaluation import sources
+from gen_tickets.evaluation.features import classifier, extractors, weights
 
 RNG = np.random.default_rng(0)
 WIDTH = 2
@@ -39,7 +41,7 @@ def pixels(monkeypatch):
 def digits():
     config = defaults.get_config()
     config.data.image_size = 8
-    return data.load(config)
+    return dataset_lib.load(config)
 
 
 def save(path, images, **arrays):

@@ -6,7 +6,8 @@ import pathlib
 import jax
 import pytest
 
-from gen_tickets import defaults, tasks
+from gen_tickets import tasks
+from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.pruning import masks as masks_lib
 

@@ -7,20 +7,13 @@ import untrained
 from PIL import Image
 from test_early_bird import configure as configure_early_bird
 
-from gen_tickets import (
-    data,
-    early_bird,
-    export,
-    lottery,
-    paths,
-    records,
-    tasks,
-    tickets,
-    workdir,
-)
+from gen_tickets import export, tasks
+from gen_tickets.data import dataset
 from gen_tickets.evaluation import metrics
 from gen_tickets.experiments import quickstart
+from gen_tickets.procedures import early_bird, lottery
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.workdir import lock, paths, records, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -134,7 +127,7 @@ def test_weights_are_a_trained_ticket_that_reconstructs_as_exported(
     words = ("--what=reconstructions", "--num=10", "--run=1")
     assert run(capsys, folder, output, *words)[0] == 0
     config = configure()
-    held_out = data.load(config).heldout.images[:10]
+    held_out = dataset.load(config).heldout.images[:10]
     task = tasks.build(config, (8, 8, 1), 4)
     state = task.init(jax.random.key(0))
     state = state._replace(params=trained.params, stats=trained.stats)
@@ -169,7 +162,7 @@ def test_what_cannot_be_exported_is_told_in_a_line(finished, tmp_path, capsys):
     folder, _ = finished
     there = tmp_path / "there.npz"
     there.write_bytes(b"mine")
-    held = workdir.lock(folder)
+    held = lock.lock(folder)
     status, _, said = run(capsys, folder, tmp_path / "x.npz")
     assert status == 2 and "another process is running" in said
     held.close()

@@ -15,10 +15,14 @@ from test_lottery import configure, run
 from test_workdir import configure as options
 from test_workdir import start
 
-from gen_tickets import command_line, fit, lottery, paths, waves, workdir
+from gen_tickets.cli import command_line
+from gen_tickets.distributed import memory
 from gen_tickets.errors import UserError
+from gen_tickets.procedures import lottery
+from gen_tickets.training import driver
+from gen_tickets.workdir import lock, paths
 
-ROOT = pathlib.Path(command_line.__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[1]
 
 # ... ignored: Orbax drops the other writes of a checkpoint when one of them fails.
 pytestmark = pytest.mark.filterwarnings(
@@ -94,7 +98,7 @@ def test_other_versions_are_told_and_other_images_refused(tmp_path, capsys):
             "packages": {"jax": jax_version},
             "data": {"sha256_train": digest, "pillow": jax_version},
         }
-        workdir.claim(tmp_path, options(), origin).close()
+        lock.claim(tmp_path, options(), origin).close()
 
     claim("1", "abc")
     claim("1", "abc")
@@ -108,7 +112,7 @@ def test_other_versions_are_told_and_other_images_refused(tmp_path, capsys):
 
 
 def test_a_damaged_table_is_told_before_the_work(tmp_path):
-    workdir.claim(tmp_path, configure(), {}).close()
+    lock.claim(tmp_path, configure(), {}).close()
     paths.results_path(tmp_path).write_text("round,run,arm\n0,0,dense\n1,0,win")
     with pytest.raises(UserError, match="results.csv: is empty or cut short"):
         lottery.run(configure(), tmp_path)
@@ -116,7 +120,7 @@ def test_a_damaged_table_is_told_before_the_work(tmp_path):
 
 def test_a_population_larger_than_the_memory_is_told_before_the_work(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waves, "memory_of", lambda device: 1e4)
+        patch.setattr(memory, "memory_of", lambda device: 1e4)
         with pytest.raises(UserError, match="runs: .* GiB, even trained one at"):
             lottery.run(configure(), tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -124,17 +128,17 @@ def test_a_population_larger_than_the_memory_is_told_before_the_work(tmp_path):
 
 def test_a_memory_that_runs_out_is_one_line():
     with pytest.raises(UserError, match="does not suffice .RESOURCE_EXHAUSTED: 4 TB"):
-        with waves.memory_errors_told():
+        with memory.memory_errors_told():
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 4 TB\nmore")
     with pytest.raises(jax.errors.JaxRuntimeError):
-        with waves.memory_errors_told():
+        with memory.memory_errors_told():
             raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_has_its_exit_status(tmp_path, number, status, capsys):
     """In the middle of a round; what it goes on to is in test_resume."""
-    show = fit._Meter.show
+    show = driver._Meter.show
 
     def hook(self, position, session):
         signal.raise_signal(number)
@@ -144,7 +148,7 @@ def test_a_signal_saves_and_has_its_exit_status(tmp_path, number, status, capsys
         run(tmp_path, prune__rounds=1)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit._Meter, "show", hook)
+        patch.setattr(driver._Meter, "show", hook)
         patch.setattr(
             command_line.app, "run", lambda main, argv, flags_parser: main(argv)
         )

@@ -8,9 +8,10 @@ from PIL import Image
 from stops import stopped_at
 from test_lottery import assert_trees_equal, configure, make, run
 
-from gen_tickets import data, defaults, feed
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset, pipeline
 from gen_tickets.errors import Interrupted, UserError
-from gen_tickets.session import Position
+from gen_tickets.training.session import Position
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_a_streamed_run_has_the_numbers_of_a_resident_one(folder, tmp_path):
 
 def test_batches_are_the_rows_of_the_order_and_the_state_goes_on(folder):
     experiment = make(configure(**options(folder, False)))
-    whole = data.load(configure(**options(folder, True))).train.images
+    whole = dataset.load(configure(**options(folder, True))).train.images
     per_step, runs = experiment.images_per_step, experiment.config.runs
     first = experiment.open_feed(Position(1, 3, 0.0, False))
     batches, order = first.take(2)
@@ -58,7 +59,7 @@ def test_batches_are_the_rows_of_the_order_and_the_state_goes_on(folder):
     again = experiment.open_feed(Position(1, 5, 0.0, False, first.state()))
     for start, taken in ((3, batches), (5, again.take(2)[0])):
         for member in range(2 * runs):
-            rows = data.order(0, member % runs, len(whole), per_step, start, 2)
+            rows = dataset.order(0, member % runs, len(whole), per_step, start, 2)
             np.testing.assert_array_equal(taken[member, :2], whole[rows])
 
 
@@ -83,13 +84,13 @@ def test_a_stretch_is_bounded_in_bytes_and_in_steps(folder):
         image_shape=(32, 32, 3),
         evaluation_steps=390,
     )
-    steps = feed._stretch_steps(lottery)
+    steps = pipeline._stretch_steps(lottery)
     size = 10 * 128 * 32 * 32 * 3
-    assert steps * size <= feed._STRETCH_BYTES < (steps + 1) * size
+    assert steps * size <= pipeline._STRETCH_BYTES < (steps + 1) * size
     lottery.evaluation_steps = 4
-    assert feed._stretch_steps(lottery) == 4
+    assert pipeline._stretch_steps(lottery) == 4
     lottery.image_shape = (4096, 4096, 3)
-    assert feed._stretch_steps(lottery) == 1
+    assert pipeline._stretch_steps(lottery) == 1
 
 
 def test_a_process_reads_what_its_devices_train_on():
@@ -103,7 +104,7 @@ def test_a_process_reads_what_its_devices_train_on():
         images_per_step=8,
         layout=types.SimpleNamespace(batch_sharding=lambda shape: Sharding()),
     )
-    needed = feed._needed(lottery, 2)
+    needed = pipeline._needed(lottery, 2)
     assert needed.shape == (3, 8)
     expected = np.zeros((3, 8), bool)
     expected[:2, :4] = True

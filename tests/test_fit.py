@@ -4,8 +4,8 @@ import types
 
 import pytest
 
-from gen_tickets import fit
-from gen_tickets.session import Position
+from gen_tickets.training import driver
+from gen_tickets.training.session import Position
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def meter():
     lottery = types.SimpleNamespace(
         num_steps=100, evaluation_steps=10, later_steps=lambda position: 200
     )
-    return fit._Meter(lottery, Position(0, 0, 0.0, False))
+    return driver._Meter(lottery, Position(0, 0, 0.0, False))
 
 
 def test_time_left_is_that_of_the_steps_and_evaluations_to_come(meter):

@@ -11,7 +11,8 @@ import pytest
 from jax import lax
 
 from gen_tickets.evaluation import flops
-from gen_tickets.models import convolutions, layers
+from gen_tickets.kernels import convolutions
+from gen_tickets.models import layers
 from gen_tickets.pruning import channels, compact
 from gen_tickets.pruning import masks as masks_lib
 from tests import networks

@@ -7,8 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from gen_tickets import tickets, trees
+from gen_tickets import trees
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import tickets
 
 
 def npz(header, **arrays):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation.frechet import (
+from gen_tickets.evaluation.distances import (
     InceptionScore,
     Moments,
     frechet_distance,

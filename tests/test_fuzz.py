@@ -22,20 +22,14 @@ from ml_collections import config_flags
 from test_defaults import configure, put
 from test_tickets import TICKET
 
-from gen_tickets import (
-    command_line,
-    data,
-    defaults,
-    lottery,
-    main,
-    outcomes,
-    paths,
-    tasks,
-    tickets,
-    trees,
-    workdir,
-)
+from gen_tickets import main, tasks, trees
+from gen_tickets.cli import command_line
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset
 from gen_tickets.errors import UserError
+from gen_tickets.procedures import lottery
+from gen_tickets.report import outcomes
+from gen_tickets.workdir import lock, paths, tickets
 
 CASES = int(os.environ.get("GEN_TICKETS_FUZZ", 40))
 fuzz = settings(
@@ -287,7 +281,7 @@ def test_files_of_a_workdir(tmp_path_factory, config, table):
     folder.mkdir(exist_ok=True)
     paths.config_path(folder).write_bytes(config)
     paths.results_path(folder).write_bytes(table)
-    for read in (outcomes.load, lambda x: workdir.check(x, configure())):
+    for read in (outcomes.load, lambda x: lock.check(x, configure())):
         try:
             read(folder)
         except UserError as error:
@@ -303,6 +297,6 @@ def test_files_of_images(tmp_path_factory, content, name):
     config = configure(data__name=name, data__batch_size=1)
     config.data.dir = str(folder if name == "folder" else folder / "a.png")
     try:
-        data.load(config)
+        dataset.load(config)
     except UserError as error:
         one_line(error, "config.data.")

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gen_tickets import session, tickets, trees
+from gen_tickets import trees
 from gen_tickets.tasks import average
+from gen_tickets.training import session
+from gen_tickets.workdir import tickets
 from tests import gans
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")

@@ -13,8 +13,9 @@ import pytest
 from pair import OPTIONS
 from test_lottery import configure, make, read, run
 
-from gen_tickets import checkpoints, hosts, records
+from gen_tickets.distributed import processes as processes_lib
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import checkpoints, records
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -93,17 +94,19 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
     ],
 )
 def test_launchers_are_known_by_their_variables(environment, several):
-    assert hosts.are_several(environment) == several
+    assert processes_lib.are_several(environment) == several
 
 
 def test_alone_nothing_is_joined_and_together_is_a_plain_call(monkeypatch):
-    monkeypatch.setattr(hosts, "are_several", lambda environment: False)
-    hosts.start(configure().parallel)
-    assert hosts.is_first() and hosts.together(lambda: 3) == 3
-    np.testing.assert_array_equal(hosts.gather([1, 2]), [[1, 2]])
+    monkeypatch.setattr(processes_lib, "are_several", lambda environment: False)
+    processes_lib.start(configure().parallel)
+    assert processes_lib.is_first() and processes_lib.together(lambda: 3) == 3
+    np.testing.assert_array_equal(processes_lib.gather([1, 2]), [[1, 2]])
     with pytest.raises(UserError, match="mine"):
-        hosts.together(complain)
-    images = hosts.read_shares(lambda indices: (indices, None, {"PNG"}), np.arange(3))
+        processes_lib.together(complain)
+    images = processes_lib.read_shares(
+        lambda indices: (indices, None, {"PNG"}), np.arange(3)
+    )
     assert images[0].tolist() == [0, 1, 2] and images[1:] == (None, {"PNG"})
 
 
@@ -118,11 +121,11 @@ def test_alone_nothing_is_joined_and_together_is_a_plain_call(monkeypatch):
 )
 def test_a_tpu_of_its_own_joins_nobody(monkeypatch, environment, asks):
     joined = []
-    monkeypatch.setattr(hosts, "_has_tpu", lambda: True)
-    monkeypatch.setattr(hosts.os, "environ", environment)
+    monkeypatch.setattr(processes_lib, "_has_tpu", lambda: True)
+    monkeypatch.setattr(processes_lib.os, "environ", environment)
     monkeypatch.setattr(jax.distributed, "initialize", lambda **_: joined.append(1))
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
-    hosts.start(configure().parallel)
+    processes_lib.start(configure().parallel)
     assert bool(joined) == asks
 
 
@@ -130,11 +133,13 @@ def test_a_tpu_of_its_own_joins_nobody(monkeypatch, environment, asks):
 @pytest.mark.parametrize("libtpu", [True, False])
 def test_a_tpu_is_known_by_its_chips_and_its_library(monkeypatch, chips, libtpu):
     monkeypatch.setattr(
-        hosts.glob, "glob", lambda x: fnmatch.filter([chips, "/dev/vfio/vfio"], x)
+        processes_lib.glob,
+        "glob",
+        lambda x: fnmatch.filter([chips, "/dev/vfio/vfio"], x),
     )
     found = object() if libtpu else None
-    monkeypatch.setattr(hosts.importlib.util, "find_spec", lambda name: found)
-    assert hosts._has_tpu() == libtpu
+    monkeypatch.setattr(processes_lib.importlib.util, "find_spec", lambda name: found)
+    assert processes_lib._has_tpu() == libtpu
 
 
 def complain():
@@ -150,7 +155,7 @@ def test_processes_that_do_not_come_together_are_one_line(monkeypatch):
     monkeypatch.setattr(jax.distributed, "initialize", fail)
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
     with pytest.raises(UserError, match="parallel.processes=2.*nobody") as caught:
-        hosts.start(config.parallel)
+        processes_lib.start(config.parallel)
     assert "\n" not in str(caught.value)
 
 
@@ -163,8 +168,8 @@ def test_shares_come_together_in_the_order_of_the_indices(monkeypatch):
 
     def play(process, gather):
         monkeypatch.setattr(jax, "process_index", lambda: process)
-        monkeypatch.setattr(hosts, "gather", gather)
-        return hosts.read_shares(
+        monkeypatch.setattr(processes_lib, "gather", gather)
+        return processes_lib.read_shares(
             lambda own: (images[own], own.astype(np.int32), {f"F{process}"}), indices
         )
 

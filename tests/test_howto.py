@@ -11,22 +11,17 @@ import pytest
 import untrained
 from pages import ROOT, blocks, own_files
 
-from gen_tickets import (
-    command_line,
-    data,
-    defaults,
-    extensions,
-    lottery,
-    paths,
-    records,
-    summaries,
-    tasks,
-    tickets,
-)
+from gen_tickets import tasks
+from gen_tickets.cli import command_line
+from gen_tickets.config import defaults, extensions
+from gen_tickets.data import dataset
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
+from gen_tickets.procedures import lottery
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.pruning import scores
+from gen_tickets.pruning import saliency
+from gen_tickets.report import statistics
+from gen_tickets.workdir import paths, records, tickets
 
 
 def import_file(path):
@@ -53,7 +48,7 @@ def nothing_added():
     for table, was in zip(tables, before):
         table.clear()
         table.update(was)
-    scores.OF_IMAGES.intersection_update(scores.SCORES)
+    saliency.OF_IMAGES.intersection_update(saliency.SCORES)
 
 
 @pytest.mark.parametrize("name", own_files())
@@ -62,7 +57,7 @@ def test_an_own_file_is_an_experiment(name, size, tmp_path):
     config = load(name, tmp_path).get_config(size)
     defaults.validate(config)
     if config.data.name != "folder":
-        data.check(config)
+        dataset.check(config)
     side = config.data.image_size or 28
     assert tasks.build(config, (side, side, 3), 30).components
 
@@ -119,7 +114,7 @@ def test_own_model_data_score_and_metric_together(tmp_path, monkeypatch):
     for row in rows:
         assert 0 <= row["coverage_recall"] <= 1
         assert row["flops_compact"] == row["flops_dense"]  # no channel groups
-    assert summaries.direction("coverage_recall") == 1
+    assert statistics.direction("coverage_recall") == 1
     ticket = tickets.load(paths.ticket_path(tmp_path / "run", 1, 0))
     counts = masks_lib.layer_counts(ticket.masks)
     total = sum(size for size, _ in counts.values())
@@ -160,11 +155,11 @@ def test_discs_and_squares_are_drawn(tmp_path):
     config = load("own_data.py", tmp_path).get_config()
     config.data.limit = 40
     config.data.batch_size = 8
-    train, heldout, provenance = data.load(config)
+    train, heldout, provenance = dataset.load(config)
     assert train.images.shape == (40, 16, 16, 1) and train.images.dtype == np.uint8
     assert set(train.labels) == {0, 1} and len(heldout.images) == 8
     assert provenance["heldout_split"] == "heldout"
-    again = data.load(config).provenance
+    again = dataset.load(config).provenance
     assert again["sha256_train"] == provenance["sha256_train"]
     shares = [(train.images[train.labels == label] > 0).mean() for label in (0, 1)]
     assert shares[1] > shares[0] > 0.05  # a square is larger than the disc in it

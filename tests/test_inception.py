@@ -21,7 +21,8 @@ import pytest
 from inception_reference import PATH, seeded_images, seeded_state
 
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import convolution, inception, weights
+from gen_tickets.evaluation.features import inception, weights
+from gen_tickets.kernels import inference
 
 SHARED = pathlib.Path("../shared/data/fid_reference.npz")
 MISTAKES = ("counted_padding", "half_pixel_resize", "average_pool_in_7c")
@@ -52,10 +53,10 @@ def variables(state):
 def _counted_average_pool(x):
     """An average over 9 cells everywhere."""
     ones = jnp.ones((1, *x.shape[1:3], 1))
-    inside = convolution.average_pool(jnp.pad(ones, ((0, 0), (1, 1), (1, 1), (0, 0))))[
+    inside = inference.average_pool(jnp.pad(ones, ((0, 0), (1, 1), (1, 1), (0, 0))))[
         :, 1:-1, 1:-1
     ]
-    return convolution.average_pool(x) * inside
+    return inference.average_pool(x) * inside
 
 
 def _half_pixel_matrix(size):
@@ -221,7 +222,7 @@ def test_other_images_are_refused(images):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lowering", convolution.LOWERINGS)
+@pytest.mark.parametrize("lowering", inference.LOWERINGS)
 def test_larger_reference(variables, lowering):
     if not SHARED.is_file():
         pytest.skip(f"{SHARED} is not there")

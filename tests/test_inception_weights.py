@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from inception_reference import seeded_array, seeded_state
 
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import containers, weights
+from gen_tickets.evaluation.features import containers, weights
 
 TABLE = {"a.conv.weight": (4, 3, 1, 2), "a.bn.running_var": (4,), "fc.bias": (5,)}
 STATE = seeded_state(TABLE)

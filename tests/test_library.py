@@ -64,7 +64,7 @@ def test_the_import_loads_nothing_until_something_is_used():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         "assert sorted(gt.__all__) == dir(gt)\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "gt.frechet\n"
+        "gt.distances\n"
         "assert heavy & set(sys.modules) == {'numpy'}\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
@@ -95,7 +95,7 @@ def test_every_name_is_what_the_type_checker_is_told():
 def test_a_plain_pytree_keeps_the_largest_of_the_named_leaves(num_keep):
     params = draw(num_keep)
     masks = gt.masks.dense(params)
-    found, floored = gt.select(gt.scores.magnitude(params), masks, NAMES, [num_keep])
+    found, floored = gt.select(gt.saliency.magnitude(params), masks, NAMES, [num_keep])
     flat = np.concatenate([np.abs(layer["w"]).ravel() for layer in params])
     floor = np.concatenate(
         [np.abs(x["w"]).ravel() == np.abs(x["w"]).max() for x in params]
@@ -131,7 +131,7 @@ def test_names_that_are_missing_are_told():
         lambda: gt.masks.sparsity(masks),
         lambda: gt.masks.layer_counts(masks),
         lambda: gt.masks.prunable_names(params),
-        lambda: gt.scores.grasp(params, TASK, {}, batches(), KEY),
+        lambda: gt.saliency.grasp(params, TASK, {}, batches(), KEY),
     ):
         with pytest.raises(UserError, match="0/b, 0/w, .*called kernel"):
             call()
@@ -139,7 +139,7 @@ def test_names_that_are_missing_are_told():
     for call in (
         lambda: gt.masks.sparsity(masks, names),
         lambda: gt.select(params, masks, names, [3]),
-        lambda: gt.scores.grasp(params, TASK, {}, batches(), KEY, names),
+        lambda: gt.saliency.grasp(params, TASK, {}, batches(), KEY, names),
     ):
         with pytest.raises(UserError, match="names='3/w': the tree has 0/b, 0/w"):
             call()
@@ -154,7 +154,7 @@ def test_a_tree_of_kernels_needs_no_component():
 
 def test_snip_of_one_s_own_loss_and_batches():
     params, data = draw(1), batches()
-    found = jax.jit(lambda x: gt.scores.snip(x, TASK, {}, data, KEY))(params)
+    found = jax.jit(lambda x: gt.saliency.snip(x, TASK, {}, data, KEY))(params)
 
     def mean_loss(params):
         parts = [
@@ -172,7 +172,7 @@ def test_snip_of_one_s_own_loss_and_batches():
 
 def test_grasp_of_named_leaves_is_that_of_kernels():
     def grasp(params, names):
-        return gt.scores.grasp(params, TASK, {}, batches(), KEY, names)
+        return gt.saliency.grasp(params, TASK, {}, batches(), KEY, names)
 
     found = jax.jit(lambda x: grasp(x, NAMES))(draw(2))
     same = jax.jit(lambda x: grasp(x, None))(draw(2, "kernel", "bias"))
@@ -182,10 +182,10 @@ def test_grasp_of_named_leaves_is_that_of_kernels():
 
 def test_random_is_drawn_from_a_key_alone():
     params = draw(3)
-    found = gt.scores.random(params, key=KEY)
+    found = gt.saliency.random(params, key=KEY)
     assert jax.tree.structure(found) == jax.tree.structure(params)
     with pytest.raises(TypeError, match="key"):
-        gt.scores.random(params)
+        gt.saliency.random(params)
 
 
 def test_a_ticket_of_a_plain_pytree_comes_back(tmp_path):

@@ -4,9 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from gen_tickets import data, lottery, paths, records, tickets, trees
+from gen_tickets import trees
+from gen_tickets.data import dataset
 from gen_tickets.experiments import quickstart
+from gen_tickets.procedures import lottery
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.workdir import paths, records, tickets
 
 RUNS, ROUNDS, STEPS = 2, 2, 8
 
@@ -120,7 +123,7 @@ def test_survivors_are_the_weights_of_step_k(standard):
 
 
 def make(config):
-    return lottery.Lottery(config, data.load(config))
+    return lottery.Lottery(config, dataset.load(config))
 
 
 def test_arms_share_masks_and_differ_in_weights():

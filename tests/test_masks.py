@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gen_tickets import trees
 from gen_tickets.errors import UserError
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.pruning import scores as scores_lib
+from gen_tickets.pruning import saliency
 
 SHAPES = {
     "decoder/a/kernel": (2, 3),
@@ -148,7 +148,7 @@ def test_magnitude_keeps_large_negative_weights():
     """The trap of the authors' VAE script: a threshold on the signed weight."""
     weights = jnp.array([-5.0, 0.1, -4.0, 0.2, -3.0])
     params = {"encoder": {"d": {"kernel": weights}}}
-    scores = scores_lib.magnitude(params)
+    scores = saliency.magnitude(params)
     names = ("encoder/d/kernel",)
     masks, _ = masks_lib.select(scores, masks_lib.dense(params), names, [3])
     kept = masks["encoder"]["d"]["kernel"]

@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 import untrained
 
-from gen_tickets import data, defaults, lottery, paths, records, summaries
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import classifier, extractors, metrics, scores, weights
+from gen_tickets.evaluation import metrics, scores
+from gen_tickets.evaluation.features import classifier, extractors, weights
 from gen_tickets.evaluation.metrics import Evaluator
 from gen_tickets.experiments import quickstart
-from gen_tickets.session import Position
+from gen_tickets.procedures import lottery
+from gen_tickets.report import statistics
+from gen_tickets.training.session import Position
+from gen_tickets.workdir import paths, records
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -64,10 +69,10 @@ def dataset():
     """The first 64 digits, held out the same ones."""
     config = defaults.get_config()
     config.data.image_size = 8
-    digits = data.load(config)
-    part = data.ImageSet(*(x[:COUNT] for x in digits.train))
+    digits = dataset_lib.load(config)
+    part = dataset_lib.ImageSet(*(x[:COUNT] for x in digits.train))
     about = {**digits.provenance, "num_train": COUNT}
-    return data.Dataset(part, part, about)
+    return dataset_lib.Dataset(part, part, about)
 
 
 class Replay:
@@ -214,7 +219,7 @@ def test_every_name_of_the_options_is_a_metric():
 
 
 def test_columns_have_the_direction_that_they_mean():
-    directions = {name: summaries.direction(name) for name in scores.columns(ALL)}
+    directions = {name: statistics.direction(name) for name in scores.columns(ALL)}
     assert directions == {
         "fd_classifier": -1,
         "precision_classifier": 1,
@@ -223,9 +228,9 @@ def test_columns_have_the_direction_that_they_mean():
         "sample_confidence": 0,
         "accuracy_reconstructions": 1,
     }
-    assert summaries.direction("fid") == summaries.direction("kid_classifier") == -1
+    assert statistics.direction("fid") == statistics.direction("kid_classifier") == -1
     rows = [{"fid": 1.0, "kid": 1.0, "kid_std": 1.0, "num_samples": 3}]
-    assert summaries.metrics([{**rows[0], "evaluation": "a"}]) == ["fid", "kid"]
+    assert statistics.metrics([{**rows[0], "evaluation": "a"}]) == ["fid", "kid"]
 
 
 @pytest.mark.parametrize(
@@ -347,7 +352,7 @@ def test_a_whole_run_has_the_columns_where_they_are_due(
     assert len({row["fd_classifier"] for row in rows if row["round"] == 2}) == 4
     [one_hash] = hashes
     config = experiment.copy_and_resolve_references()
-    evaluator = Evaluator(config, data.load(config))
+    evaluator = Evaluator(config, dataset_lib.load(config))
     assert evaluator.short_hash == one_hash
     assert one_hash in paths.results_path(workdir).read_text()
     stored = evaluator.provenance["references"]["classifier"]
@@ -356,7 +361,7 @@ def test_a_whole_run_has_the_columns_where_they_are_due(
 
 
 def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):
-    setting = lottery.Lottery(experiment, data.load(experiment))
+    setting = lottery.Lottery(experiment, dataset_lib.load(experiment))
     session = setting.dense_round()
     params = jax.tree.map(lambda x: x.at[1].set(np.nan), session.state.params)
     session = session._replace(state=session.state._replace(params=params))

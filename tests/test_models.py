@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_tickets import defaults, models, tasks, trees
+from gen_tickets import models, tasks, trees
+from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.models import convstack
 from gen_tickets.pruning import masks as masks_lib

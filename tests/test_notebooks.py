@@ -15,8 +15,9 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from PIL import Image
 
-from gen_tickets import outcomes, paths, searches, summaries, tickets, verdict
 from gen_tickets.pruning import masks
+from gen_tickets.report import outcomes, statistics, verdict
+from gen_tickets.workdir import paths, searches, tickets
 
 ROOT = pathlib.Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -147,7 +148,7 @@ def folder(monkeypatch, tmp_path):
 
 def means(run, number):
     """{arm: mean of the verdict's metric} in a round."""
-    arms = summaries.summarize(run.rows, run.metric)
+    arms = statistics.summarize(run.rows, run.metric)
     return {arm: of[number].mean for arm, of in arms.items() if number in of}
 
 
@@ -184,9 +185,9 @@ def test_transfer_and_early_bird(folder):
             1 - 0.5 ** row["round"], abs=1e-3
         )
         assert row["sparsity_discriminator"] == 0
-    for arm, of_rounds in summaries.summarize(gan.rows, gan.metric).items():
+    for arm, of_rounds in statistics.summarize(gan.rows, gan.metric).items():
         for number, found in of_rounds.items():
-            told = re.escape(summaries.mean_std(found))
+            told = re.escape(statistics.mean_std(found))
             assert re.search(rf"{arm} +round {number} .* {told}", text)
     for row in bird.rows:
         drawn = searches.load(paths.search_path(bird.workdir, row["run"])).drawn
@@ -214,7 +215,7 @@ def test_read_results_and_plot(folder, optimized):
         assert verdict.verdict(run.rows, run.metric).sentence in text
         dense, last = (means(run, number) for number in (0, 4))
         assert dense["dense"] < last["winning"] < last["random"]
-        of_layers = summaries.layer_sparsity(run.layers)
+        of_layers = statistics.layer_sparsity(run.layers)
         halves = [of_layers[layer][3] for layer in of_layers]
         assert (np.ptp(halves) < 0.01) == (scope == "layer")
     assert re.search(r"winning +93.8 % +0\.\d+ ± ", text)

@@ -6,13 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from gen_tickets import errors, paths, procedures, records, table2
+from gen_tickets import errors, procedures
 from gen_tickets.evaluation import flops
 from gen_tickets.paper import __main__ as command
 from gen_tickets.paper import claims, declared, draw
 from gen_tickets.paper import experiment as experiments
-from gen_tickets.paper import panels, plan, results, scales, work
+from gen_tickets.paper import panels, plan, results, scales, table2, work
 from gen_tickets.paper.claims import Evidence
+from gen_tickets.workdir import paths, records
 
 # --- made-up tables ------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gen_tickets import parallel
+from gen_tickets.distributed import mesh
 from gen_tickets.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -56,9 +56,9 @@ class Device:
 
 @given(st.integers(1, 64), st.integers(1, 64))
 def test_members_take_the_devices_first(num_devices, num_members):
-    layout = parallel.Layout([Device() for _ in range(num_devices)])
+    layout = mesh.Layout([Device() for _ in range(num_devices)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parallel, "Mesh", lambda grid, *_, **__: grid)
+        patch.setattr(mesh, "Mesh", lambda grid, *_, **__: grid)
         members, batches = layout.mesh(num_members).shape
     assert members * batches == num_devices
     assert num_members % members == 0
@@ -67,7 +67,7 @@ def test_members_take_the_devices_first(num_devices, num_members):
 
 
 def test_what_is_placed_is_what_was_given():
-    layout = parallel.Layout(jax.devices()[:1])
+    layout = mesh.Layout(jax.devices()[:1])
     tree = {"a": np.arange(6.0).reshape(3, 2), "b": np.array([True, False, True])}
     for place in (layout.members, layout.copies):
         placed = place(tree)
@@ -86,7 +86,7 @@ def test_what_is_placed_is_what_was_given():
 
 
 def test_more_devices_than_there_are_is_an_error():
-    assert parallel.choose(0).devices == tuple(jax.devices())
-    assert parallel.choose(1).devices == (jax.devices()[0],)
+    assert mesh.choose(0).devices == tuple(jax.devices())
+    assert mesh.choose(1).devices == (jax.devices()[0],)
     with pytest.raises(UserError, match="parallel.devices=99: there are"):
-        parallel.choose(99)
+        mesh.choose(99)

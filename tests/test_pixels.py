@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_tickets import pixels
+from gen_tickets.data import pixels
 
 
 def test_range_and_dtype():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from test_lottery import RUNS, configure, kept, make, run, total
 
-from gen_tickets import train
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training import loop as loop_lib
 
 
 def test_rewinding_to_initialization_without_a_control(tmp_path):
@@ -130,7 +130,7 @@ def test_a_diverged_training_is_told_and_the_run_completes(tmp_path):
 
 def test_one_diverged_run_is_one_diverged_row(monkeypatch, tmp_path):
     """The others, and their arms, stay healthy; the ancestor is remembered."""
-    make_loop = train.make_loop
+    make_loop = loop_lib.make_loop
 
     def poisoned(*args):
         loop = make_loop(*args)
@@ -144,6 +144,6 @@ def test_one_diverged_run_is_one_diverged_row(monkeypatch, tmp_path):
 
         return loop._replace(stretch=stretch)
 
-    monkeypatch.setattr(train, "make_loop", poisoned)
+    monkeypatch.setattr(loop_lib, "make_loop", poisoned)
     _, rows = run(tmp_path, prune__rounds=1)
     assert [row["diverged"] for row in rows] == [False, True] * 3

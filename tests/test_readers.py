@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gen_tickets import data
+from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
 
 
@@ -42,7 +42,7 @@ def numbers(image_set):
 def test_digits_are_those_of_scikit_learn_split_without_overlap():
     from sklearn import datasets
 
-    dataset = data.load(configure(image_size=8))  # 8x8: nothing is resized
+    dataset = dataset_lib.load(configure(image_size=8))  # 8x8: nothing is resized
     reference = datasets.load_digits()
     expected = {}
     for image, label in zip(reference.images, reference.target):
@@ -65,8 +65,8 @@ def test_digits_are_those_of_scikit_learn_split_without_overlap():
 
 @pytest.mark.parametrize("image_size, side", [(0, 28), (32, 32)])
 def test_digits_are_resized_over_the_full_range(image_size, side):
-    dataset = data.load(configure(image_size=image_size))
-    small = data.load(configure(image_size=8))
+    dataset = dataset_lib.load(configure(image_size=image_size))
+    small = dataset_lib.load(configure(image_size=8))
     assert dataset.train.images.shape == (1497, side, side, 1)
     assert dataset.train.images.min() == 0
     assert dataset.train.images.max() == 255
@@ -76,11 +76,11 @@ def test_digits_are_resized_over_the_full_range(image_size, side):
 
 def test_digits_below_their_own_size_are_refused():
     with pytest.raises(UserError, match="image_size=7"):
-        data.check(configure(image_size=7))
+        dataset_lib.check(configure(image_size=7))
 
 
 def test_loading_twice_gives_the_same_bytes():
-    first, second = data.load(configure()), data.load(configure())
+    first, second = dataset_lib.load(configure()), dataset_lib.load(configure())
     assert first.provenance == second.provenance
     assert first.provenance["sha256_train"] != first.provenance["sha256_heldout"]
     np.testing.assert_array_equal(first.train.images, second.train.images)
@@ -97,8 +97,8 @@ def save_arrays(path, **arrays):
 def test_arrays_hold_out_every_tenth(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (25, 6, 6, 3), np.uint8)
     config = save_arrays(tmp_path / "a.npz", images=images, labels=np.arange(25))
-    data.check(config)
-    dataset = data.load(config)
+    dataset_lib.check(config)
+    dataset = dataset_lib.load(config)
     rest = [i for i in range(25) if i not in (0, 10, 20)]
     assert dataset.heldout.labels.tolist() == [0, 10, 20]
     assert dataset.train.labels.tolist() == rest
@@ -114,7 +114,7 @@ def test_arrays_with_their_own_held_out_images_and_no_labels(tmp_path):
     config = save_arrays(
         tmp_path / "a.npz", images=images[:8], heldout_images=images[8:]
     )
-    dataset = data.load(config)
+    dataset = dataset_lib.load(config)
     assert dataset.train.labels is None and dataset.heldout.labels is None
     assert numbers(dataset.train) == list(range(8))
     assert numbers(dataset.heldout) == [8, 9, 10, 11]
@@ -127,7 +127,7 @@ def test_arrays_are_cropped_to_the_centre_then_resized(tmp_path):
     config = save_arrays(tmp_path / "a.npz", images=images)
     for size in (0, 4, 3, 9):
         config.data.image_size = size
-        loaded = data.load(config).train.images
+        loaded = dataset_lib.load(config).train.images
         assert loaded.shape == (9, size or 4, size or 4, 1)
         assert (loaded == 200).all()
 
@@ -137,7 +137,7 @@ def test_halving_averages_as_an_antialiased_triangle_does(tmp_path):
     images = np.tile(row.astype(np.uint8)[None, None, :, None], (5, 8, 1, 3))
     config = save_arrays(tmp_path / "a.npz", images=images)
     config.data.image_size = 4
-    loaded = data.load(config).train.images[0, 0, :, 0]
+    loaded = dataset_lib.load(config).train.images[0, 0, :, 0]
     position = np.arange(8) + 0.5
     weights = np.maximum(0, 1 - abs(position - 2 * (np.arange(4)[:, None] + 0.5)) / 2)
     expected = weights @ row / weights.sum(1)
@@ -163,7 +163,7 @@ GOOD = np.zeros((9, 4, 4, 1), np.uint8)
 )
 def test_wrong_arrays_are_refused_before_they_are_read(tmp_path, arrays, message):
     with pytest.raises(UserError, match=message):
-        data.check(save_arrays(tmp_path / "a.npz", **arrays))
+        dataset_lib.check(save_arrays(tmp_path / "a.npz", **arrays))
 
 
 def test_held_out_arrays_of_another_shape_are_refused(tmp_path):
@@ -171,7 +171,7 @@ def test_held_out_arrays_of_another_shape_are_refused(tmp_path):
         tmp_path / "a.npz", images=GOOD, heldout_images=GOOD[:, :3, :3]
     )
     with pytest.raises(UserError, match="held-out"):
-        data.load(config)
+        dataset_lib.load(config)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip file"])
@@ -179,9 +179,9 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     path = tmp_path / "a.npz"
     path.write_bytes(content)
     with pytest.raises(UserError, match="not a readable .npz"):
-        data.check(configure(name="arrays", dir=str(path)))
+        dataset_lib.check(configure(name="arrays", dir=str(path)))
     with pytest.raises(UserError, match="not a readable .npz"):
-        data.check(configure(name="arrays", dir=str(tmp_path / "absent.npz")))
+        dataset_lib.check(configure(name="arrays", dir=str(tmp_path / "absent.npz")))
 
 
 def test_a_damaged_npz_is_refused(tmp_path):
@@ -191,7 +191,7 @@ def test_a_damaged_npz_is_refused(tmp_path):
     content[200] ^= 255  # within the pixels: the checksum no longer holds
     path.write_bytes(bytes(content))
     with pytest.raises(UserError, match="damaged"):
-        data.load(config)
+        dataset_lib.load(config)
 
 
 # --- folders -------------------------------------------------------------------
@@ -206,7 +206,7 @@ def test_a_folder_is_searched_recursively_in_sorted_order(tmp_path):
     save_images(tmp_path / "a" / "deep", [(6, 6)] * 8, mode="L")
     (tmp_path / "a" / "notes.txt").write_text("not an image")
     (tmp_path / "a" / ".hidden.png").write_text("not an image")
-    dataset = data.load(folder(tmp_path))
+    dataset = dataset_lib.load(folder(tmp_path))
     order = list(range(8)) + list(range(7))  # a/deep, then b
     assert numbers(dataset.train) == [order[i] for i in range(15) if i not in (0, 10)]
     assert numbers(dataset.heldout) == [order[0], order[10]]
@@ -219,7 +219,7 @@ def test_a_folder_is_searched_recursively_in_sorted_order(tmp_path):
 def test_a_held_out_folder_is_held_out_whole(tmp_path, name):
     save_images(tmp_path / "train", [(6, 6)] * 12)
     save_images(tmp_path / name, [(6, 6)] * 3)
-    dataset = data.load(folder(tmp_path))
+    dataset = dataset_lib.load(folder(tmp_path))
     assert numbers(dataset.train) == list(range(12))
     assert numbers(dataset.heldout) == [0, 1, 2]
 
@@ -229,7 +229,7 @@ def test_formats_of_files_and_an_alpha_channel(tmp_path):
         Image.new("RGB", (8, 8), (90, 90, 90)).save(tmp_path / f"a.{suffix}")
     Image.new("RGBA", (8, 8), (90, 90, 90, 255)).save(tmp_path / "b.png")
     Image.new("P", (8, 8), 0).save(tmp_path / "c.png", transparency=b"\x80")
-    dataset = data.load(folder(tmp_path, batch_size=1))
+    dataset = dataset_lib.load(folder(tmp_path, batch_size=1))
     assert len(dataset.train.images) + len(dataset.heldout.images) == 8
     assert dataset.provenance["encoding"] == "BMP, JPEG, PNG, WEBP"
 
@@ -241,7 +241,7 @@ def test_a_photograph_is_turned_upright(tmp_path):
         image = Image.new("RGB", (8, 8), (0, 0, 0))
         image.paste((255, 255, 255), (0, 4, 8, 8))
         image.save(tmp_path / f"{number}.png", exif=exif)
-    images = data.load(folder(tmp_path, batch_size=1)).train.images
+    images = dataset_lib.load(folder(tmp_path, batch_size=1)).train.images
     assert (images[:, :4] == 255).all() and (images[:, 4:] == 0).all()
 
 
@@ -250,7 +250,7 @@ def test_the_centre_is_cropped(tmp_path):
         image = Image.new("RGB", (30, 10), (255, 0, 0))
         image.paste((0, 255, 0), (10, 0, 20, 10))
         image.save(tmp_path / f"{number}.png")
-    images = data.load(folder(tmp_path, image_size=5, batch_size=1)).train.images
+    images = dataset_lib.load(folder(tmp_path, image_size=5, batch_size=1)).train.images
     assert images.shape == (3, 5, 5, 3)
     assert (images == [0, 255, 0]).all()
 
@@ -258,8 +258,11 @@ def test_the_centre_is_cropped(tmp_path):
 def test_different_sizes_need_an_image_size(tmp_path):
     save_images(tmp_path, [(8, 8)] * 5 + [(8, 9), (6, 8)])
     with pytest.raises(UserError, match="image_size=0.*001.png has side 8.*006.png 6"):
-        data.load(folder(tmp_path))
-    assert data.load(folder(tmp_path, image_size=4)).train.images.shape[1:3] == (4, 4)
+        dataset_lib.load(folder(tmp_path))
+    assert dataset_lib.load(folder(tmp_path, image_size=4)).train.images.shape[1:3] == (
+        4,
+        4,
+    )
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "truncated", "16 bit"])
@@ -276,27 +279,27 @@ def test_broken_files_are_named_and_counted(tmp_path, damage):
             content = {"empty": b"", "text": b"text", "truncated": whole[:1000]}
             path.write_bytes(content[damage])
     with pytest.raises(UserError, match="2 of 10 images.*005.png") as error:
-        data.load(folder(tmp_path))
+        dataset_lib.load(folder(tmp_path))
     assert "\n" not in str(error.value)
 
 
 def test_a_folder_without_training_images_is_refused(tmp_path):
     with pytest.raises(UserError, match="no training images"):
-        data.check(folder(tmp_path))
+        dataset_lib.check(folder(tmp_path))
     save_images(tmp_path / "test", [(6, 6)] * 3)
     with pytest.raises(UserError, match="no training images"):
-        data.check(folder(tmp_path))
+        dataset_lib.check(folder(tmp_path))
     with pytest.raises(UserError, match="not a folder"):
-        data.check(folder(tmp_path / "absent"))
+        dataset_lib.check(folder(tmp_path / "absent"))
     with pytest.raises(UserError, match="not a folder"):
-        data.check(folder(""))
+        dataset_lib.check(folder(""))
 
 
 def test_a_crop_that_is_asked_for_is_made_before_the_resize(tmp_path):
     images = np.zeros((20, 8, 8, 1), np.uint8)
     images[:, 2:6, 2:6] = 200
     np.savez(tmp_path / "x.npz", images=images)
-    dataset = data.load(
+    dataset = dataset_lib.load(
         configure(name="arrays", dir=str(tmp_path / "x.npz"), crop=4, image_size=4)
     )
     assert dataset.provenance["crop"] == "centre 4x4"

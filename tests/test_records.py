@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gen_tickets import paths, records
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths, records
 
 ROW = {"round": 1, "run": 0, "arm": "winning", "sparsity": 0.2, "diverged": False}
 

@@ -7,7 +7,7 @@ import pytest
 import untrained
 
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import cache, references, weights
+from gen_tickets.evaluation.features import cache, references, weights
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3), np.uint8)
 PROVENANCE = {

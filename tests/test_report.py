@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from gen_tickets import outcomes, paths, records, report, summaries, verdict
+from gen_tickets.report import __main__ as command
+from gen_tickets.report import outcomes, render, statistics, verdict
+from gen_tickets.workdir import paths, records
 
 METRIC = "heldout_reconstruction"
 DENSE = (1.0, 2.0, 3.0)  # mean 2, standard deviation 1
@@ -223,18 +225,18 @@ def test_found_is_what_the_definition_says(data):
     ],
 )
 def test_direction(metric, expected):
-    assert summaries.direction(metric) == expected
+    assert statistics.direction(metric) == expected
 
 
 def test_summaries_leave_nothing_out():
     rows = table([(1.0, 3.0, None)], [])
     rows[0]["early_stop_step"] = math.nan  # it never stopped early: not a divergence
-    summary = summaries.summarize(rows, METRIC)["winning"][1]
+    summary = statistics.summarize(rows, METRIC)["winning"][1]
     assert (summary.mean, summary.num_runs, summary.num_diverged) == (2.0, 3, 1)
     assert summary.std == pytest.approx(math.sqrt(2.0))
-    stops = summaries.summarize(rows, "early_stop_step")["dense"][0]
+    stops = statistics.summarize(rows, "early_stop_step")["dense"][0]
     assert (stops.num_runs, stops.num_diverged) == (2, 0)
-    assert summaries.metrics(rows) == [METRIC]
+    assert statistics.metrics(rows) == [METRIC]
 
 
 @pytest.mark.parametrize(
@@ -248,8 +250,8 @@ def test_summaries_leave_nothing_out():
     ],
 )
 def test_mean_std_is_readable(values, text):
-    summary = summaries.Summary(1, 0.2, 0.8, *summaries.moments(values), values, 0)
-    assert summaries.mean_std(summary) == text
+    summary = statistics.Summary(1, 0.2, 0.8, *statistics.moments(values), values, 0)
+    assert statistics.mean_std(summary) == text
 
 
 # Pages
@@ -261,7 +263,7 @@ def test_layer_sparsity_is_the_mean_over_runs():
         for layer, of_runs in {"b": (10, 10), "a": (4, 7)}.items()
         for run, kept in enumerate(of_runs)
     ]
-    found = summaries.layer_sparsity(rows)
+    found = statistics.layer_sparsity(rows)
     assert list(found) == ["b", "a"]
     assert found == {"b": {1: 0.0}, "a": {1: pytest.approx(0.45)}}
 
@@ -345,7 +347,7 @@ def check(path):
 )
 def test_every_half_finished_run_has_a_page(tmp_path, rows):
     workdir = write_workdir(tmp_path / "run", rows)
-    path = report.draw(workdir)
+    path = render.draw(workdir)
     assert path == paths.report_path(workdir)
     checker = check(path)
     judged = verdict.verdict(rows, METRIC)
@@ -361,14 +363,14 @@ def test_every_half_finished_run_has_a_page(tmp_path, rows):
 def test_a_page_without_layers_and_images(tmp_path):
     rows = table([GOOD], [BAD])
     workdir = write_workdir(tmp_path / "run", rows, layers=False, images=False)
-    assert check(report.draw(workdir)).images == 2  # metric and early-stopping step
+    assert check(render.draw(workdir)).images == 2  # metric and early-stopping step
 
 
 def test_text_is_escaped(tmp_path):
     rows = table([GOOD], [BAD])
     evil = "<script>alert('&')</script>"
     workdir = write_workdir(tmp_path / "a<b>&", rows, data={"name": evil})
-    checker = check(report.draw(workdir))
+    checker = check(render.draw(workdir))
     words = "".join(checker.words)
     assert evil in words and "a<b>&" in words
 
@@ -377,7 +379,7 @@ def test_a_page_shows_config_table_and_paper(tmp_path):
     rows = table([GOOD, BAD], [BAD, BAD])
     model = {"name": "linear", "widths": [128, 12]}
     workdir = write_workdir(tmp_path / "run", rows, model=model)
-    words = " ".join(check(report.draw(workdir)).words)
+    words = " ".join(check(render.draw(workdir)).words)
     assert "128, 12" in words and "30.0 %" in words
     # What was found comes first, by what options it was found last.
     assert words.index("Against sparsity") < words.index("Configuration")
@@ -387,8 +389,8 @@ def test_a_page_shows_config_table_and_paper(tmp_path):
 
 def test_drawing_again_gives_the_same_page(tmp_path):
     workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
-    first = report.draw(workdir).read_bytes()
-    assert report.draw(workdir).read_bytes() == first
+    first = render.draw(workdir).read_bytes()
+    assert render.draw(workdir).read_bytes() == first
 
 
 def test_several_workdirs_lie_over_one_another(tmp_path, capsys, monkeypatch):
@@ -397,7 +399,7 @@ def test_several_workdirs_lie_over_one_another(tmp_path, capsys, monkeypatch):
     one = write_workdir(
         tmp_path / "one", table([BAD], [BAD]), prune={"components": ["encoder"]}
     )
-    assert report.main([str(both), str(one)]) == 0
+    assert command.main([str(both), str(one)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "comparison.html" and len(lines) == 3
     assert "found up to 20.0 %" in lines[0] and "No winning ticket" in lines[1]
@@ -423,7 +425,7 @@ def test_labels_say_what_differs_or_name_the_folder(tmp_path):
 def test_one_workdir_to_another_place(tmp_path, capsys):
     workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
     output = tmp_path / "there" / "page.html"
-    assert report.main([str(workdir), "--output", str(output)]) == 0
+    assert command.main([str(workdir), "--output", str(output)]) == 0
     out = capsys.readouterr().out
     assert "found up to 20.0 %" in out and out.endswith(f"{output}\n")
     check(output)
@@ -444,7 +446,7 @@ def test_a_bad_path_is_one_line_and_status_2(tmp_path, capsys, what):
         workdir.joinpath("results.csv").write_bytes(
             paths.layers_path(workdir).read_bytes()
         )
-    assert report.main([str(workdir)]) == 2
+    assert command.main([str(workdir)]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
     assert str(workdir) in captured.err
@@ -453,7 +455,7 @@ def test_a_bad_path_is_one_line_and_status_2(tmp_path, capsys, what):
 def test_it_runs_from_files_alone(tmp_path):
     workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
     code = (
-        "import sys; from gen_tickets import report\n"
+        "import sys; from gen_tickets.report import __main__ as report\n"
         "status = report.main(sys.argv[1:])\n"
         "assert not {'jax', 'tensorflow', 'matplotlib.pyplot'} & set(sys.modules)\n"
         "sys.exit(status)"

@@ -6,8 +6,8 @@ import pytest
 from stops import stopped_at
 from test_lottery import assert_trees_equal, kept, run, total
 
-from gen_tickets import paths
 from gen_tickets.errors import Interrupted, UserError
+from gen_tickets.workdir import paths
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_tickets import defaults, trees
+from gen_tickets import trees
+from gen_tickets.config import defaults
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.pruning import scores
+from gen_tickets.pruning import saliency
 from tests import networks
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
@@ -68,7 +69,7 @@ def assert_same(found, expected, tolerance):
 
 
 def test_magnitude_is_the_absolute_weight():
-    found = scores.magnitude(PARAMS)
+    found = saliency.magnitude(PARAMS)
     for x, y in zip(jax.tree.leaves(PARAMS), jax.tree.leaves(found)):
         np.testing.assert_array_equal(np.abs(x), y)
     assert jax.tree.structure(found) == jax.tree.structure(PARAMS)
@@ -76,7 +77,7 @@ def test_magnitude_is_the_absolute_weight():
 
 def test_random_depends_on_the_key_alone_and_on_no_weight():
     def draw(params, seed):
-        return scores.random(params, key=jax.random.key(seed))
+        return saliency.random(params, key=jax.random.key(seed))
 
     big = {"a": np.zeros((50, 40), np.float32), "b": np.zeros((50, 40), np.float32)}
     first, other = draw(big, 1), draw(big, 2)
@@ -93,7 +94,7 @@ def test_random_depends_on_the_key_alone_and_on_no_weight():
 def test_snip_is_the_slope_of_the_loss_in_the_mask():
     with jax.enable_x64(True):
         task, params, batches = toy()
-        found = scores.snip(params, task, {}, batches, KEY)
+        found = saliency.snip(params, task, {}, batches, KEY)
 
         def slope(name, index, step=1e-5):
             def loss(mask):
@@ -114,7 +115,7 @@ def test_grasp_is_minus_the_paper_s_score_by_the_explicit_hessian():
         task, params, batches = toy(1)
         pruned = params["a"]["y"]["kernel"].at[1].set(0.0)
         params["a"]["y"]["kernel"] = pruned
-        found = scores.grasp(params, task, {}, batches, KEY)
+        found = saliency.grasp(params, task, {}, batches, KEY)
         leaves = trees.named_leaves(params)
         names = [name for name in leaves if masks_lib.is_kernel(name)]
         flat = jnp.concatenate([leaves[name].ravel() for name in names])
@@ -147,7 +148,7 @@ def test_snip_of_a_task_is_the_slope_of_its_loss():
     model = networks.make("vae")
     state = model.draw(0)
     batches = jnp.asarray(model.images(8).reshape(2, 4, *model.image_shape))
-    found = jax.jit(functools.partial(scores.snip, task=model.task))(
+    found = jax.jit(functools.partial(saliency.snip, task=model.task))(
         state.params, stats=state.stats, batches=batches, key=KEY
     )
 
@@ -183,7 +184,7 @@ def test_grasp_goes_through_convolutions_with_rules_of_their_own(name):
     model = networks.make(name)
     state = model.draw(1)
     params, batches = state.params, jnp.asarray(model.images(4)[None])
-    found = jax.jit(functools.partial(scores.grasp, task=model.task))(
+    found = jax.jit(functools.partial(saliency.grasp, task=model.task))(
         params, stats=state.stats, batches=batches, key=KEY
     )
     gradient = jax.jit(
@@ -217,7 +218,7 @@ def test_grasp_goes_through_convolutions_with_rules_of_their_own(name):
 
 
 def synflow(model, state):
-    score = jax.jit(functools.partial(scores.synflow, task=model.task))
+    score = jax.jit(functools.partial(saliency.synflow, task=model.task))
     return score(state.params, stats=state.stats)
 
 
@@ -261,4 +262,4 @@ def test_synflow_conserves_the_flow_from_layer_to_layer():
 
 def test_every_method_of_the_options_is_there():
     listed = defaults.OPTIONS["prune.method"].allowed.removeprefix("one of ")
-    assert set(listed.split(", ")) <= set(scores.SCORES) >= set(scores.OF_IMAGES)
+    assert set(listed.split(", ")) <= set(saliency.SCORES) >= set(saliency.OF_IMAGES)

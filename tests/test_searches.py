@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gen_tickets import figures, searches
 from gen_tickets.errors import UserError
+from gen_tickets.report import figures
+from gen_tickets.workdir import searches
 
 
 def draw(seed=0, epochs=7, channels=12):

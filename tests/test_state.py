@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_tickets import defaults, state, trees
+from gen_tickets import trees
+from gen_tickets.config import defaults
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training import state
 
 NAMES = ("adam", "adamw", "sgd")
 RATE, B1, B2, EPSILON = 0.01, 0.8, 0.99, 1e-8

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gen_tickets import command_line, main, sweep
+from gen_tickets import main, sweep
+from gen_tickets.cli import command_line
 from gen_tickets.errors import UserError
 
-ROOT = pathlib.Path(sweep.__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[1]
 TWO = ["--over", "seed", "0", "10", "--over", "prune.fraction", "0.2", "0.36", "0.5"]
 
 

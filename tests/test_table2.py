@@ -4,9 +4,11 @@ import csv
 
 import pytest
 
-from gen_tickets import defaults, paths, records, table2
+from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.experiments import table2 as experiment
+from gen_tickets.paper import table2
+from gen_tickets.workdir import paths, records
 
 
 def test_the_experiments_are_valid_and_prune_as_far():

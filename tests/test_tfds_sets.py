@@ -8,7 +8,8 @@ import ml_collections
 import numpy as np
 import pytest
 
-from gen_tickets import data, tfds_sets
+from gen_tickets.data import dataset as dataset_lib
+from gen_tickets.data import tfds as tfds_lib
 from gen_tickets.errors import UserError
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -119,8 +120,8 @@ def test_both_formats_give_the_set_in_its_own_order(tmp_path, file_format):
     prepared(Tiny, tmp_path, file_format)
     before = contents(tmp_path)
     config = configure("tiny", tmp_path)
-    data.check(config)
-    dataset = data.load(config)
+    dataset_lib.check(config)
+    dataset = dataset_lib.load(config)
     np.testing.assert_array_equal(dataset.train.images, pixels(61, (6, 6, 1), 5))
     np.testing.assert_array_equal(dataset.heldout.images, pixels(5, (6, 6, 1), 4))
     assert dataset.train.labels.tolist() == [i % 10 for i in range(61)]
@@ -133,9 +134,9 @@ def test_both_formats_give_the_set_in_its_own_order(tmp_path, file_format):
 
 def test_a_stream_reads_the_images_of_the_set_one_by_one(tmp_path):
     prepared(Tiny, tmp_path)
-    whole = data.load(configure("tiny", tmp_path, limit=40))
-    stream = data.load(configure("tiny", tmp_path, limit=40, resident=False))
-    assert isinstance(stream.train.images, data.Stream)
+    whole = dataset_lib.load(configure("tiny", tmp_path, limit=40))
+    stream = dataset_lib.load(configure("tiny", tmp_path, limit=40, resident=False))
+    assert isinstance(stream.train.images, dataset_lib.Stream)
     assert stream.train.images.shape == whole.train.images.shape == (40, 6, 6, 1)
     for rows in (np.array([7, 0, 39, 7]), slice(3, 30, 4)):
         np.testing.assert_array_equal(
@@ -144,7 +145,9 @@ def test_a_stream_reads_the_images_of_the_set_one_by_one(tmp_path):
     np.testing.assert_array_equal(stream.heldout.images, whole.heldout.images)
     assert stream.provenance["sha256_train"] is None
     prepared(Tiny, tmp_path / "old", "tfrecord")  # read from start to end: at once
-    old = data.load(configure("tiny", tmp_path / "old", limit=40, resident=False))
+    old = dataset_lib.load(
+        configure("tiny", tmp_path / "old", limit=40, resident=False)
+    )
     np.testing.assert_array_equal(old.train.images, whole.train.images)
 
 
@@ -152,7 +155,9 @@ def test_both_formats_agree_on_a_shuffled_order(tmp_path):
     sets = []
     for file_format in NEEDS:
         prepared(TinyShuffled, tmp_path / file_format, file_format)
-        sets.append(data.load(configure("tiny_shuffled", tmp_path / file_format)).train)
+        sets.append(
+            dataset_lib.load(configure("tiny_shuffled", tmp_path / file_format)).train
+        )
     assert not np.array_equal(sets[0].images, pixels(61, (6, 6, 1), 5))
     np.testing.assert_array_equal(sets[0].images, sets[1].images)
     np.testing.assert_array_equal(sets[0].labels, sets[1].labels)
@@ -161,7 +166,7 @@ def test_both_formats_agree_on_a_shuffled_order(tmp_path):
 @pytest.mark.parametrize("file_format", ["array_record", "tfrecord"])
 def test_a_limit_keeps_some_images_with_their_labels(tmp_path, file_format):
     prepared(Tiny, tmp_path, file_format)
-    images, labels = data.load(configure("tiny", tmp_path, limit=9)).train
+    images, labels = dataset_lib.load(configure("tiny", tmp_path, limit=9)).train
     whole = [image.tobytes() for image in pixels(61, (6, 6, 1), 5)]
     chosen = [whole.index(image.tobytes()) for image in images]
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([0])))
@@ -171,7 +176,7 @@ def test_a_limit_keeps_some_images_with_their_labels(tmp_path, file_format):
 
 def test_validation_is_held_out_where_there_is_no_test_split(tmp_path):
     prepared(TinyUnlabelled, tmp_path)
-    dataset = data.load(configure("tiny_unlabelled", tmp_path))
+    dataset = dataset_lib.load(configure("tiny_unlabelled", tmp_path))
     assert dataset.train.labels is None
     np.testing.assert_array_equal(dataset.train.images, pixels(12, (7, 7, 3), 5))
     np.testing.assert_array_equal(dataset.heldout.images, pixels(6, (7, 7, 3), 10))
@@ -179,7 +184,7 @@ def test_validation_is_held_out_where_there_is_no_test_split(tmp_path):
 
 def test_every_tenth_is_held_out_of_a_lone_train_split(tmp_path):
     prepared(TinyOneSplit, tmp_path)
-    dataset = data.load(configure("tiny_one_split", tmp_path))
+    dataset = dataset_lib.load(configure("tiny_one_split", tmp_path))
     whole = pixels(21, (6, 6, 1), 5)
     np.testing.assert_array_equal(dataset.heldout.images, whole[[0, 10, 20]])
     rest = np.delete(np.arange(21), [0, 10, 20])
@@ -188,18 +193,18 @@ def test_every_tenth_is_held_out_of_a_lone_train_split(tmp_path):
 
 def test_celeb_a_loses_its_frame_and_becomes_64x64(tmp_path):
     prepared(CelebA, tmp_path)
-    dataset = data.load(configure("celeb_a", tmp_path))
+    dataset = dataset_lib.load(configure("celeb_a", tmp_path))
     assert dataset.train.images.shape == (5, 64, 64, 3)
     assert (dataset.train.images == [0, 0, 255]).all()
     assert dataset.provenance["crop"] == "centre 148x148"
-    dataset = data.load(configure("celeb_a", tmp_path, image_size=148))
+    dataset = dataset_lib.load(configure("celeb_a", tmp_path, image_size=148))
     assert (dataset.heldout.images == [0, 0, 255]).all()
 
 
 def test_four_channels_are_refused(tmp_path):
     prepared(TinyAlpha, tmp_path)
     with pytest.raises(UserError, match="1 or 3 channels"):
-        data.load(configure("tiny_alpha", tmp_path))
+        dataset_lib.load(configure("tiny_alpha", tmp_path))
 
 
 def test_a_set_without_images_is_refused(tmp_path):
@@ -209,19 +214,19 @@ def test_a_set_without_images_is_refused(tmp_path):
     inner["picture"] = inner.pop("image")
     (path / "features.json").write_text(json.dumps(features))
     with pytest.raises(UserError, match="no feature 'image'.*picture"):
-        data.load(configure("tiny", tmp_path))
+        dataset_lib.load(configure("tiny", tmp_path))
 
 
 def test_download_prepares_a_set_once(tmp_path):
     for package in ("tensorflow", "array_record"):
         pytest.importorskip(package)
     config = configure("tiny", tmp_path, download=True)
-    data.check(config)
+    dataset_lib.check(config)
     assert list(tmp_path.iterdir()) == []
-    first = data.load(config)
+    first = dataset_lib.load(config)
     before = contents(tmp_path)
     config.data.download = False
-    assert data.load(config).provenance == first.provenance
+    assert dataset_lib.load(config).provenance == first.provenance
     assert contents(tmp_path) == before
 
 
@@ -231,12 +236,12 @@ def test_a_failed_download_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Tiny, "download_and_prepare", fail)
     with pytest.raises(UserError, match="ConnectionError: no route to host.*folder"):
-        data.load(configure("tiny", tmp_path, download=True))
+        dataset_lib.load(configure("tiny", tmp_path, download=True))
 
 
 def test_an_unknown_name_is_said_to_be_unknown(tmp_path):
     with pytest.raises(UserError, match="no_such_set: unknown"):
-        data.check(configure("no_such_set", tmp_path, download=True))
+        dataset_lib.check(configure("no_such_set", tmp_path, download=True))
 
 
 # --- found on disk alone -------------------------------------------------------
@@ -255,44 +260,44 @@ def test_the_highest_version_is_found_and_any_can_be_named(tmp_path):
     paths = {v: fake(tmp_path / "x" / v) for v in ("2.0.0", "10.0.0", "9.1.0")}
     (tmp_path / "x" / "11.0.0").mkdir()  # a preparation that was broken off
     (tmp_path / "x" / "12.0.0.incompleteABC").mkdir()
-    assert tfds_sets.find_prepared(tmp_path, "x") == paths["10.0.0"]
-    assert tfds_sets.find_prepared(tmp_path, "x:2.0.0") == paths["2.0.0"]
-    assert tfds_sets.find_prepared(tmp_path, "x:3.0.0") is None
-    assert tfds_sets.find_prepared(tmp_path, "y") is None
+    assert tfds_lib.find_prepared(tmp_path, "x") == paths["10.0.0"]
+    assert tfds_lib.find_prepared(tmp_path, "x:2.0.0") == paths["2.0.0"]
+    assert tfds_lib.find_prepared(tmp_path, "x:3.0.0") is None
+    assert tfds_lib.find_prepared(tmp_path, "y") is None
     config_path = fake(tmp_path / "y" / "small-32" / "1.0.0")
-    assert tfds_sets.find_prepared(tmp_path, "y/small-32") == config_path
-    assert tfds_sets.find_prepared(tmp_path, "y/small-32:1.0.0") == config_path
+    assert tfds_lib.find_prepared(tmp_path, "y/small-32") == config_path
+    assert tfds_lib.find_prepared(tmp_path, "y/small-32:1.0.0") == config_path
 
 
 def test_the_default_folder_is_that_of_tfds(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    assert tfds_sets.tfds_folder("") == tmp_path
+    assert tfds_lib.tfds_folder("") == tmp_path
     monkeypatch.delenv("TFDS_DATA_DIR")
     home = pathlib.Path(os.path.expanduser("~/tensorflow_datasets"))
-    assert tfds_sets.tfds_folder("") == home
+    assert tfds_lib.tfds_folder("") == home
 
 
 def test_a_missing_set_names_both_ways_out(tmp_path):
     with pytest.raises(UserError) as error:
-        data.check(configure("mnist", tmp_path))
+        dataset_lib.check(configure("mnist", tmp_path))
     ways = ("config.data.download=true", "config.data.dir=", "config.data.name=folder")
     assert all(f"--{way}" in str(error.value) for way in ways)
     assert "1482" not in str(error.value)
     with pytest.raises(UserError, match="quota.*1482.*name=folder"):
-        data.check(configure("celeb_a", tmp_path))
+        dataset_lib.check(configure("celeb_a", tmp_path))
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x:latest", "x/"])
 def test_a_malformed_name_is_refused(tmp_path, name):
     with pytest.raises(UserError, match="name/config or name:version"):
-        data.check(configure(name, tmp_path))
+        dataset_lib.check(configure(name, tmp_path))
 
 
 def test_a_batch_is_compared_with_the_counts_on_disk(tmp_path):
     fake(tmp_path / "x" / "1.0.0")
-    data.check(configure("x", tmp_path, batch_size=9))  # 1 of 10 is held out
+    dataset_lib.check(configure("x", tmp_path, batch_size=9))  # 1 of 10 is held out
     with pytest.raises(UserError, match="batch_size=10.*9"):
-        data.check(configure("x", tmp_path, batch_size=10))
+        dataset_lib.check(configure("x", tmp_path, batch_size=10))
 
 
 @pytest.mark.parametrize(
@@ -306,11 +311,11 @@ def test_a_batch_is_compared_with_the_counts_on_disk(tmp_path):
 def test_what_cannot_be_read_is_refused_at_once(tmp_path, changes, message):
     fake(tmp_path / "x" / "1.0.0", **changes)
     with pytest.raises(UserError, match=message):
-        data.check(configure("x", tmp_path))
+        dataset_lib.check(configure("x", tmp_path))
 
 
 def test_a_format_without_its_package_is_refused(tmp_path, monkeypatch):
     fake(tmp_path / "x" / "1.0.0")
-    monkeypatch.setattr(tfds_sets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(tfds_lib.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs the Python package array_record"):
-        data.check(configure("x", tmp_path))
+        dataset_lib.check(configure("x", tmp_path))

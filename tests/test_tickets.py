@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gen_tickets import tickets, trees
+from gen_tickets import trees
 from gen_tickets.errors import UserError
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.workdir import tickets
 
 RNG = np.random.default_rng(0)
 

@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gen_tickets import defaults, tasks, train
+from gen_tickets import tasks
+from gen_tickets.config import defaults
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training import loop
 
 MEMBERS, BATCH = 3, 4
 IMAGES = np.random.default_rng(0).integers(0, 256, (22, 8, 8, 1), np.uint8)
-ORDER = np.random.default_rng(1).integers(0, 22, (train.MAX_STRETCH, MEMBERS, BATCH))
+ORDER = np.random.default_rng(1).integers(0, 22, (loop.MAX_STRETCH, MEMBERS, BATCH))
 ORDER = ORDER.astype(np.int32)
 KEYS = jax.random.split(jax.random.key(3), MEMBERS)
 
@@ -23,12 +25,12 @@ class Setting:
         config.task.name, config.model.latent_size = task, 2
         config.model.name, config.model.widths = model, widths
         self.task = tasks.build(config, IMAGES.shape[1:], 10)
-        self.loop = train.make_loop(self.task)
+        self.loop = loop.make_loop(self.task)
         self.init = jax.jit(jax.vmap(self.task.init))
         self.step = jax.jit(self.task.step)
         self.evaluate = jax.jit(self.task.evaluate)
         self.images = jnp.asarray(IMAGES)
-        self.metrics = train.empty_totals(self.task, self.images, 1)
+        self.metrics = loop.empty_totals(self.task, self.images, 1)
         self.masks = masks_lib.dense(self.state().params)
 
     def state(self):
@@ -149,7 +151,7 @@ def test_a_diverged_member_leaves_the_others_alone(name, request):
 
 @pytest.mark.parametrize("batch_size", [5, 100])
 def test_evaluation_is_the_plain_mean(stack, batch_size):
-    images, weights = train.in_batches(IMAGES, batch_size)
+    images, weights = loop.in_batches(IMAGES, batch_size)
     assert images.dtype == jnp.uint8 and float(weights.sum()) == len(IMAGES)
     state = stack.state()
     found = stack.loop.evaluate(state, images, weights, KEYS)
@@ -160,7 +162,7 @@ def test_evaluation_is_the_plain_mean(stack, batch_size):
 
 
 def test_evaluation_noise_comes_from_member_and_batch(vae):
-    images, weights = train.in_batches(IMAGES, 11)
+    images, weights = loop.in_batches(IMAGES, 11)
     state = vae.state()
     found = vae.loop.evaluate(state, images, weights, KEYS)["loss"]
     for i in range(MEMBERS):
@@ -173,7 +175,7 @@ def test_evaluation_noise_comes_from_member_and_batch(vae):
 
 
 def test_padding_counts_for_nothing_even_if_it_is_not_finite(vae):
-    images, weights = train.in_batches(IMAGES, 16)
+    images, weights = loop.in_batches(IMAGES, 16)
     assert images.shape == (2, 16, 8, 8, 1)
     np.testing.assert_array_equal(images.reshape(32, 8, 8, 1)[:22], IMAGES)
     expected = vae.loop.evaluate(vae.state(), images, weights, KEYS)["loss"]

@@ -5,17 +5,21 @@ import numpy as np
 import pytest
 from test_lottery import NoEvents
 
-from gen_tickets import data, lottery, paths, records, report, tasks, tickets, trees
+from gen_tickets import tasks, trees
+from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
 from gen_tickets.experiments import quickstart
+from gen_tickets.procedures import lottery
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.report import render
+from gen_tickets.workdir import paths, records, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
 
 @pytest.fixture(autouse=True)
 def no_pages_and_events(monkeypatch, tmp_path):
-    monkeypatch.setattr(report, "draw", lambda workdir: tmp_path / "none.html")
+    monkeypatch.setattr(render, "draw", lambda workdir: tmp_path / "none.html")
     monkeypatch.setattr(records, "EventWriter", NoEvents)
 
 
@@ -42,7 +46,7 @@ def configure(task, source=None, **ticket):
 
 def first_round(config):
     """-> (session at the start of round 1, its experiment)."""
-    experiment = lottery.Lottery(config, data.load(config))
+    experiment = lottery.Lottery(config, dataset_lib.load(config))
     return experiment.next_round(experiment.dense_round(), 1), experiment
 
 
@@ -56,7 +60,7 @@ def write_source(folder, task, model="convstack"):
     """Tickets of an experiment that need not have been trained to be transferred."""
     config = configure(task)
     config.model.name = model
-    dataset = data.load(config)
+    dataset = dataset_lib.load(config)
     init = jax.jit(tasks.build(config, dataset.train.images.shape[1:], 10).init)
     for run in range(2):
         state = init(jax.random.key(100 + run))

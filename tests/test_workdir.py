@@ -5,8 +5,10 @@ import os
 
 import pytest
 
-from gen_tickets import defaults, paths, workdir
+from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import lock as lock_lib
+from gen_tickets.workdir import paths
 
 
 def configure(**changes):
@@ -19,12 +21,12 @@ def configure(**changes):
 
 
 def start(folder, **changes):
-    workdir.claim(folder, configure(**changes), {"jax": "1"}).close()
+    lock_lib.claim(folder, configure(**changes), {"jax": "1"}).close()
 
 
 def test_a_claim_makes_the_folder_and_writes_all_options(tmp_path):
     folder = tmp_path / "deep" / "er"
-    workdir.check(folder, configure())
+    lock_lib.check(folder, configure())
     assert not folder.exists()
     start(folder, model__widths=(3, 4))
     stored = json.loads(paths.config_path(folder).read_text())
@@ -38,7 +40,7 @@ def test_another_configuration_is_refused_with_the_differences(tmp_path):
     with pytest.raises(UserError, match="seed: 0 -> 3.*train.steps: 20 -> 30"):
         start(tmp_path, seed=3, train__steps=30)
     with pytest.raises(UserError, match=r"model.widths: \[128, 64, 12\] -> \[9\]"):
-        workdir.check(tmp_path, configure(model__widths=(9,)))
+        lock_lib.check(tmp_path, configure(model__widths=(9,)))
     stored = json.loads(paths.config_path(tmp_path).read_text())
     assert stored["seed"] == 0, "a refusal wrote"
 
@@ -57,15 +59,15 @@ def test_an_option_that_is_younger_than_the_folder_was_at_its_default(tmp_path):
     stored = json.loads(path.read_text())
     del stored["prune"]["batches"], stored["early_bird"]
     path.write_text(json.dumps(stored))
-    workdir.check(tmp_path, configure())
+    lock_lib.check(tmp_path, configure())
     with pytest.raises(UserError, match="prune.batches: 8 -> 3"):
-        workdir.check(tmp_path, configure(prune__batches=3))
+        lock_lib.check(tmp_path, configure(prune__batches=3))
 
 
 def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
-    lock = workdir.claim(tmp_path, configure(), {})
+    lock = lock_lib.claim(tmp_path, configure(), {})
     with pytest.raises(UserError, match="another process"):
-        workdir.claim(tmp_path, configure(), {})
+        lock_lib.claim(tmp_path, configure(), {})
     lock.close()
     start(tmp_path)
 
@@ -75,7 +77,7 @@ def test_a_file_in_the_place_of_a_folder(tmp_path):
     path.write_text("mine")
     for place in (path, path / "below"):
         with pytest.raises(UserError, match="--workdir="):
-            workdir.claim(place, configure(), {})
+            lock_lib.claim(place, configure(), {})
     assert path.read_text() == "mine"
 
 

@@ -4,13 +4,13 @@ import jax
 import numpy as np
 
 from gen_tickets import trees
-from gen_tickets.evaluation.extractors import Extractor
-from gen_tickets.tasks import classify
+from gen_tickets.evaluation.features.extractors import Extractor
+from gen_tickets.tasks import classifier
 
 
 def train(dataset, network, recipe, key):
     """Stands in for `classifier._train`: weights drawn by NumPy, no training."""
-    task = classify.build(network, dataset.train.images.shape[1:], recipe)
+    task = classifier.build(network, dataset.train.images.shape[1:], recipe)
     state = jax.eval_shape(task.init, jax.random.key(0))
     random = np.random.default_rng(0)
     drawn = {}
@@ -37,4 +37,4 @@ class Pixels:
         x = np.asarray(images, np.float32).reshape(len(images), -1) / 255
         kernel = np.random.default_rng(5).normal(size=(x.shape[1], 6))
         features = (x @ kernel).astype(np.float32)
-        return classify.Outputs(features, features[:, :3])
+        return classifier.Outputs(features, features[:, :3])

@@ -11,9 +11,13 @@ import argparse
 import json
 import sys
 
-from gen_tickets import command_line, data, defaults, paths, provenance
+from gen_tickets.cli import command_line
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import extractors, metrics, references, scores, sources
+from gen_tickets.evaluation import metrics, scores, sources
+from gen_tickets.evaluation.features import extractors, references
+from gen_tickets.workdir import paths, provenance
 
 _INCEPTION = ("fid", "kid", "inception_score", "precision", "recall")
 _CLASSIFIER = (
@@ -153,7 +157,7 @@ def evaluate(options) -> dict:
     dataset = sources.read_reference(
         options.reference, options.data_dir, options.crop, options.image_size
     )
-    real: data.ImageSet = getattr(dataset, options.reference_split)
+    real: dataset_lib.ImageSet = getattr(dataset, options.reference_split)
     images, about = _read_images(options, real.images.shape[1:])
     names = _names(options, dataset)
     scores.check_counts(

@@ -24,7 +24,7 @@ from jax.extend import core
 from jax.interpreters import partial_eval
 
 from gen_tickets import trees
-from gen_tickets.models import convolutions
+from gen_tickets.kernels import convolutions
 from gen_tickets.pruning import masks as masks_lib
 
 _ARITHMETIC = frozenset(

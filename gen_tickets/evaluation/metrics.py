@@ -11,8 +11,8 @@ import math
 import jax
 
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import cache, extractors, references, weights
-from gen_tickets.evaluation.batches import map_batches
+from gen_tickets.evaluation.features import cache, extractors, references, weights
+from gen_tickets.evaluation.features.batches import map_batches
 from gen_tickets.evaluation.scores import (
     TABLE,
     check_counts,

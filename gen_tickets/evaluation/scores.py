@@ -8,9 +8,9 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation import frechet
-from gen_tickets.evaluation.frechet import Moments
-from gen_tickets.progress import Progress
+from gen_tickets.evaluation import distances
+from gen_tickets.evaluation.distances import Moments
+from gen_tickets.training.progress import Progress
 
 # The covariance of Inception's 2048 features has full rank with more samples only.
 MIN_INCEPTION = 2048
@@ -33,23 +33,23 @@ class Metric(NamedTuple):
 
 def _frechet(outputs, reference):
     moments = Moments.of(outputs.features)
-    return (frechet.frechet_distance(reference.moments, moments),)
+    return (distances.frechet_distance(reference.moments, moments),)
 
 
 def _kernel(outputs, reference):
-    return frechet.kernel_distance(
+    return distances.kernel_distance(
         reference.features, outputs.features, subset_size=_KID_SUBSET
     )
 
 
 def _inception_score(outputs, reference):
-    return frechet.inception_score(outputs.logits, _IS_SPLITS)
+    return distances.inception_score(outputs.logits, _IS_SPLITS)
 
 
 def _precision_recall(outputs, reference):
     # As many rows as the reference keeps: the balls of more rows are smaller.
     fake = outputs.features[: len(reference.features)]
-    return frechet.precision_recall(reference.features, fake, _NEIGHBOURS)
+    return distances.precision_recall(reference.features, fake, _NEIGHBOURS)
 
 
 def _class_entropy(outputs, reference):

@@ -5,7 +5,8 @@ import pathlib
 
 import numpy as np
 
-from gen_tickets import data, decoding, defaults, readers
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset, decoding, readers
 from gen_tickets.errors import UserError
 
 # Sets that their makers give away without loss; JPEG in them was put there later.
@@ -20,7 +21,7 @@ _REMEDIES = {
 }
 
 
-def read_files(field, path, crop=0, size=0) -> data.Dataset:
+def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
     """All images of a folder or .npz as one set, both train and held out, no labels.
 
     Args:
@@ -66,8 +67,8 @@ def read_files(field, path, crop=0, size=0) -> data.Dataset:
             f"num_{split}": len(images),
             f"sha256_{split}": sha256(images),
         }
-    whole = data.ImageSet(images, None)
-    return data.Dataset(whole, whole, about)
+    whole = dataset.ImageSet(images, None)
+    return dataset.Dataset(whole, whole, about)
 
 
 def _of_pixels(images, crop) -> dict:
@@ -82,7 +83,7 @@ def _of_pixels(images, crop) -> dict:
     }
 
 
-def read_reference(name, directory="", crop=0, size=0) -> data.Dataset:
+def read_reference(name, directory="", crop=0, size=0) -> dataset.Dataset:
     """A data set by the name that `data.name` takes, or else a user's files.
 
     Raises:
@@ -95,7 +96,7 @@ def read_reference(name, directory="", crop=0, size=0) -> data.Dataset:
     config.data.image_size, config.data.crop = size, crop
     config.data.batch_size = 1
     try:
-        return data.load(config)
+        return dataset.load(config)
     except UserError as error:
         # Its remedies are options of an experiment; those here have other names.
         problem = str(error).partition(": ")[2].partition(";")[0]

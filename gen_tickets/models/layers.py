@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gen_tickets.models.convolutions import (
+from gen_tickets.kernels.convolutions import (
     conv,
     conv_transpose,
     dense,

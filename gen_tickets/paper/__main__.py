@@ -10,7 +10,7 @@ import argparse
 import pathlib
 import sys
 
-from gen_tickets import command_line
+from gen_tickets.cli import command_line
 from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.paper import plan, work
 from gen_tickets.paper.declared import FIGURES

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from gen_tickets import summaries, verdict
-from gen_tickets.summaries import Summary, direction, mean_std, percent
+from gen_tickets.report import statistics, verdict
+from gen_tickets.report.statistics import Summary, direction, mean_std, percent
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 NOT_TRIED = "not tried"
@@ -28,7 +28,7 @@ class Evidence(NamedTuple):
 
     def summaries(self, metric: str) -> dict[int, Summary]:
         """{round: Summary} of the arm."""
-        return summaries.summarize(self.rows, metric).get(self.arm, {})
+        return statistics.summarize(self.rows, metric).get(self.arm, {})
 
     def last(self, metric: str) -> Summary | None:
         """Of the arm's last round."""
@@ -91,7 +91,7 @@ def compare(metric: str, first, second, names: tuple[str, str]) -> Comparison:
         a = first.values + (worst,) * first.num_diverged
         b = second.values + (worst,) * second.num_diverged
         p_value = verdict.welch_p(a, b)
-        behind = sign * (summaries.moments(a)[0] - summaries.moments(b)[0])
+        behind = sign * (statistics.moments(a)[0] - statistics.moments(b)[0])
     told = [
         f"{mean_std(s)} ({name}{f', {s.num_diverged} diverged' * bool(s.num_diverged)})"
         for s, name in ((first, names[0]), (second, names[1]))

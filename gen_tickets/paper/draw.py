@@ -9,7 +9,6 @@ import io
 import pathlib
 from typing import Any, Mapping, Sequence
 
-from gen_tickets import outcomes, page, paths
 from gen_tickets.paper import claims
 from gen_tickets.paper import experiment as experiments
 from gen_tickets.paper import panels
@@ -17,6 +16,8 @@ from gen_tickets.paper.declared import Figure, Panel
 from gen_tickets.paper.experiment import Experiment
 from gen_tickets.paper.results import Results, judged, needed
 from gen_tickets.paper.scales import Scale
+from gen_tickets.report import outcomes, page
+from gen_tickets.workdir import paths
 
 
 def write_table(path, rows: Sequence[Mapping[str, Any]]) -> None:

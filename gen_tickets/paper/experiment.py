@@ -8,17 +8,13 @@ import importlib
 import pathlib
 from typing import Any, NamedTuple
 
-from gen_tickets import (
-    data,
-    defaults,
-    outcomes,
-    paths,
-    procedures,
-    records,
-    table2,
-)
-from gen_tickets import workdir as workdirs
+from gen_tickets import procedures
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset
 from gen_tickets.evaluation import metrics
+from gen_tickets.paper import table2
+from gen_tickets.report import outcomes
+from gen_tickets.workdir import lock, paths, records
 
 
 class Training(NamedTuple):
@@ -127,9 +123,9 @@ def _as_begun(training: Training) -> Any:
 def check(experiment: Experiment, root, how_to_run) -> None:
     """Raises UserError where a run would be refused, before anything slow."""
     for training in experiment.trainings(root, how_to_run):
-        workdirs.check(training.folder, _as_begun(training))
+        lock.check(training.folder, _as_begun(training))
         if not state(training).finished:
-            data.check(training.config)
+            dataset.check(training.config)
             metrics.check(training.config)
 
 

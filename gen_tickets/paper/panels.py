@@ -7,17 +7,8 @@ import jax
 import numpy as np
 from PIL import Image
 
-from gen_tickets import (
-    figures,
-    page,
-    paths,
-    summaries,
-    table2,
-    tasks,
-    verdict,
-)
-from gen_tickets.figures import Baseline, Point, Series
-from gen_tickets.paper import claims, declared, plan
+from gen_tickets import tasks
+from gen_tickets.paper import claims, declared, plan, table2
 from gen_tickets.paper.claims import Evidence
 from gen_tickets.paper.declared import (
     Curve,
@@ -29,7 +20,10 @@ from gen_tickets.paper.declared import (
 )
 from gen_tickets.paper.experiment import Experiment
 from gen_tickets.paper.results import Results, column
-from gen_tickets.summaries import Summary
+from gen_tickets.report import figures, page, statistics, verdict
+from gen_tickets.report.figures import Baseline, Point, Series
+from gen_tickets.report.statistics import Summary
+from gen_tickets.workdir import paths
 
 _MOST_COLUMNS = 6
 # Orange is the random control's.
@@ -77,7 +71,7 @@ def _draw_panel(panel: Panel, results: Results) -> Drawn | None:
     name = column(panel.measure, evidence)
     if name is None:
         return None
-    dense = summaries.summarize(evidence[0].rows, name).get("dense", {}).get(0)
+    dense = statistics.summarize(evidence[0].rows, name).get("dense", {}).get(0)
     baselines, curves, numbers = [], [], []
     if dense is not None:
         label = f"dense (n = {dense.num_runs})"
@@ -94,7 +88,7 @@ def _draw_panel(panel: Panel, results: Results) -> Drawn | None:
         numbers += [_summary_line(panel.title, one.label, name, p) for p in points]
     if not curves and not baselines:
         return None
-    better = _BETTER[summaries.direction(name)]
+    better = _BETTER[statistics.direction(name)]
     ylabel = f"{panel.measure.label}\n({name}{better})"
     png = figures.draw_metric(curves, baselines, ylabel, panel.published)
     return Drawn([(png, _CAPTION)], numbers)
@@ -178,7 +172,7 @@ def _draw_images(panel: Images, results: Results) -> Drawn | None:
         curve.arm: [picture(0, "dense"), *(picture(n, curve.arm) for n in chosen)]
         for curve in panel.curves
     }
-    names = ["dense", *(summaries.percent(sparsity[number]) for number in chosen)]
+    names = ["dense", *(statistics.percent(sparsity[number]) for number in chosen)]
     png = figures.draw_images(names, lines)
     return Drawn([(png, f"{panel.title}: samples of run 0, the same latents.")], [])
 
@@ -229,7 +223,7 @@ def _winning_sparsity(model: declared.Model, setting: str, results: Results) -> 
     evidence = results.evidence(curve)
     judgement = verdict.verdict(evidence.rows, column(model.measure, [evidence]))
     share = judgement.sparsity
-    return "none" if share is None else summaries.percent(share)
+    return "none" if share is None else statistics.percent(share)
 
 
 def _draw_models(panel: Models, results: Results) -> Drawn:
@@ -242,7 +236,7 @@ def _draw_models(panel: Models, results: Results) -> Drawn:
                     "model": declared.title(setting),
                     "weights, paper": f"{model.weights:.3g}",
                     "weights": num_weights(setting),
-                    "winning sparsity, paper": summaries.percent(published),
+                    "winning sparsity, paper": statistics.percent(published),
                     "winning sparsity": _winning_sparsity(model, setting, results),
                     "found with": results.scale.instead(setting),
                 }

@@ -15,11 +15,15 @@ import jax
 import jax.numpy as jnp
 from ml_collections import FrozenConfigDict
 
-from gen_tickets import data, defaults, outcomes, paths, tasks
+from gen_tickets import tasks
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import costs, flops
 from gen_tickets.paper import experiment as experiments
 from gen_tickets.paper.experiment import Experiment, State, Training
+from gen_tickets.report import outcomes
+from gen_tickets.workdir import paths
 
 # Training images, side and channels of the sets that the experiments take.
 _SETS = {
@@ -72,7 +76,7 @@ def _extent(config) -> tuple[int, int]:
     """(steps of an epoch, steps of a training)."""
     count = _SETS[config.data.name][0]
     count = min(count, config.data.limit or count)
-    per_epoch = data.steps_per_epoch(count, _step_size(config))
+    per_epoch = dataset.steps_per_epoch(count, _step_size(config))
     return per_epoch, config.train.steps or config.train.epochs * per_epoch
 
 

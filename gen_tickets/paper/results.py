@@ -3,13 +3,15 @@
 import pathlib
 from typing import Any, NamedTuple, Sequence
 
-from gen_tickets import outcomes, paths, table2
 from gen_tickets.paper import claims
 from gen_tickets.paper import experiment as experiments
+from gen_tickets.paper import table2
 from gen_tickets.paper.claims import Evidence, Judgement
 from gen_tickets.paper.declared import Claim, Curve, Figure, Measure
 from gen_tickets.paper.experiment import Experiment
 from gen_tickets.paper.scales import Scale
+from gen_tickets.report import outcomes
+from gen_tickets.workdir import paths
 
 
 class Results(NamedTuple):

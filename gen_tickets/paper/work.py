@@ -5,7 +5,8 @@ from typing import Sequence
 
 import jax
 
-from gen_tickets import defaults, hosts
+from gen_tickets.config import defaults
+from gen_tickets.distributed import processes
 from gen_tickets.paper import draw as drawing
 from gen_tickets.paper import experiment as experiments
 from gen_tickets.paper.declared import FIGURES, Figure
@@ -39,7 +40,7 @@ def run(chosen: Sequence[Experiment], results: Results) -> None:
     root, how_to_run = results.root, results.how_to_run
     for one in chosen:
         experiments.check(one, root, how_to_run)
-    hosts.start(defaults.get_config().parallel)
+    processes.start(defaults.get_config().parallel)
     left = [one for one in chosen if not one.is_finished(root, how_to_run)]
     print(f"{len(chosen) - len(left)} of {len(chosen)} experiments are finished")
     for i, one in enumerate(left, start=1):
@@ -50,7 +51,7 @@ def run(chosen: Sequence[Experiment], results: Results) -> None:
 
 def draw(figures: Sequence[Figure], results: Results) -> None:
     """Draws the pages and claims.csv, and prints what became of every claim."""
-    if not hosts.is_first():
+    if not processes.is_first():
         return
     for figure in figures:
         path = drawing.draw(figure, results)

@@ -17,7 +17,7 @@ import numpy as np
 from gen_tickets import trees
 from gen_tickets.pruning import channels
 from gen_tickets.pruning.channels import Groups, Masks
-from gen_tickets.state import TrainState
+from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Tree
 
 

@@ -1,11 +1,11 @@
 """Tasks: how a model learns, as a tuple of pure functions of one member."""
 
-from gen_tickets.tasks import adversarial, autoencode
+from gen_tickets.tasks import adversarial, autoencoder
 from gen_tickets.tasks.task import Task
 
 _TASKS = {
-    "ae": autoencode.build,
-    "vae": autoencode.build,
+    "ae": autoencoder.build,
+    "vae": autoencoder.build,
     "gan": adversarial.build,
 }
 

@@ -21,12 +21,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gen_tickets import losses, models, pixels
-from gen_tickets import state as state_lib
-from gen_tickets import trees
+from gen_tickets import losses, models, trees
+from gen_tickets.data import pixels
 from gen_tickets.errors import UserError
 from gen_tickets.tasks import average, networks
 from gen_tickets.tasks.task import Task
+from gen_tickets.training import state as state_lib
 
 _AVERAGE = "generator_average"  # in opt_state, which every rewind starts anew
 _GREY_LEVEL = 1 / 127.5

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, NamedTuple
 
-from gen_tickets.state import TrainState
+from gen_tickets.training.state import TrainState
 
 
 class Task(NamedTuple):

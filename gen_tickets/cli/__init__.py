@@ -1,0 +1,1 @@
+"""Command line: flags, experiments found by name, exit codes."""

@@ -1,0 +1,1 @@
+"""Options declared once, their validation, and registries of extensions."""

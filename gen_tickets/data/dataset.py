@@ -1,0 +1,286 @@
+"""Images: found, read into memory once, and put in an order.
+
+Conventions. Images are square uint8 [N, H, W, C] with C 1 or 3, labels int32 [N] or
+None. `config.data.name` says where they come from:
+
+- `digits`: the 1797 digits within scikit-learn, 8x8 values 0..16 brought to 0..255 and
+  resized to 28x28 (or `image_size`, at least 8), one channel; a fixed split of 1497
+  and 300.
+- `folder`: `config.data.dir` is a folder of image files, read as RGB, without labels.
+- `arrays`: `config.data.dir` is an .npz with `images`, optionally `labels`,
+  `heldout_images` and `heldout_labels`.
+- a name of your own that `extensions.add_data` was given: what its reader finds.
+- anything else: a TFDS image set, `name`, `name/config` or `name:version`, in
+  `config.data.dir` ('' is TFDS_DATA_DIR, else ~/tensorflow_datasets).
+
+Every image is cropped to the centre square of side `crop` (0: the largest there is),
+then resized to `image_size` (0: the set's own size). The exceptions: celeb_a is cropped
+to 148x148 and becomes 64x64 unless told otherwise, and digits become 28x28.
+
+Held out is the split `test`, else `validation`, else every 10th image (the first, the
+11th, ...) of the set's order.
+
+`config.data.resident` False leaves the training images of a folder or an array_record
+set on the disk, as a `Stream` (without labels); the held-out ones are always read.
+
+`config.data.limit` keeps that many training images, a fixed choice that depends on
+nothing but the set's size (so a set sorted by class stays mixed, and a smaller limit
+chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones.
+"""
+
+import functools
+import hashlib
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+from gen_tickets.data import readers, tfds
+from gen_tickets.data.decoding import RESIZE
+from gen_tickets.errors import UserError
+
+# name -> (config.data -> Reader); every other name is that of a TFDS set.
+READERS: dict[str, Callable[[Any], readers.Reader]] = {
+    "digits": lambda data: readers.find_digits(data.image_size),
+    "folder": lambda data: readers.find_folder(data.dir),
+    "arrays": lambda data: readers.find_arrays(data.dir),
+}
+_CELEBA_CROP = 148
+_DEFAULT_SIZES = {"digits": 28, "celeb_a": 64}
+
+
+class ImageSet(NamedTuple):
+    """images: uint8 [N, H, W, C], or a `Stream` of them; labels: int32 [N] or None."""
+
+    images: Any
+    labels: np.ndarray | None
+
+
+class Stream:
+    """Images that stay on the disk: `stream[rows]` reads uint8 [n, H, W, C]."""
+
+    def __init__(self, read, indices):
+        """Takes a reader's read, of indices alone, and the indices of the images."""
+        self._read, self._indices = read, indices
+        image, _, self.formats = read(indices[:1])
+        self.shape = (len(indices), *image.shape[1:])
+
+    def __len__(self):
+        return len(self._indices)
+
+    def __getitem__(self, rows):
+        indices = self._indices[rows]
+        order = np.argsort(indices)  # readers take them sorted
+        images = np.empty((len(indices), *self.shape[1:]), np.uint8)
+        images[order] = self._read(indices[order])[0]
+        return images
+
+
+class Dataset(NamedTuple):
+    """Two image sets, and what one must know to get them again (a JSON-able dict)."""
+
+    train: ImageSet
+    heldout: ImageSet
+    provenance: dict
+
+
+def check(config):
+    """Says at once, before anything slow, whether `load(config)` will find its set.
+
+    Looks at file names and headers only; TFDS is imported only for a download.
+
+    Raises:
+      UserError: nothing there, nothing that can be read, or a batch larger than the
+        training set.
+    """
+    reader = _find(config.data)
+    if reader is not None:
+        _indices(reader, config.data)
+
+
+def fetch(config):
+    """Downloads and prepares the set of `config.data`, where told to and not there."""
+    if _find(config.data) is None:
+        tfds.prepare(config.data.dir, config.data.name)
+
+
+def _read_all(read, indices):
+    return read(indices)
+
+
+def load(config, read_shares=_read_all):
+    """Reads the images of `config.data` → Dataset, after `fetch`.
+
+    Args:
+      config: all options.
+      read_shares: (read, indices) → read(indices); where there are several processes,
+        each may read a share.
+
+    Raises:
+      UserError: as `check`, and for images that are broken, of different sizes where
+        `image_size` is 0, or of other than 1 or 3 channels.
+    """
+    data = config.data
+    fetch(config)
+    reader = _find(data)
+    chosen = _indices(reader, data)
+    crop = _crop(data)
+    size = data.image_size or _DEFAULT_SIZES.get(_builder(data.name), 0)
+    sets, formats = [], set()
+    for i, (split, indices) in enumerate(chosen):
+        read = functools.partial(_read, reader, split, crop, size)
+        if i == 0 and reader.streams and not data.resident:
+            images = Stream(read, indices)
+            labels, found = None, images.formats
+        else:
+            images, labels, found = read_shares(read, indices)
+        sets.append(ImageSet(images, labels))
+        formats |= found
+    train, heldout = sets
+    if train.images.shape[1:] != heldout.images.shape[1:]:
+        raise UserError(
+            f"config.data.image_size={data.image_size}: training images are "
+            f"{train.images.shape[1:]}, held-out ones {heldout.images.shape[1:]}; "
+            "choose one size, such as --config.data.image_size=64"
+        )
+    return Dataset(train, heldout, _provenance(data, reader, train, heldout, formats))
+
+
+def _read(reader, split, crop, size, indices):
+    return reader.read(split, indices, crop, size)
+
+
+def _crop(data):
+    """Side in pixels of the centre square that is kept; 0 = the largest there is."""
+    return data.crop or (_CELEBA_CROP if _builder(data.name) == "celeb_a" else 0)
+
+
+def steps_per_epoch(num_images, batch_size):
+    """Full batches in one pass; what is left over is dropped (and differs by epoch)."""
+    return num_images // batch_size
+
+
+def order(seed, run, num_images, batch_size, first_step, num_steps):
+    """Batch order of one run → int32 [num_steps, batch_size], indices of images.
+
+    Every epoch is a fresh permutation that depends on (seed, run, epoch) alone, so a
+    window of the order is the same slice of the whole, whatever ran before.
+
+    Args:
+      seed, run: integers ≥ 0.
+      num_images: at least batch_size.
+      first_step, num_steps: the window, in steps counted from 0.
+    """
+    per_epoch = steps_per_epoch(num_images, batch_size)
+    if per_epoch < 1:
+        raise ValueError(f"batch_size {batch_size} is larger than {num_images} images")
+    first_epoch, skip = divmod(first_step, per_epoch)
+    num_epochs = -(-(skip + num_steps) // per_epoch)
+    batches = [np.zeros((0, batch_size), np.int32)]
+    for epoch in range(first_epoch, first_epoch + num_epochs):
+        permutation = _generator(seed, run, epoch).permutation(num_images)
+        permutation = permutation[: per_epoch * batch_size].astype(np.int32)
+        batches.append(permutation.reshape(per_epoch, batch_size))
+    return np.concatenate(batches)[skip : skip + num_steps]
+
+
+def _generator(*words):
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
+
+
+def _builder(name):
+    """'name/config:version' → 'name'."""
+    return name.split("/")[0].split(":")[0]
+
+
+# --- which images --------------------------------------------------------------
+
+
+def _find(data):
+    """The reader of `config.data`; None where a download must come first."""
+    if data.name in READERS:
+        return READERS[data.name](data)
+    path = tfds.find_prepared(data.dir, data.name)
+    if path is not None:
+        return tfds.find_tfds(path)
+    if not data.download:
+        raise _missing(data)
+    if not tfds.known_to_tfds(data.name):
+        raise UserError(
+            f"config.data.name={data.name}: unknown; digits, folder, arrays, or the "
+            "name of a TFDS set (tensorflow.org/datasets/catalog)"
+        )
+    return None
+
+
+def _missing(data):
+    """The error of a set that is not there: names both ways out."""
+    quota = ""
+    if _builder(data.name) == "celeb_a":
+        quota = (
+            " (Google Drive's download quota often refuses celeb_a, see "
+            "tensorflow/datasets#1482; then the ways below are what is left)"
+        )
+    return UserError(
+        f"config.data.name={data.name}: no prepared set in "
+        f"{tfds.tfds_folder(data.dir)}; pass "
+        f"--config.data.download=true{quota}, or "
+        "--config.data.dir= a folder with the prepared set, or "
+        "--config.data.name=folder --config.data.dir= a folder of images"
+    )
+
+
+def _indices(reader, data):
+    """[(split, sorted indices) of the training images, the same of the held-out]."""
+    train = np.arange(reader.counts["train"])
+    if reader.heldout is None:
+        heldout_split, heldout = "train", train[::10]
+        train = train[train % 10 != 0]
+    else:
+        heldout_split = reader.heldout
+        heldout = np.arange(reader.counts[heldout_split])
+    if data.limit:
+        train = _limited(train, data.limit)
+        heldout = _limited(heldout, max(data.limit // 5, data.batch_size))
+    if data.batch_size > len(train):
+        raise UserError(
+            f"config.data.batch_size={data.batch_size}: larger than the training set "
+            f"of {len(train)} images; choose a smaller batch or more images"
+        )
+    return [("train", train), (heldout_split, heldout)]
+
+
+def _limited(indices, limit):
+    """A fixed choice of `limit` of the indices, sorted; nested in any larger limit."""
+    return np.sort(indices[_generator(0).permutation(len(indices))[:limit]])
+
+
+def _provenance(data, reader, train, heldout, formats):
+    """What a number computed from these images must say to be repeated."""
+    import PIL
+
+    crop = _crop(data)
+    crop = f"centre {crop}x{crop}" if crop else "centre square"
+    return {
+        "name": data.name,
+        **reader.about,
+        "train_split": "train" if reader.heldout else "train without every 10th",
+        "heldout_split": reader.heldout or "every 10th of train",
+        "num_train": len(train.images),
+        "num_heldout": len(heldout.images),
+        "limit": data.limit,
+        "image_size": train.images.shape[1],
+        "channels": train.images.shape[3],
+        "crop": crop,
+        "resize": f"{RESIZE}, where the size differs",
+        "pillow": PIL.__version__,
+        "encoding": ", ".join(sorted(formats)) or "raw",
+        "sha256_train": _digest(train.images),
+        "sha256_heldout": _digest(heldout.images),
+    }
+
+
+def _digest(images):
+    """SHA-256 of the pixels; None of a stream, which is never read as a whole."""
+    if isinstance(images, Stream):
+        return None
+    return hashlib.sha256(images).hexdigest()

@@ -1,0 +1,226 @@
+"""Where images come from: scikit-learn's digits, an .npz, a folder of image files.
+
+A reader is found (cheaply: file names and headers) before it is read. Nothing is ever
+written into a folder that is read. Prepared TFDS sets have a room of their own,
+`tfds_sets`, and give the same `Reader`.
+"""
+
+import os
+import pathlib
+import zipfile
+import zlib
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from gen_tickets.data.decoding import decode, to_mode
+from gen_tickets.errors import UserError
+from gen_tickets.workdir import npz
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+HELDOUT_FOLDERS = ("heldout", "test")
+_NUM_DIGITS, _DIGITS_HELDOUT = 1797, 300
+
+
+class Reader(NamedTuple):
+    """A set that was found and can be read."""
+
+    counts: dict  #: split name → number of images, in the set's own order
+    heldout: str | None  #: the split held out, or None: every 10th image of `train` is
+    #: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None, set
+    #: of file formats).
+    read: Callable
+    about: dict  #: what provenance says of this reader
+    #: Whether a few images, anywhere in the set, are read without the others.
+    streams: bool = False
+
+
+# --- a folder of image files ---------------------------------------------------
+
+
+def find_folder(directory):
+    """A folder of png, jpg, jpeg, bmp or webp files, searched recursively → Reader.
+
+    The order is that of the sorted relative paths; names with a leading dot are left
+    out and links to folders are not followed. What lies under `heldout/` or `test/` is
+    held out. Images become RGB (an alpha channel is dropped); there are no labels.
+
+    Raises:
+      UserError: no such folder, or no image in it.
+    """
+    root = pathlib.Path(directory).expanduser()
+    if not directory or not root.is_dir():
+        raise UserError(
+            f"config.data.dir={directory}: not a folder; with "
+            "--config.data.name=folder it must be a folder of images"
+        )
+    files = sorted(_image_files(root))
+    heldout = [path for path in files if path.split("/")[0] in HELDOUT_FOLDERS]
+    train = [path for path in files if path.split("/")[0] not in HELDOUT_FOLDERS]
+    if not train:
+        raise UserError(
+            f"config.data.dir={directory}: no training images "
+            f"({', '.join(IMAGE_SUFFIXES)}) in it, outside of "
+            f"{' and '.join(HELDOUT_FOLDERS)}; name a folder of images"
+        )
+    splits = {"train": train} | ({"heldout": heldout} if heldout else {})
+
+    def read(split, indices, crop, size):
+        paths = [splits[split][i] for i in indices]
+        images, formats = decode(
+            (root / path for path in paths),
+            len(paths),
+            _open_file,
+            lambda position: paths[position],
+            crop,
+            size,
+            f"config.data.dir={directory}",
+        )
+        return images, None, formats
+
+    counts = {split: len(paths) for split, paths in splits.items()}
+    about = {"reader": "folder", "set": str(root.resolve())}
+    return Reader(counts, "heldout" if heldout else None, read, about, streams=True)
+
+
+def _image_files(root):
+    """Relative paths, with forward slashes, of the image files under `root`."""
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        prefix = pathlib.Path(folder).relative_to(root).as_posix()
+        for name in files:
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
+                yield name if prefix == "." else f"{prefix}/{name}"
+
+
+def _open_file(path):
+    """A file → (RGB Pillow image, upright as its EXIF tag says; its format)."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as image:
+        return to_mode(ImageOps.exif_transpose(image), "RGB"), image.format
+
+
+# --- images that are arrays already --------------------------------------------
+
+
+def resize(images, crop, size):
+    """Images of a reader as `data.crop` and `data.image_size` want them.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      crop: side of the centre square kept; 0 = the largest there is.
+      size: side S in pixels after it; 0 = as it is.
+
+    Returns:
+      uint8 [N, S, S, C]; untouched where it has that shape.
+    """
+    side = min(images.shape[1:3])
+    if images.shape[1] == images.shape[2] and size in (0, side):
+        return images
+    from PIL import Image
+
+    def open_array(image):
+        return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), "raw"
+
+    return decode(images, len(images), open_array, str, crop, size, "images")[0]
+
+
+def find_digits(image_size):
+    """The 1797 digits of scikit-learn, values 0..16 brought to 0..255 → Reader.
+
+    A fixed choice of 300 is held out.
+
+    Raises:
+      UserError: `image_size` below the 8x8 that they have.
+    """
+    if 0 < image_size < 8:
+        raise UserError(
+            f"config.data.image_size={image_size}: digits are 8x8; choose 8 or more"
+        )
+    generator = np.random.Generator(np.random.Philox(0))
+    heldout = np.sort(generator.permutation(_NUM_DIGITS)[:_DIGITS_HELDOUT])
+    splits = {"train": np.delete(np.arange(_NUM_DIGITS), heldout), "heldout": heldout}
+
+    def read(split, indices, crop, size):
+        from sklearn import datasets
+
+        digits = datasets.load_digits()
+        chosen = splits[split][indices]
+        images = np.floor(digits.images[chosen] * (255 / 16) + 0.5).astype(np.uint8)
+        images = resize(images[..., None], crop, size)
+        return images, digits.target[chosen].astype(np.int32), set()
+
+    counts = {split: len(indices) for split, indices in splits.items()}
+    about = {"reader": "scikit-learn", "set": "load_digits"}
+    return Reader(counts, "heldout", read, about)
+
+
+def find_arrays(directory):
+    """The .npz at `directory` → Reader.
+
+    `images` uint8 [N, H, W, C] with C 1 or 3, and where present integer `labels` [N],
+    `heldout_images` and `heldout_labels`. Pickled objects are never loaded.
+
+    Raises:
+      UserError: no such file, or arrays of another name, dtype or shape.
+    """
+    path = pathlib.Path(directory).expanduser()
+    headers = _npz_headers(path)
+    prefixes = {"train": ""} | (
+        {"heldout": "heldout_"} if "heldout_images" in headers else {}
+    )
+    counts = {
+        split: _check_arrays(directory, headers, prefix)
+        for split, prefix in prefixes.items()
+    }
+
+    def read(split, indices, crop, size):
+        prefix = prefixes[split]
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                images = resize(arrays[f"{prefix}images"][indices], crop, size)
+                labelled = f"{prefix}labels" in arrays
+                labels = arrays[f"{prefix}labels"][indices] if labelled else None
+        except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(
+                f"config.data.dir={directory}: damaged ({error}); make the file again"
+            ) from error
+        return images, None if labels is None else labels.astype(np.int32), set()
+
+    about = {"reader": "npz", "set": str(path.resolve())}
+    return Reader(counts, "heldout" if "heldout" in prefixes else None, read, about)
+
+
+def _npz_headers(path):
+    """Name → (shape, dtype) of the arrays in an .npz, without reading them."""
+    try:
+        return npz.headers(path)
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"config.data.dir={path}: not a readable .npz ({error}); with "
+            "--config.data.name=arrays it must be one with uint8 `images` [N, H, W, C]"
+        ) from error
+
+
+def _check_arrays(directory, headers, prefix):
+    """Number of images under `prefix`; UserError where the arrays are not as told."""
+    key = f"{prefix}images"
+    if key not in headers:
+        raise UserError(
+            f"config.data.dir={directory}: no array `{key}` (it has "
+            f"{', '.join(headers) or 'none'}); save uint8 [N, H, W, C] under that name"
+        )
+    shape, dtype = headers[key]
+    if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape:
+        raise UserError(
+            f"config.data.dir={directory}: `{key}` is {dtype} {list(shape)}; it must "
+            "be uint8 [N, H, W, C] with 1 or 3 channels"
+        )
+    label_shape, label_dtype = headers.get(f"{prefix}labels", (shape[:1], np.int32))
+    if label_shape != shape[:1] or not np.issubdtype(label_dtype, np.integer):
+        raise UserError(
+            f"config.data.dir={directory}: `{prefix}labels` is {label_dtype} "
+            f"{list(label_shape)}; it must be integer [{shape[0]}]"
+        )
+    return shape[0]

@@ -1,0 +1,125 @@
+"""How many members a device trains at a time, by an estimate made before it fails.
+
+XLA says what a compiled stretch needs: its arguments (weights, moments, masks, images)
+and its working space. Where all members of a device at once need more than it has, they
+train in waves, one after the other within the same program.
+"""
+
+import contextlib
+import math
+import os
+import sys
+from typing import Callable
+
+import jax
+
+from gen_tickets.errors import UserError
+from gen_tickets.training import loop
+
+_GIB = 2.0**30
+_USABLE = 0.92  # of a device's memory; the rest is the runtime's and what XLA missed
+
+
+def largest(bytes_of: Callable[[int], float], count: int, limit: float) -> int:
+    """The most members at a time, a divisor of `count`, that need <= `limit` bytes.
+
+    Args:
+      bytes_of: members at a time -> bytes that a device needs.
+      count: members that a device has.
+      limit: bytes that it has.
+
+    Raises:
+      UserError: one at a time is too much.
+    """
+    for at_once in [n for n in range(count, 0, -1) if count % n == 0]:
+        needed = bytes_of(at_once)
+        if needed <= limit:
+            return at_once
+    raise UserError(
+        f"runs: a device has {limit / _GIB:.3g} GiB, and its members need "
+        f"{needed / _GIB:.3g} GiB, even trained one at a time; give fewer runs, a "
+        "smaller data.batch_size or more devices"
+    )
+
+
+def memory_of(device) -> float:
+    """Bytes of memory that a device can give to a program."""
+    stats = device.memory_stats()
+    if stats and "bytes_limit" in stats:
+        return _USABLE * stats["bytes_limit"]
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _USABLE * memory / jax.local_device_count()
+
+
+def size_of(tree) -> int:
+    """Bytes of a tree of arrays, or shapes with shardings, on one device."""
+    return sum(
+        math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+        for x in jax.tree.leaves(tree)
+    )
+
+
+def estimate(task, mesh, arguments, streamed: bool) -> Callable[[int], float]:
+    """-> function(members at a time): bytes that a stretch needs on a device.
+
+    One at a time is not worth a compilation: its state, read and written anew, is what
+    there is to count.
+    """
+
+    def bytes_of(at_once):
+        if at_once == 1:
+            return size_of(arguments) + size_of(arguments[0])
+        stretch = loop.make_loop(task, mesh, at_once, streamed).stretch
+        memory = stretch.lower(*arguments, 1).compile().memory_analysis()
+        return (
+            memory.argument_size_in_bytes
+            + memory.output_size_in_bytes
+            - memory.alias_size_in_bytes
+            + memory.temp_size_in_bytes
+        )
+
+    return bytes_of
+
+
+@contextlib.contextmanager
+def memory_errors_told():
+    """A device that runs out of memory all the same becomes a UserError.
+
+    The estimate is of the training alone; weights are drawn and pictures made, too.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(
+            f"runs: the memory does not suffice ({str(error).splitlines()[0]}); give "
+            "fewer runs, a smaller model or more devices"
+        ) from error
+
+
+def members_at_once(task, mesh, arguments, streamed: bool) -> int:
+    """How many members a device shall train at a time; says so if it is not all.
+
+    Args:
+      task: see `tasks.task`.
+      mesh: of the population.
+      arguments: of `Loop.stretch`, arrays or shapes with shardings, all but num_steps.
+      streamed: as `train.make_loop` takes it.
+
+    Raises:
+      UserError: even one at a time is too much.
+    """
+    state, device = arguments[0], mesh.local_devices[0]
+    count = state.step.shape[0] // mesh.devices.shape[0]
+    on_cpu = device.platform == "cpu"  # where they follow one another anyway
+    limit = memory_of(device)
+    bytes_of = estimate(task, mesh, arguments, streamed)
+    at_once = largest(bytes_of, 1 if on_cpu else count, limit)
+    if at_once < count and not on_cpu:
+        print(
+            f"a device has {count} members and {limit / _GIB:.3g} GiB: it trains "
+            f"{at_once} at a time, in {count // at_once} waves",
+            file=sys.stderr,
+        )
+    return at_once

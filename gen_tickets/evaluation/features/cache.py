@@ -1,0 +1,95 @@
+"""What took long to compute, kept in the cache folder under all that determines it.
+
+A key is a JSON-able dict. A file holds arrays, the key and a SHA-256 over the arrays,
+is written whole or not at all, and is checked when read: what is damaged is computed
+again. The folder is that of `weights.cache_folder`.
+"""
+
+import hashlib
+import io
+import json
+import pathlib
+import zipfile
+import zlib
+
+import numpy as np
+
+from gen_tickets.errors import UserError
+from gen_tickets.evaluation.features import weights
+from gen_tickets.training.progress import Progress
+from gen_tickets.workdir import paths
+
+_ABOUT = "about"
+
+
+def short_hash(key) -> str:
+    """12 hex digits that stand for a key."""
+    text = json.dumps(key, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def digest(arrays) -> str:
+    """SHA-256 over names, types, shapes and values, 64 hex digits."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(array.data)
+    return total.hexdigest()
+
+
+def path_of(kind, key) -> pathlib.Path:
+    """Where the arrays of a key are kept; `kind` begins the file's name."""
+    return weights.cache_folder() / f"{kind}_{short_hash(key)}.npz"
+
+
+def fetch(kind, key, compute):
+    """The arrays of a key: from the cache, else computed and kept there.
+
+    Args:
+      kind: what it is, a word.
+      key: all that determines the arrays.
+      compute: () -> {name: array without objects}.
+    """
+    path = path_of(kind, key)
+    if path.exists():
+        arrays = _read(path, key)
+        if arrays is not None:
+            return arrays
+        Progress().say(f"{path}: damaged; computed again")
+    arrays = {name: np.asarray(array) for name, array in compute().items()}
+    try:
+        paths.write_atomically(path, _written(key, arrays))
+    except UserError as error:
+        Progress().say(f"not kept for the next time: {error}")
+    return arrays
+
+
+def _written(key, arrays) -> bytes:
+    about = json.dumps({"key": key, "sha256": digest(arrays)})
+    file = io.BytesIO()
+    np.savez(file, **arrays, **{_ABOUT: np.frombuffer(about.encode(), np.uint8)})
+    return file.getvalue()
+
+
+def _read(path, key):
+    """The arrays of a file that is whole and of this key; else None."""
+    try:
+        # Opened here: of a file that is no zip, np.load would leave it open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+            arrays = dict(found)
+        about = json.loads(arrays.pop(_ABOUT).tobytes())
+        whole = about == {"key": json.loads(json.dumps(key)), "sha256": digest(arrays)}
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,  # zipfile, of a compression that it does not know
+        zipfile.BadZipFile,
+        zlib.error,
+    ):
+        return None
+    return arrays if whole else None

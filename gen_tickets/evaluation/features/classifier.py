@@ -1,0 +1,264 @@
+"""A classifier of a data set's own labels: ResNet-18, in the form for small images.
+
+It is trained once for a data set and kept in the cache folder. It says whether a
+reconstruction still shows its class, how classes are spread over samples, and gives
+the features of `fd_classifier`, a Frechet distance that is not the FID: its features
+are of this data set, so its values compare within one data set and one classifier.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import time
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_tickets import trees
+from gen_tickets.data import dataset as dataset_lib
+from gen_tickets.data import pixels
+from gen_tickets.errors import UserError
+from gen_tickets.evaluation.features import cache
+from gen_tickets.evaluation.features.batches import check_images, map_batches
+from gen_tickets.models import layers
+from gen_tickets.models.resnet import Block
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.tasks import classifier
+from gen_tickets.training import loop as loop_lib
+from gen_tickets.training.progress import Progress, duration
+
+_SEED = 0
+_SHIFT = 4
+_EXTRACT_BATCH = 256
+_STRETCH_SECONDS = 2.0
+
+
+class ResNet18(nn.Module):
+    """[N, S, S, C] in [-1, 1] -> `Outputs`, features [N, 8 * width].
+
+    He et al. 2016 with a stem of one convolution k3 s1 and no pooling after it: four
+    stages of two blocks, the side halved from stage to stage.
+    """
+
+    width: int
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        x = layers.Conv(self.width, 3, 1, 1, use_bias=False, name="stem")(x)
+        x = nn.relu(layers.BatchNorm(name="norm_stem")(x, train))  # [N, S, S, width]
+        for stage in range(4):
+            for i in range(2):
+                strides = 2 if stage > 0 and i == 0 else 1
+                name, width = f"block_{stage}_{i}", self.width << stage
+                x = Block(width, width, strides, name=name)(x, train)
+        features = x.mean((1, 2))  # [N, 8 * width]
+        logits = layers.Dense(self.num_classes, name="logits")(features)
+        return classifier.Outputs(features, logits)
+
+
+class Classifier(NamedTuple):
+    """A trained network, and where it comes from."""
+
+    network: ResNet18
+    variables: Any  #: parameters and running statistics
+    accuracy: float  #: on the held-out images, in [0, 1]
+    key: dict  #: all that determined the training
+    fingerprint: str  #: SHA-256 of the weights
+
+    def extract(self, images) -> classifier.Outputs:
+        """Features [N, D] and logits [N, classes] of uint8 [N, S, S, C]; float32.
+
+        Raises:
+          UserError: no such images, or of another size than the classifier's.
+        """
+        images = check_images(images)
+        size, channels = self.key["image_size"], self.key["channels"]
+        if images.shape[1:] != (size, size, channels):
+            raise UserError(
+                f"images={list(images.shape)}: the classifier takes [N, {size}, "
+                f"{size}, {channels}]; give images of that size"
+            )
+        return map_batches(
+            functools.partial(_outputs, self.network, self.variables),
+            images,
+            min(_EXTRACT_BATCH, len(images)),
+            "classifier",
+        )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _outputs(network, variables, images):
+    # On accelerators the default would round, and features differ between devices.
+    with jax.default_matmul_precision("highest"):
+        return network.apply(variables, pixels.to_float(images), False)
+
+
+def load_classifier(dataset, epochs: int, width: int) -> Classifier:
+    """The classifier of a data set: from the cache, else trained and kept there.
+
+    Args:
+      dataset: data.Dataset with labels.
+      epochs: passes over the training images.
+      width: channels of the first stage.
+
+    Raises:
+      UserError: the data set has no labels, or the training diverged.
+    """
+    check_labels(dataset)
+    key = _key(dataset, epochs, width)
+    recipe = classifier.Recipe(**key["recipe"])
+    network = ResNet18(width, key["num_classes"])
+    arrays = cache.fetch(
+        "classifier", key, lambda: _train(dataset, network, recipe, key)
+    )
+    return Classifier(
+        network,
+        variables_of(arrays),
+        float(arrays["accuracy"]),
+        key,
+        cache.digest(arrays),
+    )
+
+
+def variables_of(arrays):
+    """The network's variables, from the arrays that are kept of its training."""
+    variables = {}
+    for name, array in arrays.items():
+        # params/classifier/<layer>/..., stats/classifier/batch_stats/<layer>/...
+        folder, _, path = name.partition(f"/{classifier.COMPONENT}/")
+        if not path:
+            continue
+        *places, leaf = path.split("/")
+        if folder == "params":
+            places.insert(0, folder)
+        place = variables
+        for part in places:
+            place = place.setdefault(part, {})
+        place[leaf] = jnp.asarray(array)
+    return variables
+
+
+def check_labels(dataset):
+    """Raises UserError unless both sets have labels of two classes or more."""
+    name = dataset.provenance["name"]
+    if dataset.train.labels is None or dataset.heldout.labels is None:
+        raise UserError(
+            f"data.name={name}: has no labels, which the classifier of fd_classifier, "
+            "accuracy and the like needs; take a labelled set, or the metrics of "
+            "Inception: fid, kid, precision, recall"
+        )
+    labels = np.concatenate([dataset.train.labels, dataset.heldout.labels])
+    if labels.min() < 0 or labels.max() < 1:
+        raise UserError(
+            f"data.name={name}: labels are {labels.min()} to {labels.max()}; a "
+            "classifier needs classes 0, 1, ..."
+        )
+
+
+def _key(dataset, epochs, width) -> dict:
+    """All that determines the weights and the accuracy."""
+    train_set, heldout = dataset.train, dataset.heldout
+    count, size, _, channels = train_set.images.shape
+    # Small sets need smaller batches, to be trained for enough steps.
+    batch_size = min(128, max(16, count // 64), count)
+    colour = channels == 3
+    recipe = classifier.Recipe(
+        num_steps=epochs * dataset_lib.steps_per_epoch(count, batch_size),
+        learning_rate=0.1 * batch_size / 128,
+        shift=_SHIFT if colour else 0,
+        flip=colour,
+    )
+    return {
+        "network": "ResNet-18, stem k3 s1",
+        "width": width,
+        "image_size": size,
+        "channels": channels,
+        "num_classes": int(max(train_set.labels.max(), heldout.labels.max())) + 1,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "recipe": recipe._asdict(),
+        "seed": _SEED,
+        "sha256_train": dataset.provenance["sha256_train"],
+        "sha256_train_labels": _sha256(train_set.labels),
+        "sha256_heldout": dataset.provenance["sha256_heldout"],
+        "sha256_heldout_labels": _sha256(heldout.labels),
+    }
+
+
+def _sha256(labels) -> str:
+    return hashlib.sha256(np.ascontiguousarray(labels, "<i4")).hexdigest()
+
+
+@dataclasses.dataclass
+class _Pace:
+    """How many steps fit between two lines of progress."""
+
+    steps: int = 4
+    seconds_per_step: float | None = None
+    _compiled: bool = False
+
+    def note(self, num_steps, seconds):
+        """Takes in one stretch; the first one compiles, and tells nothing."""
+        if self._compiled:
+            self.seconds_per_step = seconds / num_steps
+            steps = int(_STRETCH_SECONDS / self.seconds_per_step)
+            self.steps = min(max(steps, 1), loop_lib.MAX_STRETCH)
+        self._compiled = True
+
+    def left(self, num_steps) -> str:
+        """ ", 2m05s left", or nothing where the pace is not known yet."""
+        if self.seconds_per_step is None:
+            return ""
+        return f", {duration(self.seconds_per_step * num_steps)} left"
+
+
+def _train(dataset, network, recipe, key):
+    """{name: array} of weights and statistics, and the accuracy held out."""
+    examples, heldout = (
+        {"images": jnp.asarray(part.images), "labels": jnp.asarray(part.labels)}
+        for part in (dataset.train, dataset.heldout)
+    )
+    task = classifier.build(network, dataset.train.images.shape[1:], recipe)
+    loop = loop_lib.make_loop(task)
+    keys = jax.random.key(_SEED)[None]  # a population of one
+    state = jax.jit(jax.vmap(task.init))(keys)
+    masks = masks_lib.dense(state.params)
+    totals = loop_lib.empty_totals(task, examples, 1)
+    title = f"classifier of {dataset.provenance['name']}"
+    progress, pace, done, total = Progress(), _Pace(), 0, recipe.num_steps
+    while done < total:
+        started, num_steps = time.monotonic(), min(pace.steps, total - done)
+        order = np.zeros((loop_lib.MAX_STRETCH, 1, key["batch_size"]), np.int32)
+        order[:num_steps, 0] = dataset_lib.order(
+            _SEED, 0, len(dataset.train.images), key["batch_size"], done, num_steps
+        )
+        totals = jax.tree.map(jnp.zeros_like, totals)
+        state, totals = loop.stretch(
+            state, totals, masks, examples, order, keys, num_steps
+        )
+        accuracy = float(totals["accuracy"][0]) / num_steps
+        done += num_steps
+        pace.note(num_steps, time.monotonic() - started)
+        progress.show(
+            f"{title}: step {done}/{total}, accuracy {accuracy:.3f}"
+            f"{pace.left(total - done)}"
+        )
+    found = loop.evaluate(state, *loop_lib.in_batches(heldout, _EXTRACT_BATCH), keys)
+    if not np.isfinite(found["loss"][0]):
+        raise UserError(
+            f"eval.classifier_epochs={key['epochs']}: the classifier's training "
+            "diverged; give another number, or another eval.classifier_width"
+        )
+    accuracy = float(found["accuracy"][0])
+    progress.say(
+        f"{title}: {100 * accuracy:.2f} % right on {len(dataset.heldout.images)} "
+        "held-out images"
+    )
+    kept = jax.tree.map(
+        lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
+    )
+    return {**trees.named_leaves(kept), "accuracy": np.float64(accuracy)}

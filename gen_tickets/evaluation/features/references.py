@@ -1,0 +1,89 @@
+"""Statistics of real images in the features of a network, kept in the cache folder.
+
+A reference is found again under all that its numbers depend on: the set, the split, its
+pixels (size, crop, resize, reader, encoding, SHA-256) and the network's weights.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gen_tickets.evaluation.distances import Moments
+from gen_tickets.evaluation.features import cache
+
+# Rows kept for KID, precision and recall, which need features and not only moments.
+MAX_ROWS = 10_000
+_FROM_DATA = (
+    "name",
+    "set",
+    "reader",
+    "limit",
+    "image_size",
+    "channels",
+    "crop",
+    "resize",
+    "pillow",
+    "encoding",
+)
+
+
+class Reference(NamedTuple):
+    """Real images, seen by one network."""
+
+    moments: Moments  #: of all images
+    features: np.ndarray  #: float32 [min(count, MAX_ROWS), D], a fixed choice of rows
+    key: dict  #: all that the numbers depend on, readable
+
+    @property
+    def short_hash(self) -> str:
+        """12 hex digits that stand for the key."""
+        return cache.short_hash(self.key)
+
+
+def key_of(provenance, split, extractor) -> dict:
+    """The key of a split of a data set, seen by an extractor.
+
+    Args:
+      provenance: data.Dataset.provenance.
+      split: "train" or "heldout".
+      extractor: extractors.Extractor.
+    """
+    return {
+        **{name: provenance[name] for name in _FROM_DATA if name in provenance},
+        "split": provenance[f"{split}_split"],
+        "count": provenance[f"num_{split}"],
+        "sha256": provenance[f"sha256_{split}"],
+        "rows_kept": min(provenance[f"num_{split}"], MAX_ROWS),
+        "extractor": extractor.kind,
+        "extractor_sha256": extractor.fingerprint,
+    }
+
+
+def load_reference(images, key, extractor) -> Reference:
+    """The reference of a key: from the cache, else computed and kept there.
+
+    Args:
+      images: uint8 [N, H, W, C] that the key tells of, N >= 2.
+      key: from `key_of`.
+      extractor: extractors.Extractor.
+
+    Raises:
+      UserError: the extractor does not take the images, or gives numbers that are not
+        finite.
+    """
+    arrays = cache.fetch("reference", key, lambda: _compute(images, extractor))
+    moments = Moments(int(arrays["count"]), arrays["mean"], arrays["covariance"])
+    return Reference(moments, arrays["features"], key)
+
+
+def _compute(images, extractor):
+    features = extractor.extract(images).features
+    moments = Moments.of(features)
+    # Sets may be sorted by class: a fixed choice from all over.
+    rows = np.random.RandomState(0).permutation(len(features))[:MAX_ROWS]
+    return {
+        "count": np.int64(moments.count),
+        "mean": moments.mean,
+        "covariance": moments.covariance,
+        "features": features[np.sort(rows)],
+    }

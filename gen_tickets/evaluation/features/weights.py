@@ -1,0 +1,212 @@
+"""The weights of the Inception network: where they are found, and what they must be.
+
+They are looked for at a given path, then at the path in the environment variable
+GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (GEN_TICKETS_CACHE, else
+~/.cache/gen_tickets), and last, if asked for, at the public release. The public file
+must have its published SHA-256; a file of one's own is taken as it is, and its own
+SHA-256 is the fingerprint under which statistics are to be kept.
+"""
+
+import hashlib
+import http.client
+import os
+import pathlib
+import tempfile
+import urllib.request
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_tickets.errors import UserError
+from gen_tickets.evaluation.features import containers, inception
+
+FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
+URL = (
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    f"{FILE_NAME}"
+)
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+PATH_VARIABLE = "GEN_TICKETS_INCEPTION_WEIGHTS"
+CACHE_VARIABLE = "GEN_TICKETS_CACHE"
+BATCH_NORM_EPSILON = 1e-3
+
+
+class Weights(NamedTuple):
+    """Weights ready for `inception.extract`."""
+
+    variables: dict[str, Any]  #: folded kernels and biases
+    fingerprint: str  #: SHA-256 of the file, 64 hex digits
+    path: pathlib.Path
+
+
+def load_weights(path=None, download=False) -> Weights:
+    """Finds, checks and folds the weights.
+
+    Args:
+      path: a .pth or .npz file; None looks in the places that the module names.
+      download: whether the public file (96 MB) may be fetched when none is found.
+
+    Raises:
+      UserError: none is found, or the file is not what it must be.
+    """
+    path = find_weights(path, download)
+    return Weights(fold(read_state(path)), fingerprint(path), path)
+
+
+def find_weights(path=None, download=False) -> pathlib.Path:
+    """The file that `load_weights` reads; the public one is checked by its hash."""
+    field = "weights" if path else PATH_VARIABLE
+    path = path or os.environ.get(PATH_VARIABLE)
+    if path:
+        path = pathlib.Path(path).expanduser()
+        if not path.is_file():
+            raise UserError(f"{field}={str(path)!r}: no such file; give a .pth or .npz")
+        return path
+    cached = cache_folder() / FILE_NAME
+    if cached.is_file():
+        if fingerprint(cached) != SHA256:
+            raise UserError(
+                f"weights={str(cached)!r}: SHA-256 is not {SHA256[:8]}...; delete the "
+                "file, and fetch it again"
+            )
+        return cached
+    if not download:
+        raise UserError(
+            f"weights: none given, and none at {str(cached)!r}; put {URL} there, set "
+            f"{PATH_VARIABLE}, or allow the download"
+        )
+    return _download(cached)
+
+
+def cache_folder() -> pathlib.Path:
+    """Where the public file is kept."""
+    folder = os.environ.get(CACHE_VARIABLE) or "~/.cache/gen_tickets"
+    return pathlib.Path(folder).expanduser()
+
+
+def fingerprint(path) -> str:
+    """SHA-256 of a file, 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(target):
+    """Fetches the public file under another name, and moves it in place if right."""
+    by_hand = f"put the file at {str(target)!r} by other means"
+    name = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=FILE_NAME, dir=target.parent)
+        with os.fdopen(handle, "wb") as file:
+            with urllib.request.urlopen(URL, timeout=60) as response:
+                file.write(response.read(containers.MAX_BYTES))
+        if fingerprint(name) != SHA256:
+            raise UserError(
+                f"weights=None: what {URL} sent has not SHA-256 {SHA256[:8]}...; try "
+                f"again, or {by_hand}"
+            )
+        os.replace(name, target)
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(
+            f"weights=None: {URL} cannot be fetched ({error}); {by_hand}"
+        ) from error
+    finally:
+        if name:
+            pathlib.Path(name).unlink(missing_ok=True)
+    return target
+
+
+def read_state(path):
+    """{name: float32 array} of the 472 arrays of `state_shapes`, checked.
+
+    The counters of batch norm (`num_batches_tracked`) may be there, and are left out.
+
+    Raises:
+      UserError: a name, a shape, a type or a value is not what the network has.
+    """
+
+    def refuse(problem):
+        raise UserError(
+            f"weights={str(path)!r}: {problem}; this network needs the weights of "
+            f"{FILE_NAME}"
+        )
+
+    arrays = {
+        name: array
+        for name, array in containers.read_arrays(path).items()
+        if not name.endswith(".num_batches_tracked")
+    }
+    shapes = state_shapes()
+    for name in sorted(shapes.keys() ^ arrays.keys()):
+        problem = "missing" if name in shapes else "unknown"
+        refuse(f"array {name[:80]!r} is {problem}")
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if array.dtype != np.float32 or array.shape != shape:
+            found = f"{array.dtype}{list(array.shape)}"
+            refuse(f"{name} is {found}, not float32{list(shape)}")
+        if not np.isfinite(array).all():
+            refuse(f"{name} is not finite")
+        if name.endswith("running_var") and array.min() < 0:
+            refuse(f"{name} is negative")
+    return arrays
+
+
+def state_shapes():
+    """{name: shape} of the 472 arrays of the public weights, in PyTorch's layout."""
+    image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.uint8)
+    middle = jax.ShapeDtypeStruct((1, 35, 35, 192), jnp.float32)
+    key = jax.random.key(0)
+    params = {
+        **jax.eval_shape(inception.Stem().init, key, image)["params"],
+        **jax.eval_shape(inception.Trunk().init, key, middle)["params"],
+    }
+    shapes = {}
+    for unit, kernel in _kernels(params):
+        if unit == "fc":
+            continue
+        height, width, channels, features = kernel.shape
+        shapes[f"{unit}.conv.weight"] = (features, channels, height, width)
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{unit}.bn.{name}"] = (features,)
+    return shapes | {
+        "fc.weight": (inception.NUM_CLASSES, inception.NUM_FEATURES),
+        "fc.bias": (inception.NUM_CLASSES,),
+    }
+
+
+def _kernels(params):
+    """(dotted layer name, kernel) of a parameter tree."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        *layer, kind = (entry.key for entry in path)
+        if kind == "kernel":
+            yield ".".join(layer), leaf
+
+
+def fold(arrays, epsilon=BATCH_NORM_EPSILON):
+    """The variables of the network from the 472 arrays of `state_shapes`.
+
+    y = (conv(x) - mean) / sqrt(var + epsilon) * weight + bias becomes one convolution
+    with a bias; the factors are computed in float64.
+    """
+    params = {"fc": {"kernel": jnp.asarray(arrays["fc.weight"].T)}}
+    for name in arrays:
+        if not name.endswith(".conv.weight"):
+            continue
+        unit = name.removesuffix(".conv.weight")
+        weight, bias, mean, variance = (
+            arrays[f"{unit}.bn.{part}"].astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = weight / np.sqrt(variance + epsilon)
+        # [O, I, kH, kW] -> [kH, kW, I, O]
+        kernel = arrays[name].transpose(2, 3, 1, 0) * scale
+        *outer, layer = unit.split(".")
+        block = params.setdefault(outer[0], {}) if outer else params
+        block[layer] = {
+            "kernel": jnp.asarray(kernel, jnp.float32),
+            "bias": jnp.asarray(bias - mean * scale, jnp.float32),
+        }
+    return {"params": params}

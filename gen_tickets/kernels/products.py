@@ -1,0 +1,159 @@
+"""Lowering "product" of `convolutions`: matrix products on patches, for XLA:CPU.
+
+A few images at a time, so that their patches stay in the cache. `winograd` takes over
+where it multiplies less.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jax import lax
+
+from gen_tickets.kernels import winograd
+
+_FLOAT32 = jnp.dtype("float32")
+_CHUNK_BYTES = 2**23  # of patches: what stays in the cache, measured
+
+
+def _dot(a, b, contract, dtype):
+    dimensions = (contract, ((), ()))
+    return lax.dot_general(
+        a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=jnp.float32
+    )
+
+
+def _patches(x, geometry):
+    """Windows of x [N, H, W, C] as rows [N * h * w, kh * kw * C], in `dtype`."""
+    x = x.astype(geometry.dtype)
+    (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
+    n, depth = len(x), kh * kw * x.shape[-1]
+    edges = [(*pair, 0) for pair in geometry.padding]  # negative: crop
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    if (h, w) == (1, 1):
+        return x[:, :kh, :kw].reshape(-1, depth)
+    if kw % sw == 0:  # sw neighbours are read at once, as one pixel of more channels
+        x = jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % sw), (0, 0)))
+        x = x.reshape(n, x.shape[1], x.shape[2] // sw, -1)
+        kw, sw = kw // sw, 1
+    taps = [
+        x[:, i : i + (h - 1) * sh + 1 : sh, j : j + (w - 1) * sw + 1 : sw]
+        for i in range(kh)
+        for j in range(kw)
+    ]
+    return jnp.concatenate(taps, -1).reshape(-1, depth)
+
+
+def _add_windows(windows, geometry):
+    """Transpose of `_patches`: [N, h, w, kh * kw * C] added up to [N, H, W, C]."""
+    (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
+    n, channels = len(windows), windows.shape[-1] // (kh * kw)
+    th, tw = -(-kh // sh), -(-kw // sw)  # windows over one pixel, a side
+    if (h, w) == (1, 1):
+        x = windows.reshape(n, kh, kw, channels)
+    else:
+        rows = []
+        for a in range(sh):  # rows a, a + sh, ... of x; sw pixels a column
+            row = jnp.zeros((n, h + th - 1, w + tw - 1, sw * channels))
+            for t, i in enumerate(range(a, kh, sh)):
+                for u, j in enumerate(range(0, kw, sw)):
+                    width = min(sw, kw - j)
+                    start = (i * kw + j) * channels
+                    part = windows[..., start : start + width * channels]
+                    edges = ((t, th - 1 - t), (u, tw - 1 - u))
+                    missing = (0, (sw - width) * channels)
+                    row += jnp.pad(part, ((0, 0), *edges, missing))
+            rows.append(row)
+        x = jnp.stack(rows, 2).reshape(n, (h + th - 1) * sh, -1, channels)
+    crop = [
+        (-low, size + low - full, 0)
+        for full, size, (low, _) in zip(x.shape[1:3], geometry.size, geometry.padding)
+    ]
+    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *crop, (0, 0, 0)))
+
+
+def _split(x, image_bytes, least=1):
+    """x [N, ...] → [m, N / m, ...]: chunks as near to the cache's size as N allows."""
+    wanted = len(x) * image_bytes / _CHUNK_BYTES
+    least = min(least, len(x))
+    divisors = (d for d in range(least, len(x) + 1) if len(x) % d == 0)
+    chunks = min(divisors, key=lambda d: abs(math.log(d / wanted)))
+    return x.reshape(chunks, -1, *x.shape[1:])
+
+
+def _plan(geometry, num_images, channels, features):
+    """(whether to use winograd, bytes of patches an image)."""
+    if winograd.applies(geometry, num_images, (channels, features)):
+        return True, winograd.image_bytes(geometry, channels)
+    values = math.prod(geometry.out) * math.prod(geometry.kernel) * channels
+    return False, values * geometry.dtype.itemsize
+
+
+def _matrix(k, geometry):
+    """(kernel as a matrix, its axis of depth kh * kw * C, its axis of features O)."""
+    if not geometry.flipped:
+        return k.reshape(-1, k.shape[3]), 0, 1
+    features = k.shape[2]
+    return k[::-1, ::-1].transpose(2, 0, 1, 3).reshape(features, -1), 1, 0
+
+
+def _map(function, chunks):
+    y = function(chunks[0])[None] if len(chunks) == 1 else lax.map(function, chunks)
+    return y.reshape(-1, *y.shape[2:])
+
+
+def forward(x, k, geometry):
+    """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
+    channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
+    fewer, image_bytes = _plan(geometry, len(x), channels, features)
+    matrix, depth, _ = _matrix(k, geometry)
+
+    def multiply(x):
+        y = _dot(_patches(x, geometry), matrix, ((1,), (depth,)), geometry.dtype)
+        return y.reshape(len(x), *geometry.out, -1)
+
+    function = winograd.forward(k, geometry) if fewer else multiply
+    return _map(function, _split(x, image_bytes))
+
+
+def backward(y, k, geometry):
+    """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
+    channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
+    fewer, image_bytes = _plan(geometry, len(y), channels, features)
+    matrix, _, feature = _matrix(k, geometry)
+
+    def multiply(y):
+        windows = _dot(y, matrix, ((3,), (feature,)), geometry.dtype)
+        return _add_windows(windows, geometry)
+
+    function = winograd.backward(k, geometry) if fewer else multiply
+    return _map(function, _split(y, image_bytes))
+
+
+def correlate(x, y, geometry):
+    """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
+    channels, features = x.shape[-1], y.shape[-1]
+    fewer, image_bytes = _plan(geometry, len(x), channels, features)
+    # XLA:CPU has no bfloat16 product with a turned array, which is what it makes of a
+    # loop of one step.
+    xs = _split(x, image_bytes, least=1 if geometry.dtype == _FLOAT32 else 2)
+    if len(xs) == 1:
+        geometry = geometry._replace(dtype=_FLOAT32)
+    if fewer:
+        ys = y.reshape(len(xs), -1, *y.shape[1:])
+        return winograd.correlate(xs, ys, geometry)
+    # A product reads columns of its left side slowly: turn the smaller side once.
+    columns = y.reshape(len(xs), -1, features).swapaxes(1, 2)
+
+    def add(total, chunk):
+        x, column = chunk
+        patches = _patches(x, geometry)
+        return total + _dot(column, patches, ((1,), (0,)), geometry.dtype), None
+
+    zero = jnp.zeros((features, math.prod(geometry.kernel) * channels))
+    total, _ = lax.scan(add, zero, (xs, lax.optimization_barrier(columns)))
+    total = lax.optimization_barrier(total)
+    if not geometry.flipped:
+        total = winograd.turn(total[None])
+        return total.reshape(*geometry.kernel, channels, features)
+    total = total.reshape(features, *geometry.kernel, channels)
+    return total.transpose(1, 2, 0, 3)[::-1, ::-1]

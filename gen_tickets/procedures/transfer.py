@@ -1,0 +1,103 @@
+"""Tickets of another experiment, put into a component of this one (paper, Fig. 8).
+
+The other workdir gives masks, rewind weights and statistics of the mapped components;
+everything else is this experiment's own dense network at its rewind step.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from gen_tickets import trees
+from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths, tickets
+
+
+class Source(NamedTuple):
+    """Where transferred tickets come from."""
+
+    workdir: str
+    components: dict[str, str]  #: {component there: component here}
+
+
+class Transplant(NamedTuple):
+    """Mapped components of one round, by their names here; leaves [R, ...]."""
+
+    masks: dict[str, Any]
+    params: dict[str, Any]
+    stats: dict[str, Any]
+
+
+def parse(config) -> Source | None:
+    """Reads `config.ticket`; None where no ticket is given.
+
+    Raises:
+      UserError: path and map do not come together, or an entry is not "there:here".
+    """
+    path, entries = config.ticket.path, tuple(config.ticket.map)
+    if not path and not entries:
+        return None
+    if not path or not entries:
+        raise UserError(
+            f"ticket.path={path!r}, ticket.map={entries!r}: give both, as "
+            "ticket.path=runs/vae ticket.map=decoder:generator"
+        )
+    for entry in entries:
+        if entry.count(":") != 1 or not all(entry.split(":")):
+            raise UserError(
+                f"ticket.map={entry!r}: an entry is component there:component here, "
+                "as decoder:generator"
+            )
+    return Source(path, dict(entry.split(":") for entry in entries))
+
+
+def _fit(source: Source, ticket: tickets.Ticket, params, stats) -> None:
+    """Raises UserError unless the ticket's components have this experiment's shapes."""
+    for there, here in source.components.items():
+        for name, known in ((there, ticket.params), (here, params)):
+            if name not in known:
+                raise UserError(f"ticket.map={name!r}: there is only {sorted(known)}")
+        pairs = ((ticket.params, params), (ticket.stats, stats))
+        for theirs, ours in pairs:
+            a, b = trees.named_leaves(theirs[there]), trees.named_leaves(ours[here])
+            for name in sorted(a.keys() | b.keys()):
+                shapes = [tuple(x[name].shape) if name in x else None for x in (a, b)]
+                if shapes[0] != shapes[1]:
+                    raise UserError(
+                        f"ticket.path={source.workdir}: {there}/{name} is "
+                        f"{shapes[0]}, {here}/{name} is {shapes[1]}; give both "
+                        "experiments the same model sizes"
+                    )
+
+
+def load(source: Source, round_number: int, runs: int, params, stats) -> Transplant:
+    """Loads the tickets of a round, run r there for run r here.
+
+    Args:
+      source: from `parse`.
+      round_number: round of both experiments.
+      runs: runs here; the other experiment has as many or more.
+      params, stats: shapes of one member here.
+
+    Raises:
+      UserError: a ticket is missing or broken, or a shape differs (both are named).
+    """
+    found = []
+    for run in range(runs):
+        path = paths.ticket_path(source.workdir, round_number, run)
+        ticket = tickets.load(path)
+        _fit(source, ticket, params, stats)
+        found.append(ticket)
+
+    def gather(trees_there):
+        return {
+            here: jax.tree.map(lambda *x: np.stack(x), *[t[there] for t in trees_there])
+            for there, here in source.components.items()
+        }
+
+    return Transplant(
+        gather([ticket.masks for ticket in found]),
+        gather([ticket.params for ticket in found]),
+        gather([ticket.stats for ticket in found]),
+    )

@@ -1,0 +1,100 @@
+"""Prunes a population: scores the weights of every run, selects those that stay.
+
+The saliencies are those of `pruning.scores`, the exact selection is that of
+`pruning.masks`; here they are one compiled function of all runs and rounds.
+"""
+
+import jax
+from jax import lax
+
+from gen_tickets import trees
+from gen_tickets.evaluation import flops
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.pruning.saliency import OF_IMAGES, SCORES
+
+
+class Pruner:
+    """Score and selection of one task; `names` are the weights that it may prune.
+
+    `prune` is `_prune`, compiled.
+    """
+
+    def __init__(self, config, task, shapes):
+        """Compiles nothing yet.
+
+        Args:
+          config: validated options.
+          task: whose loss a score looks at.
+          shapes: state of one member, or its shapes.
+
+        Raises:
+          UserError: prune.components or prune.exclude do not fit the networks.
+        """
+        self._config, self._task, self._shapes = config.prune, task, shapes
+        self.looks_at_images = config.prune.method in OF_IMAGES
+        self.names = masks_lib.prunable_names(
+            shapes.params, config.prune.components, config.prune.exclude
+        )
+        leaves = trees.named_leaves(shapes.params)
+        self._pool_sizes = [
+            sum(leaves[name].size for name in pool)
+            for pool in masks_lib.pools(self.names, config.prune.scope)
+        ]
+        self.prune = jax.jit(self._prune)
+
+    def num_keep(self, round_number: int) -> list[int]:
+        """Prunable weights left in a round, one number a pool of `prune.scope`."""
+        fraction = self._config.fraction
+        return [
+            masks_lib.keep_count(size, fraction, round_number)
+            for size in self._pool_sizes
+        ]
+
+    def _prune(self, params, stats, masks, num_keep, keys, images, rows):
+        """Masks of the most salient weights, and how many layers the floor kept.
+
+        Args:
+          params, stats: what is scored, [R, ...]; masks: the current ones.
+          num_keep: weights left, one number a pool; keys: [R].
+          images, rows: of a score of images, uint8 [N, H, W, C] and their indices,
+            int32 [R, prune.batches, batch]; else None.
+
+        Returns:
+          (masks, floored): masks [R, ...] and int32 [R].
+        """
+        scores = self._score(params, stats, keys, images, rows)
+
+        def select(scores, masks):
+            scope = self._config.scope
+            return masks_lib.select(scores, masks, self.names, num_keep, scope)
+
+        return jax.vmap(select)(scores, masks)
+
+    def _score(self, params, stats, keys, images, rows):
+        """Saliencies [R, ...] of every weight."""
+        saliency = SCORES[self._config.method]
+
+        def score(of_run):
+            params, stats, key, rows = of_run
+            batches = images[rows] if self.looks_at_images else None
+            return saliency(params, self._task, stats, batches, key=key)
+
+        runs = params, stats, keys, rows
+        if self.looks_at_images:  # With the memory of a training step: one at a time.
+            return lax.map(score, runs)
+        return jax.vmap(score)(runs)
+
+    def flops(self, keys, images, rows) -> float:
+        """FLOPs of score and selection for one run; arguments as `prune` takes them."""
+
+        def one_run(x):
+            return jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
+
+        params = jax.tree.map(one_run, self._shapes.params)
+        stats = jax.tree.map(one_run, self._shapes.stats)
+        masks = jax.eval_shape(masks_lib.dense, params)
+        keys, rows = jax.tree.map(lambda x: x[:1], (keys, rows))
+        return flops.count(
+            *(self._prune, params, stats, masks),
+            *(self.num_keep(1), keys, images, rows),
+        )

@@ -1,0 +1,1 @@
+"""Figures, verdicts and pages drawn from a workdir's files."""

@@ -1,0 +1,88 @@
+"""An experiment as its workdir holds it, finished or not, and how several differ."""
+
+import json
+import pathlib
+from typing import Any, NamedTuple, Sequence
+
+from gen_tickets.config import defaults
+from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths, records
+
+
+class Outcome(NamedTuple):
+    """What a workdir holds: its flat config and its two tables."""
+
+    workdir: pathlib.Path
+    config: dict[str, Any]  #: {"data.name": "digits", ...}
+    rows: list[dict[str, Any]]
+    layers: list[dict[str, Any]]
+
+    @property
+    def metric(self) -> str:
+        return str(self.config["eval.verdict"])
+
+    @property
+    def paper_sparsity(self) -> float:
+        return float(self.config.get("paper.sparsity", 0.0))
+
+    def cost(self) -> tuple[float, float]:
+        """(FLOPs, seconds) of all trainings whose rows say their FLOPs."""
+        early_bird = self.config["prune.schedule"] == "early_bird"
+        column = "flops_compact" if early_bird else "flops_dense"
+        rows = [row for row in self.rows if column in row]
+        # A round's seconds are those of all its members, and stand in the row of each;
+        # early-bird runs train alone.
+        seconds = {
+            (r["round"], r["run"] if early_bird else 0): r["seconds"] for r in rows
+        }
+        return sum(row[column] for row in rows), sum(seconds.values())
+
+
+def load(workdir) -> Outcome:
+    """Reads a workdir; raises UserError for a path that is none."""
+    workdir = pathlib.Path(workdir)
+    if not workdir.is_dir():
+        raise UserError(f"{workdir}: is no folder; give a workdir of gen_tickets")
+    rows = records.read_rows(paths.results_path(workdir))
+    if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
+        raise UserError(f"{paths.results_path(workdir)}: is no table of results")
+    layers = paths.layers_path(workdir)
+    return Outcome(
+        workdir=workdir,
+        config=_read_config(paths.config_path(workdir)),
+        rows=rows,
+        layers=records.read_rows(layers) if layers.exists() else [],
+    )
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: is not JSON; restore it") from error
+    flat = defaults.flatten_nested(config) if isinstance(config, dict) else {}
+    if "eval.verdict" not in flat:
+        raise UserError(f"{path}: has no eval.verdict; is it of gen_tickets?")
+    # Tuples, because that is how an option is written on the command line.
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in flat.items()}
+
+
+def differences(configs: list[dict[str, Any]]) -> dict[str, list]:
+    """Returns {option: its value in each config} where they are not all the same."""
+    names = dict.fromkeys(name for config in configs for name in config)
+    values = {name: [c.get(name, "–") for c in configs] for name in names}
+    return {name: of for name, of in values.items() if any(v != of[0] for v in of)}
+
+
+def labels(runs: Sequence[Outcome], different: dict[str, list]) -> list[str]:
+    """Returns for each what differs, where that is short and tells; else its folder."""
+    said = [
+        ", ".join(f"{name}={values[i]!r}" for name, values in different.items())
+        for i in range(len(runs))
+    ]
+    names = [run.workdir.resolve().name for run in runs]
+    if len(set(said)) == len(said) and max(map(len, said)) <= 48:
+        return said
+    return names if len(set(names)) == len(names) else [str(r.workdir) for r in runs]

@@ -1,0 +1,108 @@
+"""Autoencoders and variational autoencoders: {encoder, decoder}.
+
+- ae: mean over images and pixels of the squared error (the paper's MSE).
+- vae: mean over images of sum-squared error + beta * KL(q(z|x) || N(0, 1))
+  (the negative ELBO of a decoder with variance 1/2; Higgins 2017 for beta).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from gen_tickets import losses, models
+from gen_tickets.data import pixels
+from gen_tickets.tasks import networks
+from gen_tickets.tasks.task import Task
+from gen_tickets.training import state as state_lib
+
+
+def build(config, image_shape, num_steps: int, channels=None) -> Task:
+    """Builds the task of an AE or VAE; see `tasks.build`."""
+    variational = config.task.name == "vae"
+    latent_size, beta = config.model.latent_size, config.task.beta
+    num_codes = 2 * latent_size if variational else latent_size
+    sizes = [(channels or {}).get(c, ()) for c in ("encoder", "decoder")]
+    encoder, decoder = models.build(config, image_shape, num_codes, sizes)
+    parts = {
+        "encoder": networks.Network(encoder, image_shape),
+        "decoder": networks.Network(decoder, (latent_size,)),
+    }
+    optimizer = state_lib.make_optimizer(config.optimizer, num_steps)
+    num_pixels = math.prod(image_shape)
+    batch_statistics = config.eval.batch_norm == "batch"
+
+    def apply(component, params, stats, x, train):
+        """Runs one component; a pass that does not train leaves its statistics."""
+        advance = networks.ALL if train else ()
+        return networks.apply(
+            parts[component].module,
+            params[component],
+            stats[component],
+            x,
+            train or batch_statistics,
+            advance,
+        )
+
+    def encode(params, stats, images, train):
+        """-> (latent mean, latent log-variance or None, encoder statistics)."""
+        codes, stats = apply("encoder", params, stats, pixels.to_float(images), train)
+        if not variational:
+            return codes, None, stats
+        mean, log_variance = jnp.split(codes, 2, axis=-1)
+        return mean, log_variance, stats
+
+    def terms(params, stats, images, key, train):
+        """Named loss terms [N] of a batch, and the statistics after it."""
+        latents, log_variance, encoder_stats = encode(params, stats, images, train)
+        if variational:
+            kl = losses.gaussian_kl(latents, log_variance)
+            noise = jax.random.normal(key, latents.shape)
+            latents = latents + jnp.exp(0.5 * log_variance) * noise
+        outputs, decoder_stats = apply("decoder", params, stats, latents, train)
+        error = losses.squared_error(pixels.to_float(images), outputs)
+        if variational:
+            named = {"loss": error + beta * kl, "reconstruction": error, "kl": kl}
+        else:
+            named = {"loss": error / num_pixels, "reconstruction": error / num_pixels}
+        return named, {"encoder": encoder_stats, "decoder": decoder_stats}
+
+    def init(key):
+        params, stats = networks.init(parts, key)
+        return state_lib.create(params, stats, optimizer)
+
+    def loss(params, stats, images, key):
+        return terms(params, stats, images, key, True)[0]["loss"].mean()
+
+    def step(state, masks, images, key):
+        def mean_loss(params):
+            named, stats = terms(params, state.stats, images, key, True)
+            means = {name: values.mean() for name, values in named.items()}
+            return means["loss"], (means, stats)
+
+        grads, (metrics, stats) = jax.grad(mean_loss, has_aux=True)(state.params)
+        state = state_lib.apply_update(state, grads, masks, optimizer)
+        return state._replace(step=state.step + 1, stats=stats), metrics
+
+    def evaluate(state, images, key):
+        return terms(state.params, state.stats, images, key, False)[0]
+
+    def sample(state, latents):
+        out, _ = apply("decoder", state.params, state.stats, latents, False)
+        return pixels.to_uint8(out)
+
+    def reconstruct(state, images):
+        mean, _, _ = encode(state.params, state.stats, images, False)
+        return sample(state, mean)
+
+    return Task(
+        init,
+        step,
+        loss,
+        evaluate,
+        reconstruct,
+        sample,
+        latent_size,
+        components=tuple(parts),
+        networks=parts,
+    )

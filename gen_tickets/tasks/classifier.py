@@ -1,0 +1,126 @@
+"""Classification of labelled images: {classifier}.
+
+Examples are {"images": uint8 [N, H, W, C], "labels": int32 [N]}. The loss is the mean
+over images of the cross-entropy in nats; SGD with Nesterov momentum, coupled weight
+decay, and a learning rate that rises for a fifth of the steps and falls as a cosine.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gen_tickets.data import pixels
+from gen_tickets.tasks import networks
+from gen_tickets.tasks.task import Task
+from gen_tickets.training import state as state_lib
+
+COMPONENT = "classifier"
+_RISE = 0.2
+
+
+class Outputs(NamedTuple):
+    """What a classifying network gives."""
+
+    features: Any  #: [N, D], what the last layer reads
+    logits: Any  #: [N, classes]
+
+
+class Recipe(NamedTuple):
+    """How a classifier is trained."""
+
+    num_steps: int
+    learning_rate: float = 0.1  #: at its peak
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    shift: int = 0  #: pixels, at most, in each direction; black comes in
+    flip: bool = False  #: left and right exchanged in half of the images
+
+
+def augment(images, key, shift: int, flip: bool):
+    """Each image moved by its own -shift..shift rows and columns, perhaps mirrored.
+
+    uint8 [N, H, W, C] -> the same shape and type.
+    """
+    count, height, width, channels = images.shape
+    shift_key, flip_key = jax.random.split(key)
+    if shift:
+        sides = ((0, 0), (shift, shift), (shift, shift), (0, 0))
+        starts = jax.random.randint(shift_key, (count, 2), 0, 2 * shift + 1)
+
+        def cut(image, start):
+            corner = (start[0], start[1], 0)
+            return jax.lax.dynamic_slice(image, corner, (height, width, channels))
+
+        images = jax.vmap(cut)(jnp.pad(images, sides), starts)
+    if flip:
+        mirrored = jax.random.bernoulli(flip_key, shape=(count, 1, 1, 1))
+        images = jnp.where(mirrored, images[:, :, ::-1], images)
+    return images
+
+
+def build(network, image_shape, recipe: Recipe) -> Task:
+    """Builds the task of a network called as network(x, train) -> `Outputs`."""
+    parts = {COMPONENT: networks.Network(network, image_shape)}
+    rate = optax.cosine_onecycle_schedule(
+        max(recipe.num_steps, 2), recipe.learning_rate, pct_start=_RISE
+    )
+    optimizer = optax.chain(
+        optax.add_decayed_weights(recipe.weight_decay),
+        optax.trace(recipe.momentum, nesterov=True),
+        optax.scale_by_learning_rate(rate),
+    )
+
+    def apply(params, stats, images, train):
+        return networks.apply(
+            network,
+            params[COMPONENT],
+            stats[COMPONENT],
+            pixels.to_float(images),
+            train,
+            networks.ALL if train else (),
+        )
+
+    def terms(params, stats, examples, train):
+        """Cross-entropy and accuracy [N] of a batch, and the statistics after it."""
+        outputs, stats = apply(params, stats, examples["images"], train)
+        labels = examples["labels"]
+        error = optax.softmax_cross_entropy_with_integer_labels(outputs.logits, labels)
+        right = (outputs.logits.argmax(-1) == labels).astype(jnp.float32)
+        return {"loss": error, "accuracy": right}, {COMPONENT: stats}
+
+    def init(key):
+        params, stats = networks.init(parts, key)
+        return state_lib.create(params, stats, optimizer)
+
+    def loss(params, stats, examples, key):
+        return terms(params, stats, examples, True)[0]["loss"].mean()
+
+    def step(state, masks, examples, key):
+        images = augment(examples["images"], key, recipe.shift, recipe.flip)
+        examples = {**examples, "images": images}
+
+        def mean_loss(params):
+            named, stats = terms(params, state.stats, examples, True)
+            means = {name: values.mean() for name, values in named.items()}
+            return means["loss"], (means, stats)
+
+        grads, (metrics, stats) = jax.grad(mean_loss, has_aux=True)(state.params)
+        state = state_lib.apply_update(state, grads, masks, optimizer)
+        return state._replace(step=state.step + 1, stats=stats), metrics
+
+    def evaluate(state, examples, key):
+        return terms(state.params, state.stats, examples, False)[0]
+
+    return Task(
+        init,
+        step,
+        loss,
+        evaluate,
+        reconstruct=None,
+        sample=None,
+        latent_size=0,
+        components=(COMPONENT,),
+        networks=parts,
+    )

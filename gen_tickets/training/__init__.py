@@ -1,0 +1,1 @@
+"""Training state, the compiled loop, and the driver that runs it."""

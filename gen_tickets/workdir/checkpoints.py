@@ -1,0 +1,161 @@
+"""Checkpoints: the whole of a training on disk through Orbax, checked when read.
+
+Orbax writes under a temporary name and renames when all is there; a checksum of every
+array is kept beside it, so a damaged checkpoint is found out and the one before used.
+Arrays may be spread over devices and processes, and are read back to wherever the
+template says: a checkpoint of 8 devices goes on with 1.
+"""
+
+import logging
+import sys
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+
+from gen_tickets import trees
+from gen_tickets.distributed import processes
+from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths
+
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells every step at INFO.
+
+
+def _words(x):
+    """The bits of an array as uint32, one word an element."""
+    if x.dtype == bool:
+        return x.astype(jnp.uint32)
+    width = jnp.dtype(f"uint{8 * x.dtype.itemsize}")
+    return jax.lax.bitcast_convert_type(x, width).astype(jnp.uint32)
+
+
+def _checksum(x):
+    """Sum of element i * (2 i + 1), modulo 2^32.
+
+    The odd factors have inverses, so that one changed element never goes unnoticed; and
+    a sum can be taken wherever the elements are, in any order.
+    """
+    place, stride = jnp.zeros(x.shape, jnp.uint32), 1
+    for axis in reversed(range(x.ndim)):
+        index = jax.lax.broadcasted_iota(jnp.uint32, x.shape, axis)
+        place, stride = (
+            place + index * jnp.uint32(stride % 2**32),
+            stride * x.shape[axis],
+        )
+    return (_words(x) * (2 * place + 1)).sum(dtype=jnp.uint32)
+
+
+@jax.jit
+def _device_checksums(leaves):
+    return {name: _checksum(x) for name, x in leaves.items()}
+
+
+def _checksums(leaves) -> dict[str, int]:
+    sums = processes.to_host(_device_checksums(leaves))
+    return {name: int(x) for name, x in sums.items()}
+
+
+def _reason(error) -> str:
+    return (str(error).splitlines() or [repr(error)])[0][:200]
+
+
+class Checkpoints:
+    """The last two checkpoints of a workdir."""
+
+    def __init__(self, workdir):
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2,
+            create=True,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True,  # what a kill in a save has left
+        )
+        folder = paths.checkpoints_dir(workdir).absolute()
+        try:
+            self._manager = ocp.CheckpointManager(folder, options=options)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be used ({_reason(error)})") from error
+
+    def save(self, number: int, tree, position: list) -> None:
+        """Saves a pytree of arrays and a JSON-able position.
+
+        Args:
+          number: grows from save to save; a number that exists already is kept as is.
+          tree: pytree of arrays; typed PRNG keys are not among them.
+          position: where in the experiment this is.
+
+        Raises:
+          UserError: the disk is full, or not to be written.
+        """
+        if number in self._manager.all_steps():
+            return
+        leaves = trees.named_leaves(tree)
+        meta = {"position": position, "checksums": _checksums(leaves)}
+        try:
+            self._manager.save(
+                number,
+                args=ocp.args.Composite(
+                    arrays=ocp.args.StandardSave(leaves), meta=ocp.args.JsonSave(meta)
+                ),
+            )
+        except Exception as error:  # as tensorstore says it: of many kinds
+            raise UserError(
+                f"{self._manager.directory}: checkpoint {number} cannot be written "
+                f"({_reason(error)}); make room or mend that, then the same command "
+                "goes on from the one before"
+            ) from error
+
+    def _load(self, number: int, make_template):
+        """-> (template, arrays, meta); whatever goes wrong is a UserError."""
+        try:
+            meta = self._manager.restore(
+                number, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
+            )["meta"]
+            template = make_template(meta["position"])
+            shapes = trees.named_leaves(template)
+            arrays = self._manager.restore(
+                number, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(shapes))
+            )["arrays"]
+            return template, arrays, meta
+        except Exception as error:  # Orbax and tensorstore raise many kinds.
+            raise UserError(_reason(error)) from None
+
+    def _read(self, number: int, make_template):
+        # Together: what one process cannot read, the others must not go on with.
+        template, arrays, meta = processes.together(
+            lambda: self._load(number, make_template)
+        )
+        if _checksums(arrays) != meta["checksums"]:
+            raise UserError("an array does not have its checksum")
+        return trees.like(template, arrays), meta["position"]
+
+    def restore(self, make_template):
+        """Reads the newest intact checkpoint.
+
+        Args:
+          make_template: position -> pytree of `jax.ShapeDtypeStruct`.
+
+        Returns:
+          (tree, position), or None where there is no checkpoint.
+
+        Raises:
+          UserError: there are checkpoints, and all are damaged.
+        """
+        numbers = sorted(self._manager.all_steps(), reverse=True)
+        for i, number in enumerate(numbers):
+            try:
+                restored = self._read(number, make_template)
+            except UserError as error:
+                print(f"checkpoint {number} is damaged: {error}", file=sys.stderr)
+                continue
+            for damaged in numbers[:i]:  # Out of the way of those saved from here on.
+                self._manager.delete(damaged)
+            return restored
+        if numbers:
+            raise UserError(
+                f"{self._manager.directory}: every checkpoint is damaged; put one "
+                "back, or remove the folder to start again from round 0"
+            )
+        return None
+
+    def close(self) -> None:
+        self._manager.close()

@@ -1,0 +1,64 @@
+"""What an early-bird search leaves on disk: the masks it drew and the channels it kept.
+
+One .npz a run that NumPy reads without pickle; `report` draws the mask distances of it.
+"""
+
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths
+
+
+class Search(NamedTuple):
+    """The search of one run; E = epochs it took, C = channels that have a score."""
+
+    drawn: Any  #: bool [E, C], the mask of every epoch, True = kept
+    found: int  #: the epoch, counted from 1, that found the ticket; 0: none did
+    #: {component: {group: bool [channels]}}: what stays
+    kept: dict[str, dict[str, Any]]
+
+
+def save(path, search: Search) -> None:
+    """Writes a search to one file, atomically."""
+    arrays = {"drawn": np.asarray(search.drawn), "found": np.int32(search.found)}
+    for component, groups in search.kept.items():
+        for group, mask in groups.items():
+            arrays[f"kept/{component}/{group}"] = np.asarray(mask)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    paths.write_atomically(path, content.getvalue())
+
+
+def load(path) -> Search:
+    """Reads a search.
+
+    Raises:
+      UserError: no such file, or not an intact one.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            drawn, found = arrays["drawn"], int(arrays["found"])
+            kept: dict[str, dict[str, Any]] = {}
+            for name in arrays.files:
+                if name.startswith("kept/"):
+                    _, component, group = name.split("/", 2)
+                    kept.setdefault(component, {})[group] = arrays[name]
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds.
+        reason = (str(error).splitlines() or [repr(error)])[0][:200]
+        raise UserError(f"{path}: is not an intact search ({reason})") from None
+    masks = [drawn, *(mask for groups in kept.values() for mask in groups.values())]
+    if drawn.ndim != 2 or any(mask.dtype != bool for mask in masks):
+        raise UserError(f"{path}: is not an intact search (masks are not boolean)")
+    return Search(drawn, found, kept)
+
+
+def distances(drawn) -> np.ndarray:
+    """Normalised Hamming distance of every two masks: bool [E, C] -> float [E, E]."""
+    x = np.asarray(drawn, np.float64)
+    # Both kept one of them, or neither did, is the same; the rest differs.
+    both = x @ x.T
+    one = x.sum(1)
+    return (one[:, None] + one[None] - 2 * both) / x.shape[1]
