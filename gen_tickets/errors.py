@@ -4,14 +4,23 @@ import signal
 
 
 class UserError(ValueError):
-    """Bad input from the user, said in one line: the field, its value, what is allowed.
+    """Bad input from the user: a field, what is wrong with it, what to do about it.
 
     The command line prints the message alone and ends with exit status 2; a bug in
-    the package keeps its traceback, because it raises anything but this. What a file or
-    a value brings along, line breaks and control characters, becomes blanks.
+    the package keeps its traceback, because it raises anything but this.
+
+    Attributes:
+      field: the option, file or argument, with its value where that helps, such as
+        "data.batch_size=0".
+      problem: what is wrong, such as "must be at least 1".
+      remedy: what to do about it; "" where the problem says it.
     """
 
-    def __init__(self, message: str):
+    def __init__(self, field: object, problem: str = "", remedy: str = ""):
+        self.field, self.problem, self.remedy = str(field), problem, remedy
+        message = self.field + (f": {problem}" if problem else "")
+        message += f"; {remedy}" if remedy else ""
+        # A file name or a value may hold line breaks and control characters.
         super().__init__("".join(c if c.isprintable() else " " for c in message))
 
 
