@@ -35,7 +35,7 @@ _MODULES = {
     "trees": "gen_tickets.trees",
 }
 _FUNCTIONS = {
-    "rewind": "gen_tickets.workdir.tickets",
+    "rewind": "gen_tickets.pruning.masks",
     "select": "gen_tickets.pruning.masks",
 }
 
@@ -49,9 +49,8 @@ if TYPE_CHECKING:
     from gen_tickets.evaluation import distances
     from gen_tickets.models import groups
     from gen_tickets.pruning import channels, compact, masks, saliency
-    from gen_tickets.pruning.masks import select
+    from gen_tickets.pruning.masks import rewind, select
     from gen_tickets.workdir import tickets
-    from gen_tickets.workdir.tickets import rewind
 else:  # Of a module that has it, type checkers take any name.
 
     def __getattr__(name: str) -> Any:

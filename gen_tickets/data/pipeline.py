@@ -1,96 +1,201 @@
-"""What a stretch of training eats: rows of a set on the devices, or read batches.
+"""The images of an experiment on its devices, and the batches of a training.
 
-Both give the same images in the same order (`data.order`), so a training is the same
-either way.
+Batches are rows of a set that the devices hold (`Resident`), or are read while the
+devices train on those before (`Streamed`). Both give the same images in the same order
+(`dataset.order`), so a training is the same either way.
 """
 
+import dataclasses
 import functools
 import math
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gen_tickets.data import dataset
+from gen_tickets.data import dataset as dataset_lib
+from gen_tickets.distributed.mesh import Layout
 from gen_tickets.training import loop
+from gen_tickets.training.population import Population
+from gen_tickets.training.schedule import Schedule
 
 # Batches on their way to the devices: a stretch of them, and as many read ahead.
 _STRETCH_BYTES = 2**27
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Data:
+    """Training and held-out images, where training and evaluation find them."""
+
+    dataset: dataset_lib.Dataset
+    train: Any  #: uint8 [N, H, W, C] on the devices, or a `Stream` of as many
+    streamed: bool
+    stretch_steps: int  #: most steps that the loop takes at a time
+    heldout: tuple[jax.Array, jax.Array]  #: [batches, batch, H, W, C], their weights
+    probe: tuple[jax.Array, jax.Array]  #: as many training images, likewise
+    shown: jax.Array  #: uint8 [num_shown, H, W, C], held-out images of every grid
+
+    def batches(
+        self, population: Population, schedule: Schedule, step: int, reader: Any
+    ) -> "Resident | Streamed":
+        """The batches of a population from a step on; `reader`: see `Position`."""
+        kind = Streamed if self.streamed else Resident
+        return kind(self, population, schedule, step, reader)
+
+    def shapes(self, population: Population, schedule: Schedule) -> tuple[Any, Any]:
+        """Shapes of (examples, order) as a stretch takes them, with shardings."""
+        num_members, batch = population.num_members, schedule.images_per_step
+        if self.streamed:
+            shape = (num_members, self.stretch_steps, batch, *self.train.shape[1:])
+            sharding = population.layout.batch_sharding(shape)
+            return jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=sharding), None
+        order = (loop.MAX_STRETCH, num_members, batch)
+        sharding = self.train.sharding
+        return self.train, jax.ShapeDtypeStruct(order, jnp.int32, sharding=sharding)
+
+    def first_batches(
+        self, population: Population, batch_size: int, num_batches: int
+    ) -> tuple[jax.Array, jax.Array]:
+        """The first batches of every run, as scores of images want them.
+
+        Returns:
+          (images, rows): uint8 [N, H, W, C] and int32 [R, num_batches, batch_size].
+        """
+        num_images = len(self.train)
+        orders = [
+            dataset_lib.order(
+                population.seed, run, num_images, batch_size, 0, num_batches
+            )
+            for run in population.runs
+        ]
+        images, rows = self.train, np.stack(orders)
+        if self.streamed:
+            images = population.layout.copies(images[rows.reshape(-1)])
+            rows = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
+        return images, population.layout.members(rows)
+
+
+def place(
+    dataset: dataset_lib.Dataset,
+    layout: Layout,
+    schedule: Schedule,
+    batch_size: int,
+    num_shown: int,
+    num_members: int,
+    streamed: bool,
+) -> Data:
+    """Brings the images of an experiment to its devices.
+
+    Args:
+      dataset: its training and held-out images.
+      layout: the devices.
+      schedule: of a training.
+      batch_size: images an evaluation looks at together.
+      num_shown: images in a grid.
+      num_members: of the largest population, for which a stretch is cut.
+      streamed: whether the training images stay where they are.
+    """
+    images, heldout = dataset.train.images, dataset.heldout.images
+    batch_shape = (schedule.images_per_step, *images.shape[1:])
+    # As many training images as held-out ones: the two losses then compare.
+    probe = _spread(images, len(heldout))
+    return Data(
+        dataset=dataset,
+        train=images if streamed else layout.copies(images),
+        streamed=streamed,
+        stretch_steps=(
+            _stretch_steps(num_members, batch_shape, schedule.evaluation_interval)
+            if streamed
+            else loop.MAX_STRETCH
+        ),
+        heldout=layout.copies(loop.in_batches(heldout, batch_size)),
+        probe=layout.copies(loop.in_batches(probe, batch_size)),
+        shown=jnp.asarray(_spread(heldout, num_shown)),
+    )
+
+
+def _spread(images: Any, count: int) -> Any:
+    """`count` images from all over a set, which may be sorted by class."""
+    return images[:: max(1, len(images) // count)][:count]
+
+
+def _stretch_steps(
+    num_members: int, batch_shape: tuple[int, ...], evaluation_interval: int
+) -> int:
+    """Steps of a stretch: the same in all rounds, so that the loop compiles for one."""
+    steps = _STRETCH_BYTES // (num_members * math.prod(batch_shape))
+    return max(1, min(steps, loop.MAX_STRETCH, evaluation_interval))
+
+
 class Resident:
     """A round's batches as rows of the training images, which the devices hold."""
 
-    max_steps = loop.MAX_STRETCH
+    def __init__(
+        self,
+        data: Data,
+        population: Population,
+        schedule: Schedule,
+        step: int,
+        reader: Any,
+    ):
+        del reader  # the step tells everything
+        self._images, self._population = data.train, population
+        self._schedule, self._step = schedule, step
 
-    def __init__(self, lottery, position):
-        self._lottery, self._step = lottery, position.step
-        self._num_arms = len(lottery.arms(position.round))
-
-    @staticmethod
-    def shapes(lottery, num_members: int):
-        """Shapes of what `take` returns."""
-        order = (loop.MAX_STRETCH, num_members, lottery.images_per_step)
-        images = lottery.images
-        return images, jax.ShapeDtypeStruct(order, jnp.int32, sharding=images.sharding)
-
-    @staticmethod
-    def first(lottery, num_batches: int):
-        """-> (images, rows) of the first batches of every run, as `Pruner` wants them.
-
-        The images are uint8 [N, H, W, C], the rows int32 [R, num_batches, batch].
-        """
-        rows = _first_rows(lottery, num_batches)
-        return lottery.images, lottery.layout.members(rows)
-
-    def take(self, num_steps: int):
+    def take(self, num_steps: int) -> tuple[jax.Array, jax.Array]:
         """-> (examples, order) of the next `num_steps`, as `Loop.stretch` wants them.
 
         The order is int32 [MAX_STRETCH, M, batch]; rows beyond num_steps are 0.
         """
-        lottery = self._lottery
-        runs, per_step = lottery.run_numbers, lottery.images_per_step
-        rows = np.zeros((loop.MAX_STRETCH, len(runs), per_step), np.int32)
-        for i, run in enumerate(runs):
-            rows[:num_steps, i] = dataset.order(
-                *(lottery.config.seed, run, lottery.num_images, per_step),
-                *(self._step, num_steps),
+        population, batch_size = self._population, self._schedule.images_per_step
+        rows = np.zeros((loop.MAX_STRETCH, population.num_runs, batch_size), np.int32)
+        for i, run in enumerate(population.runs):
+            rows[:num_steps, i] = dataset_lib.order(
+                population.seed,
+                run,
+                len(self._images),
+                batch_size,
+                self._step,
+                num_steps,
             )
         self._step += num_steps
-        order = np.tile(rows, (1, self._num_arms, 1))
-        return lottery.images, lottery.layout.copies(order)
+        order = np.tile(rows, (1, len(population.arms), 1))
+        return self._images, population.layout.copies(order)
 
-    def state(self):
-        """Nothing that the position does not tell."""
+    def state(self) -> None:
+        """Nothing that the step does not tell."""
         return None
 
 
 class _Steps:
     """Element s is what all runs train on in step s, uint8 [R, batch, H, W, C]."""
 
-    def __init__(self, lottery, needed):
+    def __init__(
+        self, images: Any, population: Population, schedule: Schedule, needed: Any
+    ):
         """Reads the images where `needed`, bool [R, batch]; the others are 0."""
-        self._needed = needed
-        self._images, self._num_steps = lottery.images, lottery.num_steps
-        self._runs, self._per_epoch = lottery.run_numbers, lottery.steps_per_epoch
-        self._shape = (len(self._runs), lottery.images_per_step, *lottery.image_shape)
+        self._images, self._needed = images, needed
+        self._runs, self._schedule = population.runs, schedule
+        batch_size, per_epoch = schedule.images_per_step, schedule.steps_per_epoch
+        self._shape = (len(self._runs), batch_size, *images.shape[1:])
 
         # The orders of an epoch and the next: a step alone would draw its whole epoch.
         @functools.lru_cache(maxsize=2 * len(self._runs))
         def order(run, epoch):
-            return dataset.order(
-                *(lottery.config.seed, run, lottery.num_images),
-                *(lottery.images_per_step, epoch * self._per_epoch, self._per_epoch),
+            first_step = epoch * per_epoch
+            return dataset_lib.order(
+                population.seed, run, len(images), batch_size, first_step, per_epoch
             )
 
         self._order = order
 
-    def __len__(self):
-        return self._num_steps
+    def __len__(self) -> int:
+        return self._schedule.num_steps
 
-    def __getitem__(self, step):
-        epoch, place = divmod(step, self._per_epoch)
+    def __getitem__(self, step: int) -> np.ndarray:
+        epoch, place = divmod(step, self._schedule.steps_per_epoch)
         rows = np.stack([self._order(run, epoch)[place] for run in self._runs])
         images = np.zeros(self._shape, np.uint8)
         images[self._needed] = self._images[rows[self._needed]]
@@ -100,83 +205,50 @@ class _Steps:
 class Streamed:
     """A round's batches, read by Grain while the devices train on those before."""
 
-    def __init__(self, lottery, position):
+    def __init__(
+        self,
+        data: Data,
+        population: Population,
+        schedule: Schedule,
+        step: int,
+        reader: Any,
+    ):
         import grain
 
-        self._lottery = lottery
-        self._num_arms = len(lottery.arms(position.round))
-        self.max_steps = _stretch_steps(lottery)
+        self._population = population
+        batch_shape = (schedule.images_per_step, *data.train.shape[1:])
+        self._shape = (population.num_runs, data.stretch_steps, *batch_shape)
         options = grain.ReadOptions(
-            num_threads=os.cpu_count() or 1, prefetch_buffer_size=self.max_steps
+            num_threads=os.cpu_count() or 1, prefetch_buffer_size=data.stretch_steps
         )
-        needed = _needed(lottery, self._num_arms)
-        steps = grain.MapDataset.source(_Steps(lottery, needed))
-        self._iterator = iter(steps.to_iter_dataset(options))
+        needed = _needed(population, schedule.images_per_step)
+        steps = _Steps(data.train, population, schedule, needed)
+        source = grain.MapDataset.source(steps)
+        self._iterator = iter(source.to_iter_dataset(options))
         # A round that begins, or was not streamed so far, goes on from its step.
-        self._iterator.set_state(position.feed or {"next_index": position.step})
+        self._iterator.set_state(reader or {"next_index": step})
 
-    @staticmethod
-    def shapes(lottery, num_members: int):
-        """Shapes of what `take` returns."""
-        shape = (num_members, _stretch_steps(lottery), *_batch_shape(lottery))
-        sharding = lottery.layout.batch_sharding(shape)
-        return jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=sharding), None
-
-    @staticmethod
-    def first(lottery, num_batches: int):
-        """As `Resident.first`, of images read for it alone."""
-        rows = _first_rows(lottery, num_batches)
-        images = lottery.layout.copies(lottery.images[rows.reshape(-1)])
-        places = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
-        return images, lottery.layout.members(places)
-
-    def take(self, num_steps: int):
+    def take(self, num_steps: int) -> tuple[jax.Array, None]:
         """-> (batches, None) of the next `num_steps`, as `Loop.stretch` wants them.
 
-        The batches are uint8 [M, max_steps, batch, H, W, C]; beyond num_steps 0.
+        The batches are uint8 [M, stretch_steps, batch, H, W, C]; beyond num_steps 0.
         """
-        runs = self._lottery.config.runs
-        shape = (runs, self.max_steps, *_batch_shape(self._lottery))
-        batches = np.zeros(shape, np.uint8)
+        batches = np.zeros(self._shape, np.uint8)
         for step in range(num_steps):
             batches[:, step] = next(self._iterator)
-        batches = np.concatenate([batches] * self._num_arms)
-        return self._lottery.layout.batches(batches), None
+        batches = np.concatenate([batches] * len(self._population.arms))
+        return self._population.layout.batches(batches), None
 
-    def state(self):
+    def state(self) -> Any:
         """Where the iterator stands, JSON-able; what was read ahead is read again."""
         return self._iterator.get_state()
 
 
-def _first_rows(lottery, num_batches: int):
-    """Rows of the first batches of every run, int32 [R, num_batches, batch]."""
-    config, num_images = lottery.config, lottery.num_images
-    orders = [
-        dataset.order(
-            config.seed, run, num_images, config.data.batch_size, 0, num_batches
-        )
-        for run in lottery.run_numbers
-    ]
-    return np.stack(orders)
-
-
-def _needed(lottery, num_arms: int):
+def _needed(population: Population, batch_size: int) -> np.ndarray:
     """Which images of a step the devices of this process train on, bool [R, batch]."""
-    runs = lottery.config.runs
-    shape = (runs * num_arms, 1, lottery.images_per_step)
+    shape = (population.num_members, 1, batch_size)
     needed = np.zeros(shape, bool)
-    sharding = lottery.layout.batch_sharding(shape)
+    sharding = population.layout.batch_sharding(shape)
     for index in sharding.addressable_devices_indices_map(shape).values():
         needed[index] = True
-    return needed.reshape(num_arms, runs, -1).any(0)
-
-
-def _batch_shape(lottery):
-    return lottery.images_per_step, *lottery.image_shape
-
-
-def _stretch_steps(lottery) -> int:
-    """Steps of a stretch: the same in all rounds, so that the loop compiles for one."""
-    members = lottery.config.runs * len(lottery.arms(1))
-    steps = _STRETCH_BYTES // (members * math.prod(_batch_shape(lottery)))
-    return max(1, min(steps, loop.MAX_STRETCH, lottery.evaluation_steps))
+    return needed.reshape(len(population.arms), population.num_runs, -1).any(0)

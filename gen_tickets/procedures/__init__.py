@@ -1,19 +1,105 @@
-"""Which procedure the options of an experiment ask for."""
+"""Procedures: what an experiment does, from its options to its report."""
 
+import contextlib
+import dataclasses
+import pathlib
+import types
+
+from ml_collections import ConfigDict
+
+from gen_tickets.data import dataset as dataset_lib
+from gen_tickets.data import pipeline
+from gen_tickets.distributed import memory, processes
+from gen_tickets.evaluation import metrics
 from gen_tickets.paper import table2
-from gen_tickets.procedures import early_bird, lottery
+from gen_tickets.procedures import early_bird, lottery, setup
+from gen_tickets.report import render, verdict
+from gen_tickets.training import driver
+from gen_tickets.workdir import lock, paths, provenance, records
+from gen_tickets.workdir.checkpoints import Checkpoints
+from gen_tickets.workdir.recorder import Recorder, check_tables
 
 
-def kind(config) -> type[lottery.Lottery]:
-    """The procedure of one experiment."""
-    if config.prune.schedule == "early_bird":
-        return early_bird.EarlyBird
-    return lottery.Lottery
+def of(config: ConfigDict) -> types.ModuleType:
+    """The module whose `check` and `run` make the procedure of an experiment."""
+    return early_bird if config.prune.schedule == "early_bird" else lottery
 
 
-def run(config, workdir) -> None:
-    """Runs an experiment in `workdir`, or goes on with it; see `lottery.run`."""
+def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
+    """Runs an experiment in `workdir`, or goes on with it.
+
+    Args:
+      config: validated options.
+      workdir: folder for everything that is kept; see `paths`.
+
+    Raises:
+      UserError: the data, the options or the folder do not allow it.
+      errors.Interrupted: a signal asked to stop; all is saved.
+    """
     if config.suite == "table2":
         table2.run(config, workdir, run)
-    else:
-        lottery.run(config, workdir, kind(config))
+        return
+    with memory.memory_errors_told():
+        _run(config, workdir)
+    if processes.is_first():
+        page = render.draw(workdir)
+        rows = records.read_rows(paths.results_path(workdir))
+        print(verdict.verdict(rows, config.eval.verdict).sentence)
+        print(f"report: {page}")
+
+
+def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
+    """All but the report: nothing is written before everything has been checked."""
+    lock.check(workdir, config)
+    check_tables(workdir)
+    metrics.check(config)
+    dataset = load_dataset(config)
+    prepared, data = prepare(config, dataset)
+    procedure = of(config)
+    prepared = procedure.check(prepared, data)
+    origin = {**provenance.collect(), "data": dataset.provenance}
+    if prepared.evaluator is not None:
+        origin["evaluation"] = prepared.evaluator.provenance
+    with contextlib.ExitStack() as stack:
+        held = processes.together(
+            lambda: processes.is_first() and lock.claim(workdir, config, origin)
+        )
+        if held:
+            stack.callback(held.close)
+        store = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
+        folder = processes.is_first() and paths.tensorboard_dir(workdir)
+        events = stack.enter_context(contextlib.closing(records.EventWriter(folder)))
+        recorder = Recorder(workdir, config, origin, events)
+        stop = stack.enter_context(driver.stop_signals())
+        procedure.run(prepared, data, store, recorder, stop)
+
+
+def load_dataset(config: ConfigDict) -> dataset_lib.Dataset:
+    """The images of an experiment; each of several processes reads a share."""
+    processes.together(lambda: processes.is_first() and dataset_lib.fetch(config))
+    return dataset_lib.load(config, processes.read_shares)
+
+
+def prepare(
+    config: ConfigDict, dataset: dataset_lib.Dataset
+) -> tuple[setup.Prepared, pipeline.Data]:
+    """An experiment and its images on the devices, with its metrics' networks.
+
+    Raises:
+      UserError: options do not fit each other, the images or the devices.
+    """
+    images = dataset.train.images
+    prepared = setup.prepare(config, tuple(images.shape[1:]), len(images))
+    data = pipeline.place(
+        dataset,
+        prepared.dense.layout,
+        prepared.schedule,
+        batch_size=config.data.batch_size,
+        num_shown=config.eval.num_shown,
+        num_members=prepared.tickets.num_members,
+        streamed=not config.data.resident,
+    )
+    if config.eval.metrics:
+        evaluator = metrics.Evaluator(config, dataset)
+        prepared = dataclasses.replace(prepared, evaluator=evaluator)
+    return prepared, data

@@ -11,6 +11,9 @@ import numpy as np
 
 from gen_tickets import trees
 from gen_tickets.errors import UserError
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training.population import Population
+from gen_tickets.training.state import TrainState
 from gen_tickets.workdir import paths, tickets
 
 
@@ -40,14 +43,16 @@ def parse(config) -> Source | None:
         return None
     if not path or not entries:
         raise UserError(
-            f"ticket.path={path!r}, ticket.map={entries!r}: give both, as "
-            "ticket.path=runs/vae ticket.map=decoder:generator"
+            f"ticket.path={path!r}, ticket.map={entries!r}",
+            "one of them is empty",
+            "give both, as ticket.path=runs/vae ticket.map=decoder:generator",
         )
     for entry in entries:
         if entry.count(":") != 1 or not all(entry.split(":")):
             raise UserError(
-                f"ticket.map={entry!r}: an entry is component there:component here, "
-                "as decoder:generator"
+                f"ticket.map={entry!r}",
+                "an entry is component there:component here",
+                "give one as decoder:generator",
             )
     return Source(path, dict(entry.split(":") for entry in entries))
 
@@ -57,7 +62,11 @@ def _fit(source: Source, ticket: tickets.Ticket, params, stats) -> None:
     for there, here in source.components.items():
         for name, known in ((there, ticket.params), (here, params)):
             if name not in known:
-                raise UserError(f"ticket.map={name!r}: there is only {sorted(known)}")
+                raise UserError(
+                    f"ticket.map={name!r}",
+                    "there is no such component",
+                    f"give one of {', '.join(sorted(known))}",
+                )
         pairs = ((ticket.params, params), (ticket.stats, stats))
         for theirs, ours in pairs:
             a, b = trees.named_leaves(theirs[there]), trees.named_leaves(ours[here])
@@ -65,39 +74,58 @@ def _fit(source: Source, ticket: tickets.Ticket, params, stats) -> None:
                 shapes = [tuple(x[name].shape) if name in x else None for x in (a, b)]
                 if shapes[0] != shapes[1]:
                     raise UserError(
-                        f"ticket.path={source.workdir}: {there}/{name} is "
-                        f"{shapes[0]}, {here}/{name} is {shapes[1]}; give both "
-                        "experiments the same model sizes"
+                        f"ticket.path={source.workdir}",
+                        f"{there}/{name} is {shapes[0]}, {here}/{name} is {shapes[1]}",
+                        "give both experiments the same model sizes",
                     )
 
 
-def load(source: Source, round_number: int, runs: int, params, stats) -> Transplant:
+def load_round(
+    source: Source | None, round_number: int, population: Population, shapes: TrainState
+) -> Transplant | None:
     """Loads the tickets of a round, run r there for run r here.
 
     Args:
-      source: from `parse`.
+      source: from `parse`; None: there are none.
       round_number: round of both experiments.
-      runs: runs here; the other experiment has as many or more.
-      params, stats: shapes of one member here.
+      population: the runs here; the other experiment has as many or more.
+      shapes: of one member here.
 
     Raises:
       UserError: a ticket is missing or broken, or a shape differs (both are named).
     """
+    if source is None:
+        return None
     found = []
-    for run in range(runs):
+    for run in population.runs:
         path = paths.ticket_path(source.workdir, round_number, run)
         ticket = tickets.load(path)
-        _fit(source, ticket, params, stats)
+        _fit(source, ticket, shapes.params, shapes.stats)
         found.append(ticket)
 
-    def gather(trees_there):
+    def gather(trees_there: list[Any]) -> dict[str, Any]:
         return {
             here: jax.tree.map(lambda *x: np.stack(x), *[t[there] for t in trees_there])
             for there, here in source.components.items()
         }
 
-    return Transplant(
+    transplant = Transplant(
         gather([ticket.masks for ticket in found]),
         gather([ticket.params for ticket in found]),
         gather([ticket.stats for ticket in found]),
+    )
+    return population.layout.members(transplant)
+
+
+def put_into(transplant: Transplant, kept: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """(masks, params, stats): the transplant in the dense network of step k.
+
+    Args:
+      transplant: [R, ...].
+      kept: params and stats of step k, [R, ...].
+    """
+    return (
+        {**masks_lib.dense(kept["params"]), **transplant.masks},
+        {**kept["params"], **transplant.params},
+        {**kept["stats"], **transplant.stats},
     )

@@ -27,6 +27,15 @@ def apply(masks: Tree, tree: Tree) -> Tree:
     return jax.tree.map(lambda mask, x: jnp.where(mask, x, 0.0), masks, tree)
 
 
+def rewind(masks: Tree, params: Tree) -> Tree:
+    """The weights a ticket starts from: survivors bit for bit, the rest exactly 0.0.
+
+    With the weights of step k it is the winning ticket; with freshly drawn ones it is
+    the random ticket, the control (paper, "Words").
+    """
+    return apply(masks, params)
+
+
 def dense(params: Tree) -> Tree:
     """Returns the mask tree that keeps everything."""
     return jax.tree.map(lambda x: jnp.ones(x.shape, bool), params)

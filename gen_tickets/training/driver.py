@@ -5,24 +5,78 @@ come in time; what is computed does not depend on where the stretches are cut.
 """
 
 import contextlib
+import dataclasses
 import signal
 import time
+from collections.abc import Callable, Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from gen_tickets.data.pipeline import Data, Resident, Streamed
 from gen_tickets.distributed import processes
 from gen_tickets.errors import Interrupted
-from gen_tickets.training import session as session_lib
-from gen_tickets.training.progress import Progress, duration
-from gen_tickets.training.session import Position, Session
+from gen_tickets.training import round_state as round_state_lib
+from gen_tickets.training.loop import Loop
+from gen_tickets.training.meter import Meter
+from gen_tickets.training.population import Population, Purpose
+from gen_tickets.training.round_state import Position, RoundState
+from gen_tickets.training.schedule import Schedule
 
-_STRETCH_SECONDS = 1.0
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One training of a population, from one step to another."""
+
+    title: str  #: for the progress line, as "round 3/20"
+    tag: str  #: for event files, as "round_03"
+    population: Population
+    schedule: Schedule
+    loop: Loop  #: compiled for a population of this size
+    first_step: int
+    last_step: int
+    later_steps: float = 0.0  #: steps of the experiment after this training
+    #: of a dense training: the step whose weights are kept to rewind to
+    kept_step: int | None = None
+    #: whether to end before the last step; asked at multiples of `asked_every`
+    is_over: Callable[[RoundState], bool] = lambda round_state: False
+    asked_every: int | None = None
+
+    def next_stop(self, step: int) -> int:
+        """The next step after which the loop is left."""
+        stops = [self.last_step, self.schedule.next_evaluation(step)]
+        if self.kept_step is not None and step < self.kept_step:
+            stops.append(self.kept_step)
+        if self.asked_every is not None:
+            stops.append((step // self.asked_every + 1) * self.asked_every)
+        return min(stops)
+
+    def steps_since_evaluation(self, step: int) -> int:
+        """Steps that the totals at an evaluated step are sums of."""
+        return step - max(self.first_step, self.schedule.last_evaluation(step))
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What is known of all members at an evaluated step; every array [M]."""
+
+    step: int
+    training: dict[str, np.ndarray]  #: mean of a step's metrics since the last one
+    heldout: dict[str, np.ndarray]  #: metrics on the held-out images
+
+
+@dataclasses.dataclass(frozen=True)
+class Hooks:
+    """What the driver calls while it trains."""
+
+    save: Callable[[RoundState, Position], None]  #: writes a checkpoint
+    save_seconds: float  #: most seconds between two checkpoints
+    evaluated: Callable[[Training, Position, Evaluation], None]
+    stop: list[int]  #: filled by a signal, see `stop_signals`
 
 
 @contextlib.contextmanager
-def stop_signals():
+def stop_signals() -> Iterator[list[int]]:
     """Collects SIGTERM and SIGINT in a list instead of dying; a second one kills."""
     received: list[int] = []
     numbers = (signal.SIGTERM, signal.SIGINT)
@@ -39,158 +93,121 @@ def stop_signals():
             signal.signal(number, handler)
 
 
-def save(lottery, store, session: Session, position: Position) -> None:
-    """Saves a session under a number that grows with its position."""
-    rounds = position.run * (lottery.config.prune.rounds + 1) + position.round
-    number = rounds * (lottery.num_steps + 2) + position.step
-    store.save(number + position.finished, session, list(position))
-
-
-def _is_evaluated(lottery, step: int) -> bool:
-    return step % lottery.evaluation_steps == 0 or step == lottery.num_steps
-
-
-class _Meter:
-    """Speed, and the line that tells it.
-
-    The first stretch and the first evaluation, which may compile, are left out.
-    """
-
-    def __init__(self, lottery, position: Position):
-        self._lottery = lottery
-        self._progress = Progress()
-        self._seconds_per_step = None
-        self._evaluations: list[float] = []
-        self._num_stretches = 0
-        self._later = lottery.later_steps(position)
-        self.stretch_steps = 8
-
-    def note(self, num_steps: int, seconds: float) -> None:
-        """Takes in one stretch, and sets how long the next may be."""
-        self._num_stretches += 1
-        if self._num_stretches == 1:
-            return
-        latest = seconds / num_steps
-        old = self._seconds_per_step
-        self._seconds_per_step = latest if old is None else 0.7 * old + 0.3 * latest
-        steps = int(_STRETCH_SECONDS / self._seconds_per_step)
-        self.stretch_steps = max(steps, 1)
-
-    def note_evaluation(self, seconds: float) -> None:
-        """Takes in one evaluation."""
-        self._evaluations.append(seconds)
-
-    def _seconds_left(self, step: int) -> float:
-        steps = self._lottery.num_steps - step + self._later
-        evaluation_seconds = min(self._evaluations[1:], default=0.0)
-        evaluations = steps / self._lottery.evaluation_steps
-        return steps * self._seconds_per_step + evaluations * evaluation_seconds
-
-    def show(self, position: Position, session: Session) -> None:
-        """Shows round, step, held-out loss of each arm, speed and time left."""
-        lottery = self._lottery
-        best = processes.to_host(session.best_loss).reshape(-1, lottery.config.runs)
-        arms = lottery.arms(position.round)
-        losses = [
-            f"{arm} {np.mean(x):.5g}"
-            for arm, x in zip(arms, best)
-            if np.isfinite(x).all()  # evaluated, and not diverged
-        ]
-        line = f"{lottery.title(position)}  step {position.step}/{lottery.num_steps}"
-        if losses:
-            line += "  best held-out loss: " + ", ".join(losses)
-        if self._seconds_per_step:
-            line += f"  {1 / self._seconds_per_step:.3g} steps/s  "
-            line += f"{duration(self._seconds_left(position.step))} left"
-        self._progress.show(line)
-
-
-@jax.jit
-def _note_held_out(session: Session, held_out_loss) -> Session:
-    """Early stopping and divergence after an evaluation; totals start again at 0."""
-    step = session.state.step
-    better = held_out_loss < session.best_loss
-    finite = jnp.isfinite(session.totals["loss"]) & jnp.isfinite(held_out_loss)
-    return session._replace(
-        best_loss=jnp.where(better, held_out_loss, session.best_loss),
-        best_step=jnp.where(better, step, session.best_step),
-        diverged=session.diverged | ~finite,
-        totals=jax.tree.map(jnp.zeros_like, session.totals),
-    )
-
-
-def _agree(stretch_steps: int, due: bool, signal_number: int):
-    """What process 0 says of time, for all; a signal of any is a signal for all."""
-    of_all = processes.gather([stretch_steps, due, signal_number])
-    return int(of_all[0, 0]), bool(of_all[0, 1]), int(of_all[:, 2].max())
-
-
-def train_round(lottery, session: Session, position: Position, store, stop, events):
-    """Trains to the last step of the round.
+def train(
+    training: Training,
+    round_state: RoundState,
+    position: Position,
+    data: Data,
+    hooks: Hooks,
+) -> tuple[RoundState, Position]:
+    """Trains to the last step, or until the training is over.
 
     Args:
-      lottery: the experiment.
-      session, position: where to go on; the session's buffers are donated.
-      store: Checkpoints.
-      stop: list that a signal fills.
-      events: records.EventWriter.
+      training: what is trained.
+      round_state, position: where to go on; the state's buffers are donated.
+      data: the images.
+      hooks: see `Hooks`.
 
     Returns:
-      (session, position) at the last step.
+      (round_state, position) at the last step.
 
     Raises:
-      Interrupted: `stop` is filled; everything is in `store`.
+      Interrupted: a signal came; everything is saved.
     """
-    round_number = position.round
-    keys, feed = lottery.train_keys(round_number), lottery.open_feed(position)
-    loop = lottery.loop(len(keys))
-    meter, saved_at = _Meter(lottery, position), time.monotonic()
-    while not lottery.is_over(session, position):
+    population, schedule = training.population, training.schedule
+    keys = population.member_keys(Purpose.TRAIN)
+    batches = data.batches(population, schedule, position.step, position.reader)
+    meter, saved_at = _meter(training), time.monotonic()
+    while position.step < training.last_step and not training.is_over(round_state):
         started = time.monotonic()
-        target = lottery.next_look(position)
-        num_steps = min(target - position.step, meter.stretch_steps, feed.max_steps)
-        state, totals = loop.stretch(
-            *(session.state, session.totals, session.masks),
-            *(*feed.take(num_steps), keys, num_steps),
-        )
-        session = session._replace(state=state, totals=totals)
+        target = training.next_stop(position.step)
+        num_steps = min(target - position.step, meter.stretch_steps, data.stretch_steps)
+        round_state = _stretch(training, round_state, batches, keys, num_steps)
         position = position._replace(step=position.step + num_steps)
-        if round_number == 0 and position.step == lottery.config.rewind.step:
-            kept = {"params": state.params, "stats": state.stats}
-            session = session._replace(rewind=session_lib.copy(kept))
-        jax.block_until_ready(session)
+        if position.step == training.kept_step:
+            round_state = _keep_weights(round_state)
+        jax.block_until_ready(round_state)
         trained = time.monotonic()
         meter.note(num_steps, trained - started)
-        if position.step == target and _is_evaluated(lottery, position.step):
-            session = _evaluate(lottery, session, position, events)
-            jax.block_until_ready(session)
+        if position.step == target and schedule.is_evaluated(target):
+            round_state = _evaluate(training, round_state, position, data, hooks)
+            jax.block_until_ready(round_state)
             meter.note_evaluation(time.monotonic() - trained)
         seconds = position.seconds + time.monotonic() - started
-        position = position._replace(seconds=seconds, feed=feed.state())
-        meter.show(position, session)
-        due = time.monotonic() - saved_at > lottery.config.checkpoint.every_seconds
+        position = position._replace(seconds=seconds, reader=batches.state())
+        best_loss = processes.to_host(round_state.best_loss)
+        meter.show(position.step, population.arms, best_loss)
+        due = time.monotonic() - saved_at > hooks.save_seconds
         meter.stretch_steps, due, signal_number = _agree(
-            meter.stretch_steps, due, stop[0] if stop else 0
+            meter.stretch_steps, due, hooks.stop[0] if hooks.stop else 0
         )
         if due or signal_number:
-            save(lottery, store, session, position)
+            hooks.save(round_state, position)
             saved_at = time.monotonic()
         if signal_number:
             raise Interrupted(signal_number)
-    return session, position
+    return round_state, position
 
 
-def _evaluate(lottery, session: Session, position: Position, events) -> Session:
-    """Held-out loss of every member: early stopping, divergence, event file."""
-    keys = lottery.evaluation_keys(position.round)
-    loop = lottery.loop(len(keys))
-    measured = loop.evaluate(session.state, *lottery.held_out, keys)
-    runs, on_host = lottery.config.runs, processes.to_host(measured)
-    for i, arm in enumerate(lottery.arms(position.round)):
-        members = slice(i * runs, (i + 1) * runs)
-        tag = f"{lottery.tag(position)}/{arm}"
-        events.write(
-            position.step,
-            {f"{tag}/{k}": float(x[members].mean()) for k, x in on_host.items()},
-        )
-    return _note_held_out(session, measured["loss"])
+def _meter(training: Training) -> Meter:
+    schedule = training.schedule
+    return Meter(
+        training.title,
+        schedule.num_steps,
+        schedule.evaluation_interval,
+        training.later_steps,
+    )
+
+
+def _stretch(
+    training: Training,
+    round_state: RoundState,
+    batches: Resident | Streamed,
+    keys: jax.Array,
+    num_steps: int,
+) -> RoundState:
+    examples, order = batches.take(num_steps)
+    state, totals = training.loop.stretch(
+        round_state.state,
+        round_state.totals,
+        round_state.masks,
+        examples,
+        order,
+        keys,
+        num_steps,
+    )
+    return round_state._replace(state=state, totals=totals)
+
+
+def _keep_weights(round_state: RoundState) -> RoundState:
+    """Late rewinding: the weights and statistics of this step are those of step k."""
+    state = round_state.state
+    kept = {"params": state.params, "stats": state.stats}
+    return round_state._replace(rewind=round_state_lib.copy(kept))
+
+
+_note_evaluation = jax.jit(round_state_lib.note_evaluation)
+
+
+def _evaluate(
+    training: Training,
+    round_state: RoundState,
+    position: Position,
+    data: Data,
+    hooks: Hooks,
+) -> RoundState:
+    """Held-out metrics of every member: early stopping, divergence, curves."""
+    keys = training.population.member_keys(Purpose.EVALUATE)
+    examples, weights = data.heldout
+    heldout = training.loop.evaluate(round_state.state, examples, weights, keys)
+    num_steps = training.steps_since_evaluation(position.step)
+    totals, on_host = processes.to_host((round_state.totals, heldout))
+    means = {name: total / num_steps for name, total in totals.items()}
+    hooks.evaluated(training, position, Evaluation(position.step, means, on_host))
+    return _note_evaluation(round_state, heldout["loss"])
+
+
+def _agree(stretch_steps: int, due: bool, signal_number: int) -> tuple[int, bool, int]:
+    """What process 0 says of time, for all; a signal of any is a signal for all."""
+    of_all = processes.gather([stretch_steps, due, signal_number])
+    return int(of_all[0, 0]), bool(of_all[0, 1]), int(of_all[:, 2].max())

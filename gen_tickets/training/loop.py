@@ -38,13 +38,18 @@ class Loop(NamedTuple):
     evaluate: Callable[..., Any]
 
 
-def empty_totals(task, batch, num_members: int) -> dict[str, jax.Array]:
-    """Zero sums of every metric of a step on `batch`, each [num_members]."""
+def metric_names(task, batch) -> tuple[str, ...]:
+    """Names of the metrics of a training step on `batch`, an array or its shape."""
     key = jax.random.key(0)
     state = jax.eval_shape(task.init, key)
     masks = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, bool), state.params)
     _, metrics = jax.eval_shape(task.step, state, masks, batch, key)
-    return {name: jnp.zeros(num_members) for name in metrics}
+    return tuple(metrics)
+
+
+def empty_totals(task, batch, num_members: int) -> dict[str, jax.Array]:
+    """Zero sums of every metric of a training step, each [num_members]."""
+    return {name: jnp.zeros(num_members) for name in metric_names(task, batch)}
 
 
 def _on_cpu() -> bool:

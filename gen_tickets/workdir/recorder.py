@@ -1,180 +1,123 @@
-"""What a finished round leaves behind: rows, tickets, pictures.
+"""Writes what is measured into a workdir: tables, tickets, image grids, events.
 
-Every process takes part in bringing members together; the first one writes.
+A recorder takes arrays and rows, knows no model, and writes in process 0 alone.
 """
 
-import functools
+import dataclasses
+import pathlib
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from gen_tickets.config import defaults
 from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.training.session import Position, Session
+from gen_tickets.report import render
+from gen_tickets.training.driver import Evaluation, Training
+from gen_tickets.training.round_state import Position
 from gen_tickets.workdir import paths, records, tickets
 
-
-def _metrics(lottery, session: Session, position: Position) -> dict[str, np.ndarray]:
-    """Every metric of every member, {name: [M]}."""
-    keys = lottery.evaluation_keys(position.round)
-    evaluate = lottery.loop(len(keys)).evaluate
-    sets = {"train": lottery.probe, "heldout": lottery.held_out}
-    return {
-        f"{prefix}_{name}": values
-        for prefix, batches in sets.items()
-        for name, values in processes.to_host(
-            evaluate(session.state, *batches, keys)
-        ).items()
-    }
+_GRID_COLUMNS = 8
+_WORTH_A_PAGE = 60.0  # seconds of a round beyond which the page is drawn after it
 
 
-def _evaluations(lottery, session: Session, round_number: int, diverged) -> list[dict]:
-    """Columns of eval.metrics for every member; none where no metrics are due."""
-    evaluator, rounds = lottery.evaluator, lottery.config.prune.rounds
-    if evaluator is None or not evaluator.is_due(round_number, rounds):
-        return [{} for _ in diverged]
-    found = []
-    for member, is_diverged in enumerate(diverged):
-        if is_diverged:
-            columns = evaluator.undefined()
-        else:
-            state = lottery.layout.member(session.state, member)
-            columns = processes.is_first() and evaluator.measure(
-                functools.partial(lottery.sample, state),
-                lottery.reconstruct and functools.partial(lottery.reconstruct, state),
-            )
-        found.append({**(columns or {}), "evaluation": evaluator.short_hash})
-    return found
-
-
-def _rows(lottery, session: Session, position: Position) -> list[dict]:
-    metrics = _metrics(lottery, session, position)
-    finite = np.isfinite(metrics["train_loss"]) & np.isfinite(metrics["heldout_loss"])
-    diverged, floored, best_step = processes.to_host(
-        (session.diverged, session.floored, session.best_step)
-    )
-    diverged = diverged | ~finite
-    evaluations = _evaluations(lottery, session, position.round, diverged)
-    rows = []
-    for i, arm in enumerate(lottery.arms(position.round)):
-        for j, run in enumerate(lottery.run_numbers):
-            member = i * lottery.config.runs + j
-            masks = lottery.weight_masks(session, member)
-            sparsity = masks_lib.sparsity(masks)
-            row = {
-                "round": position.round,
-                "run": run,
-                "arm": arm,
-                "sparsity": sparsity,
-                "remaining": 1.0 - sparsity,
-                "steps": position.step,
-                "seconds": round(position.seconds, 2),
-                "diverged": bool(diverged[member]),
-                "floored_layers": int(floored[j]),
-            }
-            for component, share in masks_lib.component_sparsity(masks).items():
-                row[f"sparsity_{component}"] = share
-            row |= lottery.columns(position, masks)
-            row["early_stop_step"] = int(best_step[member])
-            row |= {name: float(values[member]) for name, values in metrics.items()}
-            row |= evaluations[member]
-            rows.append(row)
-    return rows
-
-
-def _layer_rows(lottery, session: Session, position: Position) -> list[dict]:
-    return [
-        {
-            "round": position.round,
-            "run": run,
-            "layer": layer,
-            "total": total,
-            "kept": kept,
-        }
-        for i, run in enumerate(lottery.run_numbers)
-        for layer, (total, kept) in masks_lib.layer_counts(
-            lottery.weight_masks(session, i)
-        ).items()
-    ]
-
-
-def check_tables(workdir) -> None:
+def check_tables(workdir: str | pathlib.Path) -> None:
     """Raises UserError where a table of a workdir is damaged: rounds add to it."""
     for path in (paths.results_path(workdir), paths.layers_path(workdir)):
         if path.exists():
             records.read_rows(path)
 
 
-def _update_table(path, round_number: int, rows: list[dict]) -> None:
+@dataclasses.dataclass(frozen=True)
+class Recorder:
+    """Where an experiment is written down; see `paths` for the files."""
+
+    workdir: str | pathlib.Path
+    config: ConfigDict
+    provenance: dict[str, Any]  #: versions, hardware and data, for the tickets
+    events: records.EventWriter
+
+    def evaluation(
+        self, training: Training, position: Position, evaluation: Evaluation
+    ) -> None:
+        """TensorBoard events of an evaluated step: means over the runs of each arm."""
+        del position
+        population = training.population
+        for i, arm in enumerate(population.arms):
+            members = slice(i * population.num_runs, (i + 1) * population.num_runs)
+            means = {
+                f"{training.tag}/{arm}/{name}": float(values[members].mean())
+                for name, values in evaluation.heldout.items()
+            }
+            self.events.write(evaluation.step, means)
+
+    def rows(self, round_number: int, rows: list[dict[str, Any]]) -> None:
+        """Replaces the rows of these runs and this round in results.csv."""
+        _update_table(paths.results_path(self.workdir), round_number, rows)
+
+    def layers(self, round_number: int, rows: list[dict[str, Any]]) -> None:
+        """Replaces the rows of these runs and this round in layers.csv."""
+        _update_table(paths.layers_path(self.workdir), round_number, rows)
+
+    def ticket(
+        self,
+        ticket: tickets.Ticket,
+        round_number: int,
+        run: int,
+        step: int,
+        sparsity: float | None = None,
+    ) -> None:
+        """Saves the ticket of a run.
+
+        Args:
+          ticket: without provenance.
+          round_number, run: whose it is.
+          step: of the weights that it holds.
+          sparsity: None: that of its masks.
+        """
+        if not processes.is_first():
+            return
+        if sparsity is None:
+            sparsity = masks_lib.sparsity(ticket.masks)
+        provenance = {
+            "config": defaults.flatten(self.config),
+            "run": run,
+            "round": round_number,
+            "sparsity": sparsity,
+            "step": step,
+            **self.provenance,
+        }
+        path = paths.ticket_path(self.workdir, round_number, run)
+        tickets.save(path, ticket._replace(provenance=provenance))
+
+    def originals(self, images: Any) -> None:
+        """Writes the grid of the held-out images that are reconstructed, once."""
+        path = paths.originals_path(self.workdir)
+        if processes.is_first() and not path.exists():
+            _write_grid(path, images)
+
+    def images(self, round_number: int, arm: str, kind: str, images: Any) -> None:
+        """Writes a grid of uint8 [N, H, W, C]; kind: samples or reconstructions."""
+        _write_grid(paths.sample_path(self.workdir, round_number, arm, kind), images)
+
+    def page(self, seconds: float) -> None:
+        """Draws the report of the rounds so far, where a round took long enough."""
+        if seconds > _WORTH_A_PAGE and processes.is_first():
+            render.draw(self.workdir)
+
+
+def _write_grid(path: pathlib.Path, images: Any) -> None:
+    grid = records.image_grid(np.asarray(images), _GRID_COLUMNS)
+    records.write_image(path, grid)
+
+
+def _update_table(
+    path: pathlib.Path, round_number: int, rows: list[dict[str, Any]]
+) -> None:
     if not processes.is_first():
         return
     old = records.read_rows(path) if path.exists() else []
     runs = {row["run"] for row in rows}
     others = [x for x in old if x["round"] == round_number and x["run"] not in runs]
     records.write_rows(path, records.replace_round(old, round_number, others + rows))
-
-
-def _save_tickets(lottery, session, position, workdir, origin) -> None:
-    config = defaults.flatten(lottery.config)
-    # The run's own tickets; transferred ones are kept where they come from.
-    own = lottery.first(session.masks, lottery.config.runs)
-    weights = lottery.rewind(own, session.rewind["params"])
-    whole = (own, weights, session.rewind["stats"])
-    for run in range(lottery.config.runs):
-        masks, params, stats = lottery.layout.member(whole, run)
-        provenance = {
-            "config": config,
-            "run": run,
-            "round": position.round,
-            "sparsity": masks_lib.sparsity(masks),
-            "step": config["rewind.step"],
-            **origin,
-        }
-        ticket = tickets.Ticket(masks, params, stats, provenance)
-        if processes.is_first():
-            tickets.save(paths.ticket_path(workdir, position.round, run), ticket)
-
-
-def _save_pictures(lottery, session, position, workdir) -> None:
-    """Run 0 of every arm, from the same images and latents at every round."""
-    task, columns = lottery.task, 8
-    if lottery.run_numbers[0] != 0:
-        return
-    if processes.is_first() and not paths.originals_path(workdir).exists():
-        grid = records.image_grid(np.asarray(lottery.shown), columns)
-        records.write_image(paths.originals_path(workdir), grid)
-    for i, arm in enumerate(lottery.arms(position.round)):
-        state = lottery.layout.member(session.state, i * lottery.config.runs)
-        if not processes.is_first():
-            continue
-        pictures = {"samples": task.sample(state, lottery.latents())}
-        if task.reconstruct is not None:
-            pictures["reconstructions"] = task.reconstruct(state, lottery.shown)
-        for kind, images in pictures.items():
-            path = paths.sample_path(workdir, position.round, arm, kind)
-            records.write_image(path, records.image_grid(np.asarray(images), columns))
-
-
-def record_round(
-    lottery, session: Session, position: Position, workdir, origin
-) -> None:
-    """Writes all that is kept of a round; doing it twice gives the same files.
-
-    Args:
-      lottery: the experiment.
-      session, position: at the last step of the round.
-      workdir: folder of the experiment.
-      origin: versions, hardware and data, for the tickets' provenance.
-    """
-    _save_tickets(lottery, session, position, workdir, origin)
-    record_training(lottery, session, position, workdir)
-
-
-def record_training(lottery, session: Session, position: Position, workdir) -> None:
-    """The part of `record_round` that is of the training: pictures and rows."""
-    number = position.round
-    _save_pictures(lottery, session, position, workdir)
-    layers = _layer_rows(lottery, session, position)
-    _update_table(paths.layers_path(workdir), number, layers)
-    rows = _rows(lottery, session, position)
-    _update_table(paths.results_path(workdir), number, rows)

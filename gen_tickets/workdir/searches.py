@@ -7,8 +7,10 @@ import io
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from gen_tickets.errors import UserError
+from gen_tickets.pruning import detection
 from gen_tickets.workdir import paths
 
 
@@ -62,3 +64,21 @@ def distances(drawn) -> np.ndarray:
     both = x @ x.T
     one = x.sum(1)
     return (one[:, None] + one[None] - 2 * both) / x.shape[1]
+
+
+def outcome(search: Search, run: int, options: ConfigDict) -> str:
+    """What a search came to, in a sentence; options: `config.early_bird`."""
+    epochs = len(search.drawn)
+    if search.found:
+        return f"run {run}: early-bird ticket found at epoch {search.found}"
+    far = distances(search.drawn)[-1, -1 - detection.NUM_COMPARED : -1]
+    after = (
+        "the last mask is taken"
+        if options.take_last
+        else "nothing is cut (early_bird.take_last=true would take the last mask)"
+    )
+    return (
+        f"run {run}: no early-bird ticket in {epochs} epochs, the last mask is "
+        f"{far.max():.3g} from one of the {detection.NUM_COMPARED} before, not "
+        f"below early_bird.distance={options.distance}: {after}"
+    )

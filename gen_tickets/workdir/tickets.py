@@ -23,7 +23,6 @@ import numpy as np
 
 from gen_tickets import trees
 from gen_tickets.errors import UserError
-from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.trees import Tree
 from gen_tickets.workdir import npz, paths
 
@@ -36,15 +35,6 @@ class Ticket(NamedTuple):
     stats: dict[str, Any] = {}  #: batch-norm statistics of the rewind step
     provenance: dict[str, Any] = {}  #: config, run, round, sparsity, step, versions
     channels: dict[str, Any] = {}  #: {component: channels} where compacted, else {}
-
-
-def rewind(masks: Tree, params: Tree) -> Tree:
-    """The weights a ticket starts from: survivors bit for bit, the rest exactly 0.0.
-
-    With the weights of step k it is the winning ticket; with freshly drawn ones it is
-    the random ticket, the control (paper, "Words").
-    """
-    return masks_lib.apply(masks, params)
 
 
 def save(path: str | os.PathLike[str], ticket: Ticket) -> None:

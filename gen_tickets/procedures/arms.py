@@ -1,0 +1,61 @@
+"""Arms of a round: the ticket itself and its controls, each at step k.
+
+- winning: the surviving weights as they were in the dense training at step k;
+- random: the same mask over weights that are freshly drawn;
+- transferred: components of another experiment's tickets (`transfer`).
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gen_tickets.procedures import transfer
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training import round_state as round_state_lib
+from gen_tickets.training.round_state import RoundState
+from gen_tickets.training.state import TrainState
+
+
+@functools.partial(jax.jit, static_argnames=("arms", "step", "metric_names"))
+def rewind(
+    kept: dict[str, Any],
+    diverged: jax.Array,
+    masks: Any,
+    floored: jax.Array,
+    fresh: TrainState,
+    transplant: transfer.Transplant | None,
+    arms: tuple[str, ...],
+    step: int,
+    metric_names: tuple[str, ...],
+) -> RoundState:
+    """All arms of a round at step k, [M, ...].
+
+    Args:
+      kept: params and stats of step k, [R, ...].
+      diverged: bool [R], of the runs so far.
+      masks, floored: of the round, [R, ...].
+      fresh: newly drawn states, [R, ...].
+      transplant: components of another experiment's tickets, where there are any.
+      arms, step, metric_names: names of the arms, k, names of the training metrics.
+    """
+    # All arms train for the same steps, from step k on, on the same batches.
+    fresh = fresh._replace(step=jnp.full_like(fresh.step, step))
+    starts = {
+        "winning": (masks, kept["params"], kept["stats"]),
+        "random": (masks, fresh.params, fresh.stats),
+    }
+    if transplant is not None:
+        starts["transferred"] = transfer.put_into(transplant, kept)
+    members = [
+        (
+            arm_masks,
+            fresh._replace(params=masks_lib.rewind(arm_masks, params), stats=stats),
+        )
+        for arm_masks, params, stats in (starts[arm] for arm in arms)
+    ]
+    member_masks, state = jax.tree.map(lambda *x: jnp.concatenate(x), *members)
+    return round_state_lib.begin(
+        state, member_masks, metric_names, jnp.tile(diverged, len(arms)), floored
+    )

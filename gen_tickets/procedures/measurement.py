@@ -1,0 +1,191 @@
+"""What is measured of a trained population, and handed to the recorder.
+
+Every process takes part in bringing members together; the recorder of the first one
+writes.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gen_tickets.data.pipeline import Data
+from gen_tickets.distributed import processes
+from gen_tickets.evaluation.metrics import Evaluator
+from gen_tickets.procedures.setup import Prepared
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training import population as population_lib
+from gen_tickets.training.driver import Training
+from gen_tickets.training.population import Purpose
+from gen_tickets.training.round_state import Position, RoundState
+from gen_tickets.workdir.recorder import Recorder
+
+MasksOf = Callable[[int], Any]  # member -> masks, of the shapes of whole networks
+ColumnsOf = Callable[[Any], dict[str, float]]  # masks -> columns beside the metrics
+
+
+def record(
+    prepared: Prepared,
+    training: Training,
+    round_state: RoundState,
+    position: Position,
+    data: Data,
+    recorder: Recorder,
+    masks_of: MasksOf,
+    columns_of: ColumnsOf,
+) -> None:
+    """Writes image grids, layers and rows of a training; twice gives the same files.
+
+    Args:
+      prepared: the experiment.
+      training: what was trained.
+      round_state, position: at its last step.
+      data: the images.
+      recorder: writes.
+      masks_of: member -> masks of the shapes of the whole networks.
+      columns_of: masks of a member -> what else stands in its row.
+    """
+    _record_images(prepared, training, round_state, position, data, recorder)
+    layers = _layer_rows(training, position, masks_of)
+    recorder.layers(position.round, layers)
+    metrics = _metrics(training, round_state, data)
+    diverged = _diverged(round_state, metrics)
+    evaluations = _evaluations(prepared, training, round_state, position, diverged)
+    rows = _rows(training, round_state, position, diverged, masks_of, columns_of)
+    for member, row in enumerate(rows):
+        row |= {name: float(values[member]) for name, values in metrics.items()}
+        row |= evaluations[member]
+    recorder.rows(position.round, rows)
+
+
+def _metrics(
+    training: Training, round_state: RoundState, data: Data
+) -> dict[str, np.ndarray]:
+    """The task's metrics of every member on both sets, {name: [M]}."""
+    keys = training.population.member_keys(Purpose.EVALUATE)
+    found = {}
+    for prefix, (images, weights) in (("train", data.probe), ("heldout", data.heldout)):
+        values = training.loop.evaluate(round_state.state, images, weights, keys)
+        for name, of_members in processes.to_host(values).items():
+            found[f"{prefix}_{name}"] = of_members
+    return found
+
+
+def _diverged(round_state: RoundState, metrics: dict[str, np.ndarray]) -> np.ndarray:
+    """Whether a loss of a member was ever not finite, bool [M]."""
+    finite = np.isfinite(metrics["train_loss"]) & np.isfinite(metrics["heldout_loss"])
+    return np.asarray(processes.to_host(round_state.diverged) | ~finite)
+
+
+def _evaluations(
+    prepared: Prepared,
+    training: Training,
+    round_state: RoundState,
+    position: Position,
+    diverged: np.ndarray,
+) -> list[dict[str, Any]]:
+    """Columns of eval.metrics for every member; none where no metrics are due."""
+    evaluator, num_rounds = prepared.evaluator, prepared.config.prune.rounds
+    if evaluator is None or not evaluator.is_due(position.round, num_rounds):
+        return [{} for _ in diverged]
+    layout = training.population.layout
+    found = []
+    for member, is_diverged in enumerate(diverged):
+        if is_diverged:
+            columns = evaluator.undefined()
+        else:
+            state = layout.member(round_state.state, member)
+            columns = _evaluation(prepared, evaluator, state)
+        found.append({**columns, "evaluation": evaluator.short_hash})
+    return found
+
+
+def _evaluation(prepared: Prepared, evaluator: Evaluator, state: Any) -> dict[str, Any]:
+    """Columns of one member's samples and reconstructions; {} but on process 0."""
+    if not processes.is_first():
+        return {}
+    sample, reconstruct = prepared.sample, prepared.reconstruct
+    return evaluator.measure(
+        functools.partial(sample, state),
+        reconstruct and functools.partial(reconstruct, state),
+    )
+
+
+def _rows(
+    training: Training,
+    round_state: RoundState,
+    position: Position,
+    diverged: np.ndarray,
+    masks_of: MasksOf,
+    columns_of: ColumnsOf,
+) -> list[dict[str, Any]]:
+    """A row a member, without metrics."""
+    population = training.population
+    floored, best_step = processes.to_host((round_state.floored, round_state.best_step))
+    rows = []
+    for arm in population.arms:
+        for place, run in enumerate(population.runs):
+            member = population.index(arm, run)
+            masks = masks_of(member)
+            sparsity = masks_lib.sparsity(masks)
+            row = {
+                "round": position.round,
+                "run": run,
+                "arm": arm,
+                "sparsity": sparsity,
+                "remaining": 1.0 - sparsity,
+                "steps": position.step,
+                "seconds": round(position.seconds, 2),
+                "diverged": bool(diverged[member]),
+                "floored_layers": int(floored[place]),
+            }
+            for component, share in masks_lib.component_sparsity(masks).items():
+                row[f"sparsity_{component}"] = share
+            row |= columns_of(masks)
+            row["early_stop_step"] = int(best_step[member])
+            rows.append(row)
+    return rows
+
+
+def _layer_rows(
+    training: Training, position: Position, masks_of: MasksOf
+) -> list[dict[str, Any]]:
+    """A row a run and layer; the arms of a run share their masks."""
+    return [
+        {
+            "round": position.round,
+            "run": run,
+            "layer": layer,
+            "total": total,
+            "kept": kept,
+        }
+        for member, run in enumerate(training.population.runs)
+        for layer, (total, kept) in masks_lib.layer_counts(masks_of(member)).items()
+    ]
+
+
+def _record_images(
+    prepared: Prepared,
+    training: Training,
+    round_state: RoundState,
+    position: Position,
+    data: Data,
+    recorder: Recorder,
+) -> None:
+    """Grids of run 0 of every arm, of the same images and latents at every round."""
+    config, task, population = prepared.config, prepared.task, training.population
+    if population.runs[0] != 0:
+        return
+    recorder.originals(data.shown)
+    count = config.eval.num_shown
+    latents = population_lib.latents(config.seed, count, task.latent_size)
+    for arm in population.arms:
+        member = population.index(arm, 0)
+        state = population.layout.member(round_state.state, member)
+        if not processes.is_first():
+            continue
+        recorder.images(position.round, arm, "samples", task.sample(state, latents))
+        if task.reconstruct is not None:
+            images = task.reconstruct(state, data.shown)
+            recorder.images(position.round, arm, "reconstructions", images)

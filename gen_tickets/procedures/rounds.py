@@ -1,0 +1,138 @@
+"""Bookkeeping of an experiment's rounds: restored, trained, saved, recorded."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from gen_tickets.data.pipeline import Data
+from gen_tickets.procedures import measurement, setup
+from gen_tickets.procedures.setup import Prepared
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training import driver
+from gen_tickets.training.population import Purpose
+from gen_tickets.training.round_state import Position, RoundState
+from gen_tickets.workdir import tickets
+from gen_tickets.workdir.checkpoints import Checkpoints
+from gen_tickets.workdir.recorder import Recorder
+
+
+def hooks(
+    prepared: Prepared, store: Checkpoints, recorder: Recorder, stop: list[int]
+) -> driver.Hooks:
+    """What the driver calls while it trains."""
+
+    def save(round_state: RoundState, position: Position) -> None:
+        num_rounds = prepared.config.prune.rounds
+        number = position.number(prepared.schedule, num_rounds)
+        store.save(number, round_state, list(position))
+
+    every_seconds = prepared.config.checkpoint.every_seconds
+    return driver.Hooks(save, every_seconds, recorder.evaluation, stop)
+
+
+def restore(
+    prepared: Prepared, store: Checkpoints
+) -> tuple[RoundState, Position] | None:
+    """The newest checkpoint, or None where there is none."""
+
+    def shapes(position: list[Any]) -> RoundState:
+        is_dense = Position(*position).round == 0
+        population = prepared.dense if is_dense else prepared.tickets
+        return setup.round_shapes(prepared, population)
+
+    restored = store.restore(shapes)
+    return restored and (restored[0], Position(*restored[1]))
+
+
+def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Training]:
+    """-> function(round): its training; one compiled loop for all tickets' rounds."""
+    dense_loop = setup.make_loop(prepared, prepared.dense, streamed)
+    tickets_loop = dense_loop
+    if prepared.tickets.num_members != prepared.dense.num_members:
+        tickets_loop = setup.make_loop(prepared, prepared.tickets, streamed)
+    num_rounds, schedule = prepared.config.prune.rounds, prepared.schedule
+
+    def training(round_number: int) -> driver.Training:
+        is_dense = round_number == 0
+        population = prepared.dense if is_dense else prepared.tickets
+        # Members still to train, counted in populations of this round's size.
+        later = (num_rounds - round_number) * prepared.tickets.num_members
+        steps_a_round = schedule.num_steps - schedule.rewind_step
+        return driver.Training(
+            title=f"round {round_number}/{num_rounds}",
+            tag=f"round_{round_number:02d}",
+            population=population,
+            schedule=schedule,
+            loop=dense_loop if is_dense else tickets_loop,
+            first_step=0 if is_dense else schedule.rewind_step,
+            last_step=schedule.num_steps,
+            later_steps=later / population.num_members * steps_a_round,
+            kept_step=schedule.rewind_step if is_dense else None,
+        )
+
+    return training
+
+
+def record(
+    prepared: Prepared,
+    training: driver.Training,
+    round_state: RoundState,
+    position: Position,
+    data: Data,
+    recorder: Recorder,
+) -> None:
+    """Writes tickets, images and rows of a round; twice gives the same files."""
+    is_dense = position.round == 0
+    # From the initial weights, or from those of step k; pruning is a round's too.
+    steps = position.step - training.first_step
+    pruning = 0.0 if is_dense else _pruning_flops(prepared, data)
+    _record_tickets(prepared, round_state, position, recorder)
+    layout = training.population.layout
+    measurement.record(
+        prepared,
+        training,
+        round_state,
+        position,
+        data,
+        recorder,
+        masks_of=lambda member: layout.member(round_state.masks, member),
+        columns_of=lambda masks: prepared.costs.of_training(masks, steps, pruning),
+    )
+
+
+def _record_tickets(
+    prepared: Prepared,
+    round_state: RoundState,
+    position: Position,
+    recorder: Recorder,
+) -> None:
+    """The runs' own tickets; transferred ones are kept where they come from."""
+    population, rewind = prepared.dense, round_state.rewind
+    masks = population.first_arm(round_state.masks)
+    weights = _apply(masks, rewind["params"])
+    for i, run in enumerate(population.runs):
+        parts = population.layout.member((masks, weights, rewind["stats"]), i)
+        step = prepared.schedule.rewind_step
+        recorder.ticket(tickets.Ticket(*parts), position.round, run, step)
+
+
+_apply = jax.jit(masks_lib.rewind)
+
+
+@functools.cache
+def _pruning_flops(prepared: Prepared, data: Data) -> float:
+    """FLOPs of scores and selection for one run."""
+    keys = prepared.dense.run_keys(Purpose.SCORE)
+    return prepared.pruner.flops(keys, *scored_images(prepared, data))
+
+
+def scored_images(prepared: Prepared, data: Data) -> tuple[Any, Any]:
+    """The images and rows that a score looks at; (None, None) where it does not."""
+    if not prepared.pruner.looks_at_images:
+        return None, None
+    config = prepared.config
+    return data.first_batches(
+        prepared.dense, config.data.batch_size, config.prune.batches
+    )

@@ -1,0 +1,195 @@
+"""What stays fixed in an experiment, made once from its options and image shape."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from gen_tickets import tasks
+from gen_tickets.data.pipeline import Data
+from gen_tickets.distributed import memory, mesh
+from gen_tickets.evaluation.costs import Costs
+from gen_tickets.evaluation.metrics import Evaluator
+from gen_tickets.procedures import transfer
+from gen_tickets.pruning.pruner import Pruner
+from gen_tickets.tasks.task import Task
+from gen_tickets.training import loop as loop_lib
+from gen_tickets.training import round_state as round_state_lib
+from gen_tickets.training import schedule as schedule_lib
+from gen_tickets.training.population import Population, Purpose
+from gen_tickets.training.round_state import RoundState
+from gen_tickets.training.schedule import Schedule
+from gen_tickets.training.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """Task, populations and schedule of an experiment; no images."""
+
+    config: ConfigDict
+    image_shape: tuple[int, int, int]
+    schedule: Schedule
+    task: Task
+    pruner: Pruner
+    init: Callable[[jax.Array], TrainState]  #: keys [R] -> states [R, ...], compiled
+    sample: Callable[..., jax.Array] | None  #: `Task.sample`, compiled
+    reconstruct: Callable[..., jax.Array] | None  #: `Task.reconstruct`, compiled
+    shapes: TrainState  #: of one member's state
+    metric_names: tuple[str, ...]  #: of the training
+    dense: Population  #: who trains in round 0
+    tickets: Population  #: who trains in every later round
+    source: transfer.Source | None  #: where transferred tickets come from
+    batch: jax.ShapeDtypeStruct  #: of the images of a step
+    costs: Costs
+    #: {members of a population: how many a device trains at a time}; see `plan_memory`
+    members_at_once: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    evaluator: Evaluator | None = None  #: of `eval.metrics`, where there are any
+
+    def build_task(self, channels: Mapping[str, Any] | None = None) -> Task:
+        """The task of these options, of compacted networks where channels are given."""
+        num_steps = self.schedule.num_steps
+        return tasks.build(self.config, self.image_shape, num_steps, channels)
+
+    @property
+    def keep_dense(self) -> bool:
+        """Whether all rounds prune the trained dense weights."""
+        return bool(self.config.prune.schedule == "one_shot")
+
+
+def prepare(
+    config: ConfigDict, image_shape: tuple[int, int, int], num_images: int
+) -> Prepared:
+    """Prepares an experiment.
+
+    Args:
+      config: validated options.
+      image_shape: (H, W, C).
+      num_images: training images.
+
+    Raises:
+      UserError: options do not fit each other, the images or the devices.
+    """
+    schedule = schedule_lib.make(config, num_images)
+    source = transfer.parse(config)
+    layout = mesh.choose(config.parallel.devices)
+    runs = tuple(range(config.runs))
+    arms = (*config.arms, *(() if source is None else ("transferred",)))
+
+    def build_task(channels: Mapping[str, Any] | None = None) -> Task:
+        return tasks.build(config, image_shape, schedule.num_steps, channels)
+
+    batch = jax.ShapeDtypeStruct((schedule.images_per_step, *image_shape), jnp.uint8)
+    task = build_task()
+    return Prepared(
+        config=config,
+        image_shape=image_shape,
+        schedule=schedule,
+        dense=Population(config.seed, runs, ("dense",), layout),
+        tickets=Population(config.seed, runs, arms, layout),
+        source=source,
+        costs=Costs(build_task, batch),
+        batch=batch,
+        **_of_task(config, task, batch),
+    )
+
+
+def _of_task(config: ConfigDict, task: Task, batch: Any) -> dict[str, Any]:
+    """The fields of `Prepared` that a task decides."""
+    shapes = jax.eval_shape(task.init, jax.random.key(0))
+    return {
+        "task": task,
+        "pruner": Pruner(config, task, shapes),
+        "init": jax.jit(jax.vmap(task.init)),
+        "sample": task.sample and jax.jit(task.sample),
+        "reconstruct": task.reconstruct and jax.jit(task.reconstruct),
+        "shapes": shapes,
+        "metric_names": loop_lib.metric_names(task, batch),
+    }
+
+
+def of_run(prepared: Prepared, run: int, arm: str, task: Task) -> Prepared:
+    """One of the runs by itself, in one arm, training `task`; all else as it is."""
+    alone = dataclasses.replace(prepared.dense, runs=(run,), arms=(arm,))
+    return dataclasses.replace(
+        prepared,
+        dense=alone,
+        tickets=alone,
+        **_of_task(prepared.config, task, prepared.batch),
+    )
+
+
+def plan_memory(
+    prepared: Prepared, data: Data, populations: tuple[Population, ...]
+) -> Prepared:
+    """Finds out how many members of each population a device takes at a time.
+
+    Raises:
+      UserError: the devices' memory does not take one.
+    """
+    given = prepared.config.parallel.members_per_device
+    plan = {
+        population.num_members: given
+        or memory.members_at_once(
+            prepared.task,
+            population.layout.mesh(population.num_members),
+            _stretch_shapes(prepared, data, population),
+            data.streamed,
+        )
+        for population in populations
+    }
+    return dataclasses.replace(prepared, members_at_once=plan)
+
+
+def _stretch_shapes(
+    prepared: Prepared, data: Data, population: Population
+) -> tuple[Any, ...]:
+    """What a stretch of a population takes, as shapes with shardings."""
+    round_state = round_shapes(prepared, population)
+    keys = jax.eval_shape(lambda: population.member_keys(Purpose.TRAIN))
+    return (
+        round_state.state,
+        round_state.totals,
+        round_state.masks,
+        *data.shapes(population, prepared.schedule),
+        population.layout.shapes(keys),
+    )
+
+
+def make_loop(
+    prepared: Prepared, population: Population, streamed: bool
+) -> loop_lib.Loop:
+    """The compiled training and evaluation of a population."""
+    num_members = population.num_members
+    return loop_lib.make_loop(
+        prepared.task,
+        population.layout.mesh(num_members),
+        prepared.members_at_once.get(num_members),
+        streamed,
+    )
+
+
+def round_shapes(prepared: Prepared, population: Population) -> RoundState:
+    """Shapes of a round with their shardings, for reading a checkpoint."""
+    shapes = round_state_lib.shapes(
+        prepared.shapes,
+        prepared.metric_names,
+        population.num_runs,
+        population.num_members,
+        prepared.keep_dense,
+    )
+    return population.layout.shapes(shapes)
+
+
+_begin_dense = jax.jit(round_state_lib.begin_dense, static_argnums=(1, 2))
+
+
+def begin_dense(prepared: Prepared, state: TrainState) -> RoundState:
+    """The first step of a training of whole networks, [R, ...]."""
+    layout = prepared.dense.layout
+    begun = _begin_dense(
+        layout.members(state), prepared.metric_names, prepared.keep_dense
+    )
+    return layout.members(begun)

@@ -1,0 +1,74 @@
+"""Which channels an early-bird search may prune, and the mask that it draws of them."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from gen_tickets.errors import UserError
+from gen_tickets.models import groups as groups_lib
+from gen_tickets.pruning import channels
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.pruning.channels import Groups
+from gen_tickets.trees import Tree
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelPruner:
+    """Channel masks of one task's networks, by |gamma| of their batch norms."""
+
+    groups: Groups
+    components: tuple[str, ...]  #: that may be pruned
+    scope: str  #: pools the scores of all components, or not
+    num_keep: tuple[int, ...]  #: channels kept, one number a pool
+
+    def scores(self, params: Tree) -> dict[str, Any]:
+        """|gamma| of the channels that may be pruned."""
+        scores = channels.scores(self.groups, params)
+        return {name: of for name, of in scores.items() if name in self.components}
+
+    def draw(self, params: Tree) -> jax.Array:
+        """The channel mask of these weights, bool [channels]."""
+        return channels.flatten(self._select(self.scores(params)))
+
+    def kept(self, params: Tree, multiple: int) -> channels.Masks:
+        """The channel masks that a ticket keeps, groups rounded up to a multiple."""
+        scores = self.scores(params)
+        return channels.round_up(scores, self._select(scores), multiple)
+
+    def _select(self, scores: dict[str, Any]) -> Any:
+        return channels.select(scores, list(self.num_keep), self.scope)
+
+
+def make(
+    networks: dict[str, Any],
+    params: Tree,
+    components: tuple[str, ...],
+    fraction: float,
+    scope: str,
+) -> ChannelPruner:
+    """The channel pruner of a task.
+
+    Args:
+      networks: {component: `tasks.networks.Network`}.
+      params: of one member, or their shapes.
+      components: that may be pruned; () = all.
+      fraction: share of the channels to prune.
+      scope: "global" pools the channels of all components.
+
+    Raises:
+      UserError: a component that the task does not have, or no batch norm.
+    """
+    masks_lib.prunable_names(params, components)
+    groups = {name: groups_lib.of(x.module) for name, x in networks.items()}
+    everything = ChannelPruner(groups, components or tuple(networks), scope, ())
+    scores = jax.eval_shape(everything.scores, params)
+    sizes = channels.num_channels(scores, scope)
+    if not sum(sizes):
+        raise UserError(
+            "prune.schedule='early_bird'",
+            "the model has no batch norm whose channels are scored",
+            "give model.name=convstack or resnet",
+        )
+    num_keep = tuple(masks_lib.keep_count(size, fraction, 1) for size in sizes)
+    return dataclasses.replace(everything, num_keep=num_keep)

@@ -1,0 +1,85 @@
+"""Populations: the runs and arms that train as members of one program.
+
+R = runs, A = arms, M = A * R members, arm after arm: member a * R + r is arm a of the
+r-th run.
+"""
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gen_tickets.distributed.mesh import Layout
+
+
+class Purpose(enum.IntEnum):
+    """What a run's key is folded with, so that no two uses share randomness."""
+
+    INIT = 0
+    TRAIN = 1
+    REDRAW = 2
+    SCORE = 3
+    EVALUATE = 4
+    LATENTS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """Who trains together, and on which devices."""
+
+    seed: int
+    runs: tuple[int, ...]  #: run numbers
+    arms: tuple[str, ...]  #: "dense", or "winning", "random", ...
+    layout: Layout
+
+    @property
+    def num_runs(self) -> int:
+        return len(self.runs)
+
+    @property
+    def num_members(self) -> int:
+        return len(self.runs) * len(self.arms)
+
+    def index(self, arm: str, run: int) -> int:
+        """The place of a member."""
+        return self.arms.index(arm) * self.num_runs + self.runs.index(run)
+
+    def run_keys(self, purpose: Purpose, round_number: int = 0) -> jax.Array:
+        """One key a run, [R], that depends on seed, run, purpose and round alone."""
+        return self.layout.members(self._keys(purpose, round_number))
+
+    def member_keys(self, purpose: Purpose) -> jax.Array:
+        """One key a member, [M], the same in every round: arms share their noise."""
+        keys = self._keys(purpose, 0)
+        return self.layout.members(jnp.concatenate([keys] * len(self.arms)))
+
+    def _keys(self, purpose: Purpose, round_number: int) -> jax.Array:
+        fold = jax.vmap(jax.random.fold_in, (0, None))
+        runs = jnp.array(self.runs)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(self.seed), runs)
+        return fold(fold(keys, int(purpose)), round_number)
+
+    def first_arm(self, tree: Any) -> Any:
+        """The members of the first arm, [M, ...] -> [R, ...]."""
+        return _take_first(self.layout, self.num_runs)(tree)
+
+
+def latents(seed: int, count: int, latent_size: int) -> jax.Array:
+    """The latent vectors [count, latent_size] of every image grid."""
+    key = jax.random.fold_in(jax.random.key(seed), int(Purpose.LATENTS))
+    return jax.random.normal(key, (count, latent_size))
+
+
+@functools.cache
+def _take_first(layout: Layout, count: int) -> Callable[[Any], Any]:
+    """Compiled [M, ...] -> [count, ...]."""
+
+    def first(tree: Any) -> Any:
+        return jax.tree.map(lambda x: x[:count], tree)
+
+    # Said, because the compiler would divide the rows among as many devices as before.
+    return jax.jit(first, out_shardings=layout.sharding(count))

@@ -1,0 +1,149 @@
+"""What a round of training carries along, and what a checkpoint therefore holds.
+
+R = runs, A = arms, M = A * R members, arm after arm (winning first).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training.schedule import Schedule
+from gen_tickets.training.state import TrainState
+
+
+class RoundState(NamedTuple):
+    """Arrays only, so that Orbax keeps it as it is."""
+
+    state: TrainState  #: [M, ...]
+    masks: Any  #: bool [M, ...]; winning and random of a run have the same
+    rewind: dict[str, Any]  #: params and stats of the dense training at step k [R, ...]
+    dense: Any  #: trained dense weights [R, ...] for one-shot pruning, else {}
+    totals: dict[str, jax.Array]  #: sums of training metrics since an evaluation [M]
+    best_loss: jax.Array  #: lowest held-out loss of this round [M]
+    best_step: jax.Array  #: int32, the step of it; -1 before the first [M]
+    diverged: jax.Array  #: bool, a loss was not finite, here or in an ancestor [M]
+    floored: jax.Array  #: int32, layers that only the floor of one weight kept [R]
+
+
+class Position(NamedTuple):
+    """Where an experiment stands; JSON-able, beside the arrays of a checkpoint."""
+
+    round: int = 0
+    step: int = 0
+    seconds: float = 0.0  #: of training in this round so far
+    finished: bool = False  #: rows, tickets and images of the round are on disk
+    reader: Any = None  #: where streamed images are read; None of resident ones
+    run: int = 0  #: of a procedure whose runs follow one another
+
+    def number(self, schedule: Schedule, num_rounds: int) -> int:
+        """A checkpoint's number: it grows along the whole experiment."""
+        rounds = self.run * (num_rounds + 1) + self.round
+        return rounds * (schedule.num_steps + 2) + self.step + self.finished
+
+
+def begin(
+    state: TrainState,
+    masks: Any,
+    metric_names: tuple[str, ...],
+    ancestors_diverged: jax.Array,
+    floored: jax.Array,
+    rewind: Any = None,
+    dense: Any = None,
+) -> RoundState:
+    """A round at its first step; nothing is measured yet."""
+    num_members = state.step.shape[0]
+    return RoundState(
+        state=state,
+        masks=masks,
+        rewind={} if rewind is None else rewind,
+        dense={} if dense is None else dense,
+        totals={name: jnp.zeros(num_members) for name in metric_names},
+        best_loss=jnp.full(num_members, jnp.inf),
+        best_step=jnp.full(num_members, -1, jnp.int32),
+        diverged=ancestors_diverged,
+        floored=floored,
+    )
+
+
+def begin_dense(
+    state: TrainState, metric_names: tuple[str, ...], keep_dense: bool
+) -> RoundState:
+    """Round 0 of R runs: all weights kept, the initial weights as those of step 0.
+
+    Args:
+      state: [R, ...].
+      metric_names: of the task's training metrics.
+      keep_dense: whether the trained dense weights are kept for later rounds, as
+        one-shot pruning needs them.
+    """
+    num_runs = state.step.shape[0]
+    return begin(
+        state,
+        masks_lib.dense(state.params),
+        metric_names,
+        ancestors_diverged=jnp.zeros(num_runs, bool),
+        floored=jnp.zeros(num_runs, jnp.int32),
+        rewind=copy({"params": state.params, "stats": state.stats}),
+        dense=copy(state.params) if keep_dense else None,
+    )
+
+
+def shapes(
+    member: TrainState,
+    metric_names: tuple[str, ...],
+    num_runs: int,
+    num_members: int,
+    keep_dense: bool,
+) -> RoundState:
+    """The shapes of a round's arrays, for reading a checkpoint.
+
+    Args:
+      member: shapes of one member's training state.
+      metric_names, keep_dense: as `begin_dense` takes them.
+      num_runs, num_members: R and M.
+    """
+
+    def population(tree: Any, size: int) -> Any:
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), tree
+        )
+
+    def begin_population(state: TrainState, kept: TrainState) -> RoundState:
+        dense = begin_dense(kept, metric_names, keep_dense)
+        return begin(
+            state,
+            masks_lib.dense(state.params),
+            metric_names,
+            jnp.zeros(num_members, bool),
+            dense.floored,
+            dense.rewind,
+            dense.dense,
+        )
+
+    sizes = population(member, num_members), population(member, num_runs)
+    return jax.eval_shape(begin_population, *sizes)
+
+
+def note_evaluation(round_state: RoundState, heldout_loss: jax.Array) -> RoundState:
+    """Early stopping and divergence after an evaluation; totals start again at 0.
+
+    Args:
+      round_state: at the evaluated step.
+      heldout_loss: [M].
+    """
+    step = round_state.state.step
+    better = heldout_loss < round_state.best_loss
+    finite = jnp.isfinite(round_state.totals["loss"]) & jnp.isfinite(heldout_loss)
+    return round_state._replace(
+        best_loss=jnp.where(better, heldout_loss, round_state.best_loss),
+        best_step=jnp.where(better, step, round_state.best_step),
+        diverged=round_state.diverged | ~finite,
+        totals=jax.tree.map(jnp.zeros_like, round_state.totals),
+    )
+
+
+def copy(tree: Any) -> Any:
+    """A copy with buffers of its own: a donated state takes its buffers along."""
+    return jax.tree.map(jnp.copy, tree)

@@ -1,0 +1,66 @@
+"""How long a training is, and at which steps something else than training happens."""
+
+import dataclasses
+
+from ml_collections import ConfigDict
+
+from gen_tickets.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The steps of one training; every round of an experiment has the same."""
+
+    num_steps: int  #: training steps, from the initial weights on
+    steps_per_epoch: int
+    images_per_step: int  #: of all discriminator updates of a step together
+    rewind_step: int  #: k: tickets are rewound to the dense weights of this step
+    evaluation_interval: int  #: steps between two evaluations on held-out images
+
+    def is_evaluated(self, step: int) -> bool:
+        """Whether held-out images are looked at after this step."""
+        return step % self.evaluation_interval == 0 or step == self.num_steps
+
+    def next_evaluation(self, step: int) -> int:
+        """The first evaluated step after `step`."""
+        interval = self.evaluation_interval
+        return min(self.num_steps, (step // interval + 1) * interval)
+
+    def last_evaluation(self, step: int) -> int:
+        """The last multiple of the evaluation interval before `step`."""
+        return (step - 1) // self.evaluation_interval * self.evaluation_interval
+
+
+def make(config: ConfigDict, num_images: int) -> Schedule:
+    """The schedule of an experiment.
+
+    Args:
+      config: validated options.
+      num_images: training images.
+
+    Raises:
+      UserError: a step takes more images than there are, or the rewind step is not
+        within the training.
+    """
+    images_per_step = config.data.batch_size * config.task.discriminator_steps
+    if images_per_step > num_images:
+        raise UserError(
+            f"data.batch_size={config.data.batch_size}",
+            f"a step takes {config.task.discriminator_steps} batches, more than the "
+            f"{num_images} training images",
+            "give a smaller batch, or more images",
+        )
+    steps_per_epoch = num_images // images_per_step
+    num_steps = config.train.steps or config.train.epochs * steps_per_epoch
+    if config.rewind.step >= num_steps:
+        raise UserError(
+            f"rewind.step={config.rewind.step}",
+            f"must be below the {num_steps} training steps",
+        )
+    return Schedule(
+        num_steps=num_steps,
+        steps_per_epoch=steps_per_epoch,
+        images_per_step=images_per_step,
+        rewind_step=config.rewind.step,
+        evaluation_interval=config.eval.every_steps or steps_per_epoch,
+    )
