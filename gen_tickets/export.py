@@ -24,8 +24,10 @@ from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.evaluation.features.batches import map_batches
+from gen_tickets.procedures import setup
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.training.session import Position
+from gen_tickets.training.round_state import Position
+from gen_tickets.training.state import TrainState
 from gen_tickets.workdir import checkpoints, lock, paths, provenance, records, tickets
 
 _KINDS = ("samples", "reconstructions", "weights")
@@ -34,14 +36,14 @@ _KINDS = ("samples", "reconstructions", "weights")
 class Member(NamedTuple):
     """One trained member of a workdir."""
 
-    lottery: Any  #: its experiment, or the stage of it that trains this member
-    state: Any  #: TrainState, without the axis of members
+    prepared: setup.Prepared  #: of the networks that it is a member of
+    state: TrainState  #: without the axis of members
     masks: Any  #: bool, of the shapes of its weights
     sparsity: float  #: of the whole networks, also where channels were cut out
     position: Position
     arm: str
     run: int
-    images: dataset_lib.Dataset
+    data: dict[str, Any]  #: provenance of its images
 
     @property
     def title(self) -> str:
@@ -50,54 +52,51 @@ class Member(NamedTuple):
         return f"round {self.position.round}{end}, arm {self.arm}, run {self.run}"
 
 
-def load(workdir, arm: str = "", run: int | None = None, data_dir: str = "") -> Member:
-    """A member of the newest checkpoint of a workdir.
+def load(workdir: str | pathlib.Path, arm: str = "", run: int | None = None) -> Member:
+    """A member of the newest checkpoint of a workdir; its images are not read.
 
     Args:
       workdir: of an experiment that no process is running.
       arm: "" is the first one of the round, the winning one where there is one.
       run: None is the first one there.
-      data_dir: where the images lie now; "" is where they lay.
 
     Raises:
-      UserError: no checkpoint, no such member, or the images are not to be had.
+      UserError: no checkpoint, or no such member.
     """
     config = lock.stored_config(workdir)
-    if config.suite:
-        raise UserError(
-            f"{workdir}: holds several experiments (suite={config.suite!r}); give the "
-            "folder of one"
-        )
-    config.data.dir = data_dir or config.data.dir
-    config.eval.metrics = ()  # nothing is measured here
+    data = lock.stored_provenance(workdir)["data"]
+    nothing = UserError(workdir, "has no checkpoint yet", "run it, or go on with it")
     with contextlib.closing(lock.lock(workdir)):
         if not paths.checkpoints_dir(workdir).is_dir():
-            raise UserError(f"{workdir}: has no checkpoint yet; run it, or go on")
-        dataset = dataset_lib.load(config)
-        experiment = procedures.kind(config)(config, dataset)
+            raise nothing
+        shape = (data["image_size"], data["image_size"], data["channels"])
+        prepared = setup.prepare(config, shape, data["num_train"])
         with contextlib.closing(checkpoints.Checkpoints(workdir)) as store:
-            restored = experiment.restore(store, workdir)
-    if restored is None:
-        raise UserError(f"{workdir}: has no checkpoint yet; run it, or go on")
-    lottery, session, position = restored
-    arms, runs = lottery.arms(position.round), lottery.run_numbers
+            trained = procedures.of(config).trained(prepared, store, workdir)
+    if trained is None:
+        raise nothing
+    arms, runs = trained.population.arms, trained.population.runs
     arm, run = arm or arms[0], runs[0] if run is None else run
     if arm not in arms or run not in runs:
         raise UserError(
-            f"--arm={arm} --run={run}: the newest checkpoint of {workdir} (round "
-            f"{position.round}) has arms {', '.join(arms)} and runs "
-            f"{', '.join(map(str, runs))}; give one of them"
+            f"--arm={arm} --run={run}",
+            f"the newest checkpoint of {workdir} (round {trained.position.round}) has "
+            f"arms {', '.join(arms)} and runs {', '.join(map(str, runs))}",
+            "give one of them",
         )
-    index = arms.index(arm) * len(runs) + runs.index(run)
-    state, masks = lottery.layout.member((session.state, session.masks), index)
-    sparsity = masks_lib.sparsity(lottery.weight_masks(session, index))
-    return Member(lottery, state, masks, sparsity, position, arm, run, dataset)
+    index = trained.population.index(arm, run)
+    whole = (trained.round_state.state, trained.round_state.masks)
+    state, masks = trained.population.layout.member(whole, index)
+    sparsity = masks_lib.sparsity(trained.masks_of(index))
+    position = trained.position
+    return Member(trained.prepared, state, masks, sparsity, position, arm, run, data)
 
 
 def samples(member: Member, num: int, seed: int | None = None) -> np.ndarray:
     """Images of a member's own, from standard normal latents.
 
     Args:
+      member: from `load`.
       num: how many.
       seed: of the latents; None is the experiment's, whose samples are those that
         `eval.metrics` measured where `eval.num_samples` is as large.
@@ -105,50 +104,66 @@ def samples(member: Member, num: int, seed: int | None = None) -> np.ndarray:
     Returns:
       uint8 [num, H, W, C].
     """
-    config = member.lottery.config
-    seed = config.seed if seed is None else seed
+    config, sample = member.prepared.config, member.prepared.sample
     return metrics.draw_samples(
-        lambda latents: member.lottery.sample(member.state, latents),
-        *(num, config.data.batch_size, config.model.latent_size, seed),
+        lambda latents: sample(member.state, latents),
+        num,
+        config.data.batch_size,
+        config.model.latent_size,
+        config.seed if seed is None else seed,
     )
 
 
-def reconstructions(member: Member, num: int) -> np.ndarray:
-    """What a member makes of the first `num` held-out images, uint8 [num, H, W, C].
+def reconstructions(
+    member: Member, num: int | None = None, data_dir: str = ""
+) -> np.ndarray:
+    """What a member makes of the first held-out images.
+
+    Args:
+      member: from `load`.
+      num: how many; None: all of them.
+      data_dir: where the images lie now; "" is where they lay.
+
+    Returns:
+      uint8 [num, H, W, C].
 
     Raises:
       UserError: its task has none, or there are fewer held-out images.
     """
-    lottery, images = member.lottery, member.images.heldout.images
-    if lottery.reconstruct is None:
+    config, reconstruct = member.prepared.config, member.prepared.reconstruct
+    if reconstruct is None:
         raise UserError(
-            f"--what=reconstructions: task.name={lottery.config.task.name!r} makes "
-            "none; give samples or weights"
+            "--what=reconstructions",
+            f"task.name={config.task.name!r} makes none",
+            "give samples or weights",
         )
-    if num > len(images):
+    config = config.copy_and_resolve_references()
+    config.data.dir = data_dir or config.data.dir
+    images = dataset_lib.load(config).heldout.images
+    if num is not None and num > len(images):
         raise UserError(
-            f"--num={num}: there are {len(images)} held-out images; give fewer"
+            f"--num={num}", f"there are {len(images)} held-out images", "give fewer"
         )
     return map_batches(
-        lambda batch: lottery.reconstruct(member.state, batch),
+        lambda batch: reconstruct(member.state, batch),
         images[:num],
-        lottery.config.data.batch_size,
+        config.data.batch_size,
     )
 
 
 def trained_ticket(member: Member) -> tickets.Ticket:
     """Masks, trained weights and statistics of a member, as a ticket is kept."""
     about = {
-        "config": defaults.flatten(member.lottery.config),
+        "config": defaults.flatten(member.prepared.config),
         "arm": member.arm,
         "run": member.run,
         "round": member.position.round,
         "sparsity": member.sparsity,
         "step": member.position.step,
-        "data": member.images.provenance,
+        "data": member.data,
         **provenance.collect(),
     }
-    state, channels = member.state, member.lottery.channels
+    state, channels = member.state, member.prepared.channels
     return tickets.Ticket(member.masks, state.params, state.stats, about, channels)
 
 
@@ -156,11 +171,11 @@ def _check_output(options) -> None:
     """Raises UserError where something would be lost, or written under a wrong name."""
     output = pathlib.Path(options.output)
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UserError(f"{output}: is there already; give another name")
+        raise UserError(output, "is there already", "give another name")
     if options.what == "weights" and output.suffix != ".npz":
-        raise UserError(f"{output}: --what=weights is one file; give a name.npz")
+        raise UserError(output, "--what=weights is one file", "give a name.npz")
     if options.num is not None and options.num < 1:
-        raise UserError(f"--num={options.num}: 1 or more allowed")
+        raise UserError(f"--num={options.num}", "1 or more allowed")
 
 
 def _write_images(output: pathlib.Path, images: np.ndarray) -> None:
@@ -178,15 +193,14 @@ def _export(options) -> str:
     """Writes the output; returns what was written, in words."""
     _check_output(options)
     output = pathlib.Path(options.output)
-    member = load(options.workdir, options.arm, options.run, options.data_dir)
+    member = load(options.workdir, options.arm, options.run)
     if options.what == "weights":
         tickets.save(output, trained_ticket(member))
         return f"{output}: weights of {member.title}"
     if options.what == "samples":
         images = samples(member, options.num or 5000, options.seed)
     else:
-        num = options.num or len(member.images.heldout.images)
-        images = reconstructions(member, num)
+        images = reconstructions(member, options.num, options.data_dir)
     _write_images(output, images)
     shape = "x".join(map(str, images.shape[1:]))
     return f"{output}: {len(images)} {options.what}, {shape}, of {member.title}"

@@ -48,7 +48,8 @@ def compact_of_run(
 ) -> Prepared:
     """One run of the small network that a search has left."""
     sizes = compact.sizes(pruner.groups, search.kept)
-    return setup.of_run(prepared, run, "early_bird", prepared.build_task(sizes))
+    task = prepared.build_task(sizes)
+    return setup.of_run(prepared, run, "early_bird", task, sizes)
 
 
 def cut(

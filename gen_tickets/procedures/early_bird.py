@@ -11,6 +11,7 @@ round 0 is the search, round 1 the training that goes on from it.
 
 import dataclasses
 import math
+import pathlib
 from typing import Any
 
 from gen_tickets.data.pipeline import Data
@@ -70,7 +71,7 @@ def run(
     # All searches are one program.
     first = search_of_run(prepared, pruner, 0)
     search_loop = setup.make_loop(first, first.dense, data.streamed)
-    restored = restore(prepared, store, recorder.workdir)
+    restored = restore(prepared, pruner, store, recorder.workdir)
     round_state, position = restored or (None, Position())
     for number in range(position.run, prepared.config.runs):
         if position.round == 0:
@@ -107,27 +108,52 @@ def run(
 
 
 def restore(
-    prepared: Prepared, store: Checkpoints, workdir: Any
+    prepared: Prepared,
+    pruner: ChannelPruner,
+    store: Checkpoints,
+    workdir: str | pathlib.Path,
 ) -> tuple[RoundState, Position] | None:
     """The newest checkpoint, or None where there is none."""
-    pruner = channel_pruner(prepared)
 
     def shapes(stored: list[Any]) -> RoundState:
-        one = of_position(prepared, pruner, Position(*stored), workdir)
+        one = _of_position(prepared, pruner, Position(*stored), workdir)
         return setup.round_shapes(one, one.dense)
 
     restored = store.restore(shapes)
     return restored and (restored[0], Position(*restored[1]))
 
 
-def of_position(
-    prepared: Prepared, pruner: ChannelPruner, position: Position, workdir: Any
+def _of_position(
+    prepared: Prepared,
+    pruner: ChannelPruner,
+    position: Position,
+    workdir: str | pathlib.Path,
 ) -> Prepared:
     """The run and the network that a position is of."""
     if position.round == 0:
         return search_of_run(prepared, pruner, position.run)
     search = searches.load(paths.search_path(workdir, position.run))
     return compact_of_run(prepared, pruner, search, position.run)
+
+
+def trained(
+    prepared: Prepared, store: Checkpoints, workdir: str | pathlib.Path
+) -> rounds.Trained | None:
+    """What the newest checkpoint has trained; None where there is none."""
+    pruner = channel_pruner(prepared)
+    restored = restore(prepared, pruner, store, workdir)
+    if restored is None:
+        return None
+    round_state, position = restored
+    one = _of_position(prepared, pruner, position, workdir)
+
+    def masks_of(member: int) -> Any:
+        if position.round == 0:
+            return one.dense.layout.member(round_state.masks, member)
+        search = searches.load(paths.search_path(workdir, position.run))
+        return whole_masks(prepared, pruner, search)
+
+    return rounds.Trained(one, one.dense, round_state, position, masks_of)
 
 
 def _search_training(one: Prepared, loop: Loop, num_runs: int) -> driver.Training:

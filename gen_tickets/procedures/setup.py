@@ -47,6 +47,8 @@ class Prepared:
     #: {members of a population: how many a device trains at a time}; see `plan_memory`
     members_at_once: Mapping[int, int] = dataclasses.field(default_factory=dict)
     evaluator: Evaluator | None = None  #: of `eval.metrics`, where there are any
+    #: {component: channels of its groups} of compacted networks, else {}
+    channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def build_task(self, channels: Mapping[str, Any] | None = None) -> Task:
         """The task of these options, of compacted networks where channels are given."""
@@ -110,13 +112,20 @@ def _of_task(config: ConfigDict, task: Task, batch: Any) -> dict[str, Any]:
     }
 
 
-def of_run(prepared: Prepared, run: int, arm: str, task: Task) -> Prepared:
+def of_run(
+    prepared: Prepared,
+    run: int,
+    arm: str,
+    task: Task,
+    channels: Mapping[str, Any] | None = None,
+) -> Prepared:
     """One of the runs by itself, in one arm, training `task`; all else as it is."""
     alone = dataclasses.replace(prepared.dense, runs=(run,), arms=(arm,))
     return dataclasses.replace(
         prepared,
         dense=alone,
         tickets=alone,
+        channels=channels or {},
         **_of_task(prepared.config, task, prepared.batch),
     )
 

@@ -56,6 +56,18 @@ def stored_config(workdir):
     return config
 
 
+def stored_provenance(workdir) -> dict:
+    """Versions, hardware and data of the workdir's last start.
+
+    Raises:
+      UserError: it is no workdir, or its config.json is damaged.
+    """
+    stored = _stored(workdir)
+    if stored is None:
+        raise UserError(workdir, "has no config.json", "give a workdir of gen_tickets")
+    return stored[1]
+
+
 def _differences(stored: dict, wanted: dict) -> list[str]:
     """What a restart may not change, as 'name: stored -> wanted'.
 
