@@ -20,8 +20,10 @@ of which --parts names some, saved in benchmarks/results/early_bird.json:
 """
 
 import argparse
+import contextlib
 import functools
 import json
+import math
 import pathlib
 import re
 import statistics
@@ -34,16 +36,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.train_step import RESULTS, hardware
-from gen_tickets import tasks
+from gen_tickets import procedures, tasks
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.evaluation import flops
 from gen_tickets.experiments import early_bird_dcgan_cifar10
-from gen_tickets.procedures import early_bird, lottery
+from gen_tickets.procedures import early_bird, lottery, rounds
 from gen_tickets.pruning import channels, compact, detection
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import driver, loop
-from gen_tickets.training.session import Position
+from gen_tickets.training.round_state import Position
 from gen_tickets.workdir import checkpoints, paths, records, searches
+from gen_tickets.workdir.recorder import Recorder
 
 SHAPE = (32, 32, 3)
 CURVE = "0.2,0.4,0.6,0.8,0.88,0.95"
@@ -267,9 +270,8 @@ def _lost(reduction: float, multiple: int) -> dict:
     return {"dense": _profiled(()), "compact": _profiled(sizes)}
 
 
-class _NoEvents:
-    def write(self, step, scalars):
-        pass
+def _nothing(*values) -> None:
+    """A hook of the driver that does nothing."""
 
 
 def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dict:
@@ -287,23 +289,22 @@ def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dic
         config.early_bird.epochs = detection.NUM_COMPARED + 1
         config.early_bird.take_last = True
         config.eval.every_steps = epochs * epoch_steps
-        dataset = dataset_lib.load(config)
+        prepared, data = procedures.prepare(config, dataset_lib.load(config))
         workdir = folder / "early_bird"
-        experiment = early_bird.EarlyBird(config, dataset)
-        store = checkpoints.Checkpoints(workdir)
-        experiment.follow(workdir, {}, store, [], _NoEvents())
-        store.close()
+        with contextlib.closing(checkpoints.Checkpoints(workdir)) as store:
+            recorder = Recorder(workdir, config, {}, records.EventWriter(False))
+            prepared = early_bird.check(prepared, data)
+            early_bird.run(prepared, data, store, recorder, [])
         (row,) = records.read_rows(paths.results_path(workdir))
         search = searches.load(paths.search_path(workdir, 0))
-        dense = lottery.Lottery(config, dataset)
-        store = checkpoints.Checkpoints(folder / "dense")
-        start = dense.dense_round(), Position(0, 0, 0.0, False)
-        _, position = driver.train_round(dense, *start, store, [], _NoEvents())
-        store.close()
+        training = rounds.trainings(prepared, data.streamed)(0)
+        hooks = driver.Hooks(_nothing, math.inf, _nothing, [])
+        begun = lottery.dense(prepared)
+        _, position = driver.train(training, begun, Position(), data, hooks)
         return {
             "precision": precision,
             "steps": position.step,
-            "search_steps": len(search.drawn) * experiment.steps_per_epoch,
+            "search_steps": len(search.drawn) * prepared.schedule.steps_per_epoch,
             "found_epoch": search.found,
             "weights_removed": row["sparsity"],
             "flops_reduction": 1 - row["flops_compact"] / row["flops_dense"],

@@ -13,6 +13,7 @@ benchmarks/results/streaming.json.
 import argparse
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import signal
@@ -22,11 +23,13 @@ import sys
 import tempfile
 
 from benchmarks.train_step import RESULTS, hardware
+from gen_tickets import procedures
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset
-from gen_tickets.procedures import lottery
+from gen_tickets.procedures import lottery, rounds
 from gen_tickets.training import driver
-from gen_tickets.workdir import checkpoints, records
+from gen_tickets.training.meter import Meter
+from gen_tickets.training.round_state import Position
 
 _TURN = 5  # stretches, of a second each
 
@@ -51,17 +54,15 @@ def _memory() -> int:
 
 
 class _Notes:
-    """Hears from `fit` how a round goes on."""
+    """What the driver tells of a round."""
 
     def __init__(self, images_a_step: int):
         self._images_a_step, self._evaluated = images_a_step, False
         self.speeds, self.losses, self.memory = [], [], []
 
-    def evaluate(self, lottery, session, position, events):
-        session = _EVALUATE(lottery, session, position, events)
-        self.losses.append(session.best_loss.tolist())
+    def evaluated(self, training, position, evaluation) -> None:
+        self.losses.append(evaluation.heldout["loss"].tolist())
         self._evaluated = True
-        return session
 
     def note(self, num_steps: int, seconds: float) -> None:
         """A stretch; one that ends with an evaluation says nothing of its speed."""
@@ -73,33 +74,35 @@ class _Notes:
             os.kill(os.getpid(), signal.SIGSTOP)  # until it is this one's turn again
 
 
-_EVALUATE, _NOTE = driver._evaluate, driver._Meter.note
+_NOTE = Meter.note
 
 
 def _train(options, resident: bool) -> dict:
     """Trains round 0 as `lottery` does; what was noted of it."""
     config = _config(options, resident)
     defaults.validate(config)
-    experiment = lottery.Lottery(config, dataset.load(config))
-    notes = _Notes(config.runs * experiment.images_per_step)
+    prepared, data = procedures.prepare(config, dataset.load(config))
+    notes = _Notes(config.runs * prepared.schedule.images_per_step)
 
     def note(meter, num_steps, seconds):
         notes.note(num_steps, seconds)
         _NOTE(meter, num_steps, seconds)
 
-    driver._evaluate, driver._Meter.note = notes.evaluate, note
-    with tempfile.TemporaryDirectory() as folder:
-        store = checkpoints.Checkpoints(folder)
-        position = lottery.Position(0, 0, 0.0, False)
-        session, events = experiment.dense_round(), records.EventWriter(False)
-        driver.train_round(experiment, session, position, store, [], events)
-        store.close()
+    Meter.note = note
+    hooks = driver.Hooks(
+        save=lambda round_state, position: None,
+        save_seconds=math.inf,
+        evaluated=notes.evaluated,
+        stop=[],
+    )
+    training = rounds.trainings(prepared, data.streamed)(0)
+    driver.train(training, lottery.dense(prepared), Position(), data, hooks)
     return {
         "resident": resident,
         # The first turn compiles and fills the caches.
         "images_a_second": notes.speeds[_TURN:],
         "memory_bytes": notes.memory[_TURN:],
-        "best_heldout_loss": notes.losses,
+        "heldout_loss": notes.losses,
     }
 
 
@@ -179,7 +182,7 @@ def main() -> None:
         f"streamed / resident, within a turn: {ratio:.3f} (median of {len(ratios)}, "
         f"{min(ratios):.3f} to {max(ratios):.3f})"
     )
-    pairs = zip(*(sum(x["best_heldout_loss"], []) for x in both), strict=True)
+    pairs = zip(*(sum(x["heldout_loss"], []) for x in both), strict=True)
     difference = max(abs(a - b) for a, b in pairs)
     print(f"largest difference of the held-out losses: {difference:.3g}")
     output = pathlib.Path(options.output)

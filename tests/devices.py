@@ -26,6 +26,7 @@ from gen_tickets.distributed import mesh  # noqa: E402
 from gen_tickets.kernels import convolutions  # noqa: E402
 from gen_tickets.pruning import masks as masks_lib  # noqa: E402
 from gen_tickets.training import loop as loop_lib  # noqa: E402
+from gen_tickets.training.population import Population  # noqa: E402
 from gen_tickets.workdir import checkpoints  # noqa: E402
 
 STEPS, BATCH, MEMBERS = 50, 12, 8
@@ -100,6 +101,15 @@ def passed_on(tree, layout):
     return distance(tree, restored)
 
 
+def first_arm(tree):
+    """Distance of the first arm of 4 runs on 8 devices to its rows."""
+    population = Population(0, tuple(range(4)), ("winning", "random"), EIGHT)
+    first = population.first_arm(EIGHT.members(tree))
+    members = [EIGHT.member(first, run) for run in range(4)]
+    rows = [jax.tree.map(lambda x: x[run], tree) for run in range(4)]
+    return distance(members, rows)
+
+
 def compare(family):
     task = build(family)
     start = drawn(task)
@@ -116,6 +126,7 @@ def compare(family):
         found["waves"] = distance(alone, waves)
         found["8 to 1"] = passed_on(spread, ONE)
         found["1 to 8"] = passed_on(alone, EIGHT)
+        found["first arm"] = first_arm(start[1])
     if family == "vae":
         pair = [evaluated(task, start, layout) for layout in (ONE, EIGHT)]
         found["evaluated"] = distance(*pair)

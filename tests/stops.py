@@ -6,24 +6,34 @@ import signal
 import pytest
 
 from gen_tickets.training import driver
+from gen_tickets.training.meter import Meter
 
 
 @contextlib.contextmanager
 def stopped_at(run, round_number, step):
     """SIGTERM when the training stands there; all stretches are of one step."""
-    show, start = driver._Meter.show, driver._Meter.__init__
+    tags = (f"run_{run}/round_{round_number:02d}", f"round_{round_number:02d}")
 
-    def stop_there(self, position, session):
-        if (position.run, position.round, position.step) == (run, round_number, step):
-            signal.raise_signal(signal.SIGTERM)
-        show(self, position, session)
+    class OneStep(Meter):
+        """Stretches of one step, and a signal after the wanted one."""
 
-    def start_short(self, *args):
-        start(self, *args)
-        self.stretch_steps = 1
+        is_there = False
+
+        def note(self, num_steps, seconds):
+            self.stretch_steps = 1
+
+        def show(self, at, arms, best_loss):
+            if self.is_there and at == step:
+                signal.raise_signal(signal.SIGTERM)
+            super().show(at, arms, best_loss)
+
+    def make_meter(training):
+        schedule = training.schedule
+        meter = OneStep(training.title, schedule.num_steps, 1, 0.0)
+        meter.stretch_steps = 1
+        meter.is_there = training.tag in tags
+        return meter
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver._Meter, "__init__", start_short)
-        patch.setattr(driver._Meter, "note", lambda self, num_steps, seconds: None)
-        patch.setattr(driver._Meter, "show", stop_there)
+        patch.setattr(driver, "_meter", make_meter)
         yield

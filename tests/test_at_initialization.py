@@ -13,6 +13,7 @@ from gen_tickets.errors import UserError
 from gen_tickets.procedures import lottery
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import saliency as saliency_lib
+from gen_tickets.training.population import Purpose
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -29,65 +30,64 @@ def best(experiment, saliency, num_keep):
     return found
 
 
-def masks_of(experiment, session, member):
-    leaves = masks_lib.trees.named_leaves(session.masks)
-    kernels = [np.asarray(leaves[n][member]).ravel() for n in experiment.pruner.names]
+def masks_of(prepared, begun, member):
+    leaves = masks_lib.trees.named_leaves(begun.masks)
+    kernels = [np.asarray(leaves[n][member]).ravel() for n in prepared.pruner.names]
     return np.concatenate(kernels)
 
 
-def later(experiment, session):
-    """The session after some training: other weights, of which nothing is scored."""
-    params = jax.tree.map(lambda x: 3 * x + 1, session.state.params)
-    return session._replace(state=session.state._replace(params=params))
+def later(begun):
+    """A round after some training: other weights, of which nothing is scored."""
+    params = jax.tree.map(lambda x: 3 * x + 1, begun.state.params)
+    return begun._replace(state=begun.state._replace(params=params))
 
 
 @pytest.mark.parametrize("method", ["snip", "grasp"])
 def test_a_round_keeps_the_best_of_the_initial_weights(method):
     config = configure(**AT_START, prune__method=method, prune__batches=3)
-    experiment = make(config)
-    start = experiment.dense_round()
-    session = experiment.next_round(later(experiment, start), 1)
-    session = experiment.next_round(later(experiment, session), 2)
-    images = np.asarray(experiment.images)
-    score = jax.jit(
-        functools.partial(saliency_lib.SCORES[method], task=experiment.task)
-    )
+    prepared, data = make(config)
+    start = lottery.dense(prepared)
+    begun = lottery.next_round(prepared, data, later(start), 1)
+    begun = lottery.next_round(prepared, data, later(begun), 2)
+    images = np.asarray(data.train)
+    score = jax.jit(functools.partial(saliency_lib.SCORES[method], task=prepared.task))
     for i in range(RUNS):
         params, stats = jax.tree.map(
             lambda x: np.asarray(x)[i], (start.state.params, start.state.stats)
         )
         rows = dataset.order(config.seed, i, len(images), config.data.batch_size, 0, 3)
-        key = experiment.keys(lottery._SCORE, 0)[i]
+        key = prepared.dense.run_keys(Purpose.SCORE)[i]
         saliency = score(params, stats=stats, batches=images[rows], key=key)
-        size = sum(np.asarray(leaf).size for leaf in leaves(experiment, params))
-        expected = best(experiment, saliency, round(size / 4))
-        found = masks_of(experiment, session, i)
+        size = sum(np.asarray(leaf).size for leaf in leaves(prepared, params))
+        expected = best(prepared, saliency, round(size / 4))
+        found = masks_of(prepared, begun, i)
         # Sums in another order may exchange two weights at the border.
         assert np.count_nonzero(found != expected) <= 2
-        np.testing.assert_array_equal(found, masks_of(experiment, session, i + RUNS))
+        np.testing.assert_array_equal(found, masks_of(prepared, begun, i + RUNS))
 
 
-def leaves(experiment, params):
+def leaves(prepared, params):
     named = masks_lib.trees.named_leaves(params)
-    return [named[name] for name in experiment.pruner.names]
+    return [named[name] for name in prepared.pruner.names]
 
 
 @pytest.mark.parametrize("method", ["snip", "random"])
 def test_rounds_and_pruning_at_once_give_the_same_ticket(method):
     changes = {**AT_START, "prune__method": method}
     in_rounds = make(configure(**changes))
-    session = in_rounds.next_round(in_rounds.dense_round(), 1)
-    session = in_rounds.next_round(session, 2)
+    begun = lottery.next_round(*in_rounds, lottery.dense(in_rounds[0]), 1)
+    begun = lottery.next_round(*in_rounds, begun, 2)
     at_once = make(configure(**changes, prune__fraction=0.75))
-    other = at_once.next_round(at_once.dense_round(), 1)
-    for a, b in zip(jax.tree.leaves(session.masks), jax.tree.leaves(other.masks)):
+    other = lottery.next_round(*at_once, lottery.dense(at_once[0]), 1)
+    for a, b in zip(jax.tree.leaves(begun.masks), jax.tree.leaves(other.masks)):
         np.testing.assert_array_equal(a, b)
 
 
 def test_the_ticket_is_the_initial_weights_and_its_control_is_redrawn(tmp_path):
     changes = {**AT_START, "prune__method": "magnitude", "prune__rounds": 1}
     found, rows = run(tmp_path, **changes)
-    initial = make(configure(**changes)).dense_round().state.params
+    prepared, _ = make(configure(**changes))
+    initial = lottery.dense(prepared).state.params
     for i in range(RUNS):
         masks, params = found[1, i].masks, found[1, i].params
         assert kept(masks) == round(total(masks) * 0.5)

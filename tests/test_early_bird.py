@@ -4,18 +4,17 @@ import jax
 import numpy as np
 import pytest
 from stops import stopped_at
-from test_lottery import NoEvents, assert_trees_equal
+from test_lottery import NoEvents, assert_trees_equal, make
 
-from gen_tickets import tasks, trees
+from gen_tickets import procedures, tasks, trees
 from gen_tickets.config import defaults
-from gen_tickets.data import dataset
 from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.evaluation import flops
 from gen_tickets.experiments import quickstart
-from gen_tickets.procedures import early_bird, lottery
+from gen_tickets.procedures import channel_cut, early_bird, lottery, setup
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import render
-from gen_tickets.training import driver
+from gen_tickets.training.population import Purpose
 from gen_tickets.workdir import paths, records, searches, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
@@ -57,7 +56,7 @@ def run(folder, **changes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "EventWriter", NoEvents)
         patch.setattr(render, "draw", lambda workdir: workdir)
-        lottery.run(configure(**changes), folder, early_bird.EarlyBird)
+        procedures.run(configure(**changes), folder)
     rows = records.read_rows(paths.results_path(folder))
     runs = range(len(rows))
     found = [tickets.load(paths.ticket_path(folder, 1, i)) for i in runs]
@@ -106,13 +105,13 @@ def test_rows_say_what_was_found_and_what_it_cost(standard):
 def test_the_ticket_is_the_cut_dense_training_and_needs_no_other(standard):
     _, _, found, drawn = standard
     config = configure()
-    experiment = early_bird.EarlyBird(config, dataset.load(config))
-    stage = experiment.alone(1, experiment.task)
-    session = stage.dense_round()
-    feed = stage.open_feed(driver.Position(0, 0, 0.0, False))
-    state, _ = stage.loop(1).stretch(
-        *(session.state, session.totals, session.masks, *feed.take(6 * PER_EPOCH)),
-        *(stage.train_keys(0), 6 * PER_EPOCH),
+    prepared, data = make(config)
+    one = channel_cut.search_of_run(prepared, channel_cut.channel_pruner(prepared), 1)
+    begun, population, steps = lottery.dense(one), one.dense, 6 * PER_EPOCH
+    examples, order = data.batches(population, one.schedule, 0, None).take(steps)
+    keys = population.member_keys(Purpose.TRAIN)
+    state, _ = setup.make_loop(one, population, data.streamed).stretch(
+        begun.state, begun.totals, begun.masks, examples, order, keys, steps
     )
     kept = drawn[1].kept["encoder"]
     kernel = state.params["encoder"]["conv_1"]["kernel"][0]
@@ -172,7 +171,7 @@ def test_what_is_not_found_is_told_and_the_last_mask_taken_only_if_told(
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"model__name": "linear"}, "model.name='linear' has no batch norm"),
+        ({"model__name": "linear"}, "prune.schedule='early_bird'.* no batch norm"),
         ({"early_bird__epochs": 8}, "early_bird.epochs=8: must be below the 7.33"),
         ({"prune__components": ("critic",)}, "prune.components='critic'"),
     ],
@@ -180,7 +179,7 @@ def test_what_is_not_found_is_told_and_the_last_mask_taken_only_if_told(
 def test_what_cannot_be_searched_is_refused(changes, message):
     config = configure(**changes)
     with pytest.raises(UserError, match=message):
-        early_bird.EarlyBird(config, dataset.load(config))
+        early_bird.check(*make(config))
 
 
 @pytest.mark.parametrize(
@@ -205,9 +204,10 @@ def test_components_are_cut_alone_and_widths_rounded_up():
     config = configure(
         prune__components=("decoder",), prune__scope="global", early_bird__multiple=4
     )
-    experiment = early_bird.EarlyBird(config, dataset.load(config))
-    params = experiment.dense_round().state.params
-    kept = experiment._channels_kept(jax.tree.map(lambda x: x[0], params))
+    prepared, _ = make(config)
+    pruner = channel_cut.channel_pruner(prepared)
+    params = jax.tree.map(lambda x: x[0], lottery.dense(prepared).state.params)
+    kept = channel_cut._channels_kept(pruner, params, config.early_bird.multiple)
     assert all(mask.all() for mask in kept["encoder"].values())
     # 5 of 10 channels, all alike at the start: the earlier ones stay.
     sizes = {name: int(mask.sum()) for name, mask in kept["decoder"].items()}

@@ -7,11 +7,10 @@ import untrained
 from PIL import Image
 from test_early_bird import configure as configure_early_bird
 
-from gen_tickets import export, tasks
+from gen_tickets import export, procedures, tasks
 from gen_tickets.data import dataset
 from gen_tickets.evaluation import metrics
 from gen_tickets.experiments import quickstart
-from gen_tickets.procedures import early_bird, lottery
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.workdir import lock, paths, records, tickets
 
@@ -21,7 +20,7 @@ COUNT = 40
 
 
 def quiet(patch):
-    patch.setattr(lottery.report, "draw", lambda workdir: workdir)
+    patch.setattr(procedures.render, "draw", lambda workdir: workdir)
     patch.setattr(records, "_event_file", lambda folder: None)
 
 
@@ -63,7 +62,7 @@ def finished(tmp_path_factory):
         patch.setenv("GEN_TICKETS_CACHE", str(folder.parent / "cache"))
         extractor = pixels.extractor._replace(extract=extract)
         patch.setattr(metrics, "_extractor", lambda *_: extractor)
-        lottery.run(configure(), folder)
+        procedures.run(configure(), folder)
     return folder, seen[-4:]  # round 1: two arms of two runs
 
 
@@ -141,7 +140,7 @@ def test_weights_are_a_trained_ticket_that_reconstructs_as_exported(
 def test_an_early_bird_exports_its_small_network(tmp_path, capsys, monkeypatch):
     quiet(monkeypatch)
     config, folder = configure_early_bird(runs=1), tmp_path / "run"
-    lottery.run(config, folder, early_bird.EarlyBird)
+    procedures.run(config, folder)
     assert run(capsys, folder, tmp_path / "s.npz", "--num=20")[0] == 0
     assert run(capsys, folder, tmp_path / "w.npz", "--what=weights")[0] == 0
     trained = tickets.load(tmp_path / "w.npz")

@@ -15,11 +15,11 @@ from test_lottery import configure, run
 from test_workdir import configure as options
 from test_workdir import start
 
+from gen_tickets import procedures
 from gen_tickets.cli import command_line
 from gen_tickets.distributed import memory
 from gen_tickets.errors import UserError
-from gen_tickets.procedures import lottery
-from gen_tickets.training import driver
+from gen_tickets.training.meter import Meter
 from gen_tickets.workdir import lock, paths
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -78,7 +78,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
     hold = (
         "import sys, time; sys.path.insert(0, 'tests')\n"
         "from test_workdir import *\n"
-        f"lock = workdir.claim({str(tmp_path)!r}, configure(), {{}})\n"
+        f"held = lock.claim({str(tmp_path)!r}, configure(), {{}})\n"
         "print('locked', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen(
@@ -115,14 +115,14 @@ def test_a_damaged_table_is_told_before_the_work(tmp_path):
     lock.claim(tmp_path, configure(), {}).close()
     paths.results_path(tmp_path).write_text("round,run,arm\n0,0,dense\n1,0,win")
     with pytest.raises(UserError, match="results.csv: is empty or cut short"):
-        lottery.run(configure(), tmp_path)
+        procedures.run(configure(), tmp_path)
 
 
 def test_a_population_larger_than_the_memory_is_told_before_the_work(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "memory_of", lambda device: 1e4)
         with pytest.raises(UserError, match="runs: .* GiB, even trained one at"):
-            lottery.run(configure(), tmp_path / "new")
+            procedures.run(configure(), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -138,17 +138,17 @@ def test_a_memory_that_runs_out_is_one_line():
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_has_its_exit_status(tmp_path, number, status, capsys):
     """In the middle of a round; what it goes on to is in test_resume."""
-    show = driver._Meter.show
+    show = Meter.show
 
-    def hook(self, position, session):
+    def hook(self, step, arms, best_loss):
         signal.raise_signal(number)
-        show(self, position, session)
+        show(self, step, arms, best_loss)
 
     def interrupted(argv, experiment):
         run(tmp_path, prune__rounds=1)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver._Meter, "show", hook)
+        patch.setattr(Meter, "show", hook)
         patch.setattr(
             command_line.app, "run", lambda main, argv, flags_parser: main(argv)
         )

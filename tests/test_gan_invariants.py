@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gen_tickets import trees
+from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import average
-from gen_tickets.training import session
-from gen_tickets.workdir import tickets
+from gen_tickets.training import round_state
 from tests import gans
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
@@ -85,11 +85,11 @@ def test_a_rewind_restores_weights_and_statistics_and_starts_the_rest_anew(famil
     key = jax.random.key(0)
     dense = jax.tree.map(lambda x: np.ones(x.shape, bool), init(key).params)
     at_k = train(init(key), dense, key)
-    kept = session.copy({"params": at_k.params, "stats": at_k.stats})
+    kept = round_state.copy({"params": at_k.params, "stats": at_k.stats})
     train(at_k, dense, key)
     masks = gans.draw_masks(at_k.params, 0.3, 1)
     rewound = init(jax.random.key(7))._replace(
-        params=tickets.rewind(masks, kept["params"]), stats=kept["stats"]
+        params=masks_lib.rewind(masks, kept["params"]), stats=kept["stats"]
     )
     for name, weights in trees.named_leaves(rewound.params).items():
         original = np.asarray(trees.named_leaves(at_k.params)[name])

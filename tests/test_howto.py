@@ -11,13 +11,12 @@ import pytest
 import untrained
 from pages import ROOT, blocks, own_files
 
-from gen_tickets import tasks
+from gen_tickets import procedures, tasks
 from gen_tickets.cli import command_line
 from gen_tickets.config import defaults, extensions
 from gen_tickets.data import dataset
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
-from gen_tickets.procedures import lottery
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import saliency
 from gen_tickets.report import statistics
@@ -69,7 +68,7 @@ def test_the_ticket_of_the_guide_is_read_as_it_says(tmp_path, monkeypatch, capsy
     masks = {"encoder": {"dense_0": {"kernel": kernel % 4 == 0}}}
     monkeypatch.chdir(tmp_path)
     ticket = tickets.Ticket(
-        masks, tickets.rewind(masks, params), {}, {"config": {"seed": config.seed}}
+        masks, masks_lib.rewind(masks, params), {}, {"config": {"seed": config.seed}}
     )
     tickets.save(paths.ticket_path("runs/quickstart", config.prune.rounds, 0), ticket)
     [code] = [x for x in blocks(ROOT / "docs/run.md", "python")]
@@ -105,9 +104,9 @@ def test_own_model_data_score_and_metric_together(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_TICKETS_CACHE", str(tmp_path / "cache"))
     pixels = untrained.Pixels()
     monkeypatch.setattr(metrics, "_extractor", lambda *_: pixels.extractor)
-    monkeypatch.setattr(lottery.report, "draw", lambda workdir: workdir)
+    monkeypatch.setattr(procedures.render, "draw", lambda workdir: workdir)
     monkeypatch.setattr(records, "_event_file", lambda folder: None)
-    lottery.run(config, tmp_path / "run")
+    procedures.run(config, tmp_path / "run")
 
     rows = records.read_rows(paths.results_path(tmp_path / "run"))
     assert [row["arm"] for row in rows] == ["dense", "winning"]

@@ -9,7 +9,14 @@ import gen_tickets
 from gen_tickets.config import defaults
 
 PACKAGE = pathlib.Path(gen_tickets.__file__).parent
-PURE = ("pruning", "training.state", "training.loop", "training.session", "trees")
+PURE = (
+    "pruning",
+    "training.state",
+    "training.loop",
+    "training.round_state",
+    "training.schedule",
+    "trees",
+)
 PURE += ("losses", "tasks", "models", "kernels", "config.validation")
 INPUT_AND_OUTPUT = ("cli", "procedures", "workdir", "report", "training.driver")
 # Reads config.json as a flat dict, also of a version that had fewer options.

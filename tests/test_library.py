@@ -86,7 +86,7 @@ def test_every_name_is_what_the_type_checker_is_told():
     assert set(told) | {"__version__"} == set(gt.__all__)
     for name, value in told.items():
         assert getattr(gt, name) is value
-    assert gt.select is gt.masks.select and gt.rewind is gt.tickets.rewind
+    assert gt.select is gt.masks.select and gt.rewind is gt.masks.rewind
     with pytest.raises(AttributeError, match="no attribute 'prune'"):
         gt.prune
 

@@ -4,11 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from gen_tickets import trees
+from gen_tickets import procedures, trees
 from gen_tickets.data import dataset
 from gen_tickets.experiments import quickstart
-from gen_tickets.procedures import lottery
+from gen_tickets.procedures import lottery, setup
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training.population import Purpose
 from gen_tickets.workdir import paths, records, tickets
 
 RUNS, ROUNDS, STEPS = 2, 2, 8
@@ -54,8 +55,8 @@ def run(folder, **changes):
     config = configure(**changes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "EventWriter", NoEvents)
-        patch.setattr(lottery.report, "draw", lambda workdir: workdir)
-        lottery.run(config, folder)
+        patch.setattr(procedures.render, "draw", lambda workdir: workdir)
+        procedures.run(config, folder)
     return read(folder, config.prune.rounds, config.runs)
 
 
@@ -105,12 +106,13 @@ def test_masks_nest_with_exact_counts(standard):
 
 def test_survivors_are_the_weights_of_step_k(standard):
     _, found, _ = standard
-    experiment = make(configure())
-    start = experiment.dense_round()
-    feed = experiment.open_feed(lottery.Position(0, 0, 0.0, False))
-    state, _ = experiment.loop(RUNS).stretch(
-        *(start.state, start.totals, start.masks, *feed.take(3)),
-        *(experiment.train_keys(0), 3),
+    prepared, data = make(configure())
+    start, population = lottery.dense(prepared), prepared.dense
+    loop = setup.make_loop(prepared, population, data.streamed)
+    examples, order = data.batches(population, prepared.schedule, 0, None).take(3)
+    keys = population.member_keys(Purpose.TRAIN)
+    state, _ = loop.stretch(
+        start.state, start.totals, start.masks, examples, order, keys, 3
     )
     for run_number in range(RUNS):
         params = jax.tree.map(lambda x: np.asarray(x[run_number]), state.params)
@@ -123,16 +125,16 @@ def test_survivors_are_the_weights_of_step_k(standard):
 
 
 def make(config):
-    return lottery.Lottery(config, dataset.load(config))
+    """-> (prepared, data) of an experiment."""
+    return procedures.prepare(config, dataset.load(config))
 
 
 def test_arms_share_masks_and_differ_in_weights():
-    experiment = make(configure())
-    dense = experiment.dense_round()
-    session = experiment.next_round(dense, 1)
-    params = session.state.params
-    assert session.state.step.tolist() == [3] * 2 * RUNS
-    masks = jax.tree.leaves(session.masks)
+    prepared, data = make(configure())
+    begun = lottery.next_round(prepared, data, lottery.dense(prepared), 1)
+    params = begun.state.params
+    assert begun.state.step.tolist() == [3] * 2 * RUNS
+    masks = jax.tree.leaves(begun.masks)
     for mask, weight in zip(masks, jax.tree.leaves(params)):
         mask, weight = np.asarray(mask), np.asarray(weight)
         np.testing.assert_array_equal(mask[:RUNS], mask[RUNS:])
@@ -142,7 +144,7 @@ def test_arms_share_masks_and_differ_in_weights():
                 both = mask[i] & (weight[i] != 0)
                 assert np.all(weight[i][both] != weight[i + RUNS][both])
     # The next round draws the control anew.
-    again = experiment.next_round(session, 2)
+    again = lottery.next_round(prepared, data, begun, 2)
     first = params["encoder"]["dense_0"]["kernel"][RUNS:]
     second = again.state.params["encoder"]["dense_0"]["kernel"][RUNS:]
     both = np.asarray((first != 0) & (second != 0))

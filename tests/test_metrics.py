@@ -3,12 +3,14 @@
 import functools
 import math
 import pathlib
+from unittest import mock
 
 import jax
 import numpy as np
 import pytest
 import untrained
 
+from gen_tickets import procedures
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
@@ -16,9 +18,9 @@ from gen_tickets.evaluation import metrics, scores
 from gen_tickets.evaluation.features import classifier, extractors, weights
 from gen_tickets.evaluation.metrics import Evaluator
 from gen_tickets.experiments import quickstart
-from gen_tickets.procedures import lottery
+from gen_tickets.procedures import lottery, measurement, rounds
 from gen_tickets.report import statistics
-from gen_tickets.training.session import Position
+from gen_tickets.training.round_state import Position
 from gen_tickets.workdir import paths, records
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
@@ -249,7 +251,7 @@ def test_what_cannot_be_measured_is_refused_before_the_data_are_read(
     config = configure(**{f"eval__{k}": v for k, v in options.items()})
     config.data.name, config.data.dir = "folder", "/no/such/folder"
     with pytest.raises(UserError, match=message):
-        lottery.run(config, tmp_path / "run")
+        procedures.run(config, tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 
@@ -336,10 +338,10 @@ def experiment(monkeypatch):
 def test_a_whole_run_has_the_columns_where_they_are_due(
     experiment, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(lottery.report, "draw", lambda workdir: workdir)
+    monkeypatch.setattr(procedures.render, "draw", lambda workdir: workdir)
     monkeypatch.setattr(records, "_event_file", lambda folder: None)
     workdir = tmp_path / "run"
-    lottery.run(experiment, workdir)
+    procedures.run(experiment, workdir)
     rows = records.read_rows(paths.results_path(workdir))
     hashes = set()
     for row in rows:
@@ -361,11 +363,23 @@ def test_a_whole_run_has_the_columns_where_they_are_due(
 
 
 def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):
-    setting = lottery.Lottery(experiment, dataset_lib.load(experiment))
-    session = setting.dense_round()
-    params = jax.tree.map(lambda x: x.at[1].set(np.nan), session.state.params)
-    session = session._replace(state=session.state._replace(params=params))
-    rows = lottery.measure._rows(setting, session, Position(0, 4, 0.0, False))
+    prepared, data = procedures.prepare(experiment, dataset_lib.load(experiment))
+    begun = lottery.dense(prepared)
+    params = jax.tree.map(lambda x: x.at[1].set(np.nan), begun.state.params)
+    begun = begun._replace(state=begun.state._replace(params=params))
+    training = rounds.trainings(prepared, data.streamed)(0)
+    recorder = mock.Mock()
+    measurement.record(
+        prepared,
+        training,
+        begun,
+        Position(step=4),
+        data,
+        recorder,
+        masks_of=lambda member: jax.tree.map(lambda x: x[member], begun.masks),
+        columns_of=lambda masks: {},
+    )
+    (_, rows), _ = recorder.rows.call_args
     assert [row["diverged"] for row in rows] == [False, True]
     for name in ("fd_classifier", "accuracy_reconstructions"):
         assert math.isfinite(rows[0][name]) and math.isnan(rows[1][name])

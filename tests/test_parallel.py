@@ -50,6 +50,10 @@ def test_a_checkpoint_goes_from_8_devices_to_1_and_back_bit_for_bit(distances):
     assert distances["ae"]["8 to 1"] == distances["ae"]["1 to 8"] == 0
 
 
+def test_first_arm_on_more_devices_than_runs_is_its_rows(distances):
+    assert distances["ae"]["first arm"] == 0
+
+
 class Device:
     """In the place of a device where only their number counts."""
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_lottery import NoEvents
 
-from gen_tickets import tasks, trees
+from gen_tickets import procedures, tasks, trees
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
 from gen_tickets.experiments import quickstart
@@ -46,14 +46,16 @@ def configure(task, source=None, **ticket):
 
 def first_round(config):
     """-> (session at the start of round 1, its experiment)."""
-    experiment = lottery.Lottery(config, dataset_lib.load(config))
-    return experiment.next_round(experiment.dense_round(), 1), experiment
+    prepared, data = procedures.prepare(config, dataset_lib.load(config))
+    prepared = lottery.check(prepared, data)
+    begun = lottery.next_round(prepared, data, lottery.dense(prepared), 1)
+    return begun, prepared
 
 
-def own(experiment, session, arm, run):
+def own(prepared, begun, arm, run):
     """State and masks of one member."""
-    member = experiment.arms(1).index(arm) * experiment.config.runs + run
-    return jax.tree.map(lambda x: np.asarray(x[member]), (session.state, session.masks))
+    member = prepared.tickets.index(arm, run)
+    return jax.tree.map(lambda x: np.asarray(x[member]), (begun.state, begun.masks))
 
 
 def write_source(folder, task, model="convstack"):
@@ -68,7 +70,7 @@ def write_source(folder, task, model="convstack"):
         for number in (1, 2):
             draw = np.random.default_rng([run, number])
             masks = jax.tree.map(lambda x: draw.random(x.shape) < 0.7, state.params)
-            params = tickets.rewind(masks, state.params)
+            params = masks_lib.rewind(masks, state.params)
             ticket = tickets.Ticket(masks, params, stats, {})
             tickets.save(paths.ticket_path(folder, number, run), ticket)
 
@@ -119,7 +121,7 @@ def test_a_transfer_runs_to_its_end_with_three_arms(tmp_path):
     write_source(source, "vae", "linear")
     config = configure("gan", source)
     config.model.name = "linear"
-    lottery.run(config, target)
+    procedures.run(config, target)
     rows = records.read_rows(paths.results_path(target))
     arms = {(row["round"], row["arm"]) for row in rows}
     assert arms == {(0, "dense")} | {
@@ -163,5 +165,5 @@ def test_an_unknown_component_is_refused(tmp_path, entry):
     write_source(tmp_path, "vae")
     config = configure("gan", tmp_path)
     config.ticket.map = (entry,)
-    with pytest.raises(UserError, match="nothing.*there is only"):
+    with pytest.raises(UserError, match="nothing.*there is no such component"):
         first_round(config)

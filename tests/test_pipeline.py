@@ -11,7 +11,8 @@ from test_lottery import assert_trees_equal, configure, make, run
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset, pipeline
 from gen_tickets.errors import Interrupted, UserError
-from gen_tickets.training.session import Position
+from gen_tickets.procedures import rounds
+from gen_tickets.training.population import Population
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +51,14 @@ def test_a_streamed_run_has_the_numbers_of_a_resident_one(folder, tmp_path):
 
 
 def test_batches_are_the_rows_of_the_order_and_the_state_goes_on(folder):
-    experiment = make(configure(**options(folder, False)))
+    prepared, data = make(configure(**options(folder, False)))
     whole = dataset.load(configure(**options(folder, True))).train.images
-    per_step, runs = experiment.images_per_step, experiment.config.runs
-    first = experiment.open_feed(Position(1, 3, 0.0, False))
+    schedule, population = prepared.schedule, prepared.tickets
+    per_step, runs = schedule.images_per_step, population.num_runs
+    first = data.batches(population, schedule, 3, None)
     batches, order = first.take(2)
-    assert order is None and batches.shape[:2] == (2 * runs, first.max_steps)
-    again = experiment.open_feed(Position(1, 5, 0.0, False, first.state()))
+    assert order is None and batches.shape[:2] == (2 * runs, data.stretch_steps)
+    again = data.batches(population, schedule, 5, first.state())
     for start, taken in ((3, batches), (5, again.take(2)[0])):
         for member in range(2 * runs):
             rows = dataset.order(0, member % runs, len(whole), per_step, start, 2)
@@ -71,26 +73,17 @@ def test_a_score_of_images_gets_the_same_ones(folder):
             prune__method="snip",
             prune__schedule="at_initialization",
         )
-        images, rows = make(config)._scored_images()
+        images, rows = rounds.scored_images(*make(config))
         scored.append(np.asarray(images)[np.asarray(rows)])
     np.testing.assert_array_equal(*scored)
 
 
 def test_a_stretch_is_bounded_in_bytes_and_in_steps(folder):
-    lottery = types.SimpleNamespace(
-        config=types.SimpleNamespace(runs=5),
-        arms=lambda round_number: ("winning", "random"),
-        images_per_step=128,
-        image_shape=(32, 32, 3),
-        evaluation_steps=390,
-    )
-    steps = pipeline._stretch_steps(lottery)
+    steps = pipeline._stretch_steps(10, (128, 32, 32, 3), 390)
     size = 10 * 128 * 32 * 32 * 3
     assert steps * size <= pipeline._STRETCH_BYTES < (steps + 1) * size
-    lottery.evaluation_steps = 4
-    assert pipeline._stretch_steps(lottery) == 4
-    lottery.image_shape = (4096, 4096, 3)
-    assert pipeline._stretch_steps(lottery) == 1
+    assert pipeline._stretch_steps(10, (128, 32, 32, 3), 4) == 4
+    assert pipeline._stretch_steps(10, (128, 4096, 4096, 3), 4) == 1
 
 
 def test_a_process_reads_what_its_devices_train_on():
@@ -99,12 +92,9 @@ def test_a_process_reads_what_its_devices_train_on():
             assert shape == (6, 1, 8)
             return {0: (slice(0, 2), slice(None), slice(0, 4))}
 
-    lottery = types.SimpleNamespace(
-        config=types.SimpleNamespace(runs=3),
-        images_per_step=8,
-        layout=types.SimpleNamespace(batch_sharding=lambda shape: Sharding()),
-    )
-    needed = pipeline._needed(lottery, 2)
+    layout = types.SimpleNamespace(batch_sharding=lambda shape: Sharding())
+    population = Population(0, (0, 1, 2), ("winning", "random"), layout)
+    needed = pipeline._needed(population, 8)
     assert needed.shape == (3, 8)
     expected = np.zeros((3, 8), bool)
     expected[:2, :4] = True
@@ -114,11 +104,11 @@ def test_a_process_reads_what_its_devices_train_on():
 def test_an_image_that_breaks_on_the_way_is_one_line(folder, tmp_path):
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    experiment = make(configure(**options(tmp_path, False)))
+    prepared, data = make(configure(**options(tmp_path, False)))
     for path in tmp_path.iterdir():
         path.write_bytes(b"gone")
     with pytest.raises(UserError, match="images cannot be read"):
-        experiment.open_feed(Position(0, 0, 0.0, False)).take(1)
+        data.batches(prepared.dense, prepared.schedule, 0, None).take(1)
 
 
 def test_metrics_of_all_images_need_them_in_memory():

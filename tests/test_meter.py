@@ -1,19 +1,13 @@
 """The time left, as the line of progress tells it."""
 
-import types
-
 import pytest
 
-from gen_tickets.training import driver
-from gen_tickets.training.session import Position
+from gen_tickets.training.meter import Meter
 
 
 @pytest.fixture
 def meter():
-    lottery = types.SimpleNamespace(
-        num_steps=100, evaluation_steps=10, later_steps=lambda position: 200
-    )
-    return driver._Meter(lottery, Position(0, 0, 0.0, False))
+    return Meter("round 0/1", num_steps=100, interval=10, later_steps=200)
 
 
 def test_time_left_is_that_of_the_steps_and_evaluations_to_come(meter):
