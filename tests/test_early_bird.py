@@ -14,7 +14,6 @@ from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import channel_cut, early_bird, lottery, setup
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import render
-from gen_tickets.training.population import Purpose
 from gen_tickets.workdir import paths, records, searches, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
@@ -109,7 +108,7 @@ def test_the_ticket_is_the_cut_dense_training_and_needs_no_other(standard):
     one = channel_cut.search_of_run(prepared, channel_cut.channel_pruner(prepared), 1)
     begun, population, steps = lottery.dense(one), one.dense, 6 * PER_EPOCH
     examples, order = data.batches(population, one.schedule, 0, None).take(steps)
-    keys = population.member_keys(Purpose.TRAIN)
+    keys = population.train_keys()
     state, _ = setup.make_loop(one, population, data.streamed).stretch(
         begun.state, begun.totals, begun.masks, examples, order, keys, steps
     )

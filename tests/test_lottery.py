@@ -9,7 +9,6 @@ from gen_tickets.data import dataset
 from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import lottery, setup
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.training.population import Purpose
 from gen_tickets.workdir import paths, records, tickets
 
 RUNS, ROUNDS, STEPS = 2, 2, 8
@@ -110,7 +109,7 @@ def test_survivors_are_the_weights_of_step_k(standard):
     start, population = lottery.dense(prepared), prepared.dense
     loop = setup.make_loop(prepared, population, data.streamed)
     examples, order = data.batches(population, prepared.schedule, 0, None).take(3)
-    keys = population.member_keys(Purpose.TRAIN)
+    keys = population.train_keys()
     state, _ = loop.stretch(
         start.state, start.totals, start.masks, examples, order, keys, 3
     )

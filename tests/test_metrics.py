@@ -169,9 +169,9 @@ def test_accuracy_alone_draws_no_samples_and_needs_no_reference(pixels, dataset)
 
 def test_inception_columns_with_their_deviations(pixels, monkeypatch):
     """On planted features, against the functions on arrays."""
-    frechet = scores.frechet
-    few_subsets = functools.partial(frechet.kernel_distance, num_subsets=2)
-    monkeypatch.setattr(frechet, "kernel_distance", few_subsets)
+    distances = scores.distances
+    few_subsets = functools.partial(distances.kernel_distance, num_subsets=2)
+    monkeypatch.setattr(distances, "kernel_distance", few_subsets)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (1100, 4, 4, 3), np.uint8)
     outputs, real = pixels.extract(images[:1050]), pixels.extract(images)
@@ -180,9 +180,9 @@ def test_inception_columns_with_their_deviations(pixels, monkeypatch):
     )
     names = ("kid", "inception_score", "recall", "fid", "precision")
     found = scores.score(names, {"inception": outputs}, {"inception": reference})
-    kid = frechet.kernel_distance(real.features, outputs.features)
-    inception = frechet.inception_score(outputs.logits)
-    shares = frechet.precision_recall(real.features, outputs.features)
+    kid = distances.kernel_distance(real.features, outputs.features)
+    inception = distances.inception_score(outputs.logits)
+    shares = distances.precision_recall(real.features, outputs.features)
     assert found == {
         "kid": kid.mean,
         "kid_std": kid.std,

@@ -159,16 +159,17 @@ def steps_per_epoch(num_images, batch_size):
     return num_images // batch_size
 
 
-def order(seed, run, num_images, batch_size, first_step, num_steps):
+def order(seed, run, num_images, batch_size, first_step, num_steps, noise=0):
     """Batch order of one run → int32 [num_steps, batch_size], indices of images.
 
-    Every epoch is a fresh permutation that depends on (seed, run, epoch) alone, so a
-    window of the order is the same slice of the whole, whatever ran before.
+    Every epoch is a fresh permutation that depends on (seed, run, epoch, noise) alone,
+    so a window of the order is the same slice of the whole, whatever ran before.
 
     Args:
       seed, run: integers ≥ 0.
       num_images: at least batch_size.
       first_step, num_steps: the window, in steps counted from 0.
+      noise: integer ≥ 0; each has an order of its own.
     """
     per_epoch = steps_per_epoch(num_images, batch_size)
     if per_epoch < 1:
@@ -177,7 +178,8 @@ def order(seed, run, num_images, batch_size, first_step, num_steps):
     num_epochs = -(-(skip + num_steps) // per_epoch)
     batches = [np.zeros((0, batch_size), np.int32)]
     for epoch in range(first_epoch, first_epoch + num_epochs):
-        permutation = _generator(seed, run, epoch).permutation(num_images)
+        words = (seed, run, epoch, noise) if noise else (seed, run, epoch)
+        permutation = _generator(*words).permutation(num_images)
         permutation = permutation[: per_epoch * batch_size].astype(np.int32)
         batches.append(permutation.reshape(per_epoch, batch_size))
     return np.concatenate(batches)[skip : skip + num_steps]

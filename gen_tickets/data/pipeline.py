@@ -7,6 +7,7 @@ devices train on those before (`Streamed`). Both give the same images in the sam
 
 import dataclasses
 import functools
+import itertools
 import math
 import os
 from typing import Any
@@ -150,18 +151,24 @@ class Resident:
         The order is int32 [MAX_STRETCH, M, batch]; rows beyond num_steps are 0.
         """
         population, batch_size = self._population, self._schedule.images_per_step
-        rows = np.zeros((loop.MAX_STRETCH, population.num_runs, batch_size), np.int32)
-        for i, run in enumerate(population.runs):
-            rows[:num_steps, i] = dataset_lib.order(
+        rows = {
+            noise: np.zeros(
+                (loop.MAX_STRETCH, population.num_runs, batch_size), np.int32
+            )
+            for noise in population.arm_noise
+        }
+        for noise, i in itertools.product(rows, range(population.num_runs)):
+            rows[noise][:num_steps, i] = dataset_lib.order(
                 population.seed,
-                run,
+                population.runs[i],
                 len(self._images),
                 batch_size,
                 self._step,
                 num_steps,
+                noise,
             )
         self._step += num_steps
-        order = np.tile(rows, (1, len(population.arms), 1))
+        order = np.concatenate([rows[x] for x in population.arm_noise], axis=1)
         return self._images, population.layout.copies(order)
 
     def state(self) -> None:

@@ -17,7 +17,6 @@ from gen_tickets.procedures.setup import Prepared
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import population as population_lib
 from gen_tickets.training.driver import Training
-from gen_tickets.training.population import Purpose
 from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.workdir.recorder import Recorder
 
@@ -63,7 +62,7 @@ def _metrics(
     training: Training, round_state: RoundState, data: Data
 ) -> dict[str, np.ndarray]:
     """The task's metrics of every member on both sets, {name: [M]}."""
-    keys = training.population.member_keys(Purpose.EVALUATE)
+    keys = training.population.evaluation_keys()
     found = {}
     for prefix, (images, weights) in (("train", data.probe), ("heldout", data.heldout)):
         values = training.loop.evaluate(round_state.state, images, weights, keys)

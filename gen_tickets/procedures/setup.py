@@ -19,7 +19,7 @@ from gen_tickets.tasks.task import Task
 from gen_tickets.training import loop as loop_lib
 from gen_tickets.training import round_state as round_state_lib
 from gen_tickets.training import schedule as schedule_lib
-from gen_tickets.training.population import Population, Purpose
+from gen_tickets.training.population import Population
 from gen_tickets.training.round_state import RoundState
 from gen_tickets.training.schedule import Schedule
 from gen_tickets.training.state import TrainState
@@ -157,7 +157,7 @@ def _stretch_shapes(
 ) -> tuple[Any, ...]:
     """What a stretch of a population takes, as shapes with shardings."""
     round_state = round_shapes(prepared, population)
-    keys = jax.eval_shape(lambda: population.member_keys(Purpose.TRAIN))
+    keys = jax.eval_shape(lambda: population.train_keys())
     return (
         round_state.state,
         round_state.totals,

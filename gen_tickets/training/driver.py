@@ -19,7 +19,7 @@ from gen_tickets.errors import Interrupted
 from gen_tickets.training import round_state as round_state_lib
 from gen_tickets.training.loop import Loop
 from gen_tickets.training.meter import Meter
-from gen_tickets.training.population import Population, Purpose
+from gen_tickets.training.population import Population
 from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.training.schedule import Schedule
 
@@ -115,7 +115,7 @@ def train(
       Interrupted: a signal came; everything is saved.
     """
     population, schedule = training.population, training.schedule
-    keys = population.member_keys(Purpose.TRAIN)
+    keys = population.train_keys()
     batches = data.batches(population, schedule, position.step, position.reader)
     meter, saved_at = _meter(training), time.monotonic()
     while position.step < training.last_step and not training.is_over(round_state):
@@ -197,7 +197,7 @@ def _evaluate(
     hooks: Hooks,
 ) -> RoundState:
     """Held-out metrics of every member: early stopping, divergence, curves."""
-    keys = training.population.member_keys(Purpose.EVALUATE)
+    keys = training.population.evaluation_keys()
     examples, weights = data.heldout
     heldout = training.loop.evaluate(round_state.state, examples, weights, keys)
     num_steps = training.steps_since_evaluation(position.step)

@@ -35,6 +35,14 @@ class Population:
     runs: tuple[int, ...]  #: run numbers
     arms: tuple[str, ...]  #: "dense", or "winning", "random", ...
     layout: Layout
+    #: of each arm: 0 is the run's own SGD noise (batch order and keys), every other
+    #: number another draw of it; () is 0 for all
+    noise: tuple[int, ...] = ()
+
+    @property
+    def arm_noise(self) -> tuple[int, ...]:
+        """The noise of each arm."""
+        return self.noise or (0,) * len(self.arms)
 
     @property
     def num_runs(self) -> int:
@@ -52,20 +60,28 @@ class Population:
         """One key a run, [R], that depends on seed, run, purpose and round alone."""
         return self.layout.members(self._keys(purpose, round_number))
 
-    def member_keys(self, purpose: Purpose) -> jax.Array:
-        """One key a member, [M], the same in every round: arms share their noise."""
-        keys = self._keys(purpose, 0)
+    def train_keys(self) -> jax.Array:
+        """One key a member, [M], the same in every round; arms share their noise."""
+        keys = self._keys(Purpose.TRAIN, 0)
+        of_arms = [_fold(keys, noise) if noise else keys for noise in self.arm_noise]
+        return self.layout.members(jnp.concatenate(of_arms))
+
+    def evaluation_keys(self) -> jax.Array:
+        """One key a member, [M], the same in every round and arm."""
+        keys = self._keys(Purpose.EVALUATE, 0)
         return self.layout.members(jnp.concatenate([keys] * len(self.arms)))
 
     def _keys(self, purpose: Purpose, round_number: int) -> jax.Array:
-        fold = jax.vmap(jax.random.fold_in, (0, None))
         runs = jnp.array(self.runs)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(self.seed), runs)
-        return fold(fold(keys, int(purpose)), round_number)
+        return _fold(_fold(keys, int(purpose)), round_number)
 
     def first_arm(self, tree: Any) -> Any:
         """The members of the first arm, [M, ...] -> [R, ...]."""
         return _take_first(self.layout, self.num_runs)(tree)
+
+
+_fold = jax.vmap(jax.random.fold_in, (0, None))  # keys [R], a number -> keys [R]
 
 
 def latents(seed: int, count: int, latent_size: int) -> jax.Array:

@@ -1,0 +1,115 @@
+"""Networks on the line between two trained ones, and what they are worth.
+
+The batch-norm statistics of an interpolated network are not those of its weights
+(Frankle et al. 2020), so they are computed anew on training images.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from gen_tickets.data.pipeline import Data
+from gen_tickets.distributed import processes
+from gen_tickets.procedures.setup import Prepared
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.tasks.task import Task
+from gen_tickets.training import loop as loop_lib
+from gen_tickets.training.state import TrainState
+
+# Batches whose statistics replace the old ones: with a momentum of 0.9, a share of
+# 0.9^50 = 0.5 % of those is left.
+_STATISTICS_BATCHES = 50
+
+Measure = Callable[[int, TrainState, TrainState], list[dict[str, float]]]
+
+
+def interpolate(one: TrainState, other: TrainState, point: jax.Array) -> TrainState:
+    """(1 - point) * one + point * other, of all floating-point arrays.
+
+    Args:
+      one, other: states of a member.
+      point: scalar in [0, 1].
+    """
+
+    def between(a: jax.Array, b: jax.Array) -> jax.Array:
+        is_float = jnp.issubdtype(a.dtype, jnp.floating)
+        return (1.0 - point) * a + point * b if is_float else a
+
+    return jax.tree.map(between, one, other)
+
+
+def with_statistics_of(
+    task: Task, state: TrainState, batches: jax.Array, key: jax.Array
+) -> TrainState:
+    """The state with the statistics that its weights have on training batches.
+
+    Args:
+      task: whose step computes them; what else a step changes is dropped.
+      state: of a member.
+      batches: uint8 [batches, batch, H, W, C].
+      key: of the steps' noise.
+    """
+    masks = masks_lib.dense(state.params)
+
+    def body(stats: Any, step: Any) -> tuple[Any, None]:
+        number, batch = step
+        step_key = jax.random.fold_in(key, number)
+        after, _ = task.step(state._replace(stats=stats), masks, batch, step_key)
+        return after.stats, None
+
+    numbers = jnp.arange(len(batches))
+    stats, _ = lax.scan(body, state.stats, (numbers, batches))
+    return state._replace(stats=stats)
+
+
+def make(prepared: Prepared, data: Data, points: np.ndarray) -> Measure:
+    """-> function(run, one, other): metrics at each point, [{column: value}].
+
+    Columns are the task's metrics on the held-out images, "heldout_loss" and others,
+    and those of `eval.metrics`.
+    """
+    task = prepared.task
+    evaluate = loop_lib.make_loop(task).evaluate
+    images, rows = data.first_batches(
+        prepared.dense, prepared.schedule.images_per_step, _STATISTICS_BATCHES
+    )
+
+    @jax.jit
+    def states(one: TrainState, other: TrainState, rows: jax.Array, key: jax.Array):
+        def at(point: jax.Array) -> TrainState:
+            state = interpolate(one, other, point)
+            if not jax.tree.leaves(state.stats):
+                return state
+            return with_statistics_of(task, state, images[rows], key)
+
+        return lax.map(at, jnp.asarray(points, jnp.float32))
+
+    def measure(run: int, one: TrainState, other: TrainState) -> list[dict[str, float]]:
+        place = prepared.dense.runs.index(run)
+        key = prepared.dense.evaluation_keys()[place]
+        on_line = states(one, other, rows[place], key)
+        keys = jnp.stack([key] * len(points))
+        heldout = processes.to_host(evaluate(on_line, *data.heldout, keys))
+        return [
+            {f"heldout_{name}": float(values[i]) for name, values in heldout.items()}
+            | _evaluation(prepared, jax.tree.map(lambda x: x[i], on_line))
+            for i in range(len(points))
+        ]
+
+    return measure
+
+
+def _evaluation(prepared: Prepared, state: TrainState) -> dict[str, float]:
+    """Columns of `eval.metrics`, where there are any."""
+    if prepared.evaluator is None:
+        return {}
+    sample, reconstruct = prepared.sample, prepared.reconstruct
+    return prepared.evaluator.measure(
+        functools.partial(sample, state),
+        reconstruct and functools.partial(reconstruct, state),
+    )

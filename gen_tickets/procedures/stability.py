@@ -1,0 +1,275 @@
+"""Instability analysis: from which step on does SGD noise no longer decide the outcome?
+
+Frankle, Dziugaite, Roy, Carbin 2020 ("Linear Mode Connectivity and the Lottery Ticket
+Hypothesis", arXiv 1912.05671). For every step k, copies of a network are trained from
+the same weights of step k to the last step, each with SGD noise of its own (batch
+order; latents of VAEs and GANs). The loss is then measured along the line between the
+weights of two copies. *Instability* is the largest loss on the line minus the mean of
+its ends; a network is *stable* at k where it is small. Iterative magnitude pruning
+finds matching tickets where the network is stable at the rewind step.
+
+All copies of all steps are arms of one population: until step k a copy trains with the
+noise that its run's dense training has, so it *is* the dense training; from k on it has
+noise of its own. At step k its optimizer starts anew, as that of a rewound ticket does,
+and, where a ticket is analysed, its weights are masked.
+"""
+
+import functools
+import itertools
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_tickets.data.pipeline import Data
+from gen_tickets.errors import UserError
+from gen_tickets.procedures import line, rounds, setup
+from gen_tickets.procedures.setup import Prepared
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training import driver
+from gen_tickets.training import round_state as round_state_lib
+from gen_tickets.training.loop import Loop
+from gen_tickets.training.population import Population, Purpose
+from gen_tickets.training.round_state import Position, RoundState
+from gen_tickets.training.state import TrainState
+from gen_tickets.workdir import paths, tickets
+from gen_tickets.workdir.checkpoints import Checkpoints
+from gen_tickets.workdir.recorder import Recorder
+
+
+class Copy(NamedTuple):
+    """An arm of the analysis."""
+
+    step: int  #: k
+    noise: int  #: 1, 2, ...: which draw of SGD noise it trains with from k on
+
+    @property
+    def arm(self) -> str:
+        return f"step_{self.step}_copy_{self.noise}"
+
+
+def steps_to_analyse(given: tuple[int, ...], num_steps: int) -> tuple[int, ...]:
+    """The steps k: those given, else 0, 10 and ½, 1, 2, 5, 10, 20 % of a training."""
+    shares = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+    steps = given or (0, 10, *(round(share * num_steps) for share in shares))
+    return tuple(sorted({step for step in steps if step < num_steps}))
+
+
+def copies(prepared: Prepared) -> tuple[Copy, ...]:
+    """All arms of the analysis, in the order of the steps."""
+    options = prepared.config.stability
+    steps = steps_to_analyse(tuple(options.steps), prepared.schedule.num_steps)
+    noises = range(1, options.copies + 1)
+    return tuple(Copy(step, noise) for step in steps for noise in noises)
+
+
+def population_at(prepared: Prepared, step: int) -> Population:
+    """The copies as they train from `step` on: those of later k have no own noise."""
+    arms = copies(prepared)
+    return Population(
+        seed=prepared.config.seed,
+        runs=prepared.dense.runs,
+        arms=tuple(copy.arm for copy in arms),
+        layout=prepared.dense.layout,
+        noise=tuple(copy.noise if copy.step <= step else 0 for copy in arms),
+    )
+
+
+def check(prepared: Prepared, data: Data) -> Prepared:
+    """Finds out now what would fail later, and plans the memory.
+
+    Raises:
+      UserError: a step outside of the training, images that are streamed, or the memory
+        does not suffice.
+    """
+    num_steps = prepared.schedule.num_steps
+    for step in prepared.config.stability.steps:
+        if step >= num_steps:
+            raise UserError(
+                f"stability.steps={step}",
+                f"must be below the {num_steps} training steps",
+            )
+    if data.streamed:
+        raise UserError(
+            "data.resident=False",
+            "the copies of an instability analysis train on batches of their own",
+            "give data.resident=True",
+        )
+    return setup.plan_memory(prepared, data, (population_at(prepared, 0),))
+
+
+def run(
+    prepared: Prepared,
+    data: Data,
+    store: Checkpoints,
+    recorder: Recorder,
+    stop: list[int],
+) -> None:
+    """The whole analysis; arguments and errors as of `lottery.run`.
+
+    Leaves stability.csv: a row a run, step k, pair of copies and point of the line.
+    """
+    hooks = rounds.hooks(prepared, store, recorder, stop)
+    everyone = population_at(prepared, 0)
+    loop = setup.make_loop(prepared, everyone, data.streamed)
+    masks = _ticket_masks(prepared, recorder.workdir)
+    restored = _restore(prepared, everyone, store)
+    round_state, position = restored or (_begin(prepared, everyone), Position())
+    trainings = _trainings(prepared, loop)
+    for number in range(position.round, len(trainings)):
+        training = trainings[number]
+        if position.step == training.first_step:
+            round_state = _separate(prepared, round_state, masks, training.first_step)
+        round_state, position = driver.train(
+            training, round_state, position, data, hooks
+        )
+        hooks.save(round_state, position)
+        position = position._replace(round=number + 1)
+    recorder.stability(_lines(prepared, round_state, data))
+    hooks.save(round_state, position._replace(finished=True))
+
+
+def _begin(prepared: Prepared, population: Population) -> RoundState:
+    """Every copy with the initial weights of its run."""
+    state = prepared.init(prepared.dense.run_keys(Purpose.INIT))
+    state = _tile(state, len(population.arms))
+    begun = _begin_round(state, prepared.metric_names)
+    return population.layout.members(begun)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _tile(tree: Any, count: int) -> Any:
+    return jax.tree.map(lambda x: jnp.concatenate([x] * count), tree)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _begin_round(state: TrainState, metric_names: tuple[str, ...]) -> RoundState:
+    num_members = state.step.shape[0]
+    return round_state_lib.begin(
+        state,
+        masks_lib.dense(state.params),
+        metric_names,
+        ancestors_diverged=jnp.zeros(num_members, bool),
+        floored=jnp.zeros(num_members, jnp.int32),
+    )
+
+
+def _restore(
+    prepared: Prepared, population: Population, store: Checkpoints
+) -> tuple[RoundState, Position] | None:
+    """The newest checkpoint, or None where there is none."""
+
+    def shapes(position: list[Any]) -> RoundState:
+        del position
+        begun = jax.eval_shape(lambda: _begin(prepared, population))
+        return population.layout.shapes(begun)
+
+    restored = store.restore(shapes)
+    return restored and (restored[0], Position(*restored[1]))
+
+
+def _trainings(prepared: Prepared, loop: Loop) -> list[driver.Training]:
+    """One training from each k to the next, the last one to the last step."""
+    schedule = prepared.schedule
+    steps = sorted({copy.step for copy in copies(prepared)} | {0})
+    ends = (*steps[1:], schedule.num_steps)
+    return [
+        driver.Training(
+            title="stability",
+            tag="stability",
+            population=population_at(prepared, start),
+            schedule=schedule,
+            loop=loop,
+            first_step=start,
+            last_step=end,
+            later_steps=schedule.num_steps - end,
+        )
+        for start, end in zip(steps, ends)
+    ]
+
+
+def _separate(
+    prepared: Prepared, round_state: RoundState, masks: Any, step: int
+) -> RoundState:
+    """Copies of this k start as a rewound ticket does: masked, with a new optimizer.
+
+    Args:
+      prepared: the experiment.
+      round_state: of all copies at step k.
+      masks: of the analysed network, [R, ...].
+      step: k.
+    """
+    arms = copies(prepared)
+    runs = prepared.dense.num_runs
+    starts = np.repeat([copy.step == step for copy in arms], runs)  # [M]
+    fresh = prepared.init(prepared.dense.run_keys(Purpose.INIT)).opt_state
+    layout = prepared.dense.layout
+    separated = _restart(
+        round_state,
+        _tile(fresh, len(arms)),
+        _tile(masks, len(arms)),
+        layout.members(starts),
+    )
+    return layout.members(separated)
+
+
+@jax.jit
+def _restart(
+    round_state: RoundState, opt_state: Any, masks: Any, starts: jax.Array
+) -> RoundState:
+    """Members that start get the masks and the optimizer state; all [M, ...]."""
+
+    def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(starts.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+    masks = jax.tree.map(choose, masks, round_state.masks)
+    state = round_state.state._replace(
+        params=masks_lib.apply(masks, round_state.state.params),
+        opt_state=jax.tree.map(choose, opt_state, round_state.state.opt_state),
+    )
+    return round_state._replace(state=state, masks=masks)
+
+
+def _ticket_masks(prepared: Prepared, workdir: str | pathlib.Path) -> Any:
+    """Masks of the analysed networks, [R, ...]: of a ticket, or dense.
+
+    Raises:
+      UserError: the ticket is missing, or of other networks.
+    """
+    options = prepared.config.stability
+    if not options.tickets:
+        shapes = prepared.shapes.params
+        return jax.tree.map(
+            lambda x: jnp.ones((prepared.dense.num_runs, *x.shape), bool), shapes
+        )
+    found = []
+    for run_number in prepared.dense.runs:
+        path = paths.ticket_path(options.tickets, options.round, run_number)
+        found.append(tickets.load(path).masks)
+    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *found)
+
+
+def _lines(
+    prepared: Prepared, round_state: RoundState, data: Data
+) -> list[dict[str, Any]]:
+    """Metrics on the line between every two copies of a run and k."""
+    population = population_at(prepared, 0)
+    points = np.linspace(0.0, 1.0, prepared.config.stability.points)
+    measure = line.make(prepared, data, points)
+    pairs = itertools.combinations(copies(prepared), 2)
+    rows = []
+    for one, other in (pair for pair in pairs if pair[0].step == pair[1].step):
+        for run_number in prepared.dense.runs:
+            ends = [
+                population.layout.member(
+                    round_state.state, population.index(copy.arm, run_number)
+                )
+                for copy in (one, other)
+            ]
+            for point, metrics in zip(points, measure(run_number, *ends)):
+                row = {"run": run_number, "step": one.step, "point": float(point)}
+                row |= {"copy_a": one.noise, "copy_b": other.noise}
+                rows.append(row | metrics)
+    return rows
