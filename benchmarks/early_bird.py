@@ -43,7 +43,7 @@ from gen_tickets.pruning import channels, compact, detection
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import driver, loop
 from gen_tickets.training.session import Position
-from gen_tickets.workdir import checkpoints, paths, records, searches
+from gen_tickets.workdir import checkpoints, paths, searches, tables
 
 SHAPE = (32, 32, 3)
 CURVE = "0.2,0.4,0.6,0.8,0.88,0.95"
@@ -293,7 +293,7 @@ def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dic
         store = checkpoints.Checkpoints(workdir)
         experiment.follow(workdir, {}, store, [], _NoEvents())
         store.close()
-        (row,) = records.read_rows(paths.results_path(workdir))
+        (row,) = tables.read_rows(paths.results_path(workdir))
         search = searches.load(paths.search_path(workdir, 0))
         dense = lottery.Lottery(config, dataset)
         store = checkpoints.Checkpoints(folder / "dense")

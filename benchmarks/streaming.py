@@ -26,7 +26,8 @@ from gen_tickets.config import defaults
 from gen_tickets.data import dataset
 from gen_tickets.procedures import lottery
 from gen_tickets.training import driver
-from gen_tickets.workdir import checkpoints, records
+from gen_tickets.workdir import checkpoints
+from gen_tickets.workdir import events as events_lib
 
 _TURN = 5  # stretches, of a second each
 
@@ -91,7 +92,7 @@ def _train(options, resident: bool) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         store = checkpoints.Checkpoints(folder)
         position = lottery.Position(0, 0, 0.0, False)
-        session, events = experiment.dense_round(), records.EventWriter(False)
+        session, events = experiment.dense_round(), events_lib.EventWriter(False)
         driver.train_round(experiment, session, position, store, [], events)
         store.close()
     return {

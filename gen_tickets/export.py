@@ -26,7 +26,9 @@ from gen_tickets.evaluation import metrics
 from gen_tickets.evaluation.features.batches import map_batches
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training.session import Position
-from gen_tickets.workdir import checkpoints, lock, paths, provenance, records, tickets
+from gen_tickets.workdir import checkpoints
+from gen_tickets.workdir import images as images_lib
+from gen_tickets.workdir import lock, paths, provenance, tickets
 
 _KINDS = ("samples", "reconstructions", "weights")
 
@@ -171,7 +173,7 @@ def _write_images(output: pathlib.Path, images: np.ndarray) -> None:
         return
     digits = len(str(len(images) - 1))
     for i, image in enumerate(images):
-        records.write_image(output / f"{i:0{digits}d}.png", image)
+        images_lib.write_image(output / f"{i:0{digits}d}.png", image)
 
 
 def _export(options) -> str:

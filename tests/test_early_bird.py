@@ -16,7 +16,7 @@ from gen_tickets.procedures import early_bird, lottery
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import render
 from gen_tickets.training import driver
-from gen_tickets.workdir import paths, records, searches, tickets
+from gen_tickets.workdir import events, paths, searches, tables, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -55,10 +55,10 @@ def configure(**changes):
 def run(folder, **changes):
     """Runs an experiment; returns its rows, tickets and searches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "EventWriter", NoEvents)
+        patch.setattr(events, "EventWriter", NoEvents)
         patch.setattr(render, "draw", lambda workdir: workdir)
         lottery.run(configure(**changes), folder, early_bird.EarlyBird)
-    rows = records.read_rows(paths.results_path(folder))
+    rows = tables.read_rows(paths.results_path(folder))
     runs = range(len(rows))
     found = [tickets.load(paths.ticket_path(folder, 1, i)) for i in runs]
     return rows, found, [searches.load(paths.search_path(folder, i)) for i in runs]
@@ -76,7 +76,7 @@ def test_rows_say_what_was_found_and_what_it_cost(standard):
     images = jax.ShapeDtypeStruct((16, 8, 8, 1), np.uint8)
     whole = tasks.build(config, (8, 8, 1), STEPS)
     dense_step = flops.of_step(whole, images).total()
-    layers = records.read_rows(paths.layers_path(folder))
+    layers = tables.read_rows(paths.layers_path(folder))
     for i, row in enumerate(rows):
         assert (row["run"], row["round"], row["arm"]) == (i, 1, "early_bird")
         assert (row["found_epoch"], row["search_epochs"]) == (6, 6)

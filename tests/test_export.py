@@ -13,7 +13,7 @@ from gen_tickets.evaluation import metrics
 from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import early_bird, lottery
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.workdir import lock, paths, records, tickets
+from gen_tickets.workdir import events, lock, paths, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -22,7 +22,7 @@ COUNT = 40
 
 def quiet(patch):
     patch.setattr(lottery.report, "draw", lambda workdir: workdir)
-    patch.setattr(records, "_event_file", lambda folder: None)
+    patch.setattr(events, "_event_file", lambda folder: None)
 
 
 def configure():

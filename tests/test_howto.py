@@ -20,8 +20,7 @@ from gen_tickets.evaluation import metrics
 from gen_tickets.procedures import lottery
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import saliency
-from gen_tickets.report import statistics
-from gen_tickets.workdir import paths, records, tickets
+from gen_tickets.workdir import columns, events, paths, tables, tickets
 
 
 def import_file(path):
@@ -42,10 +41,10 @@ def load(name, folder):
 @pytest.fixture(autouse=True)
 def nothing_added():
     """Takes away again what a test adds to tables and options."""
-    tables = [*extensions._TABLES.values(), defaults.OPTIONS]
-    before = [dict(table) for table in tables]
+    registries = [*extensions._TABLES.values(), defaults.OPTIONS, columns.TABLE]
+    before = [dict(registry) for registry in registries]
     yield
-    for table, was in zip(tables, before):
+    for table, was in zip(registries, before):
         table.clear()
         table.update(was)
     saliency.OF_IMAGES.intersection_update(saliency.SCORES)
@@ -106,15 +105,15 @@ def test_own_model_data_score_and_metric_together(tmp_path, monkeypatch):
     pixels = untrained.Pixels()
     monkeypatch.setattr(metrics, "_extractor", lambda *_: pixels.extractor)
     monkeypatch.setattr(lottery.report, "draw", lambda workdir: workdir)
-    monkeypatch.setattr(records, "_event_file", lambda folder: None)
+    monkeypatch.setattr(events, "_event_file", lambda folder: None)
     lottery.run(config, tmp_path / "run")
 
-    rows = records.read_rows(paths.results_path(tmp_path / "run"))
+    rows = tables.read_rows(paths.results_path(tmp_path / "run"))
     assert [row["arm"] for row in rows] == ["dense", "winning"]
     for row in rows:
         assert 0 <= row["coverage_recall"] <= 1
         assert row["flops_compact"] == row["flops_dense"]  # no channel groups
-    assert statistics.direction("coverage_recall") == 1
+    assert columns.find("coverage_recall").better == "higher"
     ticket = tickets.load(paths.ticket_path(tmp_path / "run", 1, 0))
     counts = masks_lib.layer_counts(ticket.masks)
     total = sum(size for size, _ in counts.values())

@@ -29,8 +29,9 @@ from gen_tickets.training import loop as loop_lib
 from gen_tickets.training import session as session_lib
 from gen_tickets.training.session import Position, Session
 from gen_tickets.workdir import checkpoints
+from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import lock as lock_lib
-from gen_tickets.workdir import paths, provenance, recorder, records, tickets
+from gen_tickets.workdir import paths, provenance, recorder, tables, tickets
 
 # What a run's key is folded with, so that no two uses share randomness.
 _INIT, _TRAIN, _REDRAW, _SCORE, _EVALUATE, _LATENTS = range(6)
@@ -442,7 +443,7 @@ def _run(config, workdir, kind) -> None:
         lambda: processes.is_first() and lock_lib.claim(workdir, config, origin)
     )
     store = checkpoints.Checkpoints(workdir)
-    events = records.EventWriter(
+    events = events_lib.EventWriter(
         processes.is_first() and paths.tensorboard_dir(workdir)
     )
     try:
@@ -458,7 +459,7 @@ def _run(config, workdir, kind) -> None:
     page = render.draw(workdir)
     print(
         verdict.verdict(
-            records.read_rows(paths.results_path(workdir)), config.eval.verdict
+            tables.read_rows(paths.results_path(workdir)), config.eval.verdict
         ).sentence
     )
     print(f"report: {page}")

@@ -133,7 +133,7 @@ def train_round(lottery, session: Session, position: Position, store, stop, even
       session, position: where to go on; the session's buffers are donated.
       store: Checkpoints.
       stop: list that a signal fills.
-      events: records.EventWriter.
+      events: events.EventWriter.
 
     Returns:
       (session, position) at the last step.

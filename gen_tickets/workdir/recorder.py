@@ -11,7 +11,9 @@ from gen_tickets.config import defaults
 from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training.session import Position, Session
-from gen_tickets.workdir import paths, records, tickets
+from gen_tickets.workdir import curves
+from gen_tickets.workdir import images as images_lib
+from gen_tickets.workdir import paths, tables, tickets
 
 
 def _metrics(lottery, session: Session, position: Position) -> dict[str, np.ndarray]:
@@ -102,16 +104,18 @@ def check_tables(workdir) -> None:
     """Raises UserError where a table of a workdir is damaged: rounds add to it."""
     for path in (paths.results_path(workdir), paths.layers_path(workdir)):
         if path.exists():
-            records.read_rows(path)
+            tables.read_rows(path)
+    if paths.curves_path(workdir).exists():
+        curves.read(paths.curves_path(workdir))
 
 
 def _update_table(path, round_number: int, rows: list[dict]) -> None:
     if not processes.is_first():
         return
-    old = records.read_rows(path) if path.exists() else []
+    old = tables.read_rows(path) if path.exists() else []
     runs = {row["run"] for row in rows}
     others = [x for x in old if x["round"] == round_number and x["run"] not in runs]
-    records.write_rows(path, records.replace_round(old, round_number, others + rows))
+    tables.write_rows(path, tables.replace_round(old, round_number, others + rows))
 
 
 def _save_tickets(lottery, session, position, workdir, origin) -> None:
@@ -141,8 +145,8 @@ def _save_pictures(lottery, session, position, workdir) -> None:
     if lottery.run_numbers[0] != 0:
         return
     if processes.is_first() and not paths.originals_path(workdir).exists():
-        grid = records.image_grid(np.asarray(lottery.shown), columns)
-        records.write_image(paths.originals_path(workdir), grid)
+        grid = images_lib.image_grid(np.asarray(lottery.shown), columns)
+        images_lib.write_image(paths.originals_path(workdir), grid)
     for i, arm in enumerate(lottery.arms(position.round)):
         state = lottery.layout.member(session.state, i * lottery.config.runs)
         if not processes.is_first():
@@ -152,7 +156,8 @@ def _save_pictures(lottery, session, position, workdir) -> None:
             pictures["reconstructions"] = task.reconstruct(state, lottery.shown)
         for kind, images in pictures.items():
             path = paths.sample_path(workdir, position.round, arm, kind)
-            records.write_image(path, records.image_grid(np.asarray(images), columns))
+            grid = images_lib.image_grid(np.asarray(images), columns)
+            images_lib.write_image(path, grid)
 
 
 def record_round(
@@ -178,3 +183,5 @@ def record_training(lottery, session: Session, position: Position, workdir) -> N
     _update_table(paths.layers_path(workdir), number, layers)
     rows = _rows(lottery, session, position)
     _update_table(paths.results_path(workdir), number, rows)
+    if processes.is_first():
+        tables.write_columns(workdir)
