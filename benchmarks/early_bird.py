@@ -45,7 +45,8 @@ from gen_tickets.pruning import channels, compact, detection
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import driver, loop
 from gen_tickets.training.round_state import Position
-from gen_tickets.workdir import checkpoints, paths, records, searches
+from gen_tickets.workdir import checkpoints, paths, searches, tables
+from gen_tickets.workdir.curves import CurveWriter
 from gen_tickets.workdir.recorder import Recorder
 
 SHAPE = (32, 32, 3)
@@ -292,10 +293,10 @@ def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dic
         prepared, data = procedures.prepare(config, dataset_lib.load(config))
         workdir = folder / "early_bird"
         with contextlib.closing(checkpoints.Checkpoints(workdir)) as store:
-            recorder = Recorder(workdir, config, {}, records.EventWriter(False))
+            recorder = Recorder(workdir, config, {}, CurveWriter(None))
             prepared = early_bird.check(prepared, data)
             early_bird.run(prepared, data, store, recorder, [])
-        (row,) = records.read_rows(paths.results_path(workdir))
+        (row,) = tables.read_rows(paths.results_path(workdir))
         search = searches.load(paths.search_path(workdir, 0))
         training = rounds.trainings(prepared, data.streamed)(0)
         hooks = driver.Hooks(_nothing, math.inf, _nothing, [])

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gen_tickets.workdir import paths, records
+from gen_tickets.workdir import paths, tables
 
 _POLL_SECONDS = 0.001
 _SAVE_SECONDS = 0.03  # a save of a small experiment; blows fall within it
@@ -85,7 +85,7 @@ def _killed(experiment: str, workdir, seconds: float, in_save: bool, draw) -> bo
 
 
 def _without_seconds(path):
-    rows = records.read_rows(path)
+    rows = tables.read_rows(path)
     return [{k: repr(v) for k, v in row.items() if k != "seconds"} for row in rows]
 
 

@@ -28,7 +28,9 @@ from gen_tickets.procedures import setup
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training.round_state import Position
 from gen_tickets.training.state import TrainState
-from gen_tickets.workdir import checkpoints, lock, paths, provenance, records, tickets
+from gen_tickets.workdir import checkpoints
+from gen_tickets.workdir import images as images_lib
+from gen_tickets.workdir import lock, paths, provenance, tickets
 
 _KINDS = ("samples", "reconstructions", "weights")
 
@@ -186,7 +188,7 @@ def _write_images(output: pathlib.Path, images: np.ndarray) -> None:
         return
     digits = len(str(len(images) - 1))
     for i, image in enumerate(images):
-        records.write_image(output / f"{i:0{digits}d}.png", image)
+        images_lib.write_image(output / f"{i:0{digits}d}.png", image)
 
 
 def _export(options) -> str:

@@ -14,7 +14,8 @@ from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import channel_cut, early_bird, lottery, setup
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import render
-from gen_tickets.workdir import paths, records, searches, tickets
+from gen_tickets.workdir import events as events_lib
+from gen_tickets.workdir import paths, searches, tables, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -53,10 +54,10 @@ def configure(**changes):
 def run(folder, **changes):
     """Runs an experiment; returns its rows, tickets and searches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "EventWriter", NoEvents)
+        patch.setattr(events_lib, "EventWriter", NoEvents)
         patch.setattr(render, "draw", lambda workdir: workdir)
         procedures.run(configure(**changes), folder)
-    rows = records.read_rows(paths.results_path(folder))
+    rows = tables.read_rows(paths.results_path(folder))
     runs = range(len(rows))
     found = [tickets.load(paths.ticket_path(folder, 1, i)) for i in runs]
     return rows, found, [searches.load(paths.search_path(folder, i)) for i in runs]
@@ -74,7 +75,7 @@ def test_rows_say_what_was_found_and_what_it_cost(standard):
     images = jax.ShapeDtypeStruct((16, 8, 8, 1), np.uint8)
     whole = tasks.build(config, (8, 8, 1), STEPS)
     dense_step = flops.of_step(whole, images).total()
-    layers = records.read_rows(paths.layers_path(folder))
+    layers = tables.read_rows(paths.layers_path(folder))
     for i, row in enumerate(rows):
         assert (row["run"], row["round"], row["arm"]) == (i, 1, "early_bird")
         assert (row["found_epoch"], row["search_epochs"]) == (6, 6)

@@ -78,7 +78,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
     hold = (
         "import sys, time; sys.path.insert(0, 'tests')\n"
         "from test_workdir import *\n"
-        f"held = lock.claim({str(tmp_path)!r}, configure(), {{}})\n"
+        f"held = lock_lib.claim({str(tmp_path)!r}, configure(), {{}})\n"
         "print('locked', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen(

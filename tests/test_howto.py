@@ -20,7 +20,8 @@ from gen_tickets.evaluation import metrics
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import saliency
 from gen_tickets.report import statistics
-from gen_tickets.workdir import paths, records, tickets
+from gen_tickets.workdir import events as events_lib
+from gen_tickets.workdir import paths, tables, tickets
 
 
 def import_file(path):
@@ -105,10 +106,10 @@ def test_own_model_data_score_and_metric_together(tmp_path, monkeypatch):
     pixels = untrained.Pixels()
     monkeypatch.setattr(metrics, "_extractor", lambda *_: pixels.extractor)
     monkeypatch.setattr(procedures.render, "draw", lambda workdir: workdir)
-    monkeypatch.setattr(records, "_event_file", lambda folder: None)
+    monkeypatch.setattr(events_lib, "_event_file", lambda folder: None)
     procedures.run(config, tmp_path / "run")
 
-    rows = records.read_rows(paths.results_path(tmp_path / "run"))
+    rows = tables.read_rows(paths.results_path(tmp_path / "run"))
     assert [row["arm"] for row in rows] == ["dense", "winning"]
     for row in rows:
         assert 0 <= row["coverage_recall"] <= 1

@@ -9,7 +9,8 @@ from gen_tickets.data import dataset
 from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import lottery, setup
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.workdir import paths, records, tickets
+from gen_tickets.workdir import events as events_lib
+from gen_tickets.workdir import paths, tables, tickets
 
 RUNS, ROUNDS, STEPS = 2, 2, 8
 
@@ -53,7 +54,7 @@ def run(folder, **changes):
     """Runs an experiment; returns {(round, run): ticket} and the rows."""
     config = configure(**changes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "EventWriter", NoEvents)
+        patch.setattr(events_lib, "EventWriter", NoEvents)
         patch.setattr(procedures.render, "draw", lambda workdir: workdir)
         procedures.run(config, folder)
     return read(folder, config.prune.rounds, config.runs)
@@ -65,7 +66,7 @@ def read(folder, rounds=ROUNDS, runs=RUNS):
         for r in range(rounds + 1)
         for i in range(runs)
     }
-    return found, records.read_rows(paths.results_path(folder))
+    return found, tables.read_rows(paths.results_path(folder))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +174,7 @@ def test_rows_say_what_the_tickets_hold(standard):
         assert (row["flops_dense"] == dense_row) == (row["round"] == 0)
         assert (row["flops_masked"] < row["flops_dense"]) == (row["round"] > 0)
         assert row["flops_compact"] <= row["flops_dense"]
-    layers = records.read_rows(paths.layers_path(folder))
+    layers = tables.read_rows(paths.layers_path(folder))
     for row in layers:
         mask = found[row["round"], row["run"]].masks
         size, count = masks_lib.layer_counts(mask)[row["layer"]]

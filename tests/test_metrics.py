@@ -21,7 +21,8 @@ from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import lottery, measurement, rounds
 from gen_tickets.report import statistics
 from gen_tickets.training.round_state import Position
-from gen_tickets.workdir import paths, records
+from gen_tickets.workdir import events as events_lib
+from gen_tickets.workdir import paths, tables
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -339,10 +340,10 @@ def test_a_whole_run_has_the_columns_where_they_are_due(
     experiment, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(procedures.render, "draw", lambda workdir: workdir)
-    monkeypatch.setattr(records, "_event_file", lambda folder: None)
+    monkeypatch.setattr(events_lib, "_event_file", lambda folder: None)
     workdir = tmp_path / "run"
     procedures.run(experiment, workdir)
-    rows = records.read_rows(paths.results_path(workdir))
+    rows = tables.read_rows(paths.results_path(workdir))
     hashes = set()
     for row in rows:
         if row["round"] == 1:

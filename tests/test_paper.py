@@ -13,7 +13,7 @@ from gen_tickets.paper import claims, declared, draw
 from gen_tickets.paper import experiment as experiments
 from gen_tickets.paper import panels, plan, results, scales, table2, work
 from gen_tickets.paper.claims import Evidence
-from gen_tickets.workdir import paths, records
+from gen_tickets.workdir import images, paths, tables
 
 # --- made-up tables ------------------------------------------------------------------
 
@@ -63,18 +63,18 @@ def table(config, worse=("random",)):
 def plant(config, folder, rows=None):
     """In the place of a training: the files that one leaves."""
     rows = table(config) if rows is None else rows
-    records.write_rows(paths.results_path(folder), rows)
+    tables.write_rows(paths.results_path(folder), rows)
     layers = [
         {"round": x["round"], "run": x["run"], "layer": "a", "total": 9, "kept": 5}
         for x in rows
         if x["arm"] != "random"
     ]
-    records.write_rows(paths.layers_path(folder), layers)
+    tables.write_rows(paths.layers_path(folder), layers)
     stored = {**config.to_dict(), "provenance": {"data": {"encoding": "raw"}}}
     paths.write_atomically(paths.config_path(folder), json.dumps(stored).encode())
     for x in rows:
         path = paths.sample_path(folder, x["round"], x["arm"], "samples")
-        records.write_image(path, np.zeros((8, 8, 1), np.uint8))
+        images.write_image(path, np.zeros((8, 8, 1), np.uint8))
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from scipy import stats
 
 from gen_tickets.report import __main__ as command
 from gen_tickets.report import outcomes, render, statistics, verdict
-from gen_tickets.workdir import paths, records
+from gen_tickets.workdir import images as images_lib
+from gen_tickets.workdir import paths, tables
 
 METRIC = "heldout_reconstruction"
 DENSE = (1.0, 2.0, 3.0)  # mean 2, standard deviation 1
@@ -44,7 +45,7 @@ def table(winning, random, dense=DENSE, metric=METRIC):
                 metric: math.nan if value is None else value,
             }
             rows.append(row)
-    return records.replace_round(rows, -1, [])  # in the order of the rounds
+    return tables.replace_round(rows, -1, [])  # in the order of the rounds
 
 
 GOOD, BAD = (1.9, 2.0, 2.2), (9.0, 9.5, 10.0)
@@ -272,7 +273,7 @@ def write_workdir(folder, rows, layers=True, images=True, **config):
     nested = {"eval": {"verdict": METRIC}, "paper": {"sparsity": 0.3}, "seed": 0}
     folder.mkdir(parents=True, exist_ok=True)
     paths.config_path(folder).write_text(json.dumps({**nested, **config}))
-    records.write_rows(paths.results_path(folder), rows)
+    tables.write_rows(paths.results_path(folder), rows)
     numbers = sorted({row["round"] for row in rows})
     if layers:
         of_layers = [
@@ -280,12 +281,12 @@ def write_workdir(folder, rows, layers=True, images=True, **config):
             for n in numbers
             for name in ("encoder/dense_0/kernel", "decoder/<b>/kernel")
         ]
-        records.write_rows(paths.layers_path(folder), of_layers)
+        tables.write_rows(paths.layers_path(folder), of_layers)
     if images:
         image = np.zeros((6, 6, 1), np.uint8)
-        records.write_image(paths.originals_path(folder), image)
+        images_lib.write_image(paths.originals_path(folder), image)
         for n, arm in {(row["round"], row["arm"]) for row in rows}:
-            records.write_image(paths.sample_path(folder, n, arm, "samples"), image)
+            images_lib.write_image(paths.sample_path(folder, n, arm, "samples"), image)
     return folder
 
 

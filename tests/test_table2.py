@@ -8,7 +8,7 @@ from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.experiments import table2 as experiment
 from gen_tickets.paper import table2
-from gen_tickets.workdir import paths, records
+from gen_tickets.workdir import paths, tables
 
 
 def test_the_experiments_are_valid_and_prune_as_far():
@@ -64,13 +64,13 @@ def plant(folder, config):
                 sparsity = 0.5 if number == rounds else 0.1
                 rows += [row(number, i, arm, sparsity=sparsity) for i in range(2)]
     rows[-1]["diverged"] = folder.name == "grasp"
-    records.write_rows(paths.results_path(folder), rows)
+    tables.write_rows(paths.results_path(folder), rows)
     layers = [
         {"round": r, "run": run, "layer": "g/d/kernel", "total": 10, "kept": 10 - r}
         for r in sorted({x["round"] for x in rows})
         for run in range(2)
     ]
-    records.write_rows(paths.layers_path(folder), layers)
+    tables.write_rows(paths.layers_path(folder), layers)
 
 
 def test_the_table_is_read_from_the_experiments_files(tmp_path, monkeypatch, capsys):

@@ -12,7 +12,8 @@ from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import lottery
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import render
-from gen_tickets.workdir import paths, records, tickets
+from gen_tickets.workdir import events as events_lib
+from gen_tickets.workdir import paths, tables, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("library_convolutions")
 @pytest.fixture(autouse=True)
 def no_pages_and_events(monkeypatch, tmp_path):
     monkeypatch.setattr(render, "draw", lambda workdir: tmp_path / "none.html")
-    monkeypatch.setattr(records, "EventWriter", NoEvents)
+    monkeypatch.setattr(events_lib, "EventWriter", NoEvents)
 
 
 def configure(task, source=None, **ticket):
@@ -122,7 +123,7 @@ def test_a_transfer_runs_to_its_end_with_three_arms(tmp_path):
     config = configure("gan", source)
     config.model.name = "linear"
     procedures.run(config, target)
-    rows = records.read_rows(paths.results_path(target))
+    rows = tables.read_rows(paths.results_path(target))
     arms = {(row["round"], row["arm"]) for row in rows}
     assert arms == {(0, "dense")} | {
         (r, arm) for r in (1, 2) for arm in ("winning", "random", "transferred")

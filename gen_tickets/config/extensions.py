@@ -85,8 +85,8 @@ def add_metric(name: str, metric: metrics.Metric) -> None:
 
     Args:
       name: what `eval.metrics` calls it.
-      metric: whose columns no other metric has. The words of a column's name say
-        which side is better, see `summaries.direction`.
+      metric: whose columns no other metric has; what they are, and which values are
+        better, is declared with `workdir.columns.declare`.
 
     Raises:
       UserError: gen_tickets has a metric of this name.

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from gen_tickets.report import statistics, verdict
-from gen_tickets.report.statistics import Summary, direction, mean_std, percent
+from gen_tickets.report.statistics import Summary, mean_std, percent
+from gen_tickets.workdir import columns
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 NOT_TRIED = "not tried"
@@ -83,7 +84,7 @@ def compare(metric: str, first, second, names: tuple[str, str]) -> Comparison:
         called the same.
       names: of the two, for the sentence.
     """
-    sign = direction(metric)
+    sign = columns.find(metric).sign
     both = first.values + second.values
     p_value, behind = 1.0, 0.0
     if both:
@@ -238,7 +239,7 @@ def as_good_with_less(published: float):
             return Judgement(NOT_TRIED, "it needs 3 runs of both")
         saved = percent(flops_saving(evidence[0], small))
         told = f"{metric} {mean_std(found)}, dense {mean_std(dense)}"
-        matches = verdict.matches(dense, found, direction(metric))
+        matches = verdict.matches(dense, found, columns.find(metric).sign)
         return _judged(matches, f"with {saved} fewer FLOPs {told}")
 
     return test
@@ -297,7 +298,7 @@ def matches_the_first(evidence: Sequence[Evidence], metric: str) -> Judgement:
         return Judgement(NOT_TRIED, "it needs 3 runs of both")
     names = [one.label for one in evidence]
     told = f"{metric} {mean_std(second)} ({names[1]}), {mean_std(first)} ({names[0]})"
-    return _judged(verdict.matches(first, second, direction(metric)), told)
+    return _judged(verdict.matches(first, second, columns.find(metric).sign), told)
 
 
 def all_worse_than_the_first(evidence: Sequence[Evidence], metric: str) -> Judgement:

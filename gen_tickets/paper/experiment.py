@@ -14,7 +14,7 @@ from gen_tickets.data import dataset
 from gen_tickets.evaluation import metrics
 from gen_tickets.paper import table2
 from gen_tickets.report import outcomes
-from gen_tickets.workdir import lock, paths, records
+from gen_tickets.workdir import lock, paths, tables
 
 
 class Training(NamedTuple):
@@ -99,7 +99,7 @@ def members(config, round_number: int) -> list[tuple[str, int]]:
 def state(training: Training) -> State:
     """What the results table of a training says; one with more rounds is finished."""
     config, path = training.config, paths.results_path(training.folder)
-    rows = records.read_rows(path) if path.exists() else []
+    rows = tables.read_rows(path) if path.exists() else []
     there = {(row["round"], row["arm"], row["run"]) for row in rows}
     if config.prune.schedule == "early_bird":
         done = sum((1, *member) in there for member in members(config, 1))

@@ -23,7 +23,7 @@ from gen_tickets.paper.results import Results, column
 from gen_tickets.report import figures, page, statistics, verdict
 from gen_tickets.report.figures import Baseline, Point, Series
 from gen_tickets.report.statistics import Summary
-from gen_tickets.workdir import paths
+from gen_tickets.workdir import columns, paths
 
 _MOST_COLUMNS = 6
 # Orange is the random control's.
@@ -33,7 +33,6 @@ _CAPTION = (
     "Mean over runs, band = one standard deviation; grey: the dense network; dotted: "
     "the paper's winning sparsity; a cross: diverged runs, which no mean contains."
 )
-_BETTER = {-1: ", lower is better", 0: "", 1: ", higher is better"}
 # DCGAN in Table 2: 88 % of the FLOPs, 79.7 % of the weights and 47 % of the time saved.
 _PAPER_BIRD = {"flops": 88.0, "compression": 79.7, "seconds": 47.3}
 
@@ -88,7 +87,8 @@ def _draw_panel(panel: Panel, results: Results) -> Drawn | None:
         numbers += [_summary_line(panel.title, one.label, name, p) for p in points]
     if not curves and not baselines:
         return None
-    better = _BETTER[statistics.direction(name)]
+    better = columns.find(name).better
+    better = f", {better} is better" if better else ""
     ylabel = f"{panel.measure.label}\n({name}{better})"
     png = figures.draw_metric(curves, baselines, ylabel, panel.published)
     return Drawn([(png, _CAPTION)], numbers)

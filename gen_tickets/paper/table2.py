@@ -19,7 +19,7 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.evaluation.scores import check_counts
 from gen_tickets.report import page, statistics
-from gen_tickets.workdir import paths, records
+from gen_tickets.workdir import paths, tables
 
 
 class Published(NamedTuple):
@@ -125,7 +125,7 @@ def distance(config) -> str:
 def rows_of(row: Row, workdir) -> list[dict[str, Any]]:
     """The rows of results.csv behind a line; `seconds` are those of one member."""
     folder = pathlib.Path(workdir) / row.experiment
-    everything = records.read_rows(paths.results_path(folder))
+    everything = tables.read_rows(paths.results_path(folder))
     last = max(x["round"] for x in everything if x["arm"] == row.arm)
     # A round's seconds are those of all its members; early-bird runs are alone.
     alone = row.arm == "early_bird"
@@ -142,7 +142,7 @@ def _line(row: Row, workdir, column: str) -> dict[str, str]:
     rows = rows_of(row, workdir)
     last = rows[0]["round"]
     folder = pathlib.Path(workdir) / row.experiment
-    layers = records.read_rows(paths.layers_path(folder))
+    layers = tables.read_rows(paths.layers_path(folder))
     kept = [x["kept"] for x in layers if x["round"] == last]
     quality = statistics.summarize(rows, column)[row.arm][last]
     return {

@@ -15,8 +15,9 @@ from gen_tickets.paper import table2
 from gen_tickets.procedures import early_bird, lottery, setup
 from gen_tickets.report import render, verdict
 from gen_tickets.training import driver
-from gen_tickets.workdir import lock, paths, provenance, records
+from gen_tickets.workdir import lock, paths, provenance, tables
 from gen_tickets.workdir.checkpoints import Checkpoints
+from gen_tickets.workdir.curves import CurveWriter
 from gen_tickets.workdir.recorder import Recorder, check_tables
 
 
@@ -43,7 +44,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         _run(config, workdir)
     if processes.is_first():
         page = render.draw(workdir)
-        rows = records.read_rows(paths.results_path(workdir))
+        rows = tables.read_rows(paths.results_path(workdir))
         print(verdict.verdict(rows, config.eval.verdict).sentence)
         print(f"report: {page}")
 
@@ -67,9 +68,9 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         if held:
             stack.callback(held.close)
         store = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
-        folder = processes.is_first() and paths.tensorboard_dir(workdir)
-        events = stack.enter_context(contextlib.closing(records.EventWriter(folder)))
-        recorder = Recorder(workdir, config, origin, events)
+        writer = CurveWriter(workdir if processes.is_first() else None)
+        curves = stack.enter_context(contextlib.closing(writer))
+        recorder = Recorder(workdir, config, origin, curves)
         stop = stack.enter_context(driver.stop_signals())
         procedure.run(prepared, data, store, recorder, stop)
 

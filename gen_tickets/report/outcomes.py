@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Sequence
 
 from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
-from gen_tickets.workdir import paths, records
+from gen_tickets.workdir import columns, paths, tables
 
 
 class Outcome(NamedTuple):
@@ -39,19 +39,25 @@ class Outcome(NamedTuple):
 
 
 def load(workdir) -> Outcome:
-    """Reads a workdir; raises UserError for a path that is none."""
+    """Reads a workdir; raises UserError for a path that is none.
+
+    Columns that this process does not know are declared as columns.json says.
+    """
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
-        raise UserError(f"{workdir}: is no folder; give a workdir of gen_tickets")
-    rows = records.read_rows(paths.results_path(workdir))
+        raise UserError(workdir, "is no folder", "give a workdir of gen_tickets")
+    columns.declare(
+        *(x for x in tables.read_columns(workdir) if not columns.is_known(x.name))
+    )
+    rows = tables.read_rows(paths.results_path(workdir))
     if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
-        raise UserError(f"{paths.results_path(workdir)}: is no table of results")
+        raise UserError(paths.results_path(workdir), "is no table of results")
     layers = paths.layers_path(workdir)
     return Outcome(
         workdir=workdir,
         config=_read_config(paths.config_path(workdir)),
         rows=rows,
-        layers=records.read_rows(layers) if layers.exists() else [],
+        layers=tables.read_rows(layers) if layers.exists() else [],
     )
 
 
@@ -59,12 +65,12 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(path, error.strerror or str(error)) from error
     except ValueError as error:
-        raise UserError(f"{path}: is not JSON; restore it") from error
+        raise UserError(path, "is not JSON", "restore it") from error
     flat = defaults.flatten_nested(config) if isinstance(config, dict) else {}
     if "eval.verdict" not in flat:
-        raise UserError(f"{path}: has no eval.verdict; is it of gen_tickets?")
+        raise UserError(path, "has no eval.verdict", "give a workdir of gen_tickets")
     # Tuples, because that is how an option is written on the command line.
     return {k: tuple(v) if isinstance(v, list) else v for k, v in flat.items()}
 

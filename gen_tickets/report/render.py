@@ -12,7 +12,8 @@ import pathlib
 from typing import Any
 
 from gen_tickets.report import figures, outcomes, page, statistics, verdict
-from gen_tickets.workdir import paths, records, searches
+from gen_tickets.workdir import columns as columns_lib
+from gen_tickets.workdir import paths, searches, tables
 
 _LOOKS = {
     "dense": ("-", "", figures.GREY),
@@ -20,7 +21,6 @@ _LOOKS = {
     "random": ("--", "s", figures.ORANGE),
     "early_bird": ("-", "D", figures.GREEN),
 }
-_BETTER = {-1: "lower is better", 0: "", 1: "higher is better"}
 _COST = ("flops_dense", "flops_masked", "flops_compact", "seconds")
 # What a figure is drawn of beside the metrics; the first is the paper's figure 2.
 _COURSE = {"early_stop_step": "early-stopping step"}
@@ -83,7 +83,8 @@ def draw_metrics(runs: list[outcomes.Outcome], labels: list[str]) -> dict[str, b
         curves, baselines = _curves(runs, labels, name)
         drawn = [b.summary for b in baselines] + [p for c in curves for p in c.points]
         if any(summary.values for summary in drawn):
-            better = _BETTER[statistics.direction(name)]
+            better = columns_lib.find(name).better
+            better = f"{better} is better" if better else ""
             pngs[name] = figures.draw_metric(
                 curves,
                 baselines,
@@ -177,7 +178,7 @@ def _sample_pieces(run: outcomes.Outcome) -> list[str]:
     for number in sorted({row["round"] for row in run.rows}):
         images = first
         for kind in ("reconstructions", "samples"):
-            for arm in records.ARMS:
+            for arm in tables.ARMS:
                 path = paths.sample_path(run.workdir, number, arm, kind)
                 if path.exists():
                     summary = arms.get(arm, {}).get(number)

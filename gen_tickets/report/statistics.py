@@ -10,14 +10,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-# Columns that say which row it is or how its training went, not how good it is.
-_NO_METRICS = ("round", "run", "arm", "sparsity", "remaining", "steps", "seconds")
-_NO_METRICS += ("diverged", "floored_layers", "early_stop_step")
-_NO_METRICS += ("flops_dense", "flops_masked", "flops_compact")
-_NO_METRICS += ("found_epoch", "search_epochs")
-_NO_METRICS += ("num_samples", "evaluation")
-_LOWER = ("loss", "reconstruction", "kl", "fid", "kid")
-_HIGHER = ("accuracy", "precision", "recall", "inception_score")
+from gen_tickets.workdir import columns
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -39,31 +32,9 @@ class Summary(NamedTuple):
 
 
 def metrics(rows: Rows) -> list[str]:
-    """Returns the columns that measure quality, in the order of the table."""
+    """Returns the columns that are metrics, in the order of the table."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return [
-        name
-        for name in names
-        if name not in _NO_METRICS
-        and not name.startswith("sparsity_")
-        and not name.endswith("_std")
-    ]
-
-
-def direction(metric: str) -> int:
-    """Returns -1 if lower is better, +1 if higher is, 0 if neither says quality.
-
-    The words of the column's name say it: higher is better where "accuracy",
-    "precision", "recall" or "inception_score" is in it; lower where "loss",
-    "reconstruction", "kl", "fid" or "kid" is one of its words, or "fd" the first.
-    The losses of two networks that play against each other have no better side.
-    """
-    words = metric.split("_")
-    if {"discriminator", "generator", "critic"} & set(words):
-        return 0
-    if any(name in metric for name in _HIGHER):
-        return 1
-    return -1 if words[0] == "fd" or set(_LOWER) & set(words) else 0
+    return [name for name in names if columns.find(name).role == "metric"]
 
 
 def summarize(rows: Rows, metric: str) -> dict[str, dict[int, Summary]]:
@@ -81,7 +52,8 @@ def summarize(rows: Rows, metric: str) -> dict[str, dict[int, Summary]]:
 
 def _is_measured(row: Mapping[str, Any], metric: str) -> bool:
     """A metric that is not finite is bad; an early stop that is not did not happen."""
-    return metric in row and (metric not in _NO_METRICS or math.isfinite(row[metric]))
+    is_metric = columns.find(metric).role == "metric"
+    return metric in row and (is_metric or math.isfinite(row[metric]))
 
 
 def _summary(rows: Rows, metric: str) -> Summary:

@@ -22,13 +22,13 @@ import numpy as np
 from gen_tickets.report.statistics import (
     Rows,
     Summary,
-    direction,
     mean_std,
     metrics,
     moments,
     percent,
     summarize,
 )
+from gen_tickets.workdir import columns
 
 MIN_RUNS = 3
 P_BORDER = 0.05
@@ -123,7 +123,7 @@ def _of_rounds(rows: Rows, metric: str, arms) -> Verdict:
     """Winning tickets against the dense network and the random control."""
     dense = arms.get("dense", {}).get(0)
     winning, random = arms.get("winning", {}), arms.get("random", {})
-    sign = direction(metric)
+    sign = columns.find(metric).sign
     missing = _missing(rows, metric, sign, dense, winning)
     if missing:
         notes = _notes(arms, metric)

@@ -61,7 +61,8 @@ class Evaluation:
     """What is known of all members at an evaluated step; every array [M]."""
 
     step: int
-    training: dict[str, np.ndarray]  #: mean of a step's metrics since the last one
+    num_steps: int  #: since the last evaluation
+    totals: dict[str, np.ndarray]  #: sums of a step's metrics over these steps
     heldout: dict[str, np.ndarray]  #: metrics on the held-out images
 
 
@@ -202,8 +203,8 @@ def _evaluate(
     heldout = training.loop.evaluate(round_state.state, examples, weights, keys)
     num_steps = training.steps_since_evaluation(position.step)
     totals, on_host = processes.to_host((round_state.totals, heldout))
-    means = {name: total / num_steps for name, total in totals.items()}
-    hooks.evaluated(training, position, Evaluation(position.step, means, on_host))
+    evaluation = Evaluation(position.step, num_steps, totals, on_host)
+    hooks.evaluated(training, position, evaluation)
     return _note_evaluation(round_state, heldout["loss"])
 
 

@@ -1,8 +1,9 @@
-"""Every name inside a workdir, and the one way a file is put there.
+"""Every name inside a workdir, and how a file is put there.
 
 Paths are `pathlib.Path`; rounds are written with at least two digits, so that a
 listing is in the order of the rounds. Nothing here touches a disk but
-`write_atomically`, and nothing but the standard library and `errors` is imported.
+`write_atomically` and `append`, and nothing but the standard library and `errors` is
+imported.
 """
 
 import contextlib
@@ -23,6 +24,14 @@ def results_path(workdir) -> pathlib.Path:
 
 def layers_path(workdir) -> pathlib.Path:
     return pathlib.Path(workdir) / "layers.csv"
+
+
+def curves_path(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "curves.csv"
+
+
+def columns_path(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "columns.json"
 
 
 def report_path(workdir) -> pathlib.Path:
@@ -82,7 +91,7 @@ def write_atomically(path, data: bytes) -> None:
       UserError: the disk is full, or not to be written.
     """
     path = pathlib.Path(path)
-    try:
+    with _disk_errors_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(
             prefix=f".{path.name}.", dir=path.parent
@@ -98,10 +107,32 @@ def write_atomically(path, data: bytes) -> None:
             os.unlink(temporary)
             raise
         _sync_folder(path.parent)
+
+
+def append(path, data: bytes) -> None:
+    """Adds `data` to the end of the file at `path`; on the disk when it returns.
+
+    A crash may leave a part of it.
+
+    Raises:
+      UserError: the disk is full, or not to be written.
+    """
+    with _disk_errors_told(path), open(path, "ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _disk_errors_told(path):
+    """Raises an OSError as a UserError that names the file."""
+    try:
+        yield
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or "
-            "mend that, then the same command goes on"
+            path,
+            f"cannot be written ({error.strerror or error})",
+            "make room or mend that, then the same command goes on",
         ) from error
 
 

@@ -16,7 +16,9 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import render
 from gen_tickets.training.driver import Evaluation, Training
 from gen_tickets.training.round_state import Position
-from gen_tickets.workdir import paths, records, tickets
+from gen_tickets.workdir import curves
+from gen_tickets.workdir import images as images_lib
+from gen_tickets.workdir import paths, tables, tickets
 
 _GRID_COLUMNS = 8
 _WORTH_A_PAGE = 60.0  # seconds of a round beyond which the page is drawn after it
@@ -26,7 +28,9 @@ def check_tables(workdir: str | pathlib.Path) -> None:
     """Raises UserError where a table of a workdir is damaged: rounds add to it."""
     for path in (paths.results_path(workdir), paths.layers_path(workdir)):
         if path.exists():
-            records.read_rows(path)
+            tables.read_rows(path)
+    if paths.curves_path(workdir).exists():
+        curves.read(paths.curves_path(workdir))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,25 +40,28 @@ class Recorder:
     workdir: str | pathlib.Path
     config: ConfigDict
     provenance: dict[str, Any]  #: versions, hardware and data, for the tickets
-    events: records.EventWriter
+    curves: curves.CurveWriter
 
     def evaluation(
         self, training: Training, position: Position, evaluation: Evaluation
     ) -> None:
-        """TensorBoard events of an evaluated step: means over the runs of each arm."""
-        del position
-        population = training.population
-        for i, arm in enumerate(population.arms):
-            members = slice(i * population.num_runs, (i + 1) * population.num_runs)
-            means = {
-                f"{training.tag}/{arm}/{name}": float(values[members].mean())
-                for name, values in evaluation.heldout.items()
-            }
-            self.events.write(evaluation.step, means)
+        """Learning curves: a row a member in curves.csv, and TensorBoard events."""
+        self.curves.write(
+            training.tag,
+            position.round,
+            evaluation.step,
+            training.population.arms,
+            training.population.runs,
+            evaluation.num_steps,
+            evaluation.totals,
+            evaluation.heldout,
+        )
 
     def rows(self, round_number: int, rows: list[dict[str, Any]]) -> None:
         """Replaces the rows of these runs and this round in results.csv."""
         _update_table(paths.results_path(self.workdir), round_number, rows)
+        if processes.is_first():
+            tables.write_columns(self.workdir)
 
     def layers(self, round_number: int, rows: list[dict[str, Any]]) -> None:
         """Replaces the rows of these runs and this round in layers.csv."""
@@ -108,8 +115,8 @@ class Recorder:
 
 
 def _write_grid(path: pathlib.Path, images: Any) -> None:
-    grid = records.image_grid(np.asarray(images), _GRID_COLUMNS)
-    records.write_image(path, grid)
+    grid = images_lib.image_grid(np.asarray(images), _GRID_COLUMNS)
+    images_lib.write_image(path, grid)
 
 
 def _update_table(
@@ -117,7 +124,7 @@ def _update_table(
 ) -> None:
     if not processes.is_first():
         return
-    old = records.read_rows(path) if path.exists() else []
+    old = tables.read_rows(path) if path.exists() else []
     runs = {row["run"] for row in rows}
     others = [x for x in old if x["round"] == round_number and x["run"] not in runs]
-    records.write_rows(path, records.replace_round(old, round_number, others + rows))
+    tables.write_rows(path, tables.replace_round(old, round_number, others + rows))

@@ -1,0 +1,74 @@
+"""Instability of a network at a step, from losses on lines between trained copies.
+
+Frankle, Dziugaite, Roy, Carbin 2020 (arXiv 1912.05671), Section 2: the largest error on
+the linear path between two copies minus the mean error of its ends.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Instability(NamedTuple):
+    """Instability at one step k; relative to the mean loss of the ends."""
+
+    step: int
+    mean: float  #: over runs and pairs of copies
+    std: float  #: likewise, with n - 1; 0 of one line
+    ends: float  #: mean loss of all ends
+    num_lines: int
+
+
+def barrier(losses: Sequence[float]) -> tuple[float, float]:
+    """(largest loss on the line minus the mean of its ends, that mean).
+
+    Args:
+      losses: at points from one end to the other, 2 or more.
+    """
+    values = np.asarray(losses, np.float64)
+    ends = (values[0] + values[-1]) / 2
+    return float(values.max() - ends), float(ends)
+
+
+def by_step(rows: Iterable[Mapping[str, Any]], column: str) -> list[Instability]:
+    """The instability at every step, in the order of the steps.
+
+    Args:
+      rows: of stability.csv; a line is what shares run, step, copy_a and copy_b.
+      column: the loss, or a metric of which less is better.
+    """
+    lines: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
+    for row in rows:
+        line = (row["step"], row["run"], row["copy_a"], row["copy_b"])
+        lines.setdefault(line, []).append((row["point"], row[column]))
+    found = []
+    for step in sorted({line[0] for line in lines}):
+        barriers = [
+            barrier([loss for _, loss in sorted(points)])
+            for line, points in lines.items()
+            if line[0] == step
+        ]
+        relative = np.array([height / ends for height, ends in barriers])
+        std = relative.std(ddof=1) if len(relative) > 1 else 0.0
+        ends = float(np.mean([ends for _, ends in barriers]))
+        found.append(
+            Instability(step, float(relative.mean()), float(std), ends, len(relative))
+        )
+    return found
+
+
+def first_stable_step(found: Sequence[Instability], margin: float) -> int | None:
+    """The smallest k from which on the network is stable; None where none is.
+
+    Args:
+      found: from `by_step`.
+      margin: largest relative instability that counts as stable; Frankle et al. take
+        2 % of error.
+    """
+    stable = None
+    for one in reversed(found):
+        if not one.mean <= margin:  # also where it is nan
+            break
+        stable = one.step
+    return stable

@@ -1,0 +1,157 @@
+"""Learning curves: curves.csv and TensorBoard events, written at every evaluation.
+
+The table has a row a round, run, arm and evaluation: `interval_X` is the mean of the
+training metric X over the steps since the last evaluation (or since the round began),
+`heldout_X` is X of the held-out images at this step.
+
+Rows are appended, in the order in which they are measured, and are on the disk when
+the call returns. A process that goes on from a checkpoint measures again what came
+after it: rows that a killed process has left beyond that point are dropped with the
+first new ones, so the file ends as that of an undisturbed run, bit for bit.
+"""
+
+import itertools
+import pathlib
+from typing import Any, Mapping, Sequence
+
+import numpy as np
+
+from gen_tickets.workdir import events, paths, tables
+
+_TAIL_BYTES = 8192  # of a file's end, enough for its last row
+
+Rows = list[dict[str, Any]]
+
+
+class CurveWriter:
+    """Writes the learning curves of one workdir."""
+
+    def __init__(self, workdir):
+        """Opens the event file; None: writes nothing, for another process does."""
+        self._path = None if workdir is None else paths.curves_path(workdir)
+        self._events = events.EventWriter(
+            workdir is not None and paths.tensorboard_dir(workdir)
+        )
+
+    def write(
+        self,
+        tag: str,
+        round_number: int,
+        step: int,
+        arms: Sequence[str],
+        runs: Sequence[int],
+        num_steps: int,
+        totals: Mapping[str, np.ndarray],
+        heldout: Mapping[str, np.ndarray],
+    ) -> None:
+        """Writes one evaluation of a population of M = arms x runs members.
+
+        Args:
+          tag: of the events, such as "round_03".
+          round_number, step: where the training is.
+          arms, runs: names of the arms and numbers of the runs; members are ordered
+            arm after arm.
+          num_steps: training steps since the last evaluation, at least 1.
+          totals: {metric: sum over these steps [M]}.
+          heldout: {metric: mean over the held-out images [M]}.
+
+        Raises:
+          UserError: curves.csv cannot be read or written.
+        """
+        if self._path is None:
+            return
+        keys = [
+            {"round": round_number, "run": run, "arm": arm, "step": step}
+            for arm in arms
+            for run in runs
+        ]
+        metrics = {f"interval_{x}": _floats(s, num_steps) for x, s in totals.items()}
+        metrics |= {f"heldout_{x}": _floats(values) for x, values in heldout.items()}
+        append(
+            self._path,
+            [
+                {**key, **{name: values[i] for name, values in metrics.items()}}
+                for i, key in enumerate(keys)
+            ],
+        )
+        self._events.write(step, _scalars(tag, arms, metrics))
+
+    def close(self) -> None:
+        """Closes the event file; later calls write no events."""
+        self._events.close()
+
+
+def _floats(values, divisor: int = 1) -> list[float]:
+    """values / divisor in float32, each as its shortest decimal."""
+    quotients = np.asarray(values, np.float32) / np.float32(divisor)
+    return [float(str(x)) for x in quotients]
+
+
+def _scalars(tag: str, arms, metrics: Mapping[str, Sequence[float]]) -> dict:
+    """{"round_03/winning/train/loss": mean over runs, ".../heldout/loss": ...}."""
+    scalars = {}
+    for name, values in metrics.items():
+        source, _, metric = name.partition("_")
+        group = {"interval": "train", "heldout": "heldout"}[source]
+        means = np.reshape(values, (len(arms), -1)).mean(1)
+        for arm, mean in zip(arms, means, strict=True):
+            scalars[f"{tag}/{arm}/{group}/{metric}"] = float(mean)
+    return scalars
+
+
+def append(path: pathlib.Path, rows: Rows) -> None:
+    """Adds the rows of one evaluation to the table at `path`, made if absent.
+
+    Args:
+      rows: of one round and step, with the columns round, run, arm, step first.
+
+    Raises:
+      UserError: the file is damaged, or cannot be written.
+    """
+    names = _columns_if_continued(path, rows)
+    if names:
+        paths.append(path, tables.to_csv(names, rows).encode())
+        return
+    runs = {row["run"] for row in rows}
+    place = (rows[0]["round"], rows[0]["step"])
+
+    def is_earlier(row) -> bool:
+        return row["run"] not in runs or (row["round"], row["step"]) < place
+
+    # Rows are in the order of their measurement: all that follow a row which is
+    # measured again will be measured again, too.
+    earlier = itertools.takewhile(is_earlier, read(path) if path.exists() else [])
+    tables.write_rows(path, [*earlier, *rows])
+
+
+def _columns_if_continued(path: pathlib.Path, rows: Rows) -> list[str]:
+    """The file's columns, if these rows may follow its last one; else nothing.
+
+    They may if the file has all their columns, and its last row is complete and an
+    earlier one of the same runs.
+    """
+    if not path.exists():
+        return []
+    with open(path, "rb") as file:
+        names = file.readline().decode(errors="replace").rstrip("\n").split(",")
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        tail = file.read().decode(errors="replace")
+    if not set(rows[0]) <= set(names) or not tail.endswith("\n"):
+        return []
+    last = dict(zip(names, tail.splitlines()[-1].split(",")))
+    numbers = [last["round"], last["run"], last["step"]]
+    if not all(number.isdecimal() for number in numbers):
+        return []
+    round_number, run, step = map(int, numbers)
+    is_earlier = (round_number, step) < (rows[0]["round"], rows[0]["step"])
+    return names if is_earlier and run in {row["run"] for row in rows} else []
+
+
+def read(path) -> Rows:
+    """Returns the rows of curves.csv; a last line that is not complete is left out.
+
+    Raises:
+      UserError: the file is missing or damaged.
+    """
+    text = tables.read_text(path)
+    return tables.parse(path, text[: text.rfind("\n") + 1])

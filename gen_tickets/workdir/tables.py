@@ -1,0 +1,204 @@
+"""The tables of a workdir, as CSV files, and what their columns are.
+
+A table is a list of dicts, one a line of the file: `results.csv` has a row a round,
+run and arm, `layers.csv` a row a round, run and layer. What a column is, `columns`
+says. A column that a row does not have is an empty cell; a number that is not finite
+is `nan`. Files are replaced whole and atomically, so a killed run leaves the table of
+its last finished round.
+"""
+
+import csv
+import io
+import json
+import math
+import pathlib
+from typing import Any, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from gen_tickets.errors import UserError
+from gen_tickets.workdir import columns as columns_lib
+from gen_tickets.workdir import paths
+from gen_tickets.workdir.columns import Column
+
+#: All arms, in the order of the rows of a round.
+ARMS = ("dense", "winning", "random", "transferred", "early_bird")
+
+_RESTORE = "restore the file or start anew"
+
+
+def write_rows(path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replaces the table at `path` by `rows`, of which there must be one or more.
+
+    Columns are the union of the rows' keys in first-seen order. Floats are written
+    with as many digits as give the same float64 back.
+    """
+    if not rows:
+        raise ValueError(f"{path}: a table needs at least one row")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    paths.write_atomically(path, (header(names) + to_csv(names, rows)).encode())
+
+
+def header(names: Sequence[str]) -> str:
+    """Returns the first line of a table with the columns `names`."""
+    return _lines([names])
+
+
+def to_csv(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a line for each row, with the columns `names`."""
+    columns = [columns_lib.find(name) for name in names]
+    return _lines(
+        [_format(x, row[x.name]) if x.name in row else "" for x in columns]
+        for row in rows
+    )
+
+
+def _lines(lines: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def read_rows(path) -> list[dict[str, Any]]:
+    """Returns the rows of the table at `path`, each value of its column's type.
+
+    A whole number that is not known is the float nan. An empty cell is left out of its
+    row.
+
+    Raises:
+      UserError: the file is missing, empty, cut short or no table of ours.
+    """
+    text = read_text(path)
+    if not text.endswith("\n"):
+        raise UserError(path, "is empty or cut short", _RESTORE)
+    return parse(path, text)
+
+
+def read_text(path) -> str:
+    """Returns the text of a table.
+
+    Raises:
+      UserError: the file is missing or no text.
+    """
+    try:
+        return pathlib.Path(path).read_bytes().decode()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = "a workdir has it after its first round"
+        raise UserError(path, reason, remedy) from error
+    except UnicodeDecodeError as error:
+        raise UserError(path, "is not a table of text", _RESTORE) from error
+
+
+def parse(path, text: str) -> list[dict[str, Any]]:
+    """Returns the rows of a table's text, as `read_rows` does.
+
+    Args:
+      path: of the file, for messages.
+      text: complete lines.
+
+    Raises:
+      UserError: it is no table of ours.
+    """
+    try:
+        names, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    except (csv.Error, ValueError) as error:
+        raise UserError(path, "is not a table of gen_tickets", _RESTORE) from error
+    if not {"round", "run"} <= set(names) or len(set(names)) < len(names):
+        raise UserError(path, f"is not a table of gen_tickets: columns {names}")
+    if not lines:
+        raise UserError(path, "holds no rows", _RESTORE)
+    columns = [columns_lib.find(name) for name in names]
+    return [_row(path, i, columns, line) for i, line in enumerate(lines, start=2)]
+
+
+def _format(column: Column, value) -> str:
+    if column.dtype == "str":
+        return str(value)
+    value = np.asarray(value).item()
+    if isinstance(value, str):
+        raise ValueError(f"column {column.name!r}: {value!r} is no number")
+    if isinstance(value, (bool, int)):
+        return str(value)
+    return repr(float(value)) if math.isfinite(value) else "nan"
+
+
+def _row(path, line_number: int, columns: list[Column], cells) -> dict[str, Any]:
+    place = f"{path}, line {line_number}"
+    if len(cells) != len(columns):
+        raise UserError(place, f"has {len(cells)} of {len(columns)} cells", _RESTORE)
+    row: dict[str, Any] = {}
+    for column, cell in zip(columns, cells):
+        if cell == "":
+            continue
+        try:
+            row[column.name] = _value(column, cell)
+        except (ValueError, KeyError) as error:
+            problem = f"{cell!r} is no {column.dtype}"
+            raise UserError(
+                f"{place}, column {column.name}", problem, _RESTORE
+            ) from error
+    return row
+
+
+def _value(column: Column, cell: str):
+    if column.dtype == "str":
+        return cell
+    if column.dtype == "bool":
+        return {"True": True, "False": False}[cell]
+    if column.dtype == "int" and cell != "nan":
+        return int(cell)
+    return float(cell)
+
+
+def replace_round(rows, round_number: int, new_rows) -> list[dict[str, Any]]:
+    """Returns `rows` with those of one round replaced by `new_rows`, in table order.
+
+    Order: round, arm (in the order of ARMS), run; rows that agree in these, such
+    as the layers of one run, stay as they were given.
+    """
+    if any(row["round"] != round_number for row in new_rows):
+        raise ValueError(f"rows of another round among those of round {round_number}")
+    kept = [row for row in rows if row["round"] != round_number]
+    return sorted(kept + list(new_rows), key=_place)
+
+
+def _place(row) -> tuple:
+    arm = row["arm"] if "arm" in row else ""
+    rank = ARMS.index(arm) if arm in ARMS else len(ARMS)
+    return row["round"], rank, arm, row["run"]
+
+
+def write_columns(workdir) -> None:
+    """Writes columns.json: what the columns of the workdir's tables are.
+
+    It describes the columns of a user's own metric to programs that have not loaded
+    the file which declares them, such as `python -m gen_tickets.report`.
+    """
+    names: list[str] = []
+    for find_path in (paths.results_path, paths.layers_path, paths.curves_path):
+        if find_path(workdir).exists():
+            names += next(csv.reader(io.StringIO(read_text(find_path(workdir)))))
+    described = {name: columns_lib.find(name)._asdict() for name in names}
+    text = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
+    paths.write_atomically(paths.columns_path(workdir), text.encode())
+
+
+def read_columns(workdir) -> list[Column]:
+    """Returns what columns.json describes; nothing where there is no such file.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    path = paths.columns_path(workdir)
+    if not path.exists():
+        return []
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+        found = [Column(**fields) for fields in described.values()]
+        if not all(isinstance(x, str) or x is None for fields in found for x in fields):
+            raise ValueError("a column is described by words alone")
+        return found
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        remedy = "restore the file, or remove it"
+        raise UserError(path, "does not describe columns", remedy) from error

@@ -1,0 +1,102 @@
+"""The table of columns: types, roles, directions, families, a user's declarations."""
+
+import pytest
+
+from gen_tickets.errors import UserError
+from gen_tickets.workdir import columns
+from gen_tickets.workdir.columns import Column
+
+
+@pytest.fixture
+def table(monkeypatch):
+    """A copy of the table of columns, for declarations of this test alone."""
+    copy = dict(columns.TABLE)
+    monkeypatch.setattr(columns, "TABLE", copy)
+    return copy
+
+
+@pytest.mark.parametrize(
+    "name, better",
+    [
+        ("train_loss", "lower"),
+        ("heldout_reconstruction", "lower"),
+        ("interval_loss", "lower"),
+        ("heldout_kl", None),
+        ("fid", "lower"),
+        ("kid", "lower"),
+        ("kid_classifier", "lower"),
+        ("fd_classifier", "lower"),
+        ("accuracy_reconstructions", "higher"),
+        ("train_accuracy", "higher"),
+        ("inception_score", "higher"),
+        ("precision", "higher"),
+        ("recall_classifier", "higher"),
+        ("heldout_discriminator_loss", None),
+        ("heldout_discriminator_accuracy_real", None),
+        ("train_sample_spread", None),
+        ("early_stop_step", None),
+        ("kid_std", None),
+        ("loss_of_another_version", None),
+    ],
+)
+def test_find_known_name_returns_its_declared_direction(name, better):
+    column = columns.find(name)
+    assert (column.name, column.better) == (name, better)
+    assert column.sign == {"lower": -1, "higher": 1, None: 0}[better]
+
+
+@pytest.mark.parametrize(
+    "name, dtype, role",
+    [
+        ("round", "int", "key"),
+        ("arm", "str", "key"),
+        ("step", "int", "key"),
+        ("diverged", "bool", "training"),
+        ("early_stop_step", "int", "progress"),
+        ("found_epoch", "int", "search"),
+        ("flops_compact", "float", "cost"),
+        ("evaluation", "str", "provenance"),
+        ("sparsity_encoder", "float", "pruning"),
+        ("inception_score_std", "float", "spread"),
+        ("heldout_loss", "float", "metric"),
+        ("heldout_sparsity", "float", "metric"),
+        ("unknown", "float", "metric"),
+    ],
+)
+def test_find_any_name_returns_type_and_role(name, dtype, role):
+    column = columns.find(name)
+    assert (column.dtype, column.role) == (dtype, role)
+
+
+def test_find_member_of_a_family_is_labelled_after_its_metric():
+    assert columns.find("heldout_kl").title == "held-out KL divergence (nats)"
+    assert columns.find("interval_loss").title == "training loss"
+    assert columns.find("train_loss").title == "loss on training images"
+    assert columns.find("kid_std").title == "KID, standard deviation"
+    assert columns.find("seconds").title == "training time (s)"
+
+
+def test_is_known_tells_families_from_unknown_names():
+    assert columns.is_known("fid") and columns.is_known("heldout_loss")
+    assert not columns.is_known("heldout_coverage")
+
+
+def test_declare_own_metric_extends_every_family(table):
+    columns.declare(Column("coverage", better="higher", label="coverage"))
+    assert columns.find("coverage").sign == 1
+    assert columns.find("heldout_coverage").better == "higher"
+    assert columns.find("coverage_std").role == "spread"
+    columns.declare(Column("coverage", better="lower"))  # its file is loaded again
+    assert columns.find("coverage").better == "lower"
+
+
+def test_declare_built_in_name_raises_user_error(table):
+    with pytest.raises(UserError, match="'fid'.*one of gen_tickets' own"):
+        columns.declare(Column("fid", better="higher"))
+    assert columns.find("fid").better == "lower"
+
+
+def test_declare_unknown_direction_raises_user_error(table):
+    with pytest.raises(UserError, match="better='up'.*'lower', 'higher' or None"):
+        columns.declare(Column("coverage", better="up"))
+    assert "coverage" not in table

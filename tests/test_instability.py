@@ -1,0 +1,43 @@
+"""Instability from losses on lines, where the answer is known."""
+
+import numpy as np
+import pytest
+
+from gen_tickets.evaluation import instability
+
+
+def rows_of(step, losses, run=0):
+    points = np.linspace(0, 1, len(losses))
+    line = {"run": run, "step": step, "copy_a": 1, "copy_b": 2}
+    return [{**line, "point": p, "loss": x} for p, x in zip(points, losses)]
+
+
+def test_barrier_of_a_straight_line_is_half_its_rise():
+    height, ends = instability.barrier([1.0, 2.0, 3.0])
+    assert (height, ends) == (1.0, 2.0)
+
+
+def test_by_step_rows_in_any_order_gives_mean_and_deviation():
+    rows = rows_of(5, [1.0, 3.0, 1.0]) + rows_of(5, [1.0, 2.0, 1.0], run=1)
+    rows += rows_of(0, [2.0, 2.0, 2.0])
+    first, second = instability.by_step(reversed(rows), "loss")
+    assert (first.step, first.mean, first.std, first.num_lines) == (0, 0.0, 0.0, 1)
+    assert second.mean == pytest.approx(1.5) and second.ends == 1.0
+    assert second.std == pytest.approx(np.std([2.0, 1.0], ddof=1))
+
+
+@pytest.mark.parametrize(
+    "means, expected",
+    [
+        ([0.5, 0.1, 0.01, 0.0], 20),
+        ([0.01, 0.5, 0.01, 0.01], 20),  # stable by chance before
+        ([0.0, 0.0, 0.0, 0.0], 0),
+        ([0.0, 0.0, 0.0, np.nan], None),
+    ],
+)
+def test_first_stable_step_is_the_first_of_those_that_stay_stable(means, expected):
+    found = [
+        instability.Instability(10 * i, mean, 0.0, 1.0, 1)
+        for i, mean in enumerate(means)
+    ]
+    assert instability.first_stable_step(found, 0.03) == expected

@@ -1,0 +1,19 @@
+"""Names inside a workdir, and the files that are written there."""
+
+import pathlib
+
+from gen_tickets.workdir import paths
+
+
+def test_write_atomically_new_file_has_default_permissions(tmp_path):
+    paths.write_atomically(tmp_path / "a", b"1")
+    (tmp_path / "b").write_bytes(b"1")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_paths_of_rounds_are_in_the_order_of_rounds():
+    assert paths.ticket_path("w", 7, 0) == pathlib.Path("w/tickets/round_07/run_0.npz")
+    assert (
+        paths.sample_path("w", 12, "winning", "samples").as_posix()
+        == "w/samples/round_12_winning_samples.png"
+    )
