@@ -19,7 +19,6 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import saliency
-from gen_tickets.report import statistics
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, tables, tickets
 
@@ -42,10 +41,10 @@ def load(name, folder):
 @pytest.fixture(autouse=True)
 def nothing_added():
     """Takes away again what a test adds to tables and options."""
-    tables = [*extensions._TABLES.values(), defaults.OPTIONS]
-    before = [dict(table) for table in tables]
+    registries = [*extensions._TABLES.values(), defaults.OPTIONS, columns.TABLE]
+    before = [dict(registry) for registry in registries]
     yield
-    for table, was in zip(tables, before):
+    for table, was in zip(registries, before):
         table.clear()
         table.update(was)
     saliency.OF_IMAGES.intersection_update(saliency.SCORES)
@@ -114,7 +113,7 @@ def test_own_model_data_score_and_metric_together(tmp_path, monkeypatch):
     for row in rows:
         assert 0 <= row["coverage_recall"] <= 1
         assert row["flops_compact"] == row["flops_dense"]  # no channel groups
-    assert statistics.direction("coverage_recall") == 1
+    assert columns.find("coverage_recall").better == "higher"
     ticket = tickets.load(paths.ticket_path(tmp_path / "run", 1, 0))
     counts = masks_lib.layer_counts(ticket.masks)
     total = sum(size for size, _ in counts.values())

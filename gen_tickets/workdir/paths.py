@@ -34,6 +34,11 @@ def columns_path(workdir) -> pathlib.Path:
     return pathlib.Path(workdir) / "columns.json"
 
 
+def stability_path(workdir) -> pathlib.Path:
+    """Metrics on lines between copies, of an instability analysis."""
+    return pathlib.Path(workdir) / "stability.csv"
+
+
 def report_path(workdir) -> pathlib.Path:
     return pathlib.Path(workdir) / "report.html"
 

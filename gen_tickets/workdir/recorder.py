@@ -67,6 +67,11 @@ class Recorder:
         """Replaces the rows of these runs and this round in layers.csv."""
         _update_table(paths.layers_path(self.workdir), round_number, rows)
 
+    def stability(self, rows: list[dict[str, Any]]) -> None:
+        """Writes stability.csv: metrics on lines between copies."""
+        if processes.is_first():
+            tables.write_rows(paths.stability_path(self.workdir), rows)
+
     def ticket(
         self,
         ticket: tickets.Ticket,
