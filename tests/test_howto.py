@@ -19,8 +19,9 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import saliency
+from gen_tickets.workdir import columns
 from gen_tickets.workdir import events as events_lib
-from gen_tickets.workdir import columns, paths, tables, tickets
+from gen_tickets.workdir import paths, tables, tickets
 
 
 def import_file(path):
