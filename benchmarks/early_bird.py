@@ -35,11 +35,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.train_step import RESULTS, hardware
+from benchmarks.train_step import RESULTS, command, hardware
 from gen_tickets import procedures, tasks
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.evaluation import flops
 from gen_tickets.experiments import early_bird_dcgan_cifar10
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.procedures import early_bird, lottery, rounds
 from gen_tickets.pruning import channels, compact, detection
 from gen_tickets.pruning import masks as masks_lib
@@ -61,14 +62,14 @@ def _configure(precision="float32"):
 
 
 @functools.cache
-def _task(precision="float32", sizes=()):
-    return tasks.build(_configure(precision), SHAPE, 10, dict(sizes))
+def _task(precision="float32", sizes=(), lowering=None):
+    return tasks.build(_configure(precision), SHAPE, 10, dict(sizes), lowering)
 
 
 @functools.cache
 def _step_flops(sizes=()) -> float:
     images = jax.ShapeDtypeStruct((_configure().data.batch_size, *SHAPE), np.uint8)
-    return flops.of_step(_task("float32", sizes), images).total()
+    return flops.of_step(_task("float32", sizes, LIBRARY), images).total()
 
 
 def _groups():
@@ -370,7 +371,7 @@ def main() -> None:
     multiple = arguments.multiple or (1 if on_cpu else 8)
     curve = [float(x) for x in arguments.curve.split(",") if x]
     results = {
-        "command": " ".join(sys.argv),
+        "command": command(),
         "hardware": hardware(),
         "device": jax.devices()[0].device_kind,
     }

@@ -24,7 +24,7 @@ import time
 import numpy as np
 import torch
 
-from benchmarks.train_step import RESULTS, hardware
+from benchmarks.train_step import RESULTS, command, hardware
 from gen_tickets.evaluation import distances, sources
 from gen_tickets.evaluation.features import inception, weights
 
@@ -160,7 +160,7 @@ def main() -> None:
         for a, b in zip(found["ours"], found["torch-fidelity"])
     ]
     results = {
-        "command": " ".join(sys.argv),
+        "command": command(),
         "hardware": hardware(),
         "torch_fidelity": "0.4.0",
         "images": [len(fake), len(real)],

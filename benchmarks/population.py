@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks.train_step import command
+
 RESULTS = pathlib.Path(__file__).parent / "results"
 NUM_IMAGES = 1024
 
@@ -140,7 +142,7 @@ def main() -> None:
         _print(rows[-1])
     output = pathlib.Path(options.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    results = {"command": " ".join(sys.argv), "populations": rows}
+    results = {"command": command(), "populations": rows}
     output.write_text(json.dumps(results, indent=1))
     print(f"saved: {output}")
 

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 
-from benchmarks.train_step import RESULTS, hardware
+from benchmarks.train_step import RESULTS, command, hardware
 from gen_tickets import procedures
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset
@@ -187,7 +187,7 @@ def main() -> None:
     print(f"largest difference of the held-out losses: {difference:.3g}")
     output = pathlib.Path(options.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    about = {"command": " ".join(sys.argv), "hardware": hardware()}
+    about = {"command": command(), "hardware": hardware()}
     output.write_text(
         json.dumps({**about, "ratio": ratio, "ratios": ratios, "found": both})
     )

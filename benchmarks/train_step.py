@@ -196,6 +196,12 @@ def _ratios(times: dict[str, list]) -> dict[str, dict]:
     return found
 
 
+def command() -> str:
+    """What started this benchmark, without the paths of the machine."""
+    name = pathlib.Path(sys.argv[0]).stem
+    return " ".join([f"python -m benchmarks.{name}", *sys.argv[1:]])
+
+
 def hardware() -> dict:
     names = ("jax", "jaxlib", "torch", "numpy")
     versions = {n: importlib.metadata.version(n) for n in names if _has(n)}
@@ -224,7 +230,7 @@ def main() -> None:
     if arguments.worker:
         _work(arguments.models, arguments.worker)
         return
-    results = {"command": " ".join(sys.argv), "hardware": hardware(), "models": {}}
+    results = {"command": command(), "hardware": hardware(), "models": {}}
     for model in arguments.models.split(","):
         variants = arguments.variants.split(",")
         if not _has("torch") or model == "linear_ae":

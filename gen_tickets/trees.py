@@ -5,6 +5,7 @@ index. The first part of the `params`, `stats` and `masks` of a task is the comp
 """
 
 import fnmatch
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,11 +14,7 @@ import jax
 Tree = Any  # a pytree: nested dicts, lists, tuples, dataclasses of arrays
 
 
-def _name(path: Iterable[Any]) -> str:
-    return "/".join(
-        str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part))))
-        for part in path
-    )
+_name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
 
 
 def named_leaves(tree: Tree) -> dict[str, Any]:

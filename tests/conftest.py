@@ -24,9 +24,10 @@ settings.load_profile("default" if "GEN_TICKETS_FUZZ" in os.environ else "same")
 
 @pytest.fixture(scope="module")
 def library_convolutions():
-    """Convolutions as on accelerators: where they are not the matter, they compile
-    in a third of the time of the CPU's products."""
-    from gen_tickets.kernels import convolutions
+    """Convolutions as on accelerators, which compile in a third of the time of the
+    CPU's products, for tests of something else."""
+    from gen_tickets.kernels import lowering
 
-    with convolutions.use_lowering("library"):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lowering, "choose", lambda platform=None: lowering.LIBRARY)
         yield

@@ -52,3 +52,10 @@ def seeded_images():
     blocks = np.kron(_uniform("blocks", (10, 7, 3)), np.ones((4, 4, 1)))
     ramp = np.indices((40, 28)).sum(0)[..., None] / 67 * np.array([1.0, 0.6, 0.3])
     return np.floor(255.99 * np.stack([noise, blocks, ramp])).astype(np.uint8)
+
+
+def seeded_small_images():
+    """uint8 [8, 32, 32, 3]: four of noise, four of coarse blocks."""
+    noise = _uniform("noise_32", (4, 32, 32, 3))
+    blocks = np.kron(_uniform("blocks_32", (4, 8, 8, 3)), np.ones((1, 4, 4, 1)))
+    return np.floor(255.99 * np.concatenate([noise, blocks])).astype(np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 
 from gen_tickets import tasks, trees
 from gen_tickets.config import defaults
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.models import groups as groups_lib
 
 NUM_STEPS = 10
@@ -47,9 +48,9 @@ class Model(NamedTuple):
     groups: dict[str, Any]
     shapes: Any
 
-    def rebuild(self, sizes) -> tasks.Task:
+    def rebuild(self, sizes, lowering=LIBRARY) -> tasks.Task:
         """The task with the channels of `compact`."""
-        return tasks.build(self.config, self.image_shape, NUM_STEPS, sizes)
+        return tasks.build(self.config, self.image_shape, NUM_STEPS, sizes, lowering)
 
     def images(self, count: int, seed: int = 0):
         shape = (count, *self.image_shape)
@@ -99,7 +100,7 @@ def make(name: str) -> Model:
         {"train.steps": 20, "optimizer.learning_rate": 1e-2, **options}
     )
     defaults.validate(config)
-    task = tasks.build(config, image_shape, NUM_STEPS)
+    task = tasks.build(config, image_shape, NUM_STEPS, lowering=LIBRARY)
     groups = {c: groups_lib.of(n.module) for c, n in task.networks.items()}
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     return Model(config, image_shape, task, groups, shapes)

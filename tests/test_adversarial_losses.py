@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gen_tickets import losses
-from gen_tickets.models import layers
+from gen_tickets.kernels.convolutions import conv, conv_transpose, dense
+from gen_tickets.kernels.lowering import PRODUCT
 
 LOGITS = np.array([-100.0, -3.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0, 100.0])
 
@@ -106,11 +107,11 @@ def shapes():
 
 
 def critic(weights, x):
-    pad = ((1, 1), (1, 1))
-    x = jnp.tanh(layers.conv(x, weights["down"], strides=(2, 2), padding=pad))
-    pad = ((2, 2), (2, 2))
-    x = jnp.tanh(layers.conv_transpose(x, weights["up"], strides=(2, 2), padding=pad))
-    return layers.dense(x.reshape(len(x), -1), weights["dense"])[:, 0]
+    options = {"lowering": PRODUCT, "strides": (2, 2)}
+    x = jnp.tanh(conv(x, weights["down"], padding=((1, 1), (1, 1)), **options))
+    padding = ((2, 2), (2, 2))
+    x = jnp.tanh(conv_transpose(x, weights["up"], padding=padding, **options))
+    return dense(x.reshape(len(x), -1), weights["dense"])[:, 0]
 
 
 def convolve(x, kernel):

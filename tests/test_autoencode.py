@@ -8,7 +8,8 @@ import pytest
 from gen_tickets import models, tasks, trees
 from gen_tickets.config import defaults
 from gen_tickets.data import pixels
-from gen_tickets.models import layers
+from gen_tickets.kernels import convolutions
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.pruning import masks as masks_lib
 
 SHAPE, LATENT, BATCH = (8, 8, 1), 3, 6
@@ -101,8 +102,12 @@ def test_a_step_advances_the_count_and_the_statistics():
         assert not np.array_equal(before, trees.named_leaves(after.stats)[name]), name
     # The first batch norm, by hand: 0.9 of the old mean and 0.1 of the batch's.
     conv = state.params["encoder"]["conv_0"]["kernel"]
-    outputs = layers.conv(
-        pixels.to_float(IMAGES), conv, strides=(2, 2), padding=((1, 1), (1, 1))
+    outputs = convolutions.conv(
+        pixels.to_float(IMAGES),
+        conv,
+        lowering=LIBRARY,
+        strides=(2, 2),
+        padding=((1, 1), (1, 1)),
     )
     batch = outputs.mean((0, 1, 2))
     before = state.stats["encoder"]["batch_stats"]["norm_0"]["mean"]

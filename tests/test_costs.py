@@ -8,6 +8,7 @@ import pytest
 
 from gen_tickets import tasks, trees
 from gen_tickets.evaluation import costs, flops
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.pruning import masks as masks_lib
 from tests import networks
 
@@ -57,7 +58,7 @@ def test_compact_is_the_dense_cost_of_the_narrower_network():
     narrow = model.config.copy_and_resolve_references()
     narrow.model.widths = (7, 5)
     small = {"encoder": (5, 5), "decoder": (4, 7)}
-    task = tasks.build(narrow, model.image_shape, networks.NUM_STEPS, small)
+    task = tasks.build(narrow, model.image_shape, networks.NUM_STEPS, small, LIBRARY)
     expected = STEPS * flops.of_step(task, images).total()
     found = counted.of_training(masks, STEPS)
     assert found["flops_compact"] == pytest.approx(expected)

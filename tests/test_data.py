@@ -1,7 +1,5 @@
 """The choice of images, and the batch order."""
 
-import pathlib
-
 import ml_collections
 import numpy as np
 import pytest
@@ -10,8 +8,6 @@ from hypothesis import strategies as st
 
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
-
-SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data" / "tfds"
 
 
 def configure(**fields):
@@ -59,18 +55,6 @@ def test_held_out_images_are_at_least_a_batch():
     assert len(dataset.heldout.images) == 32
     assert len(dataset_lib.load(configure(limit=1497)).heldout.images) == 299
     assert len(dataset_lib.load(configure(limit=5000)).heldout.images) == 300
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared sets are not here")
-@pytest.mark.parametrize(
-    "name, shape", [("mnist", (28, 28, 1)), ("cifar10", (32, 32, 3))]
-)
-def test_shared_sets(name, shape):
-    dataset = dataset_lib.load(configure(name=name, dir=str(SHARED), limit=500))
-    assert dataset.train.images.shape == (500, *shape)
-    assert dataset.heldout.images.shape == (100, *shape)
-    assert len(np.unique(dataset.train.labels)) == 10
-    assert dataset.provenance["encoding"] == {"mnist": "PNG", "cifar10": "JPEG"}[name]
 
 
 # --- order ---------------------------------------------------------------------

@@ -11,6 +11,7 @@ from gen_tickets.config import defaults
 from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.evaluation import flops
 from gen_tickets.experiments import quickstart
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.procedures import channel_cut, early_bird, lottery, setup
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import render
@@ -73,7 +74,7 @@ def test_rows_say_what_was_found_and_what_it_cost(standard):
     folder, rows, found, drawn = standard
     config = configure()
     images = jax.ShapeDtypeStruct((16, 8, 8, 1), np.uint8)
-    whole = tasks.build(config, (8, 8, 1), STEPS)
+    whole = tasks.build(config, (8, 8, 1), STEPS, lowering=LIBRARY)
     dense_step = flops.of_step(whole, images).total()
     layers = tables.read_rows(paths.layers_path(folder))
     for i, row in enumerate(rows):
@@ -81,7 +82,7 @@ def test_rows_say_what_was_found_and_what_it_cost(standard):
         assert (row["found_epoch"], row["search_epochs"]) == (6, 6)
         assert row["steps"] == STEPS and row["diverged"] is False
         assert np.isfinite(row["heldout_loss"])
-        small = tasks.build(config, (8, 8, 1), STEPS, found[i].channels)
+        small = tasks.build(config, (8, 8, 1), STEPS, found[i].channels, LIBRARY)
         small_step = flops.of_step(small, images).total()
         searched = 6 * PER_EPOCH
         expected = searched * dense_step + (STEPS - searched) * small_step

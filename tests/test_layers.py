@@ -9,6 +9,7 @@ import pytest
 from jax import lax
 
 from gen_tickets.kernels import convolutions, products, winograd
+from gen_tickets.kernels.lowering import LIBRARY, PRODUCT, Lowering, choose
 from gen_tickets.models import layers
 
 # Half the compile time; the same program.
@@ -23,11 +24,14 @@ _SMALL = [
     ((1, 1), (2, 2), ((0, 0), (0, 0)), (5, 6), (2, 3), 2),
     ((5, 5), (3, 3), ((2, 2), (2, 4)), (9, 8), (1, 2), 2),
     ((4, 4), (1, 1), ((0, 0), (0, 0)), (4, 4), (3, 5), 2),
+    ((1, 7), (1, 1), ((0, 0), (3, 3)), (4, 9), (2, 3), 2),
 ]
 _WINOGRAD = [
     ((4, 4), (2, 2), ((1, 1), (1, 1)), (8, 12), (16, 20), 12),
     ((3, 3), (1, 1), ((1, 1), (1, 1)), (8, 8), (17, 16), 5),
     ((4, 2), (2, 1), ((0, 1), (1, 0)), (9, 10), (16, 16), 8),
+    ((3, 3), (1, 1), ((1, 1), (0, 0)), (7, 11), (16, 17), 5),  # odd outputs
+    ((4, 4), (2, 2), ((1, 1), (1, 1)), (14, 16), (16, 16), 4),
 ]
 
 
@@ -53,8 +57,8 @@ def _library_transpose(x, k, strides, padding):
 
 
 _PAIRS = {
-    "conv": (layers.conv, _library),
-    "conv_transpose": (layers.conv_transpose, _library_transpose),
+    "conv": (convolutions.conv, _library),
+    "conv_transpose": (convolutions.conv_transpose, _library_transpose),
 }
 
 
@@ -74,8 +78,7 @@ def _compare(name, case, lowering, tolerance=1e-5, members=0, **keywords):
     ours, reference = _PAIRS[name]
 
     def our(x, k):
-        with layers.use_lowering(lowering):
-            return ours(x, k, **static, **keywords)
+        return ours(x, k, lowering=lowering, **static, **keywords)
 
     def theirs(x, k):
         return reference(x, k, **static)
@@ -93,13 +96,36 @@ def _compare(name, case, lowering, tolerance=1e-5, members=0, **keywords):
 @pytest.mark.parametrize("case", _SMALL)
 @pytest.mark.parametrize("name", _PAIRS)
 def test_operators_equal_the_library(name, case):
-    _compare(name, case, "product")
+    _compare(name, case, PRODUCT)
 
 
 @pytest.mark.parametrize("case", [_SMALL[3], _SMALL[5]])
 @pytest.mark.parametrize("name", _PAIRS)
 def test_library_lowering_and_its_gradients(name, case):
-    _compare(name, case, "library")
+    _compare(name, case, LIBRARY)
+
+
+@pytest.mark.parametrize("name", _PAIRS)
+def test_form_under_vmap_may_be_another(name):
+    case, lowering = _SMALL[0], Lowering("library", "product")
+    _compare(name, case, lowering)
+    _compare(name, case, lowering, members=3)
+    x, k, static = _case(case)
+    operator = partial(_PAIRS[name][0], lowering=lowering, **static)
+    alone = jax.jit(operator).lower(x, k).as_text()
+    vmapped = jax.jit(jax.vmap(operator)).lower(x[None], k[None]).as_text()
+    assert "stablehlo.convolution" in alone
+    assert "stablehlo.convolution" not in vmapped
+
+
+def test_kernel_that_members_share_takes_the_form_under_vmap():
+    x, k, static = _case(_SMALL[0])
+    operator = partial(
+        convolutions.conv, lowering=Lowering("library", "product"), **static
+    )
+    found = jax.vmap(operator, (0, None))(jnp.stack([x, 2 * x]), k)
+    expected = [_library(image, k, **static) for image in (x, 2 * x)]
+    _assert_near(found, expected, 1e-5)
 
 
 def _untraced(case):
@@ -116,7 +142,7 @@ def test_operators_with_fewer_multiplications(monkeypatch, case):
         monkeypatch.setattr(
             winograd, direction, lambda *a, kept=kept: used.append(a) or kept(*a)
         )
-    _compare("conv", _untraced(case), "product")
+    _compare("conv", _untraced(case), PRODUCT)
     assert len(used) == 2
 
 
@@ -124,27 +150,27 @@ def test_transposed_operators_with_fewer_multiplications(monkeypatch):
     used, kept = [], winograd.backward
     monkeypatch.setattr(winograd, "backward", lambda *a: used.append(a) or kept(*a))
     case = ((4, 4), (2, 2), ((2, 2), (2, 2)), (4, 6), (16, 20), 12)
-    _compare("conv_transpose", case, "product")
+    _compare("conv_transpose", case, PRODUCT)
     assert used
 
 
 @pytest.mark.parametrize("name", _PAIRS)
 def test_chunks_and_members(monkeypatch, name):
     monkeypatch.setattr(products, "_CHUNK_BYTES", 2000)
-    _compare(name, ((4, 4), (2, 2), ((1, 2), (2, 1)), (7, 8), (2, 3), 6), "product")
-    _compare(name, _untraced(_SMALL[0]), "product", members=3)
+    _compare(name, ((4, 4), (2, 2), ((1, 2), (2, 1)), (7, 8), (2, 3), 6), PRODUCT)
+    _compare(name, _untraced(_SMALL[0]), PRODUCT, members=3)
     if name == "conv":
-        _compare(name, _WINOGRAD[0], "product")
+        _compare(name, _WINOGRAD[0], PRODUCT)
 
 
-@pytest.mark.parametrize("lowering", ["product", "library"])
+@pytest.mark.parametrize("lowering", [PRODUCT, LIBRARY], ids=["product", "library"])
 @pytest.mark.parametrize("name", _PAIRS)
 def test_bfloat16_operands_float32_results(name, lowering):
     case = _WINOGRAD[0] if name == "conv" else _SMALL[1]
     _compare(name, case, lowering, tolerance=3e-2, dtype=jnp.bfloat16)
     x, k, static = _case(_SMALL[0])
-    rounded = layers.conv(x, k, **static, dtype=jnp.bfloat16)
-    assert float(abs(rounded - layers.conv(x, k, **static)).max()) > 0
+    conv = partial(convolutions.conv, x, k, lowering=lowering, **static)
+    assert float(abs(conv(dtype=jnp.bfloat16) - conv()).max()) > 0
 
 
 def test_second_derivative():
@@ -158,22 +184,20 @@ def test_second_derivative():
             lambda x, k: jnp.square(jax.grad(norm)(x, k)).sum(), argnums=(0, 1)
         )(x, k)
 
-    _assert_near(penalty(layers.conv), penalty(_library), 1e-4)
+    ours = partial(convolutions.conv, lowering=PRODUCT)
+    _assert_near(penalty(ours), penalty(_library), 1e-4)
 
 
-def test_default_lowering_is_the_product_on_cpu():
-    assert convolutions.lowering() == (
-        "product" if jax.default_backend() == "cpu" else "library"
-    )
-    with layers.use_lowering("library"):
-        assert convolutions.lowering() == "library"
-    assert convolutions.lowering() != "library" or jax.default_backend() != "cpu"
+def test_lowering_is_chosen_by_platform():
+    assert choose("cpu") == PRODUCT
+    assert choose("gpu") == choose("tpu") == choose("another") == LIBRARY
+    assert choose() == choose(jax.default_backend())
 
 
 @pytest.mark.parametrize("dtype,tolerance", [("float32", 1e-5), ("bfloat16", 3e-2)])
 def test_dense_equals_the_matrix_product(dtype, tolerance):
     x, k = _draw(3, 4, 7), _draw(7, 5, seed=1)
-    ours = _value_and_gradients(lambda x, k: layers.dense(x, k, dtype), x, k)
+    ours = _value_and_gradients(lambda x, k: convolutions.dense(x, k, dtype), x, k)
     _assert_near(ours, _value_and_gradients(jnp.matmul, x, k), tolerance)
 
 
@@ -188,7 +212,9 @@ def _from_torch(y):
 @pytest.mark.parametrize("side,strides,padding", [(4, 2, 1), (3, 2, 1), (2, 2, 0)])
 def test_conv_equals_torch(side, strides, padding):
     torch = pytest.importorskip("torch")
-    x, module = _draw(2, 9, 9, 3), layers.Conv(5, side, strides, padding)
+    x, module = _draw(2, 9, 9, 3), layers.Conv(
+        5, side, strides, padding, lowering=PRODUCT
+    )
     params = module.init(jax.random.key(0), x)["params"]
     params["bias"] = _draw(5, seed=3)
     peer = torch.nn.Conv2d(3, 5, side, strides, padding)
@@ -207,7 +233,9 @@ def test_conv_equals_torch(side, strides, padding):
 def test_conv_transpose_equals_torch(side, strides, padding, output_padding):
     torch = pytest.importorskip("torch")
     x = _draw(2, 5, 6, 3)
-    module = layers.ConvTranspose(5, side, strides, padding, output_padding)
+    module = layers.ConvTranspose(
+        5, side, strides, padding, output_padding, lowering=PRODUCT
+    )
     params = module.init(jax.random.key(0), x)["params"]
     peer = torch.nn.ConvTranspose2d(3, 5, side, strides, padding, output_padding)
     kernel = np.array(params["kernel"][::-1, ::-1].transpose(2, 3, 0, 1))
@@ -222,7 +250,8 @@ def test_conv_transpose_equals_torch(side, strides, padding, output_padding):
 
 
 def test_kernels_start_as_in_torch():
-    variables = layers.Conv(64, 4).init(jax.random.key(0), jnp.zeros((1, 8, 8, 32)))
+    module = layers.Conv(64, 4, lowering=LIBRARY)
+    variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 32)))
     kernel = variables["params"]["kernel"]
     bound = 1 / np.sqrt(4 * 4 * 32)
     assert float(abs(kernel).max()) <= bound

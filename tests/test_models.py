@@ -8,6 +8,7 @@ import pytest
 from gen_tickets import models, tasks, trees
 from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.models import convstack
 from gen_tickets.pruning import masks as masks_lib
 
@@ -117,7 +118,7 @@ def test_what_does_not_fit_is_said(config, image_shape, message):
 def test_a_decoder_is_the_expand_of_its_sizes():
     """What transfer from a VAE to a GAN stands on (paper, Fig. 8)."""
     decoder = shapes_of(VAE, COLOUR).params["decoder"]
-    expand = convstack.Expand((64, 128, 256, 512), COLOUR)
+    expand = convstack.Expand((64, 128, 256, 512), COLOUR, lowering=LIBRARY)
     x = jnp.zeros((1, 32))
     shapes = jax.eval_shape(lambda: expand.init(jax.random.key(0), x, False))
     assert jax.tree.structure(decoder) == jax.tree.structure(shapes["params"])

@@ -181,7 +181,7 @@ def test_flops_of_rounds_are_those_counted_by_hand(monkeypatch):
 def test_a_step_is_that_of_the_experiment():
     config = scales.SMOKE.experiment("ae_mnist").config("root")
     whole, left = plan._of_step(config)
-    task = plan.tasks.build(config, (28, 28, 1), 30)
+    task = plan.tasks.build(config, (28, 28, 1), 30, lowering=plan.LIBRARY)
     images = plan.jax.ShapeDtypeStruct((32, 28, 28, 1), "uint8")
     assert whole == left == flops.of_step(task, images).total() > 0
 

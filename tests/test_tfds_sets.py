@@ -128,6 +128,7 @@ def test_both_formats_give_the_set_in_its_own_order(tmp_path, file_format):
     assert dataset.train.labels.dtype == np.int32
     assert dataset.provenance["set"] == "tiny/1.0.0"
     assert dataset.provenance["reader"] == f"tfds {file_format}"
+    assert dataset.provenance["encoding"] == "PNG"
     assert dataset.provenance["heldout_split"] == "test"
     assert contents(tmp_path) == before  # nothing is ever written where we read
 

@@ -9,10 +9,9 @@ import concurrent.futures
 import functools
 import itertools
 import os
-import sys
-import time
 
 import numpy as np
+from tqdm import tqdm
 
 from gen_tickets.errors import UserError
 
@@ -60,19 +59,21 @@ def decode(items, num_images, open_image, names, crop, size, title):
         as ("JPEG"); raises OSError, ValueError or SyntaxError on a broken image.
       names: function of a position, what to call that image in a message.
       crop, size: as in `square`.
-      title: what is read, for the progress line and for messages.
+      title: what is read, for the progress bar and for messages.
 
     Raises:
       UserError: broken images (the first and their number), or `size` 0 and squares
         that differ in size.
     """
     images, formats, broken = None, set(), []
-    progress = _Progress(title, num_images)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+        _progress_bar(title, num_images) as progress,
+    ):
         work = functools.partial(_one, open_image, crop=crop, size=size)
         results = _parallel(pool, items, work)
         for position, (pixels, detail) in enumerate(results):
-            progress.show(position)
+            progress.update()
             if pixels is None:
                 broken.append((position, detail))
                 continue
@@ -81,17 +82,17 @@ def decode(items, num_images, open_image, names, crop, size, title):
                 first = position
                 images = np.empty((num_images, *pixels.shape), np.uint8)
             if pixels.shape != images.shape[1:]:
-                progress.close()
                 raise _differ(
                     (names(first), images.shape[1:]), (names(position), pixels.shape)
                 )
             images[position] = pixels
-    progress.close()
     if broken:
         position, reason = broken[0]
         raise UserError(
-            f"{title}: {len(broken)} of {num_images} images cannot be read, the first "
-            f"is {names(position)} ({reason}); repair or remove them"
+            title,
+            f"{len(broken)} of {num_images} images cannot be read, the first is "
+            f"{names(position)} ({reason})",
+            "repair or remove them",
         )
     return images, formats
 
@@ -122,36 +123,20 @@ def _differ(one, other):
     """The error of squares that differ in size."""
     (name, shape), (other_name, other_shape) = one, other
     return UserError(
-        f"config.data.image_size=0: centre squares differ, {name} has side {shape[0]} "
-        f"and {other_name} {other_shape[0]}; choose one size, such as "
-        "--config.data.image_size=64"
+        "data.image_size=0",
+        f"centre squares differ, {name} has side {shape[0]} and {other_name} "
+        f"{other_shape[0]}",
+        "choose one size, such as --config.data.image_size=64",
     )
 
 
-class _Progress:
-    """One line on stderr, only for reads above a few seconds."""
-
-    def __init__(self, title, total):
-        self.title, self.total = title, total
-        self.start = time.monotonic()
-        self.terminal = sys.stderr.isatty()
-        self.next = self.start + _QUIET_SECONDS
-        self.shown = False
-
-    def show(self, done):
-        """Says how far the read is; a log file gets far fewer lines than a terminal."""
-        now = time.monotonic()
-        if now < self.next or not done:
-            return
-        self.next = now + (0.5 if self.terminal else 15.0)
-        left = (now - self.start) / done * (self.total - done)
-        line = f"{self.title}: {done}/{self.total} images read, {left:.0f} s left"
-        end = "" if self.terminal else "\n"
-        start = "\r\033[K" if self.terminal else ""
-        print(start + line, end=end, file=sys.stderr, flush=True)
-        self.shown = True
-
-    def close(self):
-        """Leaves the terminal at the start of an empty line."""
-        if self.shown and self.terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+def _progress_bar(title, total):
+    """On stderr, if that is a terminal and the read takes more than a few seconds."""
+    return tqdm(
+        desc=title,
+        total=total,
+        unit="image",
+        leave=False,
+        delay=_QUIET_SECONDS,
+        disable=None,
+    )

@@ -16,6 +16,7 @@ from typing import Callable
 import jax
 
 from gen_tickets.evaluation import flops
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import channels, compact
 
@@ -29,19 +30,20 @@ class Costs:
         """Counts nothing yet.
 
         Args:
-          build: {component: channels} or None -> task, as `tasks.build` does.
+          build: ({component: channels} or None, lowering) -> task, as `tasks.build`
+            does.
           images: what a step takes, or its shape.
         """
         self._build, self._images = build, images
         self._of_step = functools.cache(self._count)
 
     def _count(self, sizes) -> flops.Cost:
-        return flops.of_step(self._build(dict(sizes)), self._images)
+        return flops.of_step(self._build(dict(sizes), LIBRARY), self._images)
 
     @functools.cached_property
     def _whole(self):
         """(channel groups, shapes of the statistics) of the whole networks."""
-        task = self._build(None)
+        task = self._build(None, LIBRARY)
         networks = task.networks.items()
         groups = {name: groups_lib.of(network.module) for name, network in networks}
         return groups, jax.eval_shape(task.init, jax.random.key(0)).stats

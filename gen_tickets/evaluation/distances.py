@@ -5,98 +5,19 @@ one network (`inception.extract`, or any other). Nothing is read from a disk and
 is shuffled. Sets of 50,000 x 2048 are walked in chunks.
 """
 
-import dataclasses
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gen_tickets.errors import UserError
-
-_CHUNK = 4096
-
-
-def check_features(name: str, features: ArrayLike, minimum: int = 2) -> np.ndarray:
-    """The features as they are, if they are a finite [N, D] with N >= `minimum`.
-
-    Raises:
-      UserError: they are not.
-    """
-    features = np.asarray(features)
-    if features.ndim != 2 or len(features) < minimum:
-        raise UserError(
-            f"{name}={list(features.shape)}: [N, D] with N >= {minimum} allowed; "
-            "score more images"
-        )
-    if not all(np.isfinite(chunk).all() for chunk in _chunks(features)):
-        raise UserError(
-            f"{name}={list(features.shape)}: finite numbers allowed; the network that "
-            "made the images has diverged"
-        )
-    return features
-
-
-def _chunks(rows: np.ndarray, size: int = _CHUNK) -> Iterator[np.ndarray]:
-    return (rows[start : start + size] for start in range(0, len(rows), size))
-
-
-@dataclasses.dataclass(frozen=True)
-class Moments:
-    """Count, mean and covariance (divided by N - 1) of rows; float64.
-
-    Parts of a set give the moments of the whole, in any order. An update costs a
-    product of [D, n] with [n, D] and a few passes over [D, D]: give it many rows.
-    """
-
-    count: int
-    mean: np.ndarray  #: [D]
-    covariance: np.ndarray  #: [D, D], zero for fewer than 2 rows
-
-    @classmethod
-    def empty(cls, width: int) -> "Moments":
-        """Moments of no rows of `width` features."""
-        return cls(0, np.zeros(width), np.zeros((width, width)))
-
-    @classmethod
-    def of(cls, features: ArrayLike) -> "Moments":
-        """Moments of [N, D] features, N >= 2, walked in chunks."""
-        features = check_features("features", features)
-        moments = cls.empty(features.shape[1])
-        for chunk in _chunks(features):
-            moments = moments.update(chunk)
-        return moments
-
-    def update(self, features: ArrayLike) -> "Moments":
-        """These moments with the rows of [n, D], n >= 1, added."""
-        features = check_features("features", features, minimum=1).astype(np.float64)
-        mean = features.mean(0)
-        centred = features - mean
-        covariance = centred.T @ centred / max(len(features) - 1, 1)
-        return self.merge(Moments(len(features), mean, covariance))
-
-    def merge(self, other: "Moments") -> "Moments":
-        """Moments of both sets of rows together (Chan, Golub & LeVeque 1979)."""
-        _check_widths(self.mean, other.mean)
-        count = self.count + other.count
-        if count < 2:
-            return other if other.count else self
-        shift = other.mean - self.mean
-        share = other.count / count
-        scatter = (
-            max(self.count - 1, 0) * self.covariance
-            + max(other.count - 1, 0) * other.covariance
-            + self.count * share * np.outer(shift, shift)
-        )
-        return Moments(count, self.mean + share * shift, scatter / (count - 1))
-
-
-def _check_widths(first: np.ndarray, second: np.ndarray) -> None:
-    if first.shape[-1] != second.shape[-1]:
-        raise UserError(
-            f"features={first.shape[-1]} and {second.shape[-1]} wide: equal widths "
-            "allowed; take both from the same network"
-        )
+from gen_tickets.evaluation.moments import (
+    CHUNK_ROWS,
+    Moments,
+    check_features,
+    check_widths,
+    chunks,
+)
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
@@ -110,14 +31,16 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     Raises:
       UserError: fewer than 2 rows, unequal widths, or numbers that are not finite.
     """
-    _check_widths(first.mean, second.mean)
+    check_widths(first.mean, second.mean)
     for moments in (first, second):
         if moments.count < 2:
-            raise UserError(f"count={moments.count}: 2 rows or more; score more images")
+            raise UserError(
+                f"count={moments.count}", "2 rows or more allowed", "score more images"
+            )
         if not (
             np.isfinite(moments.mean).all() and np.isfinite(moments.covariance).all()
         ):
-            raise UserError("moments: finite numbers allowed; compute them again")
+            raise UserError("moments", "are not finite", "compute them again")
     shift = first.mean - second.mean
     root = _root(first.covariance).T @ _root(second.covariance)
     trace = np.linalg.svd(root, compute_uv=False).sum()
@@ -159,11 +82,12 @@ def kernel_distance(
     second = check_features("second", second)
     if not 2 <= subset_size <= min(len(first), len(second)):
         raise UserError(
-            f"subset_size={subset_size}: 2 to {min(len(first), len(second))} rows "
-            "allowed; score more images or take smaller subsets"
+            f"subset_size={subset_size}",
+            f"2 to {min(len(first), len(second))} rows allowed",
+            "score more images or take smaller subsets",
         )
     if num_subsets < 1:
-        raise UserError(f"num_subsets={num_subsets}: 1 or more allowed")
+        raise UserError(f"num_subsets={num_subsets}", "1 or more allowed")
     random = np.random.RandomState(seed)
     values = []
     for _ in range(num_subsets):
@@ -180,7 +104,7 @@ def squared_mmd(first: ArrayLike, second: ArrayLike) -> float:
     """
     first = check_features("first", first)
     second = check_features("second", second)
-    _check_widths(first, second)
+    check_widths(first, second)
     within = sum(
         (_kernel_sum(rows, rows) - _self_kernels(rows)) / (len(rows) * (len(rows) - 1))
         for rows in (first, second)
@@ -193,8 +117,8 @@ def _kernel_sum(first: np.ndarray, second: np.ndarray) -> float:
     width = first.shape[1]
     return sum(
         ((left.astype(np.float64) @ right.T.astype(np.float64) / width + 1) ** 3).sum()
-        for left in _chunks(first)
-        for right in _chunks(second)
+        for left in chunks(first)
+        for right in chunks(second)
     )
 
 
@@ -202,7 +126,7 @@ def _self_kernels(rows: np.ndarray) -> float:
     """Sum of k(x, x)."""
     return sum(
         ((np.square(chunk, dtype=np.float64).sum(1) / rows.shape[1] + 1) ** 3).sum()
-        for chunk in _chunks(rows)
+        for chunk in chunks(rows)
     )
 
 
@@ -225,7 +149,7 @@ def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
       UserError: fewer rows than splits, or logits that are not finite.
     """
     if num_splits < 1:
-        raise UserError(f"num_splits={num_splits}: 1 or more allowed")
+        raise UserError(f"num_splits={num_splits}", "1 or more allowed")
     logits = check_features("logits", logits, minimum=num_splits)
     bounds = [i * len(logits) // num_splits for i in range(num_splits + 1)]
     scores = []
@@ -258,10 +182,10 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PrecisionR
       UserError: a set has not more than k rows, or is not finite [N, D].
     """
     if k < 1:
-        raise UserError(f"k={k}: 1 or more neighbours allowed")
+        raise UserError(f"k={k}", "1 or more neighbours allowed")
     real = check_features("real", real, minimum=k + 1).astype(np.float64)
     fake = check_features("fake", fake, minimum=k + 1).astype(np.float64)
-    _check_widths(real, fake)
+    check_widths(real, fake)
     return PrecisionRecall(
         _share_inside(fake, real, _radii(real, k)),
         _share_inside(real, fake, _radii(fake, k)),
@@ -277,8 +201,8 @@ def _squared_distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
 def _radii(rows: np.ndarray, k: int) -> np.ndarray:
     """[N] squared distance of each row to its k-th neighbour, itself not counted."""
     radii = []
-    for start in range(0, len(rows), _CHUNK // 4):
-        distances = _squared_distances(rows[start : start + _CHUNK // 4], rows)
+    for start in range(0, len(rows), CHUNK_ROWS // 4):
+        distances = _squared_distances(rows[start : start + CHUNK_ROWS // 4], rows)
         own = np.arange(len(distances))
         distances[own, start + own] = np.inf
         radii.append(np.partition(distances, k - 1, axis=1)[:, k - 1])
@@ -288,6 +212,6 @@ def _radii(rows: np.ndarray, k: int) -> np.ndarray:
 def _share_inside(rows: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> float:
     inside = sum(
         (_squared_distances(chunk, centres) <= radii).any(1).sum()
-        for chunk in _chunks(rows, _CHUNK // 4)
+        for chunk in chunks(rows, CHUNK_ROWS // 4)
     )
     return float(inside / len(rows))

@@ -3,8 +3,9 @@
 The convention, for every number of gen_tickets:
 
 - A convolution, a transposed one, a matrix product: 2 for each multiplication with its
-  addition that the definition asks for, however it is lowered (`models.convolutions`).
-  Zeros that padding or dilation insert are not multiplied.
+  addition that the definition asks for. Zeros that padding or dilation insert are not
+  multiplied. Count a task that is built with `kernels.lowering.LIBRARY`: other forms of
+  a convolution multiply less, or more.
 - Any other float arithmetic: 1 an element of the result; a reduction: 1 an element of
   what it reduces. Comparing, choosing, moving, casting, integers, random bits: 0.
 - A loop: its body as often as it runs. Of the branches of a choice, the costliest.
@@ -15,26 +16,17 @@ The convention, for every number of gen_tickets:
   All else of a training step (optimizer, batch norm) counts as of the dense one.
 """
 
-import math
 from typing import Any, Mapping, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.extend import core
 from jax.interpreters import partial_eval
 
 from gen_tickets import trees
-from gen_tickets.kernels import convolutions
+from gen_tickets.evaluation import primitives
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.pruning import masks as masks_lib
 
-_ARITHMETIC = frozenset(
-    "abs acos add add_any asin atan atan2 cbrt cos cosh div erf erf_inv erfc exp exp2 "
-    "expm1 integer_pow log log1p logistic max min mul neg pow rem rsqrt sign sin sinh "
-    "sqrt square sub tan tanh".split()
-)
-_REDUCTIONS = frozenset(
-    "cumprod cumsum reduce_max reduce_min reduce_prod reduce_sum".split()
-)
 # What passes a weight, its mask or its gradient on, element by element.
 _VIEWS = frozenset(
     "broadcast_in_dim convert_element_type copy copy_p div expand_dims mul neg "
@@ -139,7 +131,7 @@ class _Program:
         wanted = self._wanted(masked)
         fixed, of_weights = 0.0, {}
         for operation in self.operations:
-            flops = operation.times * _flops(operation.equation)
+            flops = operation.times * primitives.flops(operation.equation)
             leaf = None
             if operation.name in ("conv_general_dilated", "dot_general"):
                 of_inputs = (made_of[x] for x in operation.inputs if x in made_of)
@@ -178,76 +170,32 @@ class _Program:
         return found
 
 
-def _taps(size, out, kernel, stride, padding, dilation, spacing) -> int:
-    """Pairs of an output and a tap of a window, along an axis, that meet an element."""
-    return sum(
-        position % dilation == 0
-        for o in range(out)
-        for k in range(kernel)
-        if 0
-        <= (position := o * stride + k * spacing - padding)
-        <= (size - 1) * dilation
-    )
-
-
-def _convolution(equation) -> float:
-    params = equation.params
-    numbers = params["dimension_numbers"]
-    image, kernel = (x.aval.shape for x in equation.invars)
-    out = equation.outvars[0].aval.shape
-    sides = zip(
-        [image[i] for i in numbers.lhs_spec[2:]],
-        [out[i] for i in numbers.out_spec[2:]],
-        [kernel[i] for i in numbers.rhs_spec[2:]],
-        params["window_strides"],
-        [low for low, _ in params["padding"]],
-        params["lhs_dilation"],
-        params["rhs_dilation"],
-    )
-    windows = math.prod(_taps(*side) for side in sides)
-    batch, features = (out[i] for i in numbers.out_spec[:2])
-    return 2.0 * batch * features * kernel[numbers.rhs_spec[1]] * windows
-
-
-def _flops(equation) -> float:
-    """FLOPs of one primitive."""
-    name = equation.primitive.name
-    if name == "conv_general_dilated":
-        return _convolution(equation)
-    result = equation.outvars[0].aval if equation.outvars else None
-    if name == "dot_general":
-        (contracted, _), _ = equation.params["dimension_numbers"]
-        shape = equation.invars[0].aval.shape
-        return 2.0 * result.size * math.prod(shape[i] for i in contracted)
-    if result is None or not jnp.issubdtype(result.dtype, jnp.floating):
-        return 0.0
-    if name in _REDUCTIONS:
-        return float(equation.invars[0].aval.size)
-    return float(result.size) if name in _ARITHMETIC else 0.0
-
-
 def count(function, *arguments) -> float:
     """FLOPs of function(*arguments); of arrays only the shapes matter."""
-    with convolutions.use_lowering("library"):
-        jaxpr = jax.make_jaxpr(function)(*arguments)
-    return _Program(jaxpr).cost({}, {}).total()
+    return _Program(jax.make_jaxpr(function)(*arguments)).cost({}, {}).total()
 
 
 def of_step(task, images) -> Cost:
     """FLOPs of a training step: passes forward and backward, and the update.
 
     Args:
-      task: see `tasks.task`.
+      task: see `tasks.task`; built with `kernels.lowering.LIBRARY`.
       images: what a step takes, or its shape.
 
     Returns:
       Cost; its leaves are those of the weights, "component/layer/kernel".
+
+    Raises:
+      ValueError: the task has another lowering.
     """
+    for name, network in task.networks.items():
+        lowering = getattr(network.module, "lowering", LIBRARY)
+        if lowering != LIBRARY:
+            raise ValueError(f"{name} has {lowering}; FLOPs are counted of LIBRARY")
     key = jax.random.key(0)
     state = jax.eval_shape(task.init, key)
     masks = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, bool), state.params)
-    with convolutions.use_lowering("library"):
-        program = _Program(jax.make_jaxpr(task.step)(state, masks, images, key))
+    program = _Program(jax.make_jaxpr(task.step)(state, masks, images, key))
     weights, of_masks = {}, {}
     # make_jaxpr flattens its arguments as jax.tree does: state, masks, images, key.
     leaves = [*trees.named_leaves(state), *(f"/{n}" for n in trees.named_leaves(masks))]

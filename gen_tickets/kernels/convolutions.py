@@ -2,44 +2,24 @@
 
 XLA:CPU runs a library convolution slowly inside a loop body, a transposed one slowly
 everywhere, and `vmap` over members turns both into grouped convolutions, slower still.
-So on the CPU a convolution is a matrix product ("product" lowering): with the patches
-of its input, or with fewer multiplications where `winograd` applies. A few images at a
-time, so that patches stay in the cache, and members of a `vmap` one after the other.
-Elsewhere the library convolution is used ("library"). `lowering` chooses.
+Matrix products have none of these faults: with the patches of the input (`products`),
+or with fewer multiplications (`winograd`). `lowering` chooses the form.
 
 Operands are cast to `dtype`; sums and results are float32, in gradients too. Gradients
 of any order are by reverse mode (custom rules have no forward mode).
 """
 
-import contextlib
 import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax.custom_batching import custom_vmap, sequential_vmap
 
-from gen_tickets.kernels import products
+from gen_tickets.kernels import library, products
+from gen_tickets.kernels.lowering import Lowering
 
-_forced_lowering = None
-
-
-def lowering() -> str:
-    """How convolutions are compiled: "product" on the CPU, "library" elsewhere."""
-    if _forced_lowering:
-        return _forced_lowering
-    return "product" if jax.default_backend() == "cpu" else "library"
-
-
-@contextlib.contextmanager
-def use_lowering(name: str):
-    """Sets "product" or "library" for what is traced inside the context."""
-    global _forced_lowering
-    before, _forced_lowering = _forced_lowering, name
-    try:
-        yield
-    finally:
-        _forced_lowering = before
+_NONE = ((0, 0), (0, 0))
 
 
 class _Geometry(NamedTuple):
@@ -54,7 +34,7 @@ class _Geometry(NamedTuple):
     padding: tuple[tuple[int, int], tuple[int, int]]
     size: tuple[int, int]
     dtype: Any
-    lowering: str
+    lowering: Lowering
     flipped: bool
 
     @property
@@ -66,18 +46,27 @@ class _Geometry(NamedTuple):
         return tuple((n + sum(p) - k) // s + 1 for n, k, s, p in self.sides)
 
 
-def conv(x, kernel, *, strides=(1, 1), padding=((0, 0), (0, 0)), dtype=jnp.float32):
+def conv(x, kernel, *, lowering, strides=(1, 1), padding=_NONE, dtype=jnp.float32):
     """Convolution of x [N, H, W, C] with kernel [kh, kw, C, O]: float32 [N, h, w, O].
 
     Equals `lax.conv_general_dilated`. `padding` holds (low, high) pixels, 0 or more,
-    for rows and columns.
+    for rows and columns; `lowering` is a `lowering.Lowering`.
     """
     size, pads = x.shape[1:3], tuple((low, high) for low, high in padding)
-    return _forward(x, kernel, _geometry(kernel, strides, pads, size, dtype, False))
+    geometry = _Geometry(
+        kernel.shape[:2],
+        tuple(strides),
+        pads,
+        tuple(size),
+        jnp.dtype(dtype),
+        lowering,
+        flipped=False,
+    )
+    return _forward(x, kernel, geometry)
 
 
 def conv_transpose(
-    x, kernel, *, strides=(1, 1), padding=((0, 0), (0, 0)), dtype=jnp.float32
+    x, kernel, *, lowering, strides=(1, 1), padding=_NONE, dtype=jnp.float32
 ):
     """Transposed convolution of x [N, H, W, C], kernel [kh, kw, C, O]: [N, h, w, O].
 
@@ -87,12 +76,16 @@ def conv_transpose(
     sides = [*zip(x.shape[1:3], kernel.shape[:2], strides, padding)]
     size = tuple((n - 1) * s + sum(p) + 2 - k for n, k, s, p in sides)
     crops = tuple((k - 1 - low, k - 1 - high) for _, k, _, (low, high) in sides)
-    return _backward(x, kernel, _geometry(kernel, strides, crops, size, dtype, True))
-
-
-def _geometry(kernel, strides, padding, size, dtype, flipped):
-    sides = kernel.shape[:2], tuple(strides), padding, tuple(size)
-    return _Geometry(*sides, jnp.dtype(dtype), lowering(), flipped)
+    geometry = _Geometry(
+        kernel.shape[:2],
+        tuple(strides),
+        crops,
+        size,
+        jnp.dtype(dtype),
+        lowering,
+        flipped=True,
+    )
+    return _backward(x, kernel, geometry)
 
 
 def dense(x, kernel, dtype=jnp.float32):
@@ -125,19 +118,19 @@ _product.defvjp(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _forward(x, k, geometry):
     """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
-    return _run(products.forward, _forward_library, x, k, geometry)
+    return _run("forward", x, k, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _backward(y, k, geometry):
     """x [N, H, W, C]: the transpose of `_forward` in x, y spread over its windows."""
-    return _run(products.backward, _backward_library, y, k, geometry)
+    return _run("backward", y, k, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _correlate(x, y, geometry):
     """Kernel k: the transpose of `_forward` in k."""
-    return _run(products.correlate, _correlate_library, x, y, geometry)
+    return _run("correlate", x, y, geometry)
 
 
 def _define_gradients(function, first, second):
@@ -167,60 +160,25 @@ _define_gradients(
 )
 
 
-def _run(product, library, a, b, geometry):
-    if geometry.lowering == "library":
-        return library(a.astype(geometry.dtype), b.astype(geometry.dtype), geometry)
-    one_member = jax.custom_batching.sequential_vmap(
-        lambda a, b: product(a, b, geometry)
-    )
-    return one_member(a, b)
+def _run(operator, a, b, geometry):
+    """An operator of two arrays in the form that its lowering asks for."""
+    alone, vmapped = (_form(form, operator, geometry) for form in geometry.lowering)
+    if geometry.lowering.alone == geometry.lowering.vmapped:
+        return alone(a, b)
+    function = custom_vmap(alone)
+
+    @function.def_vmap
+    def over_members(count, is_batched, a, b):
+        del count
+        axes = tuple(0 if batched else None for batched in is_batched)
+        return jax.vmap(vmapped, axes)(a, b), True
+
+    return function(a, b)
 
 
-# Lowering "library".
-
-
-def _forward_library(x, k, geometry):
-    k, spec = (k[::-1, ::-1], "HWOI") if geometry.flipped else (k, "HWIO")
-    return lax.conv_general_dilated(
-        x,
-        k,
-        geometry.strides,
-        geometry.padding,
-        dimension_numbers=("NHWC", spec, "NHWC"),
-        preferred_element_type=jnp.float32,
-    )
-
-
-def _backward_library(y, k, geometry):
-    k, spec = (k, "HWIO") if geometry.flipped else (k[::-1, ::-1], "HWOI")
-    padding = [
-        (k - 1 - low, n + low - 1 - (out - 1) * s)
-        for (n, k, s, (low, _)), out in zip(geometry.sides, geometry.out)
-    ]
-    return lax.conv_general_dilated(
-        y,
-        k,
-        (1, 1),
-        padding,
-        lhs_dilation=geometry.strides,
-        dimension_numbers=("NHWC", spec, "NHWC"),
-        preferred_element_type=jnp.float32,
-    )
-
-
-def _correlate_library(x, y, geometry):
-    padding = [
-        (low, k + (out - 1) * s - n - low)
-        for (n, k, s, (low, _)), out in zip(geometry.sides, geometry.out)
-    ]
-    spec = "HWCN" if geometry.flipped else "HWNC"
-    k = lax.conv_general_dilated(
-        x,
-        y,
-        (1, 1),
-        padding,
-        rhs_dilation=geometry.strides,
-        dimension_numbers=("CHWN", "IHWO", spec),
-        preferred_element_type=jnp.float32,
-    )
-    return k[::-1, ::-1] if geometry.flipped else k
+def _form(form, operator, geometry):
+    """The function of two arrays that an operator is in one form."""
+    if form == "product":
+        function = getattr(products, operator)
+        return sequential_vmap(functools.partial(function, geometry=geometry))
+    return functools.partial(getattr(library, operator), geometry=geometry)

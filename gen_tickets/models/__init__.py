@@ -9,14 +9,17 @@ from typing import Any, Callable, NamedTuple
 import jax.numpy as jnp
 
 from gen_tickets.errors import UserError
+from gen_tickets.kernels import lowering as lowering_lib
 from gen_tickets.models import conv, convstack, linear, resnet, sngan
 
 
 class Pair(NamedTuple):
     """The classes of two Flax modules that belong together."""
 
-    contract: Callable[..., Any]  #: (widths, num_outputs, dtype, channels) -> module
-    expand: Callable[..., Any]  #: (widths, image_shape, dtype, channels) -> module
+    #: (widths, num_outputs, dtype, channels, lowering=) -> module
+    contract: Callable[..., Any]
+    #: (widths, image_shape, dtype, channels, lowering=) -> module
+    expand: Callable[..., Any]
     #: widths -> what the side of the images must be a multiple of
     multiple: Callable[[tuple[int, ...]], int] = lambda widths: 1
 
@@ -61,7 +64,13 @@ def _check(config, image_shape) -> None:
             )
 
 
-def build(config, image_shape, num_outputs: int, channels=((), ())):
+def build(
+    config,
+    image_shape,
+    num_outputs: int,
+    channels=((), ()),
+    lowering: lowering_lib.Lowering | None = None,
+):
     """Builds the two modules of `config.model`.
 
     Args:
@@ -70,6 +79,7 @@ def build(config, image_shape, num_outputs: int, channels=((), ())):
       num_outputs: length of the vector that the contracting network gives.
       channels: of each group (`channel_groups`) of the contracting and the expanding
         network; () = as `model.widths` says.
+      lowering: of the convolutions; None: that of JAX's default backend.
 
     Returns:
       (contract, expand) Flax modules, called as module(x, train).
@@ -80,7 +90,9 @@ def build(config, image_shape, num_outputs: int, channels=((), ())):
     _check(config, image_shape)
     pair = PAIRS[config.model.name]
     widths, dtype = tuple(config.model.widths), jnp.dtype(config.precision)
+    image_shape, lowering = tuple(image_shape), lowering or lowering_lib.choose()
+    inwards, outwards = map(tuple, channels)
     return (
-        pair.contract(widths, num_outputs, dtype, tuple(channels[0])),
-        pair.expand(widths, tuple(image_shape), dtype, tuple(channels[1])),
+        pair.contract(widths, num_outputs, dtype, inwards, lowering=lowering),
+        pair.expand(widths, image_shape, dtype, outwards, lowering=lowering),
     )

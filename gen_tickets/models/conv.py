@@ -1,10 +1,12 @@
 """The convolutional autoencoder of the paper (Table 1), five convolutions a side."""
 
+import dataclasses
 import functools
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
 
@@ -15,6 +17,7 @@ class Contract(nn.Module):
     num_outputs: int  # the code's size, fixed by S and widths
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     def channel_groups(self):
         names = tuple(f"conv_{i}" for i in range(5))
@@ -24,7 +27,7 @@ class Contract(nn.Module):
     def __call__(self, x, train: bool):
         a, b, c, d = self.channels or self.widths[:-1]
         e = self.widths[-1]  # of the code, never cut
-        conv = functools.partial(layers.Conv, dtype=self.dtype)
+        conv = functools.partial(layers.Conv, dtype=self.dtype, lowering=self.lowering)
         x = nn.relu(conv(a, 3, 1, 1, name="conv_0")(x))  # [N, S, S, a]
         x = nn.relu(conv(b, 4, 2, 1, name="conv_1")(x))  # [N, S/2, S/2, b]
         x = nn.relu(conv(c, 2, 2, 0, name="conv_2")(x))  # [N, S/4, S/4, c]
@@ -45,6 +48,7 @@ class Expand(nn.Module):
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     def channel_groups(self):
         names = tuple(f"conv_{i}" for i in reversed(range(5)))
@@ -55,7 +59,9 @@ class Expand(nn.Module):
         d, c, b, a = self.channels or self.widths[-2::-1]
         e = self.widths[-1]  # of the code, never cut
         side, _, channels = self.image_shape
-        conv = functools.partial(layers.ConvTranspose, dtype=self.dtype)
+        conv = functools.partial(
+            layers.ConvTranspose, dtype=self.dtype, lowering=self.lowering
+        )
         x = x.reshape(len(x), side // 32, side // 32, e)
         x = layers.upsample_nearest(x, 2)  # [N, S/16, S/16, e]
         x = nn.relu(conv(d, 3, 2, 1, 1, name="conv_4")(x))  # [N, S/8, S/8, d]

@@ -4,9 +4,13 @@ One pair of modules for all of them, so that a decoder's ticket fits a generator
 an encoder's trunk a discriminator (paper, Fig. 8).
 """
 
+import dataclasses
+import functools
+
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
 
@@ -21,6 +25,7 @@ class Contract(nn.Module):
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     def channel_groups(self):
         count = len(self.widths)
@@ -30,15 +35,12 @@ class Contract(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
+        conv = functools.partial(layers.Conv, dtype=self.dtype, lowering=self.lowering)
         for i, width in enumerate(self.channels or self.widths):
-            x = layers.Conv(width, use_bias=False, dtype=self.dtype, name=f"conv_{i}")(
-                x
-            )
+            x = conv(width, use_bias=False, name=f"conv_{i}")(x)
             x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
         base = x.shape[1]  # [N, base, base, widths[-1]]
-        x = layers.Conv(self.num_outputs, base, 1, 0, dtype=self.dtype, name="outputs")(
-            x
-        )
+        x = conv(self.num_outputs, base, 1, 0, name="outputs")(x)
         return x.reshape(len(x), self.num_outputs)
 
 
@@ -49,6 +51,7 @@ class Expand(nn.Module):
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     def channel_groups(self):
         names = ("base", *(f"conv_{i}" for i in range(len(self.widths) - 1)), "pixels")
@@ -60,15 +63,13 @@ class Expand(nn.Module):
         side, _, channels = self.image_shape
         base = side >> len(self.widths)
         inwards = self.channels or self.widths[::-1]
+        conv = functools.partial(
+            layers.ConvTranspose, dtype=self.dtype, lowering=self.lowering
+        )
         x = x[:, None, None, :]  # [N, 1, 1, latent]
-        x = layers.ConvTranspose(
-            inwards[0], base, 1, 0, use_bias=False, dtype=self.dtype, name="base"
-        )(x)
+        x = conv(inwards[0], base, 1, 0, use_bias=False, name="base")(x)
         x = nn.relu(layers.BatchNorm(name="norm_base")(x, train))
         for i, width in enumerate(inwards[1:]):
-            x = layers.ConvTranspose(
-                width, use_bias=False, dtype=self.dtype, name=f"conv_{i}"
-            )(x)
+            x = conv(width, use_bias=False, name=f"conv_{i}")(x)
             x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
-        x = layers.ConvTranspose(channels, dtype=self.dtype, name="pixels")(x)
-        return jnp.tanh(x)
+        return jnp.tanh(conv(channels, name="pixels")(x))

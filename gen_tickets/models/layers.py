@@ -2,9 +2,10 @@
 
 Images are float32 [N, H, W, C]; kernels are HWIO [kh, kw, in, out] in both directions.
 Parameters are named kernel and bias, in batch norm scale and bias; its running mean and
-var are in the collection "batch_stats". How convolutions are computed: `convolutions`.
+var are in the collection "batch_stats". `kernels.lowering` says what a lowering is.
 """
 
+import dataclasses
 import functools
 from typing import Any, Callable
 
@@ -13,13 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gen_tickets.kernels.convolutions import (
-    conv,
-    conv_transpose,
-    dense,
-    lowering,
-    use_lowering,
-)
+from gen_tickets.kernels.convolutions import conv, conv_transpose, dense
+from gen_tickets.kernels.lowering import Lowering
 
 # Kernels as PyTorch draws them: uniform within 1 / sqrt(fan_in). Biases start at 0.
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
@@ -43,14 +39,21 @@ class Conv(nn.Module):
     use_bias: bool = True
     dtype: Any = jnp.float32
     kernel_init: Callable[..., jax.Array] = torch_uniform
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
     def __call__(self, x):
         side, pad = self.kernel_size, (self.padding, self.padding)
         shape = (side, side, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        strides = (self.strides, self.strides)
-        y = conv(x, kernel, strides=strides, padding=(pad, pad), dtype=self.dtype)
+        y = conv(
+            x,
+            kernel,
+            lowering=self.lowering,
+            strides=(self.strides, self.strides),
+            padding=(pad, pad),
+            dtype=self.dtype,
+        )
         return _add_bias(self, y) if self.use_bias else y
 
 
@@ -69,6 +72,7 @@ class ConvTranspose(nn.Module):
     use_bias: bool = True
     dtype: Any = jnp.float32
     kernel_init: Callable[..., jax.Array] = torch_uniform
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
     def __call__(self, x):
@@ -76,9 +80,14 @@ class ConvTranspose(nn.Module):
         shape = (side, side, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         low = side - 1 - self.padding
-        pad, strides = (low, low + self.output_padding), (self.strides, self.strides)
+        pad = (low, low + self.output_padding)
         y = conv_transpose(
-            x, kernel, strides=strides, padding=(pad, pad), dtype=self.dtype
+            x,
+            kernel,
+            lowering=self.lowering,
+            strides=(self.strides, self.strides),
+            padding=(pad, pad),
+            dtype=self.dtype,
         )
         return _add_bias(self, y) if self.use_bias else y
 
@@ -231,20 +240,3 @@ _repeat.defvjp(
     lambda x, factor: (_repeat(x, factor), None),
     lambda factor, _, g: (_sum_of_windows(_windows(g, factor)),),
 )
-
-
-__all__ = [
-    "BatchNorm",
-    "Conv",
-    "ConvTranspose",
-    "Dense",
-    "avg_pool",
-    "conv",
-    "conv_transpose",
-    "dense",
-    "lowering",
-    "max_pool",
-    "torch_uniform",
-    "upsample_nearest",
-    "use_lowering",
-]

@@ -1,10 +1,12 @@
 """The fully connected pair of the paper's linear autoencoder (Table 1)."""
 
+import dataclasses
 import math
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
 
@@ -20,6 +22,7 @@ class Contract(nn.Module):
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
 
     def channel_groups(self):
         return _groups("outputs", self.channels or self.widths)
@@ -40,6 +43,7 @@ class Expand(nn.Module):
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
 
     def channel_groups(self):
         return _groups("pixels", self.channels or self.widths[::-1])

@@ -5,12 +5,14 @@ mirrors the contracting one; where that takes every other pixel, it resizes to t
 nearest neighbour and convolves (k3), as resize-convolution leaves no checkerboard.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
 
@@ -26,6 +28,7 @@ class Block(nn.Module):
     strides: int = 1
     resize: int = 1
     dtype: Any = jnp.float32
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -36,8 +39,9 @@ class Block(nn.Module):
                 strides,
                 size // 2,
                 use_bias=False,
-                dtype=self.dtype,
                 name=f"conv_{name}",
+                dtype=self.dtype,
+                lowering=self.lowering,
             )(x)
             return layers.BatchNorm(name=f"norm_{name}")(x, train)
 
@@ -95,6 +99,7 @@ class Contract(nn.Module):
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     def _sizes(self):
         # Stem and first block share a width, every other block has it twice.
@@ -107,11 +112,13 @@ class Contract(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         stem, inner, *later = self._sizes()
-        x = layers.Conv(stem, 3, 2, 1, use_bias=False, dtype=self.dtype, name="stem")(x)
+        options = {"dtype": self.dtype, "lowering": self.lowering}
+        block = functools.partial(Block, **options)
+        x = layers.Conv(stem, 3, 2, 1, use_bias=False, name="stem", **options)(x)
         x = nn.relu(layers.BatchNorm(name="norm_stem")(x, train))  # [N, S/2, S/2, .]
-        x = Block(inner, stem, dtype=self.dtype, name="block_0")(x, train)
+        x = block(inner, stem, name="block_0")(x, train)
         for i, (inner, width) in enumerate(zip(later[::2], later[1::2]), start=1):
-            x = Block(inner, width, 2, dtype=self.dtype, name=f"block_{i}")(x, train)
+            x = block(inner, width, 2, name=f"block_{i}")(x, train)
         x = x.mean((1, 2))  # [N, widths[-1]]
         return layers.Dense(self.num_outputs, dtype=self.dtype, name="outputs")(x)
 
@@ -123,6 +130,7 @@ class Expand(nn.Module):
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     def _sizes(self):
         # The base, then a block's inner channels and outputs; the last adds to its own.
@@ -139,13 +147,15 @@ class Expand(nn.Module):
     def __call__(self, x, train: bool):
         side, _, channels = self.image_shape
         first, *pairs, inner = self._sizes()
-        dtype, last = self.dtype, len(self.widths) - 1
+        options = {"dtype": self.dtype, "lowering": self.lowering}
+        block = functools.partial(Block, **options)
+        last = len(self.widths) - 1
         base = side >> len(self.widths)
-        x = layers.Dense(first, dtype=dtype, name="base")(x)
+        x = layers.Dense(first, dtype=self.dtype, name="base")(x)
         x = layers.upsample_nearest(x[:, None, None, :], base)
         for i, (between, width) in enumerate(zip(pairs[::2], pairs[1::2])):
             name = f"block_{last - i}"
-            x = Block(between, width, resize=2, dtype=dtype, name=name)(x, train)
-        x = Block(inner, x.shape[-1], dtype=dtype, name="block_0")(x, train)
+            x = block(between, width, resize=2, name=name)(x, train)
+        x = block(inner, x.shape[-1], name="block_0")(x, train)
         x = layers.upsample_nearest(x, 2)  # [N, S, S, widths[0]]
-        return jnp.tanh(layers.Conv(channels, 3, 1, 1, dtype=dtype, name="pixels")(x))
+        return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **options)(x))

@@ -6,6 +6,7 @@ pass that may change the collection "spectral", and stand still in all others. T
 kernel comes in masked, so it is the pruned network that is normalized.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -14,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gen_tickets.kernels import convolutions
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
 _FIRST_ITERATIONS = 15
@@ -67,6 +70,7 @@ class SpectralConv(nn.Module):
     kernel_size: int
     strides: int
     dtype: Any = jnp.float32
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
     def __call__(self, x):
@@ -74,9 +78,10 @@ class SpectralConv(nn.Module):
         shape = (size, size, x.shape[-1], self.features)
         kernel = self.param("kernel", layers.torch_uniform, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        y = layers.conv(
+        y = convolutions.conv(
             x,
             SpectralNorm(name="norm")(kernel),
+            lowering=self.lowering,
             strides=(stride, stride),
             padding=((1, 1), (1, 1)),
             dtype=self.dtype,
@@ -95,7 +100,8 @@ class SpectralDense(nn.Module):
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", layers.torch_uniform, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return layers.dense(x, SpectralNorm(name="norm")(kernel), self.dtype) + bias
+        kernel = SpectralNorm(name="norm")(kernel)
+        return convolutions.dense(x, kernel, self.dtype) + bias
 
 
 class Contract(nn.Module):
@@ -109,6 +115,7 @@ class Contract(nn.Module):
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     def _sizes(self):
         # Every width but the last is that of two layers.
@@ -122,7 +129,7 @@ class Contract(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         activate = functools.partial(nn.leaky_relu, negative_slope=_SLOPE)
-        conv = functools.partial(SpectralConv, dtype=self.dtype)
+        conv = functools.partial(SpectralConv, dtype=self.dtype, lowering=self.lowering)
         for i, width in enumerate(self._sizes()):
             size, strides = (4, 2) if i % 2 else (3, 1)  # side / 2 at odd layers
             x = activate(conv(width, size, strides, name=f"conv_{i}")(x))
@@ -141,6 +148,7 @@ class Expand(nn.Module):
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)
 
     def channel_groups(self):
         convs = tuple(f"conv_{i}" for i in range(len(self.widths) - 1))
@@ -153,14 +161,13 @@ class Expand(nn.Module):
         side, _, channels = self.image_shape
         first, *doubling = self.channels or self.widths[::-1]
         base = side >> len(doubling)
+        options = {"dtype": self.dtype, "lowering": self.lowering}
         x = layers.Dense(base * base * first, dtype=self.dtype, name="base")(x)
         x = x.reshape(len(x), base, base, first)
         for i, width in enumerate(doubling):
-            x = layers.ConvTranspose(
-                width, use_bias=False, dtype=self.dtype, name=f"conv_{i}"
-            )(
-                x
-            )  # side * 2
+            conv = layers.ConvTranspose(
+                width, use_bias=False, name=f"conv_{i}", **options
+            )
+            x = conv(x)  # side * 2
             x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
-        x = layers.Conv(channels, 3, 1, 1, dtype=self.dtype, name="pixels")(x)
-        return jnp.tanh(x)
+        return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **options)(x))

@@ -20,6 +20,7 @@ from gen_tickets.config import defaults
 from gen_tickets.data import dataset
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import costs, flops
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.paper import experiment as experiments
 from gen_tickets.paper.experiment import Experiment, State, Training
 from gen_tickets.report import outcomes
@@ -95,8 +96,8 @@ def _of_step(config) -> tuple[float, float]:
 def _count(config: FrozenConfigDict) -> tuple[float, float]:
     shape = image_shape(config)
 
-    def build(channels=None):
-        return tasks.build(config, shape, 1, channels)
+    def build(channels=None, lowering=LIBRARY):
+        return tasks.build(config, shape, 1, channels, lowering)
 
     images = jax.ShapeDtypeStruct((_step_size(config), *shape), jnp.uint8)
     whole = flops.of_step(build(), images).total()

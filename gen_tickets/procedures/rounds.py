@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import jax
 
 from gen_tickets.data.pipeline import Data
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.procedures import measurement, setup
 from gen_tickets.procedures.setup import Prepared
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.pruning.pruner import Pruner
 from gen_tickets.training import driver
 from gen_tickets.training.population import Population, Purpose
 from gen_tickets.training.round_state import Position, RoundState
@@ -134,8 +136,10 @@ _apply = jax.jit(masks_lib.rewind)
 @functools.cache
 def _pruning_flops(prepared: Prepared, data: Data) -> float:
     """FLOPs of scores and selection for one run."""
+    task = prepared.build_task(lowering=LIBRARY)
+    pruner = Pruner(prepared.config, task, prepared.shapes)
     keys = prepared.dense.run_keys(Purpose.SCORE)
-    return prepared.pruner.flops(keys, *scored_images(prepared, data))
+    return pruner.flops(keys, *scored_images(prepared, data))
 
 
 def scored_images(prepared: Prepared, data: Data) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@ from gen_tickets.data.pipeline import Data
 from gen_tickets.distributed import memory, mesh
 from gen_tickets.evaluation.costs import Costs
 from gen_tickets.evaluation.metrics import Evaluator
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.procedures import transfer
 from gen_tickets.pruning.pruner import Pruner
 from gen_tickets.tasks.task import Task
@@ -50,10 +51,14 @@ class Prepared:
     #: {component: channels of its groups} of compacted networks, else {}
     channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def build_task(self, channels: Mapping[str, Any] | None = None) -> Task:
+    def build_task(
+        self,
+        channels: Mapping[str, Any] | None = None,
+        lowering: Lowering | None = None,
+    ) -> Task:
         """The task of these options, of compacted networks where channels are given."""
         num_steps = self.schedule.num_steps
-        return tasks.build(self.config, self.image_shape, num_steps, channels)
+        return tasks.build(self.config, self.image_shape, num_steps, channels, lowering)
 
     @property
     def keep_dense(self) -> bool:
@@ -80,8 +85,11 @@ def prepare(
     runs = tuple(range(config.runs))
     arms = (*config.arms, *(() if source is None else ("transferred",)))
 
-    def build_task(channels: Mapping[str, Any] | None = None) -> Task:
-        return tasks.build(config, image_shape, schedule.num_steps, channels)
+    def build_task(
+        channels: Mapping[str, Any] | None = None, lowering: Lowering | None = None
+    ) -> Task:
+        num_steps = schedule.num_steps
+        return tasks.build(config, image_shape, num_steps, channels, lowering)
 
     batch = jax.ShapeDtypeStruct((schedule.images_per_step, *image_shape), jnp.uint8)
     task = build_task()

@@ -57,10 +57,10 @@ def _check(config) -> None:
 class _Game:
     """The two networks, what they minimise, and how a member of them trains."""
 
-    def __init__(self, config, image_shape, num_steps, channels=None):
+    def __init__(self, config, image_shape, num_steps, channels, lowering):
         order = ("discriminator", "generator")
         sizes = [(channels or {}).get(component, ()) for component in order]
-        pair = models.build(config, image_shape, 1, sizes)
+        pair = models.build(config, image_shape, 1, sizes, lowering)
         self.discriminator, self.generator = pair
         self.latent_size = config.model.latent_size
         self.networks = {
@@ -240,14 +240,14 @@ class _Game:
         return pixels.to_uint8(self._samples(state, latents))
 
 
-def build(config, image_shape, num_steps: int, channels=None) -> Task:
+def build(config, image_shape, num_steps: int, channels=None, lowering=None) -> Task:
     """Builds the task of a GAN; see `tasks.build`.
 
     Raises:
       UserError: a Wasserstein critic that nothing bounds.
     """
     _check(config)
-    game = _Game(config, image_shape, num_steps, channels)
+    game = _Game(config, image_shape, num_steps, channels, lowering)
     return Task(
         init=game.init,
         step=game.step,

@@ -17,13 +17,13 @@ from gen_tickets.tasks.task import Task
 from gen_tickets.training import state as state_lib
 
 
-def build(config, image_shape, num_steps: int, channels=None) -> Task:
+def build(config, image_shape, num_steps: int, channels=None, lowering=None) -> Task:
     """Builds the task of an AE or VAE; see `tasks.build`."""
     variational = config.task.name == "vae"
     latent_size, beta = config.model.latent_size, config.task.beta
     num_codes = 2 * latent_size if variational else latent_size
     sizes = [(channels or {}).get(c, ()) for c in ("encoder", "decoder")]
-    encoder, decoder = models.build(config, image_shape, num_codes, sizes)
+    encoder, decoder = models.build(config, image_shape, num_codes, sizes, lowering)
     parts = {
         "encoder": networks.Network(encoder, image_shape),
         "decoder": networks.Network(decoder, (latent_size,)),

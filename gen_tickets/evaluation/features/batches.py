@@ -1,12 +1,10 @@
-"""A compiled function over many images: batches of one shape, a line that tells."""
-
-import time
+"""Maps a compiled function over many images, in batches of one shape."""
 
 import jax
 import numpy as np
+from tqdm import tqdm
 
 from gen_tickets.errors import UserError
-from gen_tickets.training.progress import Progress, duration
 
 
 def check_images(images):
@@ -23,8 +21,9 @@ def check_images(images):
         or images.size == 0
     ):
         raise UserError(
-            f"images={images.dtype}{list(images.shape)}: uint8 [N, H, W, 3] or "
-            "[N, H, W, 1] with N >= 1 allowed; convert them first"
+            f"images={images.dtype}{list(images.shape)}",
+            "uint8 [N, H, W, 3] or [N, H, W, 1] with N >= 1 allowed",
+            "convert them first",
         )
     return images
 
@@ -37,19 +36,18 @@ def map_batches(function, rows, batch_size, title=None):
       rows: the last batch is filled up with the first rows, so that there is one
         shape and one compilation.
       batch_size: rows a call.
-      title: what the progress line begins with; None shows no line.
+      title: of a progress bar on a terminal; None shows none.
     """
-    progress, started, parts = Progress(), time.monotonic(), []
-    for start in range(0, len(rows), batch_size):
-        index = np.arange(start, start + batch_size) % len(rows)
-        size = min(batch_size, len(rows) - start)
-        parts.append(
-            jax.tree.map(
-                lambda leaf, size=size: np.asarray(leaf)[:size], function(rows[index])
-            )
-        )
-        done = start + size
-        if title:
-            left = (time.monotonic() - started) / done * (len(rows) - done)
-            progress.show(f"{title}: {done}/{len(rows)} images, {duration(left)} left")
+    # Without a title there is no bar, with one only on a terminal.
+    hidden, parts = None if title else True, []
+    progress = tqdm(
+        desc=title, total=len(rows), unit="image", leave=False, disable=hidden
+    )
+    with progress:
+        for start in range(0, len(rows), batch_size):
+            index = np.arange(start, start + batch_size) % len(rows)
+            size = min(batch_size, len(rows) - start)
+            found = function(rows[index])
+            parts.append(jax.tree.map(lambda x, n=size: np.asarray(x)[:n], found))
+            progress.update(size)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

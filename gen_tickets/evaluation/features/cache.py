@@ -9,14 +9,15 @@ import hashlib
 import io
 import json
 import pathlib
+import sys
 import zipfile
 import zlib
 
 import numpy as np
+from tqdm import tqdm
 
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import weights
-from gen_tickets.training.progress import Progress
 from gen_tickets.workdir import paths
 
 _ABOUT = "about"
@@ -56,12 +57,12 @@ def fetch(kind, key, compute):
         arrays = _read(path, key)
         if arrays is not None:
             return arrays
-        Progress().say(f"{path}: damaged; computed again")
+        tqdm.write(f"{path}: damaged; computed again", sys.stderr)
     arrays = {name: np.asarray(array) for name, array in compute().items()}
     try:
         paths.write_atomically(path, _written(key, arrays))
     except UserError as error:
-        Progress().say(f"not kept for the next time: {error}")
+        tqdm.write(f"not kept for the next time: {error}", sys.stderr)
     return arrays
 
 

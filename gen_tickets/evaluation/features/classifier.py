@@ -9,13 +9,15 @@ are of this data set, so its values compare within one data set and one classifi
 import dataclasses
 import functools
 import hashlib
-import time
+import sys
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
+from tqdm import tqdm
 
 from gen_tickets import trees
 from gen_tickets.data import dataset as dataset_lib
@@ -23,17 +25,17 @@ from gen_tickets.data import pixels
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import cache
 from gen_tickets.evaluation.features.batches import check_images, map_batches
+from gen_tickets.kernels import lowering as lowering_lib
 from gen_tickets.models import layers
 from gen_tickets.models.resnet import Block
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import classifier
 from gen_tickets.training import loop as loop_lib
-from gen_tickets.training.progress import Progress, duration
 
 _SEED = 0
 _SHIFT = 4
 _EXTRACT_BATCH = 256
-_STRETCH_SECONDS = 2.0
+_STRETCH = 16  # steps between two updates of the progress bar
 
 
 class ResNet18(nn.Module):
@@ -45,16 +47,18 @@ class ResNet18(nn.Module):
 
     width: int
     num_classes: int
+    lowering: lowering_lib.Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
     def __call__(self, x, train: bool):
-        x = layers.Conv(self.width, 3, 1, 1, use_bias=False, name="stem")(x)
+        options = {"lowering": self.lowering}
+        x = layers.Conv(self.width, 3, 1, 1, use_bias=False, name="stem", **options)(x)
         x = nn.relu(layers.BatchNorm(name="norm_stem")(x, train))  # [N, S, S, width]
         for stage in range(4):
             for i in range(2):
                 strides = 2 if stage > 0 and i == 0 else 1
                 name, width = f"block_{stage}_{i}", self.width << stage
-                x = Block(width, width, strides, name=name)(x, train)
+                x = Block(width, width, strides, name=name, **options)(x, train)
         features = x.mean((1, 2))  # [N, 8 * width]
         logits = layers.Dense(self.num_classes, name="logits")(features)
         return classifier.Outputs(features, logits)
@@ -79,8 +83,9 @@ class Classifier(NamedTuple):
         size, channels = self.key["image_size"], self.key["channels"]
         if images.shape[1:] != (size, size, channels):
             raise UserError(
-                f"images={list(images.shape)}: the classifier takes [N, {size}, "
-                f"{size}, {channels}]; give images of that size"
+                f"images={list(images.shape)}",
+                f"the classifier takes [N, {size}, {size}, {channels}]",
+                "give images of that size",
             )
         return map_batches(
             functools.partial(_outputs, self.network, self.variables),
@@ -111,7 +116,8 @@ def load_classifier(dataset, epochs: int, width: int) -> Classifier:
     check_labels(dataset)
     key = _key(dataset, epochs, width)
     recipe = classifier.Recipe(**key["recipe"])
-    network = ResNet18(width, key["num_classes"])
+    lowering = lowering_lib.choose()
+    network = ResNet18(width, key["num_classes"], lowering=lowering)
     arrays = cache.fetch(
         "classifier", key, lambda: _train(dataset, network, recipe, key)
     )
@@ -126,20 +132,12 @@ def load_classifier(dataset, epochs: int, width: int) -> Classifier:
 
 def variables_of(arrays):
     """The network's variables, from the arrays that are kept of its training."""
-    variables = {}
-    for name, array in arrays.items():
-        # params/classifier/<layer>/..., stats/classifier/batch_stats/<layer>/...
-        folder, _, path = name.partition(f"/{classifier.COMPONENT}/")
-        if not path:
-            continue
-        *places, leaf = path.split("/")
-        if folder == "params":
-            places.insert(0, folder)
-        place = variables
-        for part in places:
-            place = place.setdefault(part, {})
-        place[leaf] = jnp.asarray(array)
-    return variables
+    # params/classifier/<layer>/..., stats/classifier/batch_stats/<layer>/...
+    kept = traverse_util.unflatten_dict(
+        {name: jnp.asarray(array) for name, array in arrays.items()}, "/"
+    )
+    params, stats = (kept[name][classifier.COMPONENT] for name in ("params", "stats"))
+    return {"params": params, **stats}
 
 
 def check_labels(dataset):
@@ -147,15 +145,18 @@ def check_labels(dataset):
     name = dataset.provenance["name"]
     if dataset.train.labels is None or dataset.heldout.labels is None:
         raise UserError(
-            f"data.name={name}: has no labels, which the classifier of fd_classifier, "
-            "accuracy and the like needs; take a labelled set, or the metrics of "
-            "Inception: fid, kid, precision, recall"
+            f"data.name={name}",
+            "has no labels, which the classifier of fd_classifier, accuracy and the "
+            "like needs",
+            "take a labelled set, or the metrics of Inception: fid, kid, precision, "
+            "recall",
         )
     labels = np.concatenate([dataset.train.labels, dataset.heldout.labels])
     if labels.min() < 0 or labels.max() < 1:
         raise UserError(
-            f"data.name={name}: labels are {labels.min()} to {labels.max()}; a "
-            "classifier needs classes 0, 1, ..."
+            f"data.name={name}",
+            f"labels are {labels.min()} to {labels.max()}",
+            "a classifier needs classes 0, 1, ...",
         )
 
 
@@ -193,32 +194,9 @@ def _sha256(labels) -> str:
     return hashlib.sha256(np.ascontiguousarray(labels, "<i4")).hexdigest()
 
 
-@dataclasses.dataclass
-class _Pace:
-    """How many steps fit between two lines of progress."""
-
-    steps: int = 4
-    seconds_per_step: float | None = None
-    _compiled: bool = False
-
-    def note(self, num_steps, seconds):
-        """Takes in one stretch; the first one compiles, and tells nothing."""
-        if self._compiled:
-            self.seconds_per_step = seconds / num_steps
-            steps = int(_STRETCH_SECONDS / self.seconds_per_step)
-            self.steps = min(max(steps, 1), loop_lib.MAX_STRETCH)
-        self._compiled = True
-
-    def left(self, num_steps) -> str:
-        """ ", 2m05s left", or nothing where the pace is not known yet."""
-        if self.seconds_per_step is None:
-            return ""
-        return f", {duration(self.seconds_per_step * num_steps)} left"
-
-
 def _train(dataset, network, recipe, key):
     """{name: array} of weights and statistics, and the accuracy held out."""
-    examples, heldout = (
+    train_set, heldout = (
         {"images": jnp.asarray(part.images), "labels": jnp.asarray(part.labels)}
         for part in (dataset.train, dataset.heldout)
     )
@@ -226,39 +204,39 @@ def _train(dataset, network, recipe, key):
     loop = loop_lib.make_loop(task)
     keys = jax.random.key(_SEED)[None]  # a population of one
     state = jax.jit(jax.vmap(task.init))(keys)
-    masks = masks_lib.dense(state.params)
-    totals = loop_lib.empty_totals(task, examples, 1)
     title = f"classifier of {dataset.provenance['name']}"
-    progress, pace, done, total = Progress(), _Pace(), 0, recipe.num_steps
-    while done < total:
-        started, num_steps = time.monotonic(), min(pace.steps, total - done)
-        order = np.zeros((loop_lib.MAX_STRETCH, 1, key["batch_size"]), np.int32)
-        order[:num_steps, 0] = dataset_lib.order(
-            _SEED, 0, len(dataset.train.images), key["batch_size"], done, num_steps
-        )
-        totals = jax.tree.map(jnp.zeros_like, totals)
-        state, totals = loop.stretch(
-            state, totals, masks, examples, order, keys, num_steps
-        )
-        accuracy = float(totals["accuracy"][0]) / num_steps
-        done += num_steps
-        pace.note(num_steps, time.monotonic() - started)
-        progress.show(
-            f"{title}: step {done}/{total}, accuracy {accuracy:.3f}"
-            f"{pace.left(total - done)}"
-        )
+    totals = loop_lib.empty_totals(task, train_set, 1)
+    with tqdm(
+        desc=title, total=recipe.num_steps, unit="step", leave=False, disable=None
+    ) as progress:
+        state = _fit(loop, state, totals, train_set, keys, key, progress)
     found = loop.evaluate(state, *loop_lib.in_batches(heldout, _EXTRACT_BATCH), keys)
     if not np.isfinite(found["loss"][0]):
         raise UserError(
-            f"eval.classifier_epochs={key['epochs']}: the classifier's training "
-            "diverged; give another number, or another eval.classifier_width"
+            f"eval.classifier_epochs={key['epochs']}",
+            "the classifier's training diverged",
+            "give another number, or another eval.classifier_width",
         )
-    accuracy = float(found["accuracy"][0])
-    progress.say(
-        f"{title}: {100 * accuracy:.2f} % right on {len(dataset.heldout.images)} "
-        "held-out images"
+    accuracy, count = float(found["accuracy"][0]), len(dataset.heldout.images)
+    tqdm.write(
+        f"{title}: {100 * accuracy:.2f} % right on {count} held-out images", sys.stderr
     )
     kept = jax.tree.map(
         lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
     )
     return {**trees.named_leaves(kept), "accuracy": np.float64(accuracy)}
+
+
+def _fit(loop, state, totals, examples, keys, key, progress):
+    """The state after all steps, trained a few at a time for the progress bar."""
+    masks, count = masks_lib.dense(state.params), len(examples["images"])
+    batch_size, num_steps = key["batch_size"], key["recipe"]["num_steps"]
+    for done in range(0, num_steps, _STRETCH):
+        steps = min(_STRETCH, num_steps - done)
+        order = np.zeros((loop_lib.MAX_STRETCH, 1, batch_size), np.int32)
+        order[:steps, 0] = dataset_lib.order(_SEED, 0, count, batch_size, done, steps)
+        totals = jax.tree.map(jnp.zeros_like, totals)
+        state, totals = loop.stretch(state, totals, masks, examples, order, keys, steps)
+        progress.set_postfix(accuracy=f"{totals['accuracy'][0] / steps:.3f}")
+        progress.update(steps)
+    return state

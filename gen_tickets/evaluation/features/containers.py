@@ -1,48 +1,20 @@
-"""Reads named arrays from files of torch.save and numpy.savez, trusting nothing.
+"""Reads named arrays from untrusted files of torch.save and numpy.savez.
 
-Neither PyTorch nor `pickle` takes part: the pickled description in a PyTorch file is
-read opcode by opcode into dicts, tuples, strings and numbers, and the few names that a
-state dict is made of are recognized, never imported or called. Sizes are checked before
-memory is taken. Whatever is wrong with a file is a `UserError` of one line.
+PyTorch is not needed, and no code of the file runs (`unpickle`). Sizes are checked
+before memory is allocated. Whatever is wrong with a file is a `UserError` of one line.
 """
 
 import io
 import math
-import pickletools
 import zipfile
-from typing import NamedTuple
 
 import numpy as np
 
 from gen_tickets.errors import UserError
+from gen_tickets.evaluation.features import unpickle
 
 MAX_BYTES = 2**28  # the public weights have 96 MB
-_MAX_PICKLE = 2**24
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {"torch FloatStorage": np.dtype("<f4"), "torch LongStorage": np.dtype("<i8")}
-
-
-class _Name(NamedTuple):
-    """A global that a pickle names; never looked up."""
-
-    text: str
-
-
-class _Storage(NamedTuple):
-    """A run of numbers that lies elsewhere in the file."""
-
-    key: str
-    dtype: np.dtype
-    count: int
-
-
-class _Tensor(NamedTuple):
-    """A view of a storage."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
 
 
 def read_arrays(path):
@@ -68,8 +40,9 @@ def read_arrays(path):
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
-            f"weights={str(path)!r}: not a readable .pth or .npz file of arrays "
-            f"({reason}); fetch or convert it again"
+            f"weights={str(path)!r}",
+            f"not a readable .pth or .npz file of arrays ({reason})",
+            "fetch or convert it again",
         ) from error
 
 
@@ -105,7 +78,7 @@ def _read_zip(archive, members):
     order = members.get(root + "byteorder")
     if order is not None and archive.read(order) != b"little":
         raise ValueError("big-endian numbers")
-    state, _ = _unpickle(archive.read(members[name]), 0)
+    state, _ = unpickle.load(archive.read(members[name]))
     cache = {}
 
     def numbers(storage):
@@ -118,15 +91,15 @@ def _read_zip(archive, members):
 
 def _read_legacy(data):
     """The container before PyTorch 1.6: five pickles, then the storages in order."""
-    magic, position = _unpickle(data, 0)
+    magic, position = unpickle.load(data)
     if magic != _LEGACY_MAGIC:
         raise ValueError("it does not begin as a file of torch.save")
-    _, position = _unpickle(data, position)
-    system, position = _unpickle(data, position)
+    _, position = unpickle.load(data, position)
+    system, position = unpickle.load(data, position)
     if system.get("little_endian") is not True:
         raise ValueError("big-endian numbers")
-    state, position = _unpickle(data, position)
-    keys, position = _unpickle(data, position)
+    state, position = unpickle.load(data, position)
+    keys, position = unpickle.load(data, position)
     storages = {
         tensor.storage.key: tensor.storage for tensor in _tensors(state).values()
     }
@@ -150,129 +123,18 @@ def _tensors(state):
     if not isinstance(state, dict):
         raise ValueError("not a state dict")
     for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, _Tensor):
+        if not isinstance(name, str) or not isinstance(value, unpickle.Tensor):
             raise ValueError(f"{str(name)[:80]!r} is not a named tensor")
     return state
 
 
 def _arrays(state, numbers):
-    """{name: array}; each tensor must lie densely inside of its storage."""
+    """{name: array} of a state dict, from storage -> its numbers."""
     arrays = {}
     for name, tensor in _tensors(state).items():
-        size = math.prod(tensor.shape)
-        dense = tuple(
-            math.prod(tensor.shape[i + 1 :]) for i in range(len(tensor.shape))
-        )
         flat = numbers(tensor.storage)
         if flat.size != tensor.storage.count:
             raise ValueError(f"storage of {name} has {flat.size} numbers")
-        if (
-            tensor.offset < 0
-            or tensor.offset + size > flat.size
-            or any(
-                extent != 1 and stride != expected
-                for extent, stride, expected in zip(
-                    tensor.shape, tensor.strides, dense, strict=True
-                )
-            )
-        ):
-            raise ValueError(f"{name} does not lie densely in its storage")
-        part = flat[tensor.offset : tensor.offset + size]
+        part = flat[tensor.offset : tensor.offset + math.prod(tensor.shape)]
         arrays[name] = part.reshape(tensor.shape)
     return arrays
-
-
-def _unpickle(data, start):
-    """(object, end) of the pickle at `start`: a stack machine without side effects."""
-    stream = io.BytesIO(data[start : start + _MAX_PICKLE])
-    stack, marks, memo = [], [], {}
-
-    def above_mark():
-        mark = marks.pop()
-        items, stack[mark:] = stack[mark:], []
-        return items
-
-    for opcode, argument, _ in pickletools.genops(stream):
-        name = opcode.name
-        if name == "STOP":
-            return stack.pop(), start + stream.tell()
-        if name in _LITERALS:
-            stack.append(_LITERALS[name])
-        elif name in _VALUES:
-            stack.append(argument)
-        elif name in _EMPTY:
-            stack.append(_EMPTY[name]())
-        elif name == "GLOBAL":
-            stack.append(_Name(argument))
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
-        elif name == "MARK":
-            marks.append(len(stack))
-        elif name == "TUPLE":
-            stack.append(tuple(above_mark()))
-        elif name in _TUPLES:
-            items = tuple(stack.pop() for _ in range(_TUPLES[name]))
-            stack.append(items[::-1])
-        elif name in ("APPEND", "APPENDS"):
-            items = above_mark() if name == "APPENDS" else [stack.pop()]
-            stack[-1] += items
-        elif name in ("SETITEM", "SETITEMS"):
-            items = above_mark() if name == "SETITEMS" else [stack.pop(-2), stack.pop()]
-            _set_items(stack[-1], items)
-        elif name == "BINPERSID":
-            stack.append(_storage(stack.pop()))
-        elif name == "REDUCE":
-            arguments = stack.pop()
-            stack.append(_construct(stack.pop(), arguments))
-        elif name == "BUILD":
-            stack.pop()  # attributes of the dict, such as module versions
-        elif name != "PROTO":
-            raise ValueError(f"opcode {name} has no place in a state dict")
-    raise ValueError("a pickle without an end")
-
-
-_LITERALS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_VALUES = ("BINUNICODE", "SHORT_BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1")
-_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-
-
-def _set_items(target, items):
-    # Only strings and numbers as keys: to hash a nested tuple can take forever.
-    if not isinstance(target, dict) or not all(
-        type(key) in (str, int) for key in items[::2]
-    ):
-        raise ValueError("a dict with keys that are not names")
-    target.update(zip(items[::2], items[1::2], strict=True))
-
-
-def _storage(described):
-    """The storage of a persistent id (kind, type, key, device, count[, view])."""
-    kind, name, key, _, count = described[:5]
-    view = described[5:]
-    if kind != "storage" or not isinstance(name, _Name) or name.text not in _DTYPES:
-        raise ValueError("a tensor that is neither float32 nor int64")
-    if type(key) is not str or type(count) is not int or view not in ((), (None,)):
-        raise ValueError("a storage without a plain key and size")
-    if not 0 <= count * _DTYPES[name.text].itemsize <= MAX_BYTES:
-        raise ValueError(f"a storage of {count} numbers")
-    return _Storage(key, _DTYPES[name.text], count)
-
-
-def _construct(name, arguments):
-    """What calling the named global would give, for the names of a state dict."""
-    if name == _Name("collections OrderedDict") and arguments == ():
-        return {}
-    if name == _Name("torch._utils _rebuild_parameter"):
-        return arguments[0]
-    if name != _Name("torch._utils _rebuild_tensor_v2"):
-        raise ValueError(f"it names {str(getattr(name, 'text', name))[:80]!r}")
-    storage, offset, shape, strides = arguments[:4]
-    numbers = (offset, *shape, *strides)
-    if not isinstance(storage, _Storage) or not all(
-        type(number) is int and number >= 0 for number in numbers
-    ):
-        raise ValueError("a tensor without a plain shape")
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))

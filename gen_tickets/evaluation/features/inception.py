@@ -19,14 +19,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from gen_tickets.evaluation.features import inception_blocks as blocks
 from gen_tickets.evaluation.features.batches import check_images, map_batches
-from gen_tickets.kernels.inference import average_pool, convolve, max_pool
+from gen_tickets.kernels import lowering as lowering_lib
+from gen_tickets.kernels.lowering import Lowering
+from gen_tickets.kernels.pools import max_pool
 
 INPUT_SIZE = 299
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
 # CPU: larger batches leave the cache. Accelerators: smaller ones leave them idle.
-_BATCH_SIZES = {"product": 16, "library": 128}
+_BATCH_SIZES: dict[str, int] = {"product": 16, "library": 128}
 
 
 class Features(NamedTuple):
@@ -36,43 +39,7 @@ class Features(NamedTuple):
     logits: np.ndarray  #: [N, 1008], without the bias, as Inception Score has it
 
 
-class Folded(nn.Module):
-    """Kernel and bias of a convolution whose batch norm is folded in."""
-
-    shape: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self):
-        zeros = nn.initializers.zeros_init()
-        kernel = self.param("kernel", zeros, self.shape)
-        return kernel, self.param("bias", zeros, self.shape[-1:])
-
-
-class Block(nn.Module):
-    """A part of the network; its layers are convolution, batch norm, ReLU."""
-
-    lowering: str = "library"
-
-    def unit(self, x, name, features, window=(1, 1), stride=1, valid=False):
-        """One layer; at stride 1 it keeps the size, unless it is `valid`."""
-        kernel, bias = Folded((*window, x.shape[-1], features), name=name)()
-        padding = (0, 0) if valid or stride > 1 else [size // 2 for size in window]
-        return nn.relu(convolve(x, kernel, stride, padding, self.lowering) + bias)
-
-    def siblings(self, x, **features):
-        """1x1 layers that read the same input, as one wide layer: name -> channels."""
-        kernels, biases = zip(
-            *(
-                Folded((1, 1, x.shape[-1], width), name=name)()
-                for name, width in features.items()
-            )
-        )
-        y = convolve(x, jnp.concatenate(kernels, -1), lowering=self.lowering)
-        y = nn.relu(y + jnp.concatenate(biases))
-        return jnp.split(y, np.cumsum(list(features.values()))[:-1], -1)
-
-
-class Stem(Block):
+class Stem(blocks.Block):
     """[N, H, W, C] in 0..255 to [N, 35, 35, 192], and means by layer."""
 
     @nn.compact
@@ -97,116 +64,30 @@ class Stem(Block):
         return keep("MaxPool_2", max_pool(x, 2)), means  # [N, 35, 35, 192]
 
 
-class BlockA(Block):
-    """Mixed_5b to 5d: 1x1, 5x5, double 3x3 and pool branches."""
-
-    pool_features: int = 64
-
-    @nn.compact
-    def __call__(self, x):
-        one, five, three = self.siblings(
-            x, branch1x1=64, branch5x5_1=48, branch3x3dbl_1=64
-        )
-        five = self.unit(five, "branch5x5_2", 64, (5, 5))
-        three = self.unit(three, "branch3x3dbl_2", 96, (3, 3))
-        three = self.unit(three, "branch3x3dbl_3", 96, (3, 3))
-        pool = self.unit(average_pool(x), "branch_pool", self.pool_features)
-        return jnp.concatenate([one, five, three, pool], -1)
-
-
-class BlockB(Block):
-    """Mixed_6a: 35x35 to 17x17."""
-
-    @nn.compact
-    def __call__(self, x):
-        three = self.unit(x, "branch3x3", 384, (3, 3), stride=2)
-        double = self.unit(x, "branch3x3dbl_1", 64)
-        double = self.unit(double, "branch3x3dbl_2", 96, (3, 3))
-        double = self.unit(double, "branch3x3dbl_3", 96, (3, 3), stride=2)
-        return jnp.concatenate([three, double, max_pool(x, 2)], -1)
-
-
-class BlockC(Block):
-    """Mixed_6b to 6e: 1x1, factored 7x7, double factored 7x7 and pool branches."""
-
-    width: int = 128
-
-    @nn.compact
-    def __call__(self, x):
-        one, seven, double = self.siblings(
-            x, branch1x1=192, branch7x7_1=self.width, branch7x7dbl_1=self.width
-        )
-        seven = self.unit(seven, "branch7x7_2", self.width, (1, 7))
-        seven = self.unit(seven, "branch7x7_3", 192, (7, 1))
-        double = self.unit(double, "branch7x7dbl_2", self.width, (7, 1))
-        double = self.unit(double, "branch7x7dbl_3", self.width, (1, 7))
-        double = self.unit(double, "branch7x7dbl_4", self.width, (7, 1))
-        double = self.unit(double, "branch7x7dbl_5", 192, (1, 7))
-        pool = self.unit(average_pool(x), "branch_pool", 192)
-        return jnp.concatenate([one, seven, double, pool], -1)
-
-
-class BlockD(Block):
-    """Mixed_7a: 17x17 to 8x8."""
-
-    @nn.compact
-    def __call__(self, x):
-        three, seven = self.siblings(x, branch3x3_1=192, branch7x7x3_1=192)
-        three = self.unit(three, "branch3x3_2", 320, (3, 3), stride=2)
-        seven = self.unit(seven, "branch7x7x3_2", 192, (1, 7))
-        seven = self.unit(seven, "branch7x7x3_3", 192, (7, 1))
-        seven = self.unit(seven, "branch7x7x3_4", 192, (3, 3), stride=2)
-        return jnp.concatenate([three, seven, max_pool(x, 2)], -1)
-
-
-class BlockE(Block):
-    """Mixed_7b and 7c, which differ in the pool: average, then maximum."""
-
-    largest: bool = False
-
-    @nn.compact
-    def __call__(self, x):
-        one, three, double = self.siblings(
-            x, branch1x1=320, branch3x3_1=384, branch3x3dbl_1=448
-        )
-        double = self.unit(double, "branch3x3dbl_2", 384, (3, 3))
-        pool = max_pool(x, 1, padding=1) if self.largest else average_pool(x)
-        return jnp.concatenate(
-            [
-                one,
-                self.unit(three, "branch3x3_2a", 384, (1, 3)),
-                self.unit(three, "branch3x3_2b", 384, (3, 1)),
-                self.unit(double, "branch3x3dbl_3a", 384, (1, 3)),
-                self.unit(double, "branch3x3dbl_3b", 384, (3, 1)),
-                self.unit(pool, "branch_pool", 192),
-            ],
-            -1,
-        )
-
-
 class Trunk(nn.Module):
     """[N, 35, 35, 192] to features and logits, and means by block."""
 
-    lowering: str = "library"
+    lowering: Lowering
 
     @nn.compact
     def __call__(self, x):
         means = {}
         for name, block in {
-            "Mixed_5b": functools.partial(BlockA, pool_features=32),
-            "Mixed_5c": BlockA,
-            "Mixed_5d": BlockA,  # [N, 35, 35, 288]
-            "Mixed_6a": BlockB,
-            "Mixed_6b": functools.partial(BlockC, width=128),
-            "Mixed_6c": functools.partial(BlockC, width=160),
-            "Mixed_6d": functools.partial(BlockC, width=160),
-            "Mixed_6e": functools.partial(BlockC, width=192),  # [N, 17, 17, 768]
-            "Mixed_7a": BlockD,
-            "Mixed_7b": BlockE,
-            "Mixed_7c": functools.partial(BlockE, largest=True),  # [N, 8, 8, 2048]
+            "Mixed_5b": functools.partial(blocks.BlockA, pool_features=32),
+            "Mixed_5c": blocks.BlockA,
+            "Mixed_5d": blocks.BlockA,  # [N, 35, 35, 288]
+            "Mixed_6a": blocks.BlockB,
+            "Mixed_6b": functools.partial(blocks.BlockC, width=128),
+            "Mixed_6c": functools.partial(blocks.BlockC, width=160),
+            "Mixed_6d": functools.partial(blocks.BlockC, width=160),
+            "Mixed_6e": functools.partial(blocks.BlockC, width=192),  # [N, 17, 17, 768]
+            "Mixed_7a": blocks.BlockD,
+            "Mixed_7b": blocks.BlockE,
+            "Mixed_7c": functools.partial(blocks.BlockE, largest=True),
         }.items():
             x = block(lowering=self.lowering, name=name)(x)
             means[name] = x.mean((1, 2))
+        # x: [N, 8, 8, 2048]
         features = means["Mixed_7c"]
         logits = nn.Dense(NUM_CLASSES, use_bias=False, name="fc")(features)
         return Features(features, logits), means
@@ -239,7 +120,7 @@ def network(variables, images, lowering):
     """uint8 [N, H, W, C] -> (`Features`, {layer or block: [N, C'] mean over space})."""
     with jax.default_matmul_precision("highest"):
         stem = functools.partial(Stem(lowering).apply, variables)
-        if lowering == "product":
+        if lowering.alone == "product":
             # The stem's arrays are large: one image at a time stays in the cache.
             alone = lax.map(lambda image: stem(image[None]), images)
             x, means = jax.tree.map(lambda leaf: leaf[:, 0], alone)
@@ -261,17 +142,16 @@ def extract(variables, images, batch_size=None, lowering=None) -> Features:
       variables: the folded weights, from `weights.load_weights` or `weights.fold`.
       images: uint8 [N, H, W, 3] or [N, H, W, 1], N >= 1.
       batch_size: images a step; by default what suits the device.
-      lowering: "product" or "library", see `convolution`; by default what suits the
-        device.
+      lowering: of the convolutions; None: that of JAX's default backend.
 
     Raises:
       UserError: the images are not as above.
     """
     images = check_images(images)
-    lowering = lowering or ("product" if jax.default_backend() == "cpu" else "library")
+    lowering = lowering or lowering_lib.choose()
     return map_batches(
         lambda batch: _features(variables, batch, lowering),
         images,
-        batch_size or _BATCH_SIZES[lowering],
+        batch_size or _BATCH_SIZES[lowering.alone],
         "inception",
     )

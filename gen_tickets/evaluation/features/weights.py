@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import containers, inception
+from gen_tickets.kernels.lowering import LIBRARY
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = (
@@ -62,20 +64,24 @@ def find_weights(path=None, download=False) -> pathlib.Path:
     if path:
         path = pathlib.Path(path).expanduser()
         if not path.is_file():
-            raise UserError(f"{field}={str(path)!r}: no such file; give a .pth or .npz")
+            raise UserError(
+                f"{field}={str(path)!r}", "no such file", "give a .pth or .npz"
+            )
         return path
     cached = cache_folder() / FILE_NAME
     if cached.is_file():
         if fingerprint(cached) != SHA256:
             raise UserError(
-                f"weights={str(cached)!r}: SHA-256 is not {SHA256[:8]}...; delete the "
-                "file, and fetch it again"
+                f"weights={str(cached)!r}",
+                f"SHA-256 is not {SHA256[:8]}...",
+                "delete the file, and fetch it again",
             )
         return cached
     if not download:
         raise UserError(
-            f"weights: none given, and none at {str(cached)!r}; put {URL} there, set "
-            f"{PATH_VARIABLE}, or allow the download"
+            "weights",
+            f"none given, and none at {str(cached)!r}",
+            f"put {URL} there, set {PATH_VARIABLE}, or allow the download",
         )
     return _download(cached)
 
@@ -104,13 +110,14 @@ def _download(target):
                 file.write(response.read(containers.MAX_BYTES))
         if fingerprint(name) != SHA256:
             raise UserError(
-                f"weights=None: what {URL} sent has not SHA-256 {SHA256[:8]}...; try "
-                f"again, or {by_hand}"
+                "weights=None",
+                f"what {URL} sent has not SHA-256 {SHA256[:8]}...",
+                f"try again, or {by_hand}",
             )
         os.replace(name, target)
     except (OSError, http.client.HTTPException) as error:
         raise UserError(
-            f"weights=None: {URL} cannot be fetched ({error}); {by_hand}"
+            "weights=None", f"{URL} cannot be fetched ({error})", by_hand
         ) from error
     finally:
         if name:
@@ -129,8 +136,9 @@ def read_state(path):
 
     def refuse(problem):
         raise UserError(
-            f"weights={str(path)!r}: {problem}; this network needs the weights of "
-            f"{FILE_NAME}"
+            f"weights={str(path)!r}",
+            problem,
+            f"this network needs the weights of {FILE_NAME}",
         )
 
     arrays = {
@@ -160,12 +168,13 @@ def state_shapes():
     middle = jax.ShapeDtypeStruct((1, 35, 35, 192), jnp.float32)
     key = jax.random.key(0)
     params = {
-        **jax.eval_shape(inception.Stem().init, key, image)["params"],
-        **jax.eval_shape(inception.Trunk().init, key, middle)["params"],
+        **jax.eval_shape(inception.Stem(LIBRARY).init, key, image)["params"],
+        **jax.eval_shape(inception.Trunk(LIBRARY).init, key, middle)["params"],
     }
     shapes = {}
-    for unit, kernel in _kernels(params):
-        if unit == "fc":
+    for name, kernel in traverse_util.flatten_dict(params, sep=".").items():
+        unit, _, kind = name.rpartition(".")
+        if kind != "kernel" or unit == "fc":
             continue
         height, width, channels, features = kernel.shape
         shapes[f"{unit}.conv.weight"] = (features, channels, height, width)
@@ -177,21 +186,13 @@ def state_shapes():
     }
 
 
-def _kernels(params):
-    """(dotted layer name, kernel) of a parameter tree."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        *layer, kind = (entry.key for entry in path)
-        if kind == "kernel":
-            yield ".".join(layer), leaf
-
-
 def fold(arrays, epsilon=BATCH_NORM_EPSILON):
     """The variables of the network from the 472 arrays of `state_shapes`.
 
     y = (conv(x) - mean) / sqrt(var + epsilon) * weight + bias becomes one convolution
     with a bias; the factors are computed in float64.
     """
-    params = {"fc": {"kernel": jnp.asarray(arrays["fc.weight"].T)}}
+    params = {"fc.kernel": jnp.asarray(arrays["fc.weight"].T)}
     for name in arrays:
         if not name.endswith(".conv.weight"):
             continue
@@ -203,10 +204,6 @@ def fold(arrays, epsilon=BATCH_NORM_EPSILON):
         scale = weight / np.sqrt(variance + epsilon)
         # [O, I, kH, kW] -> [kH, kW, I, O]
         kernel = arrays[name].transpose(2, 3, 1, 0) * scale
-        *outer, layer = unit.split(".")
-        block = params.setdefault(outer[0], {}) if outer else params
-        block[layer] = {
-            "kernel": jnp.asarray(kernel, jnp.float32),
-            "bias": jnp.asarray(bias - mean * scale, jnp.float32),
-        }
-    return {"params": params}
+        params[f"{unit}.kernel"] = jnp.asarray(kernel, jnp.float32)
+        params[f"{unit}.bias"] = jnp.asarray(bias - mean * scale, jnp.float32)
+    return {"params": traverse_util.unflatten_dict(params, sep=".")}

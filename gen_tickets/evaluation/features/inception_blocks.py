@@ -1,0 +1,142 @@
+"""The blocks of Inception-v3; `inception` says which version of it, and its sources.
+
+Arrays are float32 [N, H, W, C]. Names are those of the public PyTorch port.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from gen_tickets.kernels.convolutions import conv
+from gen_tickets.kernels.lowering import Lowering
+from gen_tickets.kernels.pools import average_pool, max_pool
+
+
+class Folded(nn.Module):
+    """Kernel and bias of a convolution whose batch norm is folded in."""
+
+    shape: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self):
+        zeros = nn.initializers.zeros_init()
+        kernel = self.param("kernel", zeros, self.shape)
+        return kernel, self.param("bias", zeros, self.shape[-1:])
+
+
+class Block(nn.Module):
+    """A part of the network; its layers are convolution, batch norm, ReLU."""
+
+    lowering: Lowering
+
+    def unit(self, x, name, features, window=(1, 1), stride=1, valid=False):
+        """One layer; at stride 1 it keeps the size, unless it is `valid`."""
+        kernel, bias = Folded((*window, x.shape[-1], features), name=name)()
+        padding = [0, 0] if valid or stride > 1 else [size // 2 for size in window]
+        y = conv(
+            x,
+            kernel,
+            lowering=self.lowering,
+            strides=(stride, stride),
+            padding=[(pad, pad) for pad in padding],
+        )
+        return nn.relu(y + bias)
+
+    def siblings(self, x, **features):
+        """1x1 layers that read the same input, as one wide layer: name -> channels."""
+        kernels, biases = zip(
+            *(
+                Folded((1, 1, x.shape[-1], width), name=name)()
+                for name, width in features.items()
+            )
+        )
+        y = conv(x, jnp.concatenate(kernels, -1), lowering=self.lowering)
+        y = nn.relu(y + jnp.concatenate(biases))
+        return jnp.split(y, np.cumsum(list(features.values()))[:-1], -1)
+
+
+class BlockA(Block):
+    """Mixed_5b to 5d: 1x1, 5x5, double 3x3 and pool branches."""
+
+    pool_features: int = 64
+
+    @nn.compact
+    def __call__(self, x):
+        one, five, three = self.siblings(
+            x, branch1x1=64, branch5x5_1=48, branch3x3dbl_1=64
+        )
+        five = self.unit(five, "branch5x5_2", 64, (5, 5))
+        three = self.unit(three, "branch3x3dbl_2", 96, (3, 3))
+        three = self.unit(three, "branch3x3dbl_3", 96, (3, 3))
+        pool = self.unit(average_pool(x), "branch_pool", self.pool_features)
+        return jnp.concatenate([one, five, three, pool], -1)
+
+
+class BlockB(Block):
+    """Mixed_6a: 35x35 to 17x17."""
+
+    @nn.compact
+    def __call__(self, x):
+        three = self.unit(x, "branch3x3", 384, (3, 3), stride=2)
+        double = self.unit(x, "branch3x3dbl_1", 64)
+        double = self.unit(double, "branch3x3dbl_2", 96, (3, 3))
+        double = self.unit(double, "branch3x3dbl_3", 96, (3, 3), stride=2)
+        return jnp.concatenate([three, double, max_pool(x, 2)], -1)
+
+
+class BlockC(Block):
+    """Mixed_6b to 6e: 1x1, factored 7x7, double factored 7x7 and pool branches."""
+
+    width: int = 128
+
+    @nn.compact
+    def __call__(self, x):
+        one, seven, double = self.siblings(
+            x, branch1x1=192, branch7x7_1=self.width, branch7x7dbl_1=self.width
+        )
+        seven = self.unit(seven, "branch7x7_2", self.width, (1, 7))
+        seven = self.unit(seven, "branch7x7_3", 192, (7, 1))
+        double = self.unit(double, "branch7x7dbl_2", self.width, (7, 1))
+        double = self.unit(double, "branch7x7dbl_3", self.width, (1, 7))
+        double = self.unit(double, "branch7x7dbl_4", self.width, (7, 1))
+        double = self.unit(double, "branch7x7dbl_5", 192, (1, 7))
+        pool = self.unit(average_pool(x), "branch_pool", 192)
+        return jnp.concatenate([one, seven, double, pool], -1)
+
+
+class BlockD(Block):
+    """Mixed_7a: 17x17 to 8x8."""
+
+    @nn.compact
+    def __call__(self, x):
+        three, seven = self.siblings(x, branch3x3_1=192, branch7x7x3_1=192)
+        three = self.unit(three, "branch3x3_2", 320, (3, 3), stride=2)
+        seven = self.unit(seven, "branch7x7x3_2", 192, (1, 7))
+        seven = self.unit(seven, "branch7x7x3_3", 192, (7, 1))
+        seven = self.unit(seven, "branch7x7x3_4", 192, (3, 3), stride=2)
+        return jnp.concatenate([three, seven, max_pool(x, 2)], -1)
+
+
+class BlockE(Block):
+    """Mixed_7b and 7c, which differ in the pool: average, then maximum."""
+
+    largest: bool = False
+
+    @nn.compact
+    def __call__(self, x):
+        one, three, double = self.siblings(
+            x, branch1x1=320, branch3x3_1=384, branch3x3dbl_1=448
+        )
+        double = self.unit(double, "branch3x3dbl_2", 384, (3, 3))
+        pool = max_pool(x, 1, padding=1) if self.largest else average_pool(x)
+        return jnp.concatenate(
+            [
+                one,
+                self.unit(three, "branch3x3_2a", 384, (1, 3)),
+                self.unit(three, "branch3x3_2b", 384, (3, 1)),
+                self.unit(double, "branch3x3dbl_3a", 384, (1, 3)),
+                self.unit(double, "branch3x3dbl_3b", 384, (3, 1)),
+                self.unit(pool, "branch_pool", 192),
+            ],
+            -1,
+        )

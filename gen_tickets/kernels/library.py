@@ -1,0 +1,51 @@
+"""Form "library" of `convolutions`: XLA's own convolution, for accelerators."""
+
+import jax.numpy as jnp
+from jax import lax
+
+
+def forward(x, k, geometry):
+    k, spec = (k[::-1, ::-1], "HWOI") if geometry.flipped else (k, "HWIO")
+    return lax.conv_general_dilated(
+        x,
+        k,
+        geometry.strides,
+        geometry.padding,
+        dimension_numbers=("NHWC", spec, "NHWC"),
+        preferred_element_type=jnp.float32,
+    )
+
+
+def backward(y, k, geometry):
+    k, spec = (k, "HWIO") if geometry.flipped else (k[::-1, ::-1], "HWOI")
+    padding = [
+        (k - 1 - low, n + low - 1 - (out - 1) * s)
+        for (n, k, s, (low, _)), out in zip(geometry.sides, geometry.out)
+    ]
+    return lax.conv_general_dilated(
+        y,
+        k,
+        (1, 1),
+        padding,
+        lhs_dilation=geometry.strides,
+        dimension_numbers=("NHWC", spec, "NHWC"),
+        preferred_element_type=jnp.float32,
+    )
+
+
+def correlate(x, y, geometry):
+    padding = [
+        (low, k + (out - 1) * s - n - low)
+        for (n, k, s, (low, _)), out in zip(geometry.sides, geometry.out)
+    ]
+    spec = "HWCN" if geometry.flipped else "HWNC"
+    k = lax.conv_general_dilated(
+        x,
+        y,
+        (1, 1),
+        padding,
+        rhs_dilation=geometry.strides,
+        dimension_numbers=("CHWN", "IHWO", spec),
+        preferred_element_type=jnp.float32,
+    )
+    return k[::-1, ::-1] if geometry.flipped else k

@@ -1,0 +1,37 @@
+"""The form in which a convolution is compiled, chosen by platform.
+
+- "library": XLA's convolution. A `vmap` over members makes it a grouped convolution.
+- "product": matrix products, a few images at a time so that their patches stay in a
+  CPU's cache. The members of a `vmap` follow one another.
+
+The choice is an argument of every convolution and an attribute of every Flax module
+that has one, so it is part of the key under which JAX caches a trace.
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+
+Form = Literal["library", "product"]
+
+
+class Lowering(NamedTuple):
+    """The forms of a convolution."""
+
+    alone: Form  #: outside of a `vmap`
+    vmapped: Form  #: under a `vmap`, over members for instance
+
+
+LIBRARY = Lowering("library", "library")
+PRODUCT = Lowering("product", "product")
+_BY_PLATFORM = {"cpu": PRODUCT, "gpu": LIBRARY, "tpu": LIBRARY}
+
+
+def choose(platform: str | None = None) -> Lowering:
+    """The fastest measured lowering of a platform.
+
+    Args:
+      platform: "cpu", "gpu" or "tpu", as programs are compiled for; None: JAX's default
+        backend. A platform that is not known gets LIBRARY.
+    """
+    return _BY_PLATFORM.get(platform or jax.default_backend(), LIBRARY)
