@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import gen_tickets  # noqa: E402
-from gen_tickets.config import defaults  # noqa: E402
+from gen_tickets.config.options import OPTIONS  # noqa: E402
 
 project = "gen_tickets"
 author = "The gen_tickets authors"
@@ -23,7 +23,7 @@ myst_heading_anchors = 3
 myst_substitutions = {
     "options": "\n".join(
         f"- `{name}` = `{option.default!r}`\n  <br>{option.meaning}; {option.allowed}"
-        for name, option in defaults.OPTIONS.items()
+        for name, option in OPTIONS.items()
     )
 }
 

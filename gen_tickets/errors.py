@@ -16,6 +16,11 @@ class UserError(ValueError):
       remedy: what to do about it; "" where the problem says it.
     """
 
+    @property
+    def option(self) -> str:
+        """The field without its value: "data.batch_size" of "data.batch_size=0"."""
+        return self.field.partition("=")[0]
+
     def __init__(self, field: object, problem: str = "", remedy: str = ""):
         self.field, self.problem, self.remedy = str(field), problem, remedy
         message = self.field + (f": {problem}" if problem else "")

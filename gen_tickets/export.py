@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gen_tickets import procedures
-from gen_tickets.cli import command_line
+from gen_tickets.cli import command_line, experiment_file
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
@@ -68,7 +68,8 @@ def load(workdir: str | pathlib.Path, arm: str = "", run: int | None = None) -> 
     config = lock.stored_config(workdir)
     data = lock.stored_provenance(workdir)["data"]
     nothing = UserError(workdir, "has no checkpoint yet", "run it, or go on with it")
-    with contextlib.closing(lock.lock(workdir)):
+    with contextlib.ExitStack() as stack:
+        stack.callback(lock.lock(workdir).release)
         if not paths.checkpoints_dir(workdir).is_dir():
             raise nothing
         shape = (data["image_size"], data["image_size"], data["channels"])
@@ -241,7 +242,7 @@ def _run(words) -> None:
     options = _parse(words)
     command_line.use_compilation_cache()
     if options.extensions:
-        command_line.load_extensions(options.extensions)
+        experiment_file.run(options.extensions)
     print(_export(options))
 
 

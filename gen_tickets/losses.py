@@ -4,10 +4,14 @@ Logits [N] are what a discriminator (or critic) says: high = real. A network tha
 learns a term minimises its mean.
 """
 
+from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from gen_tickets.config import registries
+from gen_tickets.errors import UserError
 
 
 def squared_error(images, reconstructions):
@@ -44,18 +48,42 @@ class Adversarial(NamedTuple):
     generator: Callable[[Any], Any]  #: of its logits on generated ones
 
 
-ADVERSARIAL = {
-    # Goodfellow et al. 2014, section 3: the generator's non-saturating loss.
-    "bce": Adversarial(cross_entropy_real, cross_entropy_fake, cross_entropy_real),
-    # Miyato et al. 2018, equations 16 and 17.
-    "hinge": Adversarial(
+def _check_bound(options: Mapping[str, Any]) -> None:
+    """Raises UserError where nothing bounds the critic.
+
+    Without a bound it has no optimum: Arjovsky et al. 2017, section 3.
+    """
+    models = [name for name, x in registries.model.items() if x.normalizes_kernels]
+    bounds = (options["task.weight_clip"], options["task.gradient_penalty"])
+    if max(bounds) == 0 and options["model.name"] not in models:
+        raise UserError(
+            f"task.loss={options['task.loss']!r}",
+            "needs a bound of the critic",
+            "give task.weight_clip > 0 (0.01 in the paper), task.gradient_penalty > 0 "
+            f"(such as 10), or model.name={' or '.join(models)}",
+        )
+
+
+@registries.loss("bce")
+def bce() -> Adversarial:
+    """The non-saturating loss of Goodfellow et al. 2014, section 3."""
+    return Adversarial(cross_entropy_real, cross_entropy_fake, cross_entropy_real)
+
+
+@registries.loss("hinge")
+def hinge() -> Adversarial:
+    """Margins of the discriminator: Miyato et al. 2018, equations 16 and 17."""
+    return Adversarial(
         lambda logits: jax.nn.relu(1.0 - logits),
         lambda logits: jax.nn.relu(1.0 + logits),
         jnp.negative,
-    ),
-    # Arjovsky et al. 2017, equations 2 and 3.
-    "wasserstein": Adversarial(jnp.negative, jnp.positive, jnp.negative),
-}
+    )
+
+
+@registries.loss("wasserstein", check=_check_bound)
+def wasserstein() -> Adversarial:
+    """The distance that a critic estimates: Arjovsky et al. 2017, equations 2 and 3."""
+    return Adversarial(jnp.negative, jnp.positive, jnp.negative)
 
 
 def gradient_penalty(critic, images, fakes, key):

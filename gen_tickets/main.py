@@ -2,32 +2,25 @@
 
 Runs an experiment, or goes on with it; without --config, experiments/quickstart.py. A
 bare name, --config=ae_mnist, is that of an experiment that comes with gen_tickets.
-Every option of gen_tickets/config/defaults.py can be given, as --config.prune.rounds=5
+Every option of gen_tickets/config/options.py can be given, as --config.prune.rounds=5
 """
 
 import pathlib
 
+import ml_collections
 from absl import flags
-from ml_collections import config_flags
 
 from gen_tickets.cli import command_line
 from gen_tickets.config import defaults
-from gen_tickets.data import dataset
-from gen_tickets.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "experiment file")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "folder for all results; default runs/<experiment>"
 )
 
 
-def main(argv, experiment: str) -> None:
-    """Runs the experiment; `experiment` names the default workdir."""
-    if len(argv) > 1:
-        raise UserError(f"{argv[1]}: is no option; options begin with --")
-    config = _CONFIG.value
+def main(config: ml_collections.ConfigDict, experiment: str) -> None:
+    """Runs the experiment; its name is that of the default workdir."""
     defaults.validate(config)
-    dataset.check(config)
     # Late, so that --help and a wrong option answer before JAX is loaded.
     from gen_tickets import procedures
     from gen_tickets.distributed import processes

@@ -17,6 +17,7 @@ import sys
 
 from gen_tickets.cli import command_line
 from gen_tickets.config import defaults
+from gen_tickets.config.options import OPTIONS
 from gen_tickets.errors import UserError
 
 
@@ -28,15 +29,13 @@ def entries(lists) -> list[dict[str, str]]:
     """
     names = [name for name, *_ in lists]
     for name, *values in lists:
-        if name not in defaults.OPTIONS:
-            raise UserError(
-                f"--over {name}: there is no such option; python -m gen_tickets.main "
-                "--help lists all"
-            )
+        if name not in OPTIONS:
+            raise defaults.no_option(name)
         if not values or names.count(name) > 1 or len(set(values)) < len(values):
             raise UserError(
-                f"--over {name} {' '.join(values)}: give one or more different values, "
-                f"as --over {name} {defaults.OPTIONS[name].default!r}"
+                f"--over {name} {' '.join(values)}",
+                "one or more different values are needed, of each option once",
+                f"give them as --over {name} {OPTIONS[name].default!r}",
             )
     combinations = itertools.product(*(values for _, *values in lists))
     return [dict(zip(names, values)) for values in combinations]
@@ -77,13 +76,15 @@ def main(words: list[str]) -> None:
     options, rest = _parse(words)
     try:
         found = entries(options.over)
-        _, experiment = command_line.resolve(["sweep", *rest])
+        experiment, _ = command_line.split(rest)
         if options.entry is not None and not 0 <= options.entry < len(found):
-            raise UserError(f"--entry={options.entry}: allowed is 0 to {len(found)-1}")
+            raise UserError(
+                f"--entry={options.entry}", f"allowed is 0 to {len(found) - 1}"
+            )
     except UserError as error:
         print(f"gen_tickets: {error}", file=sys.stderr)
         sys.exit(2)
-    workdir = pathlib.Path(options.workdir or f"runs/{experiment}-sweep")
+    workdir = pathlib.Path(options.workdir or f"runs/{experiment.name}-sweep")
     if options.entry is None:
         for i, entry in enumerate(found):
             print(f"{i:3d}  {workdir / folder_of(entry)}")

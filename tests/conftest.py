@@ -31,3 +31,17 @@ def library_convolutions():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lowering, "choose", lambda platform=None: lowering.LIBRARY)
         yield
+
+
+@pytest.fixture
+def registries_restored():
+    """Takes away again what a test adds to the registries."""
+    from gen_tickets.config import registries
+    from gen_tickets.config.registry import Registry
+
+    found = [x for x in vars(registries).values() if isinstance(x, Registry)]
+    before = [set(registry.names()) for registry in found]
+    yield
+    for registry, names in zip(found, before):
+        for name in set(registry.names()) - names:
+            del registry._entries[name], registry._summaries[name]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gen_tickets import losses
+from gen_tickets.config import registries
 from gen_tickets.kernels.convolutions import conv, conv_transpose, dense
 from gen_tickets.kernels.lowering import PRODUCT
 
@@ -28,6 +29,10 @@ CLOSED_FORMS = {
 }
 
 
+def terms_of(name):
+    return registries.loss.get(name).terms()
+
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
@@ -39,29 +44,27 @@ SLOPES = {
 }
 
 
-@pytest.mark.parametrize("name", losses.ADVERSARIAL)
+@pytest.mark.parametrize("name", registries.loss.names())
 @pytest.mark.parametrize("term", [0, 1, 2], ids=["real", "fake", "generator"])
-def test_terms_have_their_closed_form_at_moderate_and_extreme_logits(name, term):
-    found = losses.ADVERSARIAL[name][term](jnp.asarray(LOGITS, jnp.float32))
+def test_loss_term_at_moderate_and_extreme_logits_has_its_closed_form(name, term):
+    found = terms_of(name)[term](jnp.asarray(LOGITS, jnp.float32))
     # At 100 a probability of e^-100 is 0 in float32.
     expected = CLOSED_FORMS[name][term](LOGITS)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-30)
 
 
-@pytest.mark.parametrize("name", losses.ADVERSARIAL)
+@pytest.mark.parametrize("name", registries.loss.names())
 @pytest.mark.parametrize("term", [0, 1, 2], ids=["real", "fake", "generator"])
-def test_slopes_are_finite_and_right_at_extreme_logits(name, term):
+def test_loss_slope_at_extreme_logits_is_finite_and_right(name, term):
     logits = LOGITS[np.abs(LOGITS) != 1.0]  # the hinge's corners have no slope
-    slopes = jax.vmap(jax.grad(losses.ADVERSARIAL[name][term]))(
-        jnp.asarray(logits, jnp.float32)
-    )
+    slopes = jax.vmap(jax.grad(terms_of(name)[term]))(jnp.asarray(logits, jnp.float32))
     expected = SLOPES[name][term](logits)
     np.testing.assert_allclose(slopes, expected, rtol=1e-6, atol=1e-30)
 
 
-def test_generator_still_learns_where_the_discriminator_is_sure():
+def test_bce_generator_slope_is_one_where_the_discriminator_is_sure():
     # The saturating loss log(1 - sigmoid(x)) would have slope -e^-100 here.
-    assert jax.grad(losses.ADVERSARIAL["bce"].generator)(-100.0) == -1.0
+    assert jax.grad(terms_of("bce").generator)(-100.0) == -1.0
 
 
 def test_penalty_of_a_linear_critic_is_the_norm_of_its_weights():

@@ -8,23 +8,24 @@ import sys
 import jax
 import pytest
 
-from gen_tickets.cli import command_line
+from gen_tickets.cli import command_line, experiment_file
 from gen_tickets.config import defaults
+from gen_tickets.config.options import OPTIONS
 from gen_tickets.errors import Interrupted, UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
 QUICKSTART = str(ROOT / "experiments" / "quickstart.py")
 
 
-def test_an_experiment_is_found_as_given_and_among_ours(tmp_path):
+def test_find_of_a_path_or_a_name_gives_the_file(tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text("")
-    assert command_line.find_experiment(str(mine)) == str(mine)
-    assert command_line.find_experiment("quickstart.py") == QUICKSTART
-    assert command_line.find_experiment("elsewhere/experiments/quickstart.py")
+    assert experiment_file.find(str(mine)) == str(mine)
+    assert experiment_file.find("quickstart.py") == QUICKSTART
+    assert experiment_file.find("elsewhere/experiments/quickstart.py")
     for name in ("nothing.py", "", ".", str(tmp_path)):
         with pytest.raises(UserError, match=r"--config=.*quickstart"):
-            command_line.find_experiment(name)
+            experiment_file.find(name)
 
 
 @pytest.mark.parametrize(
@@ -37,17 +38,17 @@ def test_an_experiment_is_found_as_given_and_among_ours(tmp_path):
         (["--workdir=/x", "--config.seed=1"], QUICKSTART, 2, "quickstart"),
     ],
 )
-def test_the_experiment_comes_first(words, config, rest, experiment):
-    argv, found = command_line.resolve(["main", *words])
-    assert argv[:2] == ["main", f"--config={config}"]
-    assert len(argv) - 2 == (rest or 0)
-    assert found == (experiment or "quickstart-smoke")
+def test_split_of_words_takes_the_experiment_out(words, config, rest, experiment):
+    found, others = command_line.split(["main", *words])
+    assert found.path + (f":{found.size}" if found.size else "") == config
+    assert others[0] == "main" and len(others) - 1 == (rest or 0)
+    assert found.name == (experiment or "quickstart-smoke")
 
 
-def test_exit_statuses(capsys):
+def test_run_of_an_error_ends_with_its_exit_status(capsys):
     # `run` itself parses no flags here: what main raises is what is tested.
     def raises(error):
-        def main(argv, experiment):
+        def main(config, experiment):
             raise error
 
         return main
@@ -94,9 +95,18 @@ def without_jax(tmp_path):
         (["--config.prune.fraction=1.5"], ["prune.fraction=1.5", "< 1"]),
         (["--config.runs=five"], ["runs", "five"]),
         (["--config.runs=0", "--config=quickstart"], ["runs=0", ">= 1"]),
+        (["--config.model.name=resnt"], ["model.name='resnt'", "mean 'resnet'?"]),
+        (["--config.eval.metrics=kid_clasifier"], ["mean 'kid_classifier'?"]),
+        (["--config.model.widths[0]=3"], ["mean 'model.widths'?"]),
+        (["--config.eval.metrics=fid,kid"], ["; give ('fid', 'kid')"]),
+        (["--config.seed"], ["seed=''", "whole number"]),
+        (["--wrkdir=x"], ["--wrkdir", "mean '--workdir'?"]),
+        (["extra"], ["extra: is no option"]),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(without_jax, words, said):
+def test_command_with_a_mistake_says_one_line_and_leaves_nothing(
+    without_jax, words, said
+):
     process = command(without_jax, *words)
     assert process.returncode == 2, process.stderr
     lines = process.stderr.splitlines()
@@ -107,15 +117,19 @@ def test_a_mistake_is_one_line_and_leaves_nothing(without_jax, words, said):
     assert process.stdout == ""
 
 
-def test_help_lists_every_option_without_jax(without_jax):
+def test_help_without_jax_lists_every_option_and_choice(without_jax):
     process = command(without_jax, "--help")
     assert process.returncode == 0 and process.stderr == ""
-    for name, option in defaults.OPTIONS.items():
+    for name, option in OPTIONS.items():
         assert f"--config.{name}={option.default!r}" in process.stdout
         assert option.meaning in process.stdout
+        for choice, summary in option.summaries().items():
+            assert f"{choice}: {summary}" in process.stdout
 
 
-def test_compiled_programs_are_kept_on_disk(tmp_path, monkeypatch):
+def test_compilation_cache_where_none_is_set_is_a_folder_of_the_user(
+    tmp_path, monkeypatch
+):
     changed = {}
     monkeypatch.setattr(jax.config, "update", changed.__setitem__)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -129,3 +143,97 @@ def test_compiled_programs_are_kept_on_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "3")
     command_line.use_compilation_cache()
     assert not changed
+
+
+def write_experiment(folder, line, name="mine.py"):
+    """A file whose get_config has `line` as its line 6."""
+    path = folder / name
+    path.write_text(f"""import pathlib
+import numpy as np
+from gen_tickets.config import defaults
+def get_config(size="full"):
+    config = defaults.get_config()
+    {line}
+    return config
+""")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ("config.train.epochs = 1e1", "train.epochs=10.0: allowed is a whole number"),
+        ("config.runs = np.int64(3)", "runs=np.int64.3.: allowed .*; give 3$"),
+        ("config.optimizer.b1 = np.float32(0.5)", "optimizer.b1=.*; give 0.5$"),
+        ("config.data.dir = pathlib.PurePosixPath('x')", "data.dir=.*; give 'x'$"),
+        ("config.eval.metrics = 'fid'", "eval.metrics='fid': .*; give \\('fid',\\)$"),
+        ("config.update_from_flattened_dict({'runs': 0})", "runs=0: allowed"),
+        ("config.optimiser = 3", "optimiser: there is no such option"),
+        ("config.model.nam = 'conv'", "mean 'model.name'"),
+        ("raise ValueError('mine')", "ValueError: mine$"),
+        ("assert size == 'smoke', 'one\\ntwo'", "AssertionError: one$"),
+        ("assert size == 'smoke'", "AssertionError$"),
+        ("import not_installed", "ModuleNotFoundError: .*not_installed"),
+        ("return {}['key']", "KeyError: 'key'"),
+    ],
+)
+def test_load_of_a_file_with_a_mistake_names_file_and_line(line, said, tmp_path):
+    path = write_experiment(tmp_path, line)
+    with pytest.raises(UserError, match=said) as caught:
+        experiment_file.load(path, "")
+    assert str(caught.value).startswith(f"{path}, line 6: ")
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("def\n", ", line 1: SyntaxError"),
+        ("x = 1\ny = 1 / 0\n", ", line 2: ZeroDivisionError"),
+        ("x = 1\n", ": has no function get_config"),
+        ("def get_config():\n    return 3\n", ": its get_config gives a int"),
+    ],
+)
+def test_load_of_a_file_that_is_no_experiment_says_why(text, said, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        experiment_file.load(str(path), "")
+    assert str(caught.value).startswith(f"{path}{said}")
+
+
+def test_load_of_a_good_file_gives_its_locked_options(tmp_path):
+    path = write_experiment(tmp_path, "config.runs = 3 if size == 'full' else 2")
+    config = experiment_file.load(path, "smoke")
+    assert config.runs == 2 and config.is_locked
+    assert experiment_file.load(path, "").runs == 3
+
+
+@pytest.mark.parametrize(
+    "words, name, value",
+    [
+        (["--config.seed=7"], "seed", 7),
+        (["--config.seed", "7"], "seed", 7),
+        (["-config.seed=7", "--config.seed=8"], "seed", 8),
+        (["--config.parallel.process", "-1"], "parallel.process", -1),
+        (["--config.data.download"], "data.download", True),
+        (["--noconfig.data.resident"], "data.resident", False),
+        (["--config.data.download=false"], "data.download", False),
+        (["--config.optimizer.learning_rate=1"], "optimizer.learning_rate", 1.0),
+        (["--config.model.widths=(8, 4)"], "model.widths", (8, 4)),
+        (["--config.model.widths=8,4"], "model.widths", (8, 4)),
+        (
+            ["--config.model.widths=8", "--config.model.widths=4"],
+            "model.widths",
+            (8, 4),
+        ),
+        (["--config.eval.metrics=('fid','kid')"], "eval.metrics", ("fid", "kid")),
+        (["--config.eval.metrics=('fid',)"], "eval.metrics", ("fid",)),
+        (["--config.data.dir=a=b"], "data.dir", "a=b"),
+    ],
+)
+def test_override_by_words_sets_the_option_and_leaves_the_rest(words, name, value):
+    config = defaults.get_config()
+    rest = command_line.override(config, ["main", *words, "--workdir=x"])
+    assert rest == ["main", "--workdir=x"]
+    expected = list(value) if isinstance(value, tuple) else value
+    assert defaults.flatten(config)[name] == expected

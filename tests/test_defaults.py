@@ -3,6 +3,7 @@
 import pytest
 
 from gen_tickets.config import defaults
+from gen_tickets.config.options import HOW_TO_RUN, OPTIONS
 from gen_tickets.errors import UserError
 
 
@@ -16,7 +17,7 @@ def configure(**changes):
 
 
 def put(config, name, value):
-    """Sets an option past the types that ConfigDict enforces, as a file could."""
+    """Sets an option past the check of a value, as config.json could."""
     *groups, leaf = name.split(".")
     for group in groups:
         config = config[group]
@@ -38,9 +39,9 @@ def wrong_values(option):
     return [3, None, ("digits",)]
 
 
-@pytest.mark.parametrize("name", defaults.OPTIONS)
-def test_an_option_has_an_allowed_default_and_refuses_the_rest(name):
-    option = defaults.OPTIONS[name]
+@pytest.mark.parametrize("name", OPTIONS)
+def test_option_of_a_wrong_value_is_refused_by_name(name):
+    option = OPTIONS[name]
     assert option.is_allowed(option.default)
     assert option.meaning and option.allowed
     for value in wrong_values(option):
@@ -78,14 +79,14 @@ def test_an_option_has_an_allowed_default_and_refuses_the_rest(name):
         ("paper.sparsity", 1.0),
     ],
 )
-def test_bounds(name, value):
+def test_option_out_of_its_bounds_is_refused_by_name(name, value):
     config = configure()
     put(config, name, value)
     with pytest.raises(UserError, match=f"^{name}="):
         defaults.validate(config)
 
 
-def test_whole_numbers_are_numbers():
+def test_number_given_as_a_whole_number_is_allowed():
     config = configure(optimizer__learning_rate=1, checkpoint__every_seconds=5)
     defaults.validate(config)
     assert config.optimizer.learning_rate == 1.0
@@ -93,7 +94,7 @@ def test_whole_numbers_are_numbers():
     defaults.validate(config)
 
 
-def test_contradictions_name_their_options():
+def test_validate_of_contradicting_options_names_them():
     for changes, message in (
         ({"train__steps": 0}, "train.epochs=0, train.steps=0"),
         ({"train__epochs": 3}, "train.epochs=3, train.steps=20"),
@@ -104,19 +105,32 @@ def test_contradictions_name_their_options():
     defaults.validate(configure(rewind__step=19))
 
 
-def test_a_configuration_has_every_option_and_no_other():
+def test_get_config_has_every_option_at_its_default():
     config = defaults.get_config()
-    assert set(defaults.flatten(config)) == set(defaults.OPTIONS)
+    assert set(defaults.flatten(config)) == set(OPTIONS)
     for name, value in defaults.flatten(config).items():
-        default = defaults.OPTIONS[name].default
+        default = OPTIONS[name].default
         assert value == (list(default) if isinstance(default, tuple) else default)
-    with pytest.raises(AttributeError):
-        config.optimizer.learning_rat = 3
-    with pytest.raises(TypeError):
-        config.runs = "five"
 
 
-def test_smoke_is_small_and_valid_and_other_sizes_are_refused():
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: setattr(c.optimizer, "learning_rat", 3), "mean 'optimizer.learning"),
+        (lambda c: setattr(c, "runs", "five"), "^runs='five': allowed is a whole"),
+        (lambda c: setattr(c.data, "batch_size", 0), "^data.batch_size=0: allowed is"),
+        (lambda c: c.early_bird.update(epochs=5), "^early_bird.epochs=5: .*>= 6"),
+        (lambda c: c.update_from_flattened_dict({"task.beta": -1}), "^task.beta=-1"),
+    ],
+)
+def test_assignment_of_a_wrong_name_or_value_is_refused_at_once(change, message):
+    config = defaults.get_config()
+    with pytest.raises(UserError, match=message):
+        change(config)
+    assert defaults.flatten(config) == defaults.flatten(defaults.get_config())
+
+
+def test_resize_to_smoke_is_small_and_valid_and_other_sizes_are_refused():
     config = defaults.get_config()
     config.train.epochs = 100
     same = defaults.resize(config, "full")
@@ -130,5 +144,5 @@ def test_smoke_is_small_and_valid_and_other_sizes_are_refused():
             defaults.resize(defaults.get_config(), size)
 
 
-def test_options_of_how_to_run_exist():
-    assert set(defaults.HOW_TO_RUN) <= set(defaults.OPTIONS)
+def test_how_to_run_names_existing_options():
+    assert set(HOW_TO_RUN) <= set(OPTIONS)

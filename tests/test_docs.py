@@ -8,11 +8,11 @@ import shlex
 import pytest
 from pages import PAGES, ROOT, anchors, blocks, own_files, prose, quoted
 
-from gen_tickets.cli import command_line
-from gen_tickets.config import defaults
+from gen_tickets.cli import experiment_file
+from gen_tickets.config.options import OPTIONS
 
 FOLDERS = "benchmarks docs examples experiments gen_tickets notebooks tests".split()
-GROUPS = {name.split(".")[0] for name in defaults.OPTIONS if "." in name}
+GROUPS = {name.split(".")[0] for name in OPTIONS if "." in name}
 on_pages = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: str(page.relative_to(ROOT))
 )
@@ -35,7 +35,7 @@ def test_a_file_that_is_named_exists(page):
         path = text.partition("::")[0]
         if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w./*]*", path):
             if path.startswith("experiments/") and path.endswith(".py"):
-                assert command_line.find_experiment(path)
+                assert experiment_file.find(path)
             else:
                 assert list(ROOT.glob(path)), text
 
@@ -74,9 +74,9 @@ def test_a_module_function_or_option_that_is_named_exists(page):
         if match := re.match(r"(?:--config\.)?((\w+)\.\w+)(?==|$)", text):
             name, group = match.groups()
             if group in GROUPS and not re.search(r"\.(py|npz|csv|json|md)\b", text):
-                assert name in defaults.OPTIONS or is_name(f"gen_tickets.{name}"), text
+                assert name in OPTIONS or is_name(f"gen_tickets.{name}"), text
         for name in re.findall(r"--config\.([\w.]+)", text):
-            assert name in defaults.OPTIONS or name == "OPTION", text
+            assert name in OPTIONS or name == "OPTION", text
 
 
 def test_a_test_that_is_named_exists():
@@ -109,9 +109,9 @@ def test_a_command_has_a_module_and_options_that_exist(page):
             option, _, value = word.partition("=")
             if option == "--config":
                 path = value.partition(":")[0]
-                assert path in own_files() or command_line.find_experiment(path)
+                assert path in own_files() or experiment_file.find(path)
             elif option.startswith("--config."):
-                assert option.removeprefix("--config.") in defaults.OPTIONS, word
+                assert option.removeprefix("--config.") in OPTIONS, word
             elif option.startswith("--"):
                 known = source.read_text() + (ROOT / "gen_tickets/main.py").read_text()
                 assert option in known or f'"{option[2:]}"' in known, word

@@ -227,7 +227,7 @@ def test_wrong_arrays_are_one_line(arrays, message, tmp_path, capfd, cache_folde
     np.savez(tmp_path / "x.npz", **arrays)
     arguments = against_digits(tmp_path / "x.npz")
     err = refused(capfd, cache_folder, *arguments)
-    assert "--images" in err and message in err and "config.data" not in err
+    assert "--images" in err and message in err and "data." not in err
 
 
 def test_wrong_places_are_one_line(tmp_path, capfd, cache_folder):

@@ -165,7 +165,7 @@ def test_what_cannot_be_exported_is_told_in_a_line(finished, tmp_path, capsys):
     held = lock.lock(folder)
     status, _, said = run(capsys, folder, tmp_path / "x.npz")
     assert status == 2 and "another process is running" in said
-    held.close()
+    held.release()
     for words, expected in (
         ((folder, there), "is there already"),
         ((folder, tmp_path / "x", "--what=weights"), "give a name.npz"),

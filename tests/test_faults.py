@@ -73,7 +73,7 @@ def test_what_a_kill_in_a_save_leaves_is_swept_up(tmp_path):
     assert_is(restore(tmp_path), 4)
 
 
-def test_a_lock_ends_with_its_process(tmp_path):
+def test_lock_of_a_killed_process_is_free(tmp_path):
     start(tmp_path)
     hold = (
         "import sys, time; sys.path.insert(0, 'tests')\n"
@@ -98,7 +98,7 @@ def test_other_versions_are_told_and_other_images_refused(tmp_path, capsys):
             "packages": {"jax": jax_version},
             "data": {"sha256_train": digest, "pillow": jax_version},
         }
-        lock.claim(tmp_path, options(), origin).close()
+        lock.claim(tmp_path, options(), origin).release()
 
     claim("1", "abc")
     claim("1", "abc")
@@ -112,7 +112,7 @@ def test_other_versions_are_told_and_other_images_refused(tmp_path, capsys):
 
 
 def test_a_damaged_table_is_told_before_the_work(tmp_path):
-    lock.claim(tmp_path, configure(), {}).close()
+    lock.claim(tmp_path, configure(), {}).release()
     paths.results_path(tmp_path).write_text("round,run,arm\n0,0,dense\n1,0,win")
     with pytest.raises(UserError, match="results.csv: is empty or cut short"):
         procedures.run(configure(), tmp_path)
@@ -144,7 +144,7 @@ def test_a_signal_saves_and_has_its_exit_status(tmp_path, number, status, capsys
         signal.raise_signal(number)
         show(self, step, arms, best_loss)
 
-    def interrupted(argv, experiment):
+    def interrupted(config, experiment):
         run(tmp_path, prune__rounds=1)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -161,7 +161,7 @@ def test_a_signal_saves_and_has_its_exit_status(tmp_path, number, status, capsys
 
 
 def test_a_ctrl_c_before_the_training_is_one_line(capsys):
-    def main(argv, experiment):
+    def main(config, experiment):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:

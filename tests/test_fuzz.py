@@ -8,7 +8,6 @@ import contextlib
 import io
 import json
 import os
-import sys
 import tracemalloc
 import zipfile
 
@@ -18,13 +17,13 @@ import pytest
 from absl import flags
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from ml_collections import config_flags
 from test_defaults import configure, put
 from test_tickets import TICKET
 
 from gen_tickets import main, tasks, trees
 from gen_tickets.cli import command_line
 from gen_tickets.config import defaults
+from gen_tickets.config.options import OPTIONS
 from gen_tickets.data import dataset
 from gen_tickets.errors import UserError
 from gen_tickets.procedures import lottery
@@ -163,17 +162,17 @@ def test_archives_that_are_whole_but_no_tickets(ticket, data):
 def test_values_of_options(data):
     """Any value in any option: refused by name, or a model that can be described."""
     config = configure()
-    names = st.sampled_from(sorted(defaults.OPTIONS))
+    names = st.sampled_from(sorted(OPTIONS))
     changed = data.draw(st.lists(names, min_size=1, max_size=4, unique=True))
     for name in changed:
-        default = st.just(defaults.OPTIONS[name].default)
+        default = st.just(OPTIONS[name].default)
         like = {
             int: st.integers(0, 40) | st.sampled_from([2**31, 2**63]),
             float: st.floats(0, 2),
             tuple: st.lists(st.integers(1, 9) | st.text(max_size=9), max_size=6),
             str: st.sampled_from(WORDS),
         }
-        close = like.get(type(defaults.OPTIONS[name].default), st.booleans())
+        close = like.get(type(OPTIONS[name].default), st.booleans())
         value = data.draw(close | JSON | default)
         try:
             put(config, name, value)
@@ -196,12 +195,8 @@ VALUES = st.one_of(
     st.sampled_from(["('a',)", "(1, 2", "digits", "../..", "~", "\0", "arrays", "*"]),
 )
 FLAGS = st.sampled_from(
-    [*(f"config.{name}" for name in defaults.OPTIONS), "config", "workdir", "config."]
+    [*(f"config.{name}" for name in OPTIONS), "config", "workdir", "config."]
 )
-
-
-def call(function, argv, flags_parser):
-    function(flags_parser(argv))
 
 
 @contextlib.contextmanager
@@ -210,12 +205,13 @@ def fresh_flags():
     values = flags.FlagValues()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flags, "FLAGS", values)
-        patch.setattr(sys, "argv", sys.argv)  # `run` replaces it
-        patch.setattr(command_line.app, "run", call)
-        config = config_flags.DEFINE_config_file("config", flag_values=values)
         folder = flags.DEFINE_string("workdir", None, "", flag_values=values)
-        patch.setattr(main, "_CONFIG", config)
         patch.setattr(main, "_WORKDIR", folder)
+        patch.setattr(
+            command_line.app,
+            "run",
+            lambda function, argv, flags_parser: function(flags_parser(argv)),
+        )
         patch.setattr(main.command_line, "use_compilation_cache", lambda: None)
         patch.setattr(lottery, "run", lambda config, workdir, kind: None)
         yield
@@ -233,7 +229,6 @@ def launch(words):
     return 0, said.getvalue()
 
 
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 @fuzz
 @given(
     st.lists(
@@ -299,4 +294,4 @@ def test_files_of_images(tmp_path_factory, content, name):
     try:
         dataset.load(config)
     except UserError as error:
-        one_line(error, "config.data.")
+        one_line(error, "data.")

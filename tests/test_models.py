@@ -104,15 +104,29 @@ def test_outputs_have_the_announced_shapes_and_range(config, image_shape, num_co
         (configure(), (28, 30, 1), "data.image_size"),
         (configure("convstack", (2, 3, 4), 5), (28, 28, 1), "image_size=28.*of 8"),
         (CONV, (28, 28, 1), "image_size=28.*of 32"),
-        (configure("conv", (2, 3), 5), COLOUR, "5 model.widths"),
-        (configure("conv", (2, 3, 4, 5, 6), 6, "vae"), COLOUR, "task.name"),
         (configure("conv", (2, 3, 4, 5, 6), 7), COLOUR, "latent_size=7.*code of 6"),
         (configure("conv", (2, 3, 4, 5, 6), 6), (64, 64, 3), "code of 24"),
     ],
 )
-def test_what_does_not_fit_is_said(config, image_shape, message):
+def test_build_of_sizes_that_do_not_fit_the_images_is_refused(
+    config, image_shape, message
+):
     with pytest.raises(UserError, match=message):
-        models.build(config, image_shape, 5)
+        models.build(config, image_shape, config.model.latent_size)
+
+
+@pytest.mark.parametrize(
+    "config, field",
+    [
+        (configure("conv", (2, 3), 5), "model.widths=(2, 3)"),
+        (configure("conv", (2, 3, 4, 5, 6), 6, "vae"), "task.name='vae'"),
+    ],
+)
+def test_validate_of_options_that_a_model_does_not_take_is_refused(config, field):
+    config.train.steps = 20
+    with pytest.raises(UserError, match="model.name='conv'") as caught:
+        defaults.validate(config)
+    assert caught.value.field == field
 
 
 def test_a_decoder_is_the_expand_of_its_sizes():

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 import gen_tickets
 from gen_tickets import experiments
-from gen_tickets.cli import command_line
+from gen_tickets.cli import command_line, experiment_file
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = configparser.ConfigParser()
@@ -56,11 +56,11 @@ def test_experiments_are_modules_and_found_by_bare_names():
     files = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
     assert experiments.names() == files
     for name in ("dcgan_digits", "dcgan_digits.py", "experiments/dcgan_digits.py"):
-        path = command_line.find_experiment(name)
+        path = experiment_file.find(name)
         assert pathlib.Path(path).resolve() == ROOT / "experiments" / "dcgan_digits.py"
-    argv, experiment = command_line.resolve(["main", "--config=dcgan_digits:smoke"])
-    assert argv[1].endswith("experiments/dcgan_digits.py:smoke")
-    assert experiment == "dcgan_digits-smoke"
+    found, _ = command_line.split(["main", "--config=dcgan_digits:smoke"])
+    assert found.path.endswith("experiments/dcgan_digits.py")
+    assert found.size == "smoke" and found.name == "dcgan_digits-smoke"
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +99,10 @@ def test_what_is_installed_has_everything(installed):
 def test_what_is_installed_finds_its_experiments_from_anywhere(installed, tmp_path):
     program = (
         "from gen_tickets import experiments\n"
-        "from gen_tickets.cli import command_line\n"
+        "from gen_tickets.cli import experiment_file\n"
         "from gen_tickets.experiments import early_bird_digits as module\n"
         "print(module.__file__, module.dcgan_digits.__file__)\n"
-        "print(command_line.find_experiment('quickstart'))\n"
+        "print(experiment_file.find('quickstart'))\n"
     )
     done = run(installed, tmp_path, "-c", program)
     folder = installed / "gen_tickets" / "experiments"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from gen_tickets import trees
-from gen_tickets.config import defaults
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning import saliency
 from tests import networks
@@ -258,8 +257,3 @@ def test_synflow_conserves_the_flow_from_layer_to_layer():
         ]
         assert len(sums) == 3 and sums[0] > 0
         np.testing.assert_allclose(sums, sums[0], rtol=1e-4)
-
-
-def test_every_method_of_the_options_is_there():
-    listed = defaults.OPTIONS["prune.method"].allowed.removeprefix("one of ")
-    assert set(listed.split(", ")) <= set(saliency.SCORES) >= set(saliency.OF_IMAGES)

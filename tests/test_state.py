@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from gen_tickets import trees
-from gen_tickets.config import defaults
+from gen_tickets.config import defaults, registries
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.training import optimizer as optimizer_lib
 from gen_tickets.training import state
 
-NAMES = ("adam", "adamw", "sgd")
+NAMES = registries.optimizer.names()
 RATE, B1, B2, EPSILON = 0.01, 0.8, 0.99, 1e-8
 
 
@@ -18,7 +19,7 @@ def optimizer_of(name, weight_decay):
     config = defaults.get_config().optimizer
     config.name, config.weight_decay = name, weight_decay
     config.learning_rate, config.b1, config.b2 = RATE, B1, B2
-    return state.make_optimizer(config, 0)
+    return optimizer_lib.make(config, 0)
 
 
 def random_tree(seed, scale=1.0):
@@ -187,11 +188,11 @@ def test_a_step_keeps_structure_and_types():
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
 
 
-def test_a_cosine_falls_with_the_step_of_the_training():
+def test_cosine_schedule_of_a_step_gives_the_rate_of_that_step():
     config = defaults.get_config().optimizer
     config.name, config.schedule, config.learning_rate = "sgd", "cosine", RATE
     config.b1 = 0.0
-    optimizer, params = state.make_optimizer(config, 8), random_tree(0)
+    optimizer, params = optimizer_lib.make(config, 8), random_tree(0)
     grads, masks = random_tree(1), masks_lib.dense(params)
     begun = state.create(params, {}, optimizer)
     for step in (0, 3, 8, 11):  # a ticket that was rewound begins at step k
@@ -209,13 +210,13 @@ def test_a_cosine_falls_with_the_step_of_the_training():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_l1_term_is_a_gradient_of_batch_norm_scales_alone(name):
+def test_scale_l1_adds_a_sign_to_gradients_of_batch_norm_scales_alone(name):
     """As if the loss had it: the same steps as with the sign added by hand."""
     config = defaults.get_config().optimizer
     config.name, config.learning_rate, config.scale_l1 = name, RATE, 0.3
-    with_term = state.make_optimizer(config, 0)
+    with_term = optimizer_lib.make(config, 0)
     config.scale_l1 = 0.0
-    without = state.make_optimizer(config, 0)
+    without = optimizer_lib.make(config, 0)
     norm = {"scale": jnp.float32([-2.0, 0.0, 0.5]), "bias": jnp.float32([1.0, 1, 1])}
     params = {"encoder": {"d": random_tree(0)["encoder"]["d"], "norm_d": norm}}
     grads = jax.tree.map(lambda x: 0.1 + jnp.cos(x), params)

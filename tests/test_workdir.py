@@ -21,7 +21,7 @@ def configure(**changes):
 
 
 def start(folder, **changes):
-    lock_lib.claim(folder, configure(**changes), {"jax": "1"}).close()
+    lock_lib.claim(folder, configure(**changes), {"jax": "1"}).release()
 
 
 def test_a_claim_makes_the_folder_and_writes_all_options(tmp_path):
@@ -64,11 +64,11 @@ def test_an_option_that_is_younger_than_the_folder_was_at_its_default(tmp_path):
         lock_lib.check(tmp_path, configure(prune__batches=3))
 
 
-def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
+def test_claim_of_a_locked_workdir_is_refused_until_released(tmp_path):
     lock = lock_lib.claim(tmp_path, configure(), {})
     with pytest.raises(UserError, match="another process"):
         lock_lib.claim(tmp_path, configure(), {})
-    lock.close()
+    lock.release()
     start(tmp_path)
 
 

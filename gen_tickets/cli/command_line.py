@@ -1,112 +1,143 @@
-"""The command line's manners: experiments found by name, mistakes in one line."""
+"""The command line's manners: experiments by name, mistakes in one line, exit codes."""
 
 import argparse
 import os
 import pathlib
 import re
-import runpy
 import sys
-from typing import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import ml_collections
 from absl import app, flags, logging
+from ml_collections import config_flags
 
-from gen_tickets import experiments
-from gen_tickets.config import defaults
+from gen_tickets.cli import experiment_file
+from gen_tickets.config import defaults, option
+from gen_tickets.config.options import OPTIONS
+from gen_tickets.config.registry import nearest
 from gen_tickets.errors import Interrupted, UserError
 
-
-def find_experiment(name: str) -> str:
-    """Path of an experiment file: as given, else the one that comes with gen_tickets.
-
-    Args:
-      name: path, or the bare name of one that comes along, as "ae_mnist".
-
-    Raises:
-      UserError: there is neither.
-    """
-    given = pathlib.Path(name)
-    ours = experiments.DIRECTORY / f"{given.name.removesuffix('.py')}.py"
-    for path in (given, ours):
-        if path.is_file():
-            return str(path)
-    known = ", ".join(experiments.names())
-    raise UserError(f"--config={name}: no such file; gen_tickets has {known}")
+_OVERRIDE = re.compile(r"--?(no)?config\.([^=]+)(=.*)?", re.DOTALL)
 
 
-def _config_argument(argv) -> tuple[slice, str] | None:
-    """(words, value) of --config in argv, written with = or apart."""
-    for i, word in enumerate(argv):
-        if word.startswith(("--config=", "-config=")):
-            return slice(i, i + 1), word.split("=", 1)[1]
-        if word in ("--config", "-config") and i + 1 < len(argv):
-            return slice(i, i + 2), argv[i + 1]
-    return None
+class Experiment(NamedTuple):
+    """An experiment that the command line names."""
+
+    path: str
+    size: str  #: what stands behind the colon; "" = nothing
+
+    @property
+    def name(self) -> str:
+        """Names the default workdir, as "ae_mnist-smoke"."""
+        return pathlib.Path(self.path).stem + (f"-{self.size}" if self.size else "")
 
 
-def resolve(argv) -> tuple[list[str], str]:
-    """Puts the experiment first in argv, as a file that exists.
+def split(words: Sequence[str]) -> tuple[Experiment, list[str]]:
+    """Takes --config, written with = or apart, out of the words of a command.
 
     Returns:
-      (argv, experiment): experiment names the default workdir, as "ae_mnist-smoke".
+      (experiment, the other words); quickstart where none is named.
+
+    Raises:
+      UserError: there is no such experiment.
     """
-    argv = list(argv)
-    found = _config_argument(argv)
-    value = "quickstart.py"
-    if found is not None:
-        words, value = found
-        del argv[words]
-    name, _, size = value.partition(":")
-    path = find_experiment(name)
-    # First, because the options of an experiment are known once it is loaded.
-    argv.insert(1, f"--config={path}:{size}" if size else f"--config={path}")
-    return argv, pathlib.Path(path).stem + (f"-{size}" if size else "")
+    words, given = list(words), "quickstart.py"
+    for i, word in enumerate(words):
+        if word.startswith(("--config=", "-config=")):
+            given = word.partition("=")[2]
+            del words[i]
+            break
+        if word in ("--config", "-config") and i + 1 < len(words):
+            given = words[i + 1]
+            del words[i : i + 2]
+            break
+    name, _, size = given.partition(":")
+    return Experiment(experiment_file.find(name), size), words
 
 
-def _said_by_user_error(error) -> UserError | None:
-    """The UserError that an experiment file raised, found in what absl made of it."""
-    # absl keeps no exception of a file that fails to load, only its traceback's text.
-    said = re.search(r"UserError: (.*)", str(error))
-    return UserError(said[1]) if said else None
+def override(config: ml_collections.ConfigDict, words: Sequence[str]) -> list[str]:
+    """Changes the options that the words of a command give, as --config.seed=3.
+
+    Returns:
+      The other words.
+
+    Raises:
+      UserError: an option that does not exist, or a value that it does not take.
+    """
+    given: dict[str, list[str]] = {}
+    rest, left = [], iter(words)
+    for word in left:
+        match = _OVERRIDE.fullmatch(word)
+        if match is None:
+            rest.append(word)
+            continue
+        negated, name, value = match.groups()
+        if name not in OPTIONS:
+            raise defaults.no_option(name)
+        of_name = given.setdefault(name, [])
+        of_name.append(word)
+        is_switch = isinstance(OPTIONS[name], option.Switch)
+        if value is None and not (negated or is_switch):
+            of_name += [value for value in [next(left, None)] if value is not None]
+    for name, of_name in given.items():
+        _set(config, name, of_name)
+    return rest
 
 
-def _first_line(error) -> str:
-    message = str(error.args[0] if error.args else error).splitlines()[0]
-    if isinstance(error, (AttributeError, KeyError)):
-        return f"--config: there is no option {message.strip(chr(34))}"
-    return message
+def _set(config: ml_collections.ConfigDict, name: str, words: list[str]) -> None:
+    """Changes one option as the words that give it say."""
+    # Flags of its own, so that an error is of this option.
+    values, argv = flags.FlagValues(), ["", *words]
+    try:
+        config_flags.DEFINE_config_dict(
+            "config", config, flag_values=values, sys_argv=argv
+        )
+        values(argv)
+    except UserError:
+        raise
+    except (flags.Error, ValueError, TypeError, IndexError, SyntaxError):
+        text = words[-1].rpartition(f"config.{name}")[2].removeprefix("=")
+        raise OPTIONS[name].refusal(name, text) from None
 
 
 def help_text() -> str:
-    """Usage and every option with its default and meaning."""
+    """Usage and every option with its default, its meaning and its choices."""
     usage = (
         "python -m gen_tickets.main --config=experiments/FILE.py[:smoke] "
         "[--workdir=DIR] [--config.OPTION=VALUE ...]\n\nOptions, with their defaults:"
     )
     lines = [usage]
-    for name, option in defaults.OPTIONS.items():
-        lines.append(f"  --config.{name}={option.default!r}")
-        lines.append(f"      {option.meaning}; {option.allowed}")
+    for name, declared in OPTIONS.items():
+        lines.append(f"  --config.{name}={declared.default!r}")
+        lines.append(f"      {declared.meaning}; {declared.allowed}")
+        for choice, summary in declared.summaries().items():
+            lines.append(f"        {choice}: {summary}")
     return "\n".join(lines)
 
 
-def _parse(argv) -> list[str]:
-    """Parses flags; every mistake in them becomes a UserError."""
-    sys.argv = argv  # where ml_collections looks for the options that are given
+def _parse(argv: list[str]) -> list[str]:
+    """Parses the flags that are left, --workdir and absl's own."""
     try:
-        return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _said_by_user_error(error) or UserError(
-            f"{_first_line(error)}; --help lists all options"
+        _, *others = flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        known = ["--config", *(f"--{name}" for name in flags.FLAGS)]
+        remedy = nearest(f"--{error.flagname}", known) or "--help lists all options"
+        raise UserError(
+            f"--{error.flagname}", "there is no such option", remedy
         ) from None
-    except (OSError, SyntaxError, ImportError, NameError) as error:
-        raise UserError(f"--config: the file does not load: {error}") from None
+    except flags.Error as error:
+        raise UserError("command line", str(error), "--help lists all") from None
+    for word in others:
+        raise UserError(word, "is no option", "options begin with --")
+    return argv
 
 
 class Parser(argparse.ArgumentParser):
     """Arguments whose mistakes are a UserError, as everybody else's are."""
 
     def error(self, message):
-        raise UserError(f"{message}; {self.prog} --help lists all")
+        raise UserError("command line", message, f"{self.prog} --help lists all")
 
 
 def exit_status(work: Callable[[], None]) -> int:
@@ -117,20 +148,6 @@ def exit_status(work: Callable[[], None]) -> int:
         print(f"gen_tickets: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def load_extensions(path: str) -> None:
-    """Runs a file of the user's that adds models or data sets; see `extensions`.
-
-    Raises:
-      UserError: there is no such file, or it does not load.
-    """
-    try:
-        runpy.run_path(path)
-    except (OSError, SyntaxError, ImportError, NameError) as error:
-        raise UserError(
-            f"--extensions={path}: the file does not load: {error}"
-        ) from None
 
 
 def use_compilation_cache() -> None:
@@ -146,15 +163,26 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def run(main, argv=None) -> None:
-    """Runs main(experiment) and ends the process: 0 well, 2 wrong input, 130 Ctrl-C."""
-    if {"--help", "-h", "--helpfull"} & set(sys.argv if argv is None else argv):
+def run(main: Callable[[Any, str], None], argv: Sequence[str] | None = None) -> None:
+    """Runs main(config, name) and ends the process: 0 well, 2 wrong input, 130 Ctrl-C.
+
+    Args:
+      main: takes the options that the words of the command say, and the experiment's
+        name.
+      argv: the words; None: those of this process.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    if {"--help", "-h", "--helpfull"} & set(argv):
         print(help_text())
         return
     logging.set_verbosity(logging.WARNING)
     try:
-        argv, experiment = resolve(sys.argv if argv is None else argv)
-        app.run(lambda rest: main(rest, experiment), argv=argv, flags_parser=_parse)
+        experiment, words = split(argv)
+        config = experiment_file.load(experiment.path, experiment.size)
+        words = override(config, words)
+        app.run(
+            lambda _: main(config, experiment.name), argv=words, flags_parser=_parse
+        )
     except UserError as error:
         print(f"gen_tickets: {error}", file=sys.stderr)
         sys.exit(2)

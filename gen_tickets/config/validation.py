@@ -1,29 +1,26 @@
-"""Options that are allowed each by itself, but not together."""
+"""Options that are allowed each by itself, but not together.
 
-from typing import Any, Mapping, Set
+Rules of one model, saliency, loss, metric or task are the `check` of its entry in
+`config.registries`, and stand beside it.
+"""
 
+from collections.abc import Mapping, Set
+from typing import Any
+
+from gen_tickets.config import registries
 from gen_tickets.errors import UserError
 
-# Options that only some tasks read; elsewhere they must be left at their defaults.
-_ONLY_FOR = {
-    "task.beta": ("vae",),
-    "task.loss": ("gan",),
-    "task.discriminator_steps": ("gan",),
-    "task.weight_clip": ("gan",),
-    "task.gradient_penalty": ("gan",),
-    "eval.average_decay": ("gan",),
-}
+Options = Mapping[str, Any]
 
-# What an early-bird ticket has no use for, and the value that says so.
-_NOT_EARLY_BIRD = {
-    "prune.method": "magnitude",
-    "prune.rounds": 1,
-    "prune.exclude": [],
-    "ticket.path": "",
-}
+_CHOSEN = (
+    registries.model,
+    registries.task,
+    registries.loss,
+    registries.saliency,
+)
 
 
-def check(options: Mapping[str, Any], changed: Set[str]) -> None:
+def check(options: Options, changed: Set[str]) -> None:
     """Raises UserError on the first options that contradict each other.
 
     Args:
@@ -31,82 +28,117 @@ def check(options: Mapping[str, Any], changed: Set[str]) -> None:
         allowed by itself.
       changed: names of those that are not at their defaults.
     """
-    _check_task(options, changed)
-    _check_evaluation(options)
+    _check_steps(options)
     _check_pruning(options)
     _check_early_bird(options, changed)
-    _check_steps(options)
+    _check_critic(options)
+    _check_evaluation(options)
+    # From here on the chosen entries are imported.
+    _check_task(options, changed)
+    for registry in _CHOSEN:
+        registry.get(options[registry.option]).check(options)
+    for name in options[registries.metric.option]:
+        _check_metric(name, options)
+    _check_verdict(options)
 
 
-def _check_task(options, changed) -> None:
-    for name, tasks in _ONLY_FOR.items():
-        if options["task.name"] not in tasks and name in changed:
+def _check_steps(options: Options) -> None:
+    epochs, steps = options["train.epochs"], options["train.steps"]
+    rewind = options["rewind.step"]
+    if (epochs > 0) == (steps > 0):
+        raise UserError(
+            f"train.epochs={epochs}, train.steps={steps}",
+            "one of them says how long a training is",
+            "give one and leave the other 0",
+        )
+    if 0 < steps <= rewind:
+        raise UserError(f"rewind.step={rewind}", f"must be below train.steps={steps}")
+
+
+def _check_pruning(options: Options) -> None:
+    schedule, rewind = options["prune.schedule"], options["rewind.step"]
+    if schedule in ("at_initialization", "early_bird") and rewind > 0:
+        raise UserError(
+            f"rewind.step={rewind}",
+            f"prune.schedule={schedule!r} does not rewind",
+            "give 0",
+        )
+
+
+def _check_early_bird(options: Options, changed: Set[str]) -> None:
+    """Options of early-bird tickets alone, and those of all others alone."""
+    if options["prune.schedule"] == "early_bird":
+        unused = changed & {"prune.method", "prune.exclude", "ticket.path"}
+        if options["prune.rounds"] != 1:
+            unused |= {"prune.rounds"}
+        for name in sorted(unused):
             raise UserError(
-                f"{name}={options[name]!r}: only for task.name={' or '.join(tasks)}, "
-                f"not {options['task.name']}"
+                f"{name}={options[name]!r}",
+                "prune.schedule='early_bird' prunes channels by their batch-norm "
+                "scales, and once",
+                "give 1" if name == "prune.rounds" else "leave it out",
             )
+    elif not options["suite"]:  # whose experiments may be early-bird ones
+        for name in sorted(changed):
+            if name.startswith("early_bird."):
+                raise UserError(
+                    f"{name}={options[name]}",
+                    "only for prune.schedule='early_bird', not "
+                    f"{options['prune.schedule']!r}",
+                )
+
+
+def _check_critic(options: Options) -> None:
     clip, penalty = options["task.weight_clip"], options["task.gradient_penalty"]
     if clip > 0 and penalty > 0:
         raise UserError(
-            f"task.weight_clip={clip}, task.gradient_penalty={penalty}: two ways to "
-            "bound a critic, give one"
+            f"task.weight_clip={clip}, task.gradient_penalty={penalty}",
+            "two ways to bound a critic",
+            "give one",
         )
 
 
-def _check_evaluation(options) -> None:
+def _check_evaluation(options: Options) -> None:
     if options["eval.metrics"] and not options["data.resident"]:
         raise UserError(
-            f"eval.metrics={tuple(options['eval.metrics'])}: compare with all training "
-            "images, which data.resident=False leaves on the disk; give one of them"
+            f"eval.metrics={tuple(options['eval.metrics'])}",
+            "compare with all training images, which data.resident=False leaves on "
+            "the disk",
+            "give one of them",
         )
 
 
-def _check_pruning(options) -> None:
-    """Method, schedule and rewind step of pruning."""
-    method, schedule = options["prune.method"], options["prune.schedule"]
-    rewind = options["rewind.step"]
-    if schedule in ("at_initialization", "early_bird") and rewind > 0:
+def _check_task(options: Options, changed: Set[str]) -> None:
+    """Options that only other tasks read."""
+    tasks = dict(registries.task.items())
+    chosen = options["task.name"]
+    for name in sorted(changed - set(tasks[chosen].options)):
+        readers = [other for other, task in tasks.items() if name in task.options]
+        if readers:
+            raise UserError(
+                f"{name}={options[name]!r}",
+                f"only for task.name={' or '.join(readers)}, not {chosen}",
+            )
+
+
+def _check_metric(name: str, options: Options) -> None:
+    metric, count = registries.metric.get(name), options["eval.num_samples"]
+    if count < metric.minimum:
         raise UserError(
-            f"rewind.step={rewind}: prune.schedule={schedule!r} does not rewind, give 0"
+            f"eval.num_samples={count}",
+            f"{name} needs {metric.minimum} or more",
+            "give more, or leave that metric out",
         )
-    if method in ("snip", "grasp") and schedule != "at_initialization":
-        raise UserError(
-            f"prune.method={method!r}: scores initial weights, give "
-            f"prune.schedule='at_initialization' (and rewind.step=0), not {schedule!r}"
-        )
-    if method == "synflow" and options["model.name"] == "sngan":
-        raise UserError(
-            "prune.method='synflow': model.name='sngan' divides kernels by their norm, "
-            "so that no flow through them is defined; give magnitude, snip or grasp"
-        )
+    metric.check(options)
 
 
-def _check_early_bird(options, changed) -> None:
-    """Options of early-bird tickets alone, and those of all others alone."""
-    if options["prune.schedule"] == "early_bird":
-        for name, only in _NOT_EARLY_BIRD.items():
-            if options[name] != only:
-                raise UserError(
-                    f"{name}={options[name]!r}: prune.schedule='early_bird' cuts "
-                    f"channels by their batch-norm scales, and once; give {only!r}"
-                )
-    elif not options["suite"]:  # whose experiments may be early-bird ones
-        for name in options:
-            if name.startswith("early_bird.") and name in changed:
-                raise UserError(
-                    f"{name}={options[name]}: only for prune.schedule='early_bird', "
-                    f"not {options['prune.schedule']!r}"
-                )
-
-
-def _check_steps(options) -> None:
-    epochs, steps = options["train.epochs"], options["train.steps"]
-    if (epochs > 0) == (steps > 0):
-        raise UserError(
-            f"train.epochs={epochs}, train.steps={steps}: give one of them and leave "
-            "the other 0"
-        )
-    if 0 < steps <= options["rewind.step"]:
-        raise UserError(
-            f"rewind.step={options['rewind.step']}: must be below train.steps={steps}"
-        )
+def _check_verdict(options: Options) -> None:
+    """A verdict on a column of a metric that is not measured."""
+    verdict, names = options["eval.verdict"], options["eval.metrics"]
+    for name, metric in registries.metric.items():
+        if verdict in metric.columns and name not in names:
+            raise UserError(
+                f"eval.verdict={verdict!r}",
+                f"is measured by eval.metrics={name!r} only, not by {tuple(names)}",
+                "add it, or compare another column",
+            )

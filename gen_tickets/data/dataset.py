@@ -1,21 +1,14 @@
 """Images: found, read into memory once, and put in an order.
 
 Conventions. Images are square uint8 [N, H, W, C] with C 1 or 3, labels int32 [N] or
-None. `config.data.name` says where they come from:
+None. `config.data.name` says where they come from: a set of `registries.data_set` (the
+built-in ones are in `data.readers`), else a TFDS image set, `name`, `name/config` or
+`name:version`, in `config.data.dir` ('' is TFDS_DATA_DIR, else ~/tensorflow_datasets).
 
-- `digits`: the 1797 digits within scikit-learn, 8x8 values 0..16 brought to 0..255 and
-  resized to 28x28 (or `image_size`, at least 8), one channel; a fixed split of 1497
-  and 300.
-- `folder`: `config.data.dir` is a folder of image files, read as RGB, without labels.
-- `arrays`: `config.data.dir` is an .npz with `images`, optionally `labels`,
-  `heldout_images` and `heldout_labels`.
-- a name of your own that `extensions.add_data` was given: what its reader finds.
-- anything else: a TFDS image set, `name`, `name/config` or `name:version`, in
-  `config.data.dir` ('' is TFDS_DATA_DIR, else ~/tensorflow_datasets).
-
-Every image is cropped to the centre square of side `crop` (0: the largest there is),
-then resized to `image_size` (0: the set's own size). The exceptions: celeb_a is cropped
-to 148x148 and becomes 64x64 unless told otherwise, and digits become 28x28.
+Every image is cropped to the centre square of side `crop`, then resized to
+`image_size`; 0 is what the set asks for (`Reader.crop`, `Reader.size`: celeb_a is
+cropped to 148x148 and becomes 64x64, digits become 28x28), else the largest square and
+the set's own size.
 
 Held out is the split `test`, else `validation`, else every 10th image (the first, the
 11th, ...) of the set's order.
@@ -30,22 +23,16 @@ chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones
 
 import functools
 import hashlib
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
+import ml_collections
 import numpy as np
 
-from gen_tickets.data import readers, tfds
+from gen_tickets.config import registries
+from gen_tickets.data import tfds
 from gen_tickets.data.decoding import RESIZE
+from gen_tickets.data.readers import Reader
 from gen_tickets.errors import UserError
-
-# name -> (config.data -> Reader); every other name is that of a TFDS set.
-READERS: dict[str, Callable[[Any], readers.Reader]] = {
-    "digits": lambda data: readers.find_digits(data.image_size),
-    "folder": lambda data: readers.find_folder(data.dir),
-    "arrays": lambda data: readers.find_arrays(data.dir),
-}
-_CELEBA_CROP = 148
-_DEFAULT_SIZES = {"digits": 28, "celeb_a": 64}
 
 
 class ImageSet(NamedTuple):
@@ -83,7 +70,7 @@ class Dataset(NamedTuple):
     provenance: dict
 
 
-def check(config):
+def check(config: ml_collections.ConfigDict) -> None:
     """Says at once, before anything slow, whether `load(config)` will find its set.
 
     Looks at file names and headers only; TFDS is imported only for a download.
@@ -92,14 +79,13 @@ def check(config):
       UserError: nothing there, nothing that can be read, or a batch larger than the
         training set.
     """
-    reader = _find(config.data)
-    if reader is not None:
-        _indices(reader, config.data)
+    if not _must_download(config.data):
+        _indices(_find(config.data), config.data)
 
 
-def fetch(config):
+def fetch(config: ml_collections.ConfigDict) -> None:
     """Downloads and prepares the set of `config.data`, where told to and not there."""
-    if _find(config.data) is None:
+    if _must_download(config.data):
         tfds.prepare(config.data.dir, config.data.name)
 
 
@@ -107,8 +93,8 @@ def _read_all(read, indices):
     return read(indices)
 
 
-def load(config, read_shares=_read_all):
-    """Reads the images of `config.data` → Dataset, after `fetch`.
+def load(config: ml_collections.ConfigDict, read_shares=_read_all) -> Dataset:
+    """Reads the images of `config.data`; downloads them where told to.
 
     Args:
       config: all options.
@@ -123,8 +109,7 @@ def load(config, read_shares=_read_all):
     fetch(config)
     reader = _find(data)
     chosen = _indices(reader, data)
-    crop = _crop(data)
-    size = data.image_size or _DEFAULT_SIZES.get(_builder(data.name), 0)
+    crop, size = data.crop or reader.crop, data.image_size or reader.size
     sets, formats = [], set()
     for i, (split, indices) in enumerate(chosen):
         read = functools.partial(_read, reader, split, crop, size)
@@ -138,20 +123,17 @@ def load(config, read_shares=_read_all):
     train, heldout = sets
     if train.images.shape[1:] != heldout.images.shape[1:]:
         raise UserError(
-            f"config.data.image_size={data.image_size}: training images are "
-            f"{train.images.shape[1:]}, held-out ones {heldout.images.shape[1:]}; "
-            "choose one size, such as --config.data.image_size=64"
+            f"data.image_size={data.image_size}",
+            f"training images are {train.images.shape[1:]}, held-out ones "
+            f"{heldout.images.shape[1:]}",
+            "give a size to which all are resized, such as 64",
         )
-    return Dataset(train, heldout, _provenance(data, reader, train, heldout, formats))
+    about = _provenance(data, reader, train, heldout, formats)
+    return Dataset(train, heldout, about)
 
 
 def _read(reader, split, crop, size, indices):
     return reader.read(split, indices, crop, size)
-
-
-def _crop(data):
-    """Side in pixels of the centre square that is kept; 0 = the largest there is."""
-    return data.crop or (_CELEBA_CROP if _builder(data.name) == "celeb_a" else 0)
 
 
 def steps_per_epoch(num_images, batch_size):
@@ -189,46 +171,27 @@ def _generator(*words):
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
 
-def _builder(name):
-    """'name/config:version' → 'name'."""
-    return name.split("/")[0].split(":")[0]
-
-
 # --- which images --------------------------------------------------------------
 
 
-def _find(data):
-    """The reader of `config.data`; None where a download must come first."""
-    if data.name in READERS:
-        return READERS[data.name](data)
+def _find(data: ml_collections.ConfigDict) -> Reader:
+    """The reader of `config.data`; UserError where there is nothing to be read."""
+    if data.name in registries.data_set.names():
+        return registries.data_set.get(data.name).find(data)
     path = tfds.find_prepared(data.dir, data.name)
-    if path is not None:
-        return tfds.find_tfds(path)
-    if not data.download:
-        raise _missing(data)
-    if not tfds.known_to_tfds(data.name):
-        raise UserError(
-            f"config.data.name={data.name}: unknown; digits, folder, arrays, or the "
-            "name of a TFDS set (tensorflow.org/datasets/catalog)"
-        )
-    return None
+    if path is None:
+        raise tfds.missing(data)
+    return tfds.find_tfds(path)
 
 
-def _missing(data):
-    """The error of a set that is not there: names both ways out."""
-    quota = ""
-    if _builder(data.name) == "celeb_a":
-        quota = (
-            " (Google Drive's download quota often refuses celeb_a, see "
-            "tensorflow/datasets#1482; then the ways below are what is left)"
-        )
-    return UserError(
-        f"config.data.name={data.name}: no prepared set in "
-        f"{tfds.tfds_folder(data.dir)}; pass "
-        f"--config.data.download=true{quota}, or "
-        "--config.data.dir= a folder with the prepared set, or "
-        "--config.data.name=folder --config.data.dir= a folder of images"
-    )
+def _must_download(data: ml_collections.ConfigDict) -> bool:
+    """Whether it is a TFDS set that is not there and shall be downloaded."""
+    if data.name in registries.data_set.names() or not data.download:
+        return False
+    if tfds.find_prepared(data.dir, data.name) is not None:
+        return False
+    tfds.check_known(data.name)
+    return True
 
 
 def _indices(reader, data):
@@ -245,8 +208,9 @@ def _indices(reader, data):
         heldout = _limited(heldout, max(data.limit // 5, data.batch_size))
     if data.batch_size > len(train):
         raise UserError(
-            f"config.data.batch_size={data.batch_size}: larger than the training set "
-            f"of {len(train)} images; choose a smaller batch or more images"
+            f"data.batch_size={data.batch_size}",
+            f"is larger than the training set of {len(train)} images",
+            "give a smaller batch or more images",
         )
     return [("train", train), (heldout_split, heldout)]
 
@@ -260,7 +224,7 @@ def _provenance(data, reader, train, heldout, formats):
     """What a number computed from these images must say to be repeated."""
     import PIL
 
-    crop = _crop(data)
+    crop = data.crop or reader.crop
     crop = f"centre {crop}x{crop}" if crop else "centre square"
     return {
         "name": data.name,

@@ -126,7 +126,7 @@ def _differ(one, other):
         "data.image_size=0",
         f"centre squares differ, {name} has side {shape[0]} and {other_name} "
         f"{other_shape[0]}",
-        "choose one size, such as --config.data.image_size=64",
+        "give a size to which all are resized, such as 64",
     )
 
 

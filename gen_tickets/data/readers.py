@@ -1,8 +1,8 @@
 """Where images come from: scikit-learn's digits, an .npz, a folder of image files.
 
 A reader is found (cheaply: file names and headers) before it is read. Nothing is ever
-written into a folder that is read. Prepared TFDS sets have a room of their own,
-`tfds_sets`, and give the same `Reader`.
+written into a folder that is read. Prepared TFDS sets are found by `data.tfds`, with
+the same `Reader`.
 """
 
 import os
@@ -11,8 +11,10 @@ import zipfile
 import zlib
 from typing import Callable, NamedTuple
 
+import ml_collections
 import numpy as np
 
+from gen_tickets.config import registries
 from gen_tickets.data.decoding import decode, to_mode
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import npz
@@ -31,11 +33,19 @@ class Reader(NamedTuple):
     #: of file formats).
     read: Callable
     about: dict  #: what provenance says of this reader
+    crop: int = 0  #: what data.crop=0 means; 0 = the largest centre square
+    size: int = 0  #: what data.image_size=0 means; 0 = the set's own size
     #: Whether a few images, anywhere in the set, are read without the others.
     streams: bool = False
 
 
 # --- a folder of image files ---------------------------------------------------
+
+
+@registries.data_set("folder")
+def folder(options: ml_collections.ConfigDict) -> Reader:
+    """Image files under data.dir, as RGB, without labels."""
+    return find_folder(options.dir)
 
 
 def find_folder(directory):
@@ -51,17 +61,17 @@ def find_folder(directory):
     root = pathlib.Path(directory).expanduser()
     if not directory or not root.is_dir():
         raise UserError(
-            f"config.data.dir={directory}: not a folder; with "
-            "--config.data.name=folder it must be a folder of images"
+            f"data.dir={directory}", "is not a folder", "give a folder of images"
         )
     files = sorted(_image_files(root))
     heldout = [path for path in files if path.split("/")[0] in HELDOUT_FOLDERS]
     train = [path for path in files if path.split("/")[0] not in HELDOUT_FOLDERS]
     if not train:
         raise UserError(
-            f"config.data.dir={directory}: no training images "
-            f"({', '.join(IMAGE_SUFFIXES)}) in it, outside of "
-            f"{' and '.join(HELDOUT_FOLDERS)}; name a folder of images"
+            f"data.dir={directory}",
+            f"no training images ({', '.join(IMAGE_SUFFIXES)}) in it, outside of "
+            f"{' and '.join(HELDOUT_FOLDERS)}",
+            "give a folder of images",
         )
     splits = {"train": train} | ({"heldout": heldout} if heldout else {})
 
@@ -74,7 +84,7 @@ def find_folder(directory):
             lambda position: paths[position],
             crop,
             size,
-            f"config.data.dir={directory}",
+            f"data.dir={directory}",
         )
         return images, None, formats
 
@@ -126,6 +136,12 @@ def resize(images, crop, size):
     return decode(images, len(images), open_array, str, crop, size, "images")[0]
 
 
+@registries.data_set("digits")
+def digits(options: ml_collections.ConfigDict) -> Reader:
+    """The 1797 handwritten digits of scikit-learn, resized to 28x28."""
+    return find_digits(options.image_size)
+
+
 def find_digits(image_size):
     """The 1797 digits of scikit-learn, values 0..16 brought to 0..255 → Reader.
 
@@ -136,7 +152,7 @@ def find_digits(image_size):
     """
     if 0 < image_size < 8:
         raise UserError(
-            f"config.data.image_size={image_size}: digits are 8x8; choose 8 or more"
+            f"data.image_size={image_size}", "digits are 8x8", "give 8 or more"
         )
     generator = np.random.Generator(np.random.Philox(0))
     heldout = np.sort(generator.permutation(_NUM_DIGITS)[:_DIGITS_HELDOUT])
@@ -145,15 +161,21 @@ def find_digits(image_size):
     def read(split, indices, crop, size):
         from sklearn import datasets
 
-        digits = datasets.load_digits()
+        found = datasets.load_digits()
         chosen = splits[split][indices]
-        images = np.floor(digits.images[chosen] * (255 / 16) + 0.5).astype(np.uint8)
+        images = np.floor(found.images[chosen] * (255 / 16) + 0.5).astype(np.uint8)
         images = resize(images[..., None], crop, size)
-        return images, digits.target[chosen].astype(np.int32), set()
+        return images, found.target[chosen].astype(np.int32), set()
 
     counts = {split: len(indices) for split, indices in splits.items()}
     about = {"reader": "scikit-learn", "set": "load_digits"}
-    return Reader(counts, "heldout", read, about)
+    return Reader(counts, "heldout", read, about, size=28)
+
+
+@registries.data_set("arrays")
+def arrays(options: ml_collections.ConfigDict) -> Reader:
+    """The .npz file data.dir with `images`, perhaps labels and held-out ones."""
+    return find_arrays(options.dir)
 
 
 def find_arrays(directory):
@@ -178,13 +200,13 @@ def find_arrays(directory):
     def read(split, indices, crop, size):
         prefix = prefixes[split]
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                images = resize(arrays[f"{prefix}images"][indices], crop, size)
-                labelled = f"{prefix}labels" in arrays
-                labels = arrays[f"{prefix}labels"][indices] if labelled else None
+            with np.load(path, allow_pickle=False) as file:
+                images = resize(file[f"{prefix}images"][indices], crop, size)
+                labelled = f"{prefix}labels" in file
+                labels = file[f"{prefix}labels"][indices] if labelled else None
         except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(
-                f"config.data.dir={directory}: damaged ({error}); make the file again"
+                f"data.dir={directory}", f"is damaged ({error})", "make the file again"
             ) from error
         return images, None if labels is None else labels.astype(np.int32), set()
 
@@ -198,8 +220,9 @@ def _npz_headers(path):
         return npz.headers(path)
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"config.data.dir={path}: not a readable .npz ({error}); with "
-            "--config.data.name=arrays it must be one with uint8 `images` [N, H, W, C]"
+            f"data.dir={path}",
+            f"is not a readable .npz ({error})",
+            "give one with uint8 `images` [N, H, W, C]",
         ) from error
 
 
@@ -208,19 +231,22 @@ def _check_arrays(directory, headers, prefix):
     key = f"{prefix}images"
     if key not in headers:
         raise UserError(
-            f"config.data.dir={directory}: no array `{key}` (it has "
-            f"{', '.join(headers) or 'none'}); save uint8 [N, H, W, C] under that name"
+            f"data.dir={directory}",
+            f"no array `{key}` (it has {', '.join(headers) or 'none'})",
+            "save uint8 [N, H, W, C] under that name",
         )
     shape, dtype = headers[key]
     if dtype != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3) or 0 in shape:
         raise UserError(
-            f"config.data.dir={directory}: `{key}` is {dtype} {list(shape)}; it must "
-            "be uint8 [N, H, W, C] with 1 or 3 channels"
+            f"data.dir={directory}",
+            f"`{key}` is {dtype} {list(shape)}",
+            "save it as uint8 [N, H, W, C] with 1 or 3 channels",
         )
     label_shape, label_dtype = headers.get(f"{prefix}labels", (shape[:1], np.int32))
     if label_shape != shape[:1] or not np.issubdtype(label_dtype, np.integer):
         raise UserError(
-            f"config.data.dir={directory}: `{prefix}labels` is {label_dtype} "
-            f"{list(label_shape)}; it must be integer [{shape[0]}]"
+            f"data.dir={directory}",
+            f"`{prefix}labels` is {label_dtype} {list(label_shape)}",
+            f"save it as integers [{shape[0]}]",
         )
     return shape[0]

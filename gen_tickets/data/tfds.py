@@ -1,26 +1,36 @@
-"""Prepared TFDS sets: found on disk, read with or without TensorFlow, downloaded.
+"""Prepared TFDS sets: found on disk, downloaded; `tfds_records` reads them.
 
 Finding one looks at file names and one small JSON file and imports no TensorFlow
-Datasets. Only `prepare`, which a user asks for with `--config.data.download=true`,
-writes anything.
+Datasets. Only `prepare`, which a user asks for with `data.download`, writes anything.
 """
 
 import functools
 import importlib.util
-import io
 import json
 import os
 import pathlib
 import re
 
-import numpy as np
+import ml_collections
 
-from gen_tickets.data.decoding import decode, to_mode
+from gen_tickets.config import registries
+from gen_tickets.data import tfds_records
 from gen_tickets.data.readers import Reader
 from gen_tickets.errors import UserError
 
 _NAME = re.compile(r"(\w+)(?:/([\w.\-]+))?(?::(\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
+# Sets of which less than the whole centre square is used, and how large they become
+# unless told otherwise: {name: (side of the crop, side after the resize)}.
+_SIZES = {"celeb_a": (148, 64)}
+_QUOTA = (
+    " (Google Drive's download quota often refuses celeb_a, see "
+    "tensorflow/datasets#1482; then the ways below are what is left)"
+)
+_OTHER_WAYS = (
+    "data.dir=DIR with the prepared set, or data.name=folder data.dir=DIR with a "
+    "folder of images"
+)
 
 
 def tfds_folder(directory):
@@ -34,8 +44,9 @@ def parse_name(name):
     match = _NAME.fullmatch(name)
     if not match:
         raise UserError(
-            f"config.data.name={name}: digits, folder, arrays, or a TFDS set written "
-            "name, name/config or name:version"
+            f"data.name={name}",
+            f"allowed is one of {', '.join(registries.data_set.names())}, or a TFDS "
+            "set, written name, name/config or name:version",
         )
     return match.groups()
 
@@ -78,26 +89,26 @@ def find_tfds(path):
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"config.data.dir: {path / 'dataset_info.json'} cannot be read "
-            f"({type(error).__name__}); prepare the set again"
+            "data.dir",
+            f"{path / 'dataset_info.json'} cannot be read ({type(error).__name__})",
+            "prepare the set again",
         ) from error
     if not counts.get("train"):
         raise UserError(
-            f"config.data.name={info['name']}: {path} has no images in a train split "
-            f"(it has {', '.join(counts) or 'none'}); choose another set"
+            f"data.name={info['name']}",
+            f"{path} has no images in a train split (it has "
+            f"{', '.join(counts) or 'none'})",
+            "give another set",
         )
     file_format = info.get("fileFormat", "tfrecord")  # older sets do not say
     _check_format(file_format, path)
-    read_records = _RECORDS[file_format]
-
-    def read(split, indices, crop, size):
-        return _read_tfds(path, split, indices, crop, size, read_records)
-
+    read = functools.partial(tfds_records.read, path, file_format)
     heldout = next((s for s in ("test", "validation") if counts.get(s)), None)
     parts = [info["name"], info.get("configName"), path.name]
     about = {"reader": f"tfds {file_format}", "set": "/".join(filter(None, parts))}
     streams = file_format == "array_record"
-    return Reader(counts, heldout, read, about, streams)
+    crop, size = _SIZES.get(info["name"], (0, 0))
+    return Reader(counts, heldout, read, about, crop, size, streams)
 
 
 def has_array_record():
@@ -109,128 +120,41 @@ def _check_format(file_format, path):
     needed = {"array_record": "array_record", "tfrecord": "tensorflow"}
     if file_format not in needed:
         raise UserError(
-            f"config.data.dir: {path} is prepared as {file_format}; array_record and "
-            "tfrecord can be read, so prepare it as one of them"
+            "data.dir",
+            f"{path} is prepared as {file_format}",
+            "prepare it as array_record or tfrecord, which can be read",
         )
     if importlib.util.find_spec(needed[file_format]) is None:
         raise UserError(
-            f"config.data.dir: {path} is prepared as {file_format}, which needs the "
-            f"Python package {needed[file_format]}; install it, or prepare the set "
-            "again in another folder with --config.data.download=true"
+            "data.dir",
+            f"{path} is prepared as {file_format}, which needs the Python package "
+            f"{needed[file_format]}",
+            "install it, or prepare the set again in another folder with "
+            "data.download=true",
         )
 
 
-def _read_tfds(path, split, indices, crop, size, read_records):
-    """The `read` of a TFDS set; `indices` is sorted."""
-    import tensorflow_datasets as tfds
-
-    builder = _builder(path)
-    name = builder.info.name
-    features = dict(builder.info.features.items())
-    channels = _channels(features, name)
-    mode = "L" if channels == 1 else "RGB"
-    labelled = isinstance(features.get("label"), tfds.features.ClassLabel)
-    labels = []
-
-    def encoded():
-        for example in read_records(path, split, indices):
-            labels.append(example["label"] if labelled else 0)
-            yield example["image"]
-
-    images, formats = decode(
-        encoded(),
-        len(indices),
-        lambda data: _open_bytes(data, mode),
-        lambda position: f"number {indices[position]} of {split}",
-        crop,
-        size,
-        f"config.data.name={name}",
+def missing(options: ml_collections.ConfigDict) -> UserError:
+    """The error of a set that is not prepared: names all ways out."""
+    quota = _QUOTA if parse_name(options.name)[0] == "celeb_a" else ""
+    return UserError(
+        f"data.name={options.name}",
+        f"no prepared set in {tfds_folder(options.dir)}",
+        f"give data.download=true{quota}, or {_OTHER_WAYS}",
     )
-    return images, np.asarray(labels, np.int32) if labelled else None, formats
 
 
-def _open_bytes(data, mode):
-    """Encoded bytes → (Pillow image in `mode`, its format)."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        return to_mode(image, mode), image.format
-
-
-def _channels(features, name):
-    """Channels of the feature `image`, 1 or 3 (None, unknown, is read as RGB)."""
+def check_known(name: str) -> None:
+    """Raises UserError unless TFDS has a set of this name; asks no network."""
     import tensorflow_datasets as tfds
 
-    image = features.get("image")
-    if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:
+    if parse_name(name)[0] not in tfds.list_builders(with_community_datasets=False):
         raise UserError(
-            f"config.data.name={name}: no feature 'image' of uint8 [H, W, C] among "
-            f"{', '.join(features)}; choose an image set"
+            f"data.name={name}",
+            "unknown",
+            f"give one of {', '.join(registries.data_set.names())}, or the name of a "
+            "TFDS set (tensorflow.org/datasets/catalog)",
         )
-    if len(image.shape) != 3 or image.shape[-1] not in (1, 3, None):
-        raise UserError(
-            f"config.data.name={name}: images of shape {image.shape}; 1 or 3 channels "
-            "can be read, so choose another set"
-        )
-    return image.shape[-1]
-
-
-@functools.lru_cache(maxsize=2)
-def _builder(path):
-    """The builder of a prepared set; reading what it is takes a while."""
-    import tensorflow_datasets as tfds
-
-    return tfds.builder_from_directory(path)
-
-
-def _decoders():
-    import tensorflow_datasets as tfds
-
-    return {"image": tfds.decode.SkipDecoding()}
-
-
-@functools.lru_cache(maxsize=2)
-def _source(path, split):
-    """The open files of a split: one that streams is read batch by batch."""
-    return _builder(path).as_data_source(split=split, decoders=_decoders())
-
-
-def _array_records(path, split, indices):
-    """Examples at `indices`, by random access."""
-    source = _source(path, split)
-    for start in range(0, len(indices), 256):
-        yield from source.__getitems__(indices[start : start + 256].tolist())
-
-
-def _tf_records(path, split, indices):
-    """Examples at `indices` (sorted), by one pass over the files in their order."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
-    examples = _builder(path).as_dataset(
-        split=split,
-        decoders=_decoders(),
-        read_config=tfds.ReadConfig(interleave_cycle_length=1),
-    )
-    wanted = iter(indices)
-    next_index = next(wanted, None)
-    for position, example in enumerate(tfds.as_numpy(examples)):
-        if position == next_index:
-            yield example
-            next_index = next(wanted, None)
-        if next_index is None:
-            return
-
-
-_RECORDS = {"array_record": _array_records, "tfrecord": _tf_records}
-
-
-def known_to_tfds(name):
-    """Whether TFDS has a builder of this name; asks no network."""
-    import tensorflow_datasets as tfds
-
-    return parse_name(name)[0] in tfds.list_builders(with_community_datasets=False)
 
 
 def prepare(directory, name):
@@ -250,8 +174,9 @@ def prepare(directory, name):
     except Exception as error:  # TFDS raises whatever its many sources raise
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"config.data.download=True: {name} could not be downloaded and prepared "
-            f"({type(error).__name__}: {reason}); try again, or use --config.data.dir= "
-            "with a prepared set, or --config.data.name=folder with a folder of images"
+            "data.download=True",
+            f"{name} could not be downloaded and prepared ({type(error).__name__}: "
+            f"{reason})",
+            f"try again, or {_OTHER_WAYS}",
         ) from error
     return pathlib.Path(builder.data_dir)

@@ -114,12 +114,14 @@ def choose(num_devices: int) -> Layout:
     devices = jax.devices()
     if num_devices > len(devices):
         raise UserError(
-            f"parallel.devices={num_devices}: there are {len(devices)} "
-            f"({devices[0].device_kind}); give at most so many, or 0 for all"
+            f"parallel.devices={num_devices}",
+            f"there are {len(devices)} ({devices[0].device_kind})",
+            "give at most so many, or 0 for all",
         )
     if jax.process_count() > 1 and num_devices not in (0, len(devices)):
         raise UserError(
-            f"parallel.devices={num_devices}: {jax.process_count()} processes use all "
-            f"their {len(devices)} devices; give 0"
+            f"parallel.devices={num_devices}",
+            f"{jax.process_count()} processes use all their {len(devices)} devices",
+            "give 0",
         )
     return Layout(devices[: num_devices or len(devices)])

@@ -75,8 +75,9 @@ def start(options) -> None:
         reason = (str(error).splitlines() or [repr(error)])[0][:200]
         raise UserError(
             f"parallel.coordinator={options.coordinator!r}, parallel.processes="
-            f"{options.processes}, parallel.process={options.process}: the processes "
-            f"do not come together ({reason}); give all three, or start by srun"
+            f"{options.processes}, parallel.process={options.process}",
+            f"the processes do not come together ({reason})",
+            "give all three, or start by srun",
         ) from None
 
 
@@ -104,12 +105,17 @@ def gather(values) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(values))
 
 
-def _gather_texts(text: str) -> list[str]:
-    row = np.zeros(_TEXT_BYTES, np.uint8)
-    encoded = np.frombuffer(text.encode()[:_TEXT_BYTES], np.uint8)
-    row[: len(encoded)] = encoded
-    rows = gather(row)
-    return [x.tobytes().rstrip(b"\0").decode(errors="ignore") for x in rows]
+def _gather_texts(*texts: str) -> list[list[str]]:
+    """The texts of all processes; all must call it with as many."""
+    rows = np.zeros((len(texts), _TEXT_BYTES), np.uint8)
+    for row, text in zip(rows, texts):
+        encoded = np.frombuffer(text.encode()[:_TEXT_BYTES], np.uint8)
+        row[: len(encoded)] = encoded
+
+    def decode(row: np.ndarray) -> str:
+        return row.tobytes().rstrip(b"\0").decode(errors="ignore")
+
+    return [[decode(row) for row in rows] for rows in gather(rows)]
 
 
 def together(function: Callable[[], Any]):
@@ -117,16 +123,16 @@ def together(function: Callable[[], Any]):
 
     Without it the others would wait for that one until they are told that it died.
     """
-    result, complaint = None, ""
+    result, parts = None, ("", "", "")
     try:
         result = function()
     except UserError as error:
         if jax.process_count() == 1:
             raise
-        complaint = str(error)
-    complaints = [x for x in _gather_texts(complaint) if x]
-    if complaints:
-        raise UserError(complaints[0])
+        parts = (error.field, error.problem, error.remedy)
+    for field, problem, remedy in _gather_texts(*parts):
+        if field or problem:
+            raise UserError(field, problem, remedy)
     return result
 
 
@@ -156,5 +162,5 @@ def read_shares(read, indices):
         return np.concatenate([x[: len(share)] for x, share in zip(parts, shares)])
 
     texts = _gather_texts(json.dumps(sorted(formats)))
-    formats = set().union(*(json.loads(text) for text in texts))
+    formats = set().union(*(json.loads(text) for [text] in texts))
     return join(images), None if labels is None else join(labels), formats

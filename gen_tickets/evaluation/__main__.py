@@ -12,22 +12,25 @@ import json
 import sys
 
 from gen_tickets.cli import command_line
-from gen_tickets.config import defaults
+from gen_tickets.config import registries, registry
+from gen_tickets.config.options import OPTIONS
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics, scores, sources
 from gen_tickets.evaluation.features import extractors, references
 from gen_tickets.workdir import paths, provenance
 
-_INCEPTION = ("fid", "kid", "inception_score", "precision", "recall")
-_CLASSIFIER = (
-    "fd_classifier",
-    "precision_classifier",
-    "recall_classifier",
-    "sample_class_entropy",
-    "sample_confidence",
-)
-_ALL = (*_INCEPTION, *_CLASSIFIER, "kid_classifier")
+
+def _of_samples() -> dict[str, registries.Metric]:
+    """The metrics of images alone."""
+    metrics = registries.metric.items()
+    return {name: x for name, x in metrics if not x.of_reconstructions}
+
+
+def _by_default(network: str) -> tuple[str, ...]:
+    """Those of a network that are measured unasked."""
+    metrics = _of_samples().items()
+    return tuple(name for name, x in metrics if x.network == network and x.by_default)
 
 
 def _parse(arguments):
@@ -41,8 +44,8 @@ def _parse(arguments):
         parser.add_argument(name, **options)
 
     def add_default(name, option):
-        default = defaults.OPTIONS[option].default
-        add(name, type=int, default=default, help=defaults.OPTIONS[option].meaning)
+        option = OPTIONS[option]
+        add(name, type=int, default=option.default, help=option.meaning)
 
     add("--images", required=True, metavar="DIR_OR_NPZ")
     add("--reference", required=True, metavar="SET")
@@ -56,7 +59,7 @@ def _parse(arguments):
     )
     add("--image-size", type=int, default=0, help="side of the reference's images")
     add("--crop", type=int, default=0, help="side of the reference's centre square")
-    add("--metrics", default="", help=f"some of {','.join(_ALL)}")
+    add("--metrics", default="", help=f"some of {','.join(_of_samples())}")
     add("--num", type=int, default=0, help="images scored, the first ones; 0 = all")
     add("--inception-weights", default="", metavar="PATH")
     add("--download-weights", action="store_true")
@@ -68,21 +71,26 @@ def _parse(arguments):
 
 def _check(options):
     for name in ("image_size", "crop", "num"):
-        value = getattr(options, name)
-        if value < 0:
-            raise UserError(f"--{name.replace('_', '-')}={value}: 0 or more allowed")
+        _check_at_least(options, name, 0)
     for name in ("classifier_epochs", "classifier_width"):
-        value = getattr(options, name)
-        if value < 1:
-            raise UserError(f"--{name.replace('_', '-')}={value}: 1 or more allowed")
-    unknown = set(_asked(options)) - set(_ALL)
-    if unknown:
-        raise UserError(
-            f"--metrics={options.metrics}: {min(unknown)!r} is none; some of "
-            f"{','.join(_ALL)}"
-        )
-    if "inception" in scores.kinds(_asked(options)):
+        _check_at_least(options, name, 1)
+    known = _of_samples()
+    for name in _asked(options):
+        if name not in known:
+            raise UserError(
+                f"--metrics={options.metrics}",
+                f"{name!r} is none; allowed are {','.join(known)}",
+                registry.nearest(name, known),
+            )
+    if "inception" in scores.networks(_asked(options)):
         _find_inception(options)
+
+
+def _check_at_least(options, name, minimum):
+    value = getattr(options, name)
+    if value < minimum:
+        field = f"--{name.replace('_', '-')}={value}"
+        raise UserError(field, f"{minimum} or more allowed")
 
 
 def _asked(options) -> tuple[str, ...]:
@@ -109,8 +117,8 @@ def _names(options, dataset) -> tuple[str, ...]:
             if dataset.train.labels is None or options.inception_weights:
                 raise
         else:
-            return _INCEPTION
-    return _CLASSIFIER
+            return _by_default("inception")
+    return _by_default("classifier")
 
 
 def _read_images(options, shape):
@@ -119,8 +127,9 @@ def _read_images(options, shape):
     images = found.train.images
     if options.num > len(images):
         raise UserError(
-            f"--num={options.num}: {options.images} has {len(images)} images; give "
-            "fewer, or 0 for all"
+            f"--num={options.num}",
+            f"{options.images} has {len(images)} images",
+            "give fewer, or 0 for all",
         )
     images = sources.fit(images[: options.num or len(images)], shape)
     names = ("name", "set", "reader", "other_files", "crop", "encoding")
@@ -133,8 +142,8 @@ def _read_images(options, shape):
     }
 
 
-def _extractor(kind, options, dataset) -> extractors.Extractor:
-    if kind == "inception":
+def _extractor(network, options, dataset) -> extractors.Extractor:
+    if network == "inception":
         return extractors.of_inception(
             options.inception_weights, options.download_weights
         )
@@ -143,8 +152,8 @@ def _extractor(kind, options, dataset) -> extractors.Extractor:
             dataset, options.classifier_epochs, options.classifier_width
         )
     except UserError as error:  # of data.name, as an experiment has it
-        problem = str(error).partition(": ")[2]
-        raise UserError(f"--reference={options.reference}: {problem}") from None
+        field = f"--reference={options.reference}"
+        raise UserError(field, error.problem, error.remedy) from None
 
 
 def evaluate(options) -> dict:
@@ -163,23 +172,23 @@ def evaluate(options) -> dict:
     scores.check_counts(
         names, {"--images": len(images), "--reference": len(real.images)}
     )
-    found = {kind: _extractor(kind, options, dataset) for kind in scores.kinds(names)}
+    found = {x: _extractor(x, options, dataset) for x in scores.networks(names)}
     known = {}
-    for kind, extractor in found.items():
+    for network, extractor in found.items():
         key = references.key_of(dataset.provenance, options.reference_split, extractor)
-        known[kind] = references.load_reference(real.images, key, extractor)
-    outputs = {kind: extractor.extract(images) for kind, extractor in found.items()}
+        known[network] = references.load_reference(real.images, key, extractor)
+    outputs = {network: x.extract(images) for network, x in found.items()}
     values = scores.score(names, outputs, known)
     scores.warn_of_few("--images", len(images))
     return {
         "values": values,
         "images": about,
         "references": {
-            kind: {"hash": reference.short_hash, **reference.key}
-            for kind, reference in known.items()
+            network: {"hash": reference.short_hash, **reference.key}
+            for network, reference in known.items()
         },
         "extractors": {
-            kind: extractor.provenance() for kind, extractor in found.items()
+            network: extractor.provenance() for network, extractor in found.items()
         },
         "reencoded": sources.reencoded(dataset.provenance),
         "provenance": provenance.collect(),

@@ -9,18 +9,14 @@ rounds differ in weights only. All else that a number depends on is in
 import math
 
 import jax
+import ml_collections
 
+from gen_tickets.config import registries
+from gen_tickets.data.dataset import Dataset
 from gen_tickets.errors import UserError
+from gen_tickets.evaluation import scores
 from gen_tickets.evaluation.features import cache, extractors, references, weights
 from gen_tickets.evaluation.features.batches import map_batches
-from gen_tickets.evaluation.scores import (
-    TABLE,
-    check_counts,
-    columns,
-    kinds,
-    score,
-    warn_of_few,
-)
 
 # What the seed's key is folded with: no number of a run, which others fold it with.
 _LATENTS = 2**31 - 1
@@ -44,32 +40,15 @@ def find_inception(path, download, by_flags=False):
         weights.find_weights(path or None)
     except UserError as error:
         raise UserError(
-            f"{field}: Inception's weights are needed ({error}); give {option}=PATH, "
-            f"set {weights.PATH_VARIABLE}=PATH, or give {switch}"
+            field,
+            f"Inception's weights are needed ({error})",
+            f"give {option}=PATH, set {weights.PATH_VARIABLE}=PATH, or give {switch}",
         ) from None
 
 
-def check(config) -> None:
-    """Refuses, before anything slow, metrics that these options do not allow.
-
-    Raises:
-      UserError: no weights of Inception, too few samples, a task without what a
-        metric measures, or a verdict on what is not measured.
-    """
-    names, verdict = config.eval.metrics, config.eval.verdict
-    for name, metric in TABLE.items():
-        if verdict in metric.columns and name not in names:
-            raise UserError(
-                f"eval.verdict={verdict!r}: is measured by eval.metrics={name!r} only, "
-                f"not by {tuple(names)}; add it, or compare another column"
-            )
-    if "accuracy" in names and config.task.name == "gan":
-        raise UserError(
-            "eval.metrics='accuracy': is of reconstructions, which task.name='gan' "
-            "has not; leave it out"
-        )
-    check_counts(names, {"eval.num_samples": config.eval.num_samples})
-    if "inception" in kinds(names):
+def check(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError, before anything slow, where Inception's weights are missing."""
+    if "inception" in scores.networks(config.eval.metrics):
         find_inception(config.eval.inception_weights, config.eval.download_weights)
 
 
@@ -94,33 +73,38 @@ def draw_samples(sample, count, batch_size, latent_size, seed):
 class Evaluator:
     """What stays fixed in an experiment: networks, references, latent vectors."""
 
-    def __init__(self, config, dataset):
+    def __init__(self, config: ml_collections.ConfigDict, dataset: Dataset):
         """Loads or trains the networks, and computes the references or finds them.
 
         Args:
-          config: all options, `eval.metrics` not empty.
-          dataset: data.Dataset.
+          config: validated options that `check` passed, `eval.metrics` not empty.
+          dataset: both its sets.
 
         Raises:
-          UserError: as `check`; no labels for a classifier; too few images.
+          UserError: no labels for a classifier; too few images.
         """
-        check(config)
         self._names = tuple(config.eval.metrics)
-        self._of_samples = [n for n in self._names if TABLE[n].compute is not None]
+        self._of_samples, self._of_reconstructions = [], []
+        for name in self._names:
+            reconstructs = registries.metric.get(name).of_reconstructions
+            group = self._of_reconstructions if reconstructs else self._of_samples
+            group.append(name)
         self._config, self._heldout = config, dataset.heldout
         self._sha256_heldout = dataset.provenance["sha256_heldout"]
         train_images = dataset.train.images
-        check_counts(self._names, {"training images": len(train_images)})
+        scores.check_counts(self._names, {"training images": len(train_images)})
         if self._of_samples:
-            warn_of_few("eval.num_samples", config.eval.num_samples)
+            scores.warn_of_few("eval.num_samples", config.eval.num_samples)
         self._extractors = {
-            kind: _extractor(kind, config, dataset) for kind in kinds(self._names)
+            network: _extractor(network, config, dataset)
+            for network in scores.networks(self._names)
         }
         self._references = {}
-        for kind in kinds(self._of_samples):
-            key = references.key_of(dataset.provenance, "train", self._extractors[kind])
-            self._references[kind] = references.load_reference(
-                train_images, key, self._extractors[kind]
+        for network in scores.networks(self._of_samples):
+            extractor = self._extractors[network]
+            key = references.key_of(dataset.provenance, "train", extractor)
+            self._references[network] = references.load_reference(
+                train_images, key, extractor
             )
 
     def is_due(self, round_number: int, last_round: int) -> bool:
@@ -139,12 +123,12 @@ class Evaluator:
             "batch_norm": self._config.eval.batch_norm,
             "sha256_heldout": self._sha256_heldout,
             "extractors": {
-                kind: extractor.provenance()
-                for kind, extractor in self._extractors.items()
+                network: extractor.provenance()
+                for network, extractor in self._extractors.items()
             },
             "references": {
-                kind: {"hash": reference.short_hash, **reference.key}
-                for kind, reference in self._references.items()
+                network: {"hash": reference.short_hash, **reference.key}
+                for network, reference in self._references.items()
             },
         }
 
@@ -155,7 +139,7 @@ class Evaluator:
 
     def undefined(self) -> dict[str, float]:
         """The columns of a member that diverged."""
-        return dict.fromkeys(columns(self._names), math.nan) | self._count()
+        return dict.fromkeys(scores.columns(self._names), math.nan) | self._count()
 
     def measure(self, sample, reconstruct) -> dict[str, float]:
         """The columns of one member.
@@ -167,15 +151,23 @@ class Evaluator:
         """
         values = {}
         if self._of_samples:
-            images = self._samples(sample)
-            outputs = {
-                kind: self._extractors[kind].extract(images)
-                for kind in self._references
-            }
-            values = score(self._of_samples, outputs, self._references)
-        if "accuracy" in self._names:
-            values["accuracy_reconstructions"] = self._accuracy(reconstruct)
-        return {name: values[name] for name in columns(self._names)} | self._count()
+            outputs = self._outputs(self._of_samples, self._samples(sample))
+            values |= scores.score(self._of_samples, outputs, self._references)
+        if self._of_reconstructions:
+            images, labels = self._heldout
+            images = map_batches(reconstruct, images, self._config.data.batch_size)
+            outputs = self._outputs(self._of_reconstructions, images)
+            reference = dict.fromkeys(outputs, labels)
+            values |= scores.score(self._of_reconstructions, outputs, reference)
+        names = scores.columns(self._names)
+        return {name: values[name] for name in names} | self._count()
+
+    def _outputs(self, names, images):
+        """{network: its outputs of the images} that metrics need."""
+        return {
+            network: self._extractors[network].extract(images)
+            for network in scores.networks(names)
+        }
 
     def _count(self):
         return {"num_samples": self._config.eval.num_samples}
@@ -184,20 +176,17 @@ class Evaluator:
         """uint8 [num_samples, H, W, C] from latents that the seed alone determines."""
         config = self._config
         return draw_samples(
-            *(sample, config.eval.num_samples, config.data.batch_size),
-            *(config.model.latent_size, config.seed),
+            sample,
+            config.eval.num_samples,
+            config.data.batch_size,
+            config.model.latent_size,
+            config.seed,
         )
 
-    def _accuracy(self, reconstruct):
-        images, labels = self._heldout
-        images = map_batches(reconstruct, images, self._config.data.batch_size)
-        logits = self._extractors["classifier"].extract(images).logits
-        return float((logits.argmax(1) == labels).mean())
 
-
-def _extractor(kind, config, dataset):
+def _extractor(network: str, config: ml_collections.ConfigDict, dataset: Dataset):
     options = config.eval
-    if kind == "inception":
+    if network == "inception":
         return extractors.of_inception(
             options.inception_weights, options.download_weights
         )

@@ -1,12 +1,14 @@
-"""Metrics of samples by name: which network, which columns, how many images.
+"""Metrics by name: what a network makes of the images, against a reference.
 
-Pure functions of what an extractor makes of the samples and of a reference.
+Pure functions of the outputs of an extractor, see `registries.Metric`.
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
+from gen_tickets.config import registries
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import distances
 from gen_tickets.evaluation.distances import Moments
@@ -20,123 +22,157 @@ _IS_SPLITS = 10
 _NEIGHBOURS = 3
 
 
-class Metric(NamedTuple):
-    """One name of `eval.metrics`."""
-
-    kind: str  #: of the extractor: "inception" or "classifier"
-    columns: dict[str, int]  #: column of the results -> its place in what compute gives
-    minimum: int  #: images that each side must have
-    #: (outputs of the samples, Reference) -> tuple of numbers; None where it is no
-    #: matter of samples.
-    compute: Callable | None
-
-
-def _frechet(outputs, reference):
+@registries.metric(
+    "fid", network="inception", columns={"fid": 0}, minimum=MIN_INCEPTION
+)
+@registries.metric(
+    "fd_classifier", network="classifier", columns={"fd_classifier": 0}, minimum=2
+)
+def frechet(outputs, reference):
+    """Fréchet distance of the features' Gaussians."""
     moments = Moments.of(outputs.features)
     return (distances.frechet_distance(reference.moments, moments),)
 
 
-def _kernel(outputs, reference):
+@registries.metric(
+    "kid", network="inception", columns={"kid": 0, "kid_std": 1}, minimum=MIN_INCEPTION
+)
+@registries.metric(
+    "kid_classifier",
+    network="classifier",
+    columns={"kid_classifier": 0, "kid_classifier_std": 1},
+    minimum=_KID_SUBSET,
+    by_default=False,
+)
+def kernel(outputs, reference):
+    """Kernel distance of the features, mean and deviation over subsets."""
     return distances.kernel_distance(
         reference.features, outputs.features, subset_size=_KID_SUBSET
     )
 
 
-def _inception_score(outputs, reference):
+@registries.metric(
+    "inception_score",
+    network="inception",
+    columns={"inception_score": 0, "inception_score_std": 1},
+    minimum=MIN_INCEPTION,
+)
+def inception_score(outputs, reference):
+    """How sure and how varied the classes are, mean and deviation over splits."""
+    del reference
     return distances.inception_score(outputs.logits, _IS_SPLITS)
 
 
-def _precision_recall(outputs, reference):
+@registries.metric(
+    "precision", network="inception", columns={"precision": 0}, minimum=MIN_INCEPTION
+)
+@registries.metric(
+    "recall", network="inception", columns={"recall": 1}, minimum=MIN_INCEPTION
+)
+@registries.metric(
+    "precision_classifier",
+    network="classifier",
+    columns={"precision_classifier": 0},
+    minimum=_NEIGHBOURS + 1,
+)
+@registries.metric(
+    "recall_classifier",
+    network="classifier",
+    columns={"recall_classifier": 1},
+    minimum=_NEIGHBOURS + 1,
+)
+def precision_recall(outputs, reference):
+    """Shares of samples near real images, and of real images near samples."""
     # As many rows as the reference keeps: the balls of more rows are smaller.
     fake = outputs.features[: len(reference.features)]
     return distances.precision_recall(reference.features, fake, _NEIGHBOURS)
 
 
-def _class_entropy(outputs, reference):
+@registries.metric(
+    "sample_class_entropy", network="classifier", columns={"sample_class_entropy": 0}
+)
+def class_entropy(outputs, reference):
     """Entropy in nats of how often each class is the likeliest; at most log K."""
+    del reference
     counts = np.bincount(outputs.logits.argmax(1))
     shares = counts[counts > 0] / counts.sum()
     return (max(float(-(shares * np.log(shares)).sum()), 0.0),)
 
 
-def _confidence(outputs, reference):
+@registries.metric(
+    "sample_confidence", network="classifier", columns={"sample_confidence": 0}
+)
+def confidence(outputs, reference):
     """Mean probability of the likeliest class."""
+    del reference
     logits = np.asarray(outputs.logits, np.float64)
     logits = logits - logits.max(1, keepdims=True)  # the likeliest class has 0
     return (float((1 / np.exp(logits).sum(1)).mean()),)
 
 
-def _metric(kind, minimum, compute, *columns, first=0):
-    places = {column: first + i for i, column in enumerate(columns)}
-    return Metric(kind, places, minimum, compute)
+def _check_reconstructs(options: Mapping[str, Any]) -> None:
+    """Raises UserError unless the task gives reconstructions."""
+    task = options["task.name"]
+    if not registries.task.get(task).reconstructs:
+        raise UserError(
+            "eval.metrics='accuracy'",
+            f"is of reconstructions, which task.name={task!r} has not",
+            "leave it out",
+        )
 
 
-def _inception(compute, *columns, first=0):
-    return _metric("inception", MIN_INCEPTION, compute, *columns, first=first)
+@registries.metric(
+    "accuracy",
+    network="classifier",
+    columns={"accuracy_reconstructions": 0},
+    of_reconstructions=True,
+    check=_check_reconstructs,
+)
+def accuracy(outputs, labels):
+    """Share of reconstructions whose likeliest class is the image's label."""
+    return (float((outputs.logits.argmax(1) == labels).mean()),)
 
 
-TABLE = {
-    "fid": _inception(_frechet, "fid"),
-    "kid": _inception(_kernel, "kid", "kid_std"),
-    "inception_score": _inception(
-        _inception_score, "inception_score", "inception_score_std"
-    ),
-    "precision": _inception(_precision_recall, "precision"),
-    "recall": _inception(_precision_recall, "recall", first=1),
-    "fd_classifier": _metric("classifier", 2, _frechet, "fd_classifier"),
-    "kid_classifier": _metric(
-        "classifier", _KID_SUBSET, _kernel, "kid_classifier", "kid_classifier_std"
-    ),
-    "precision_classifier": _metric(
-        "classifier", _NEIGHBOURS + 1, _precision_recall, "precision_classifier"
-    ),
-    "recall_classifier": _metric(
-        "classifier", _NEIGHBOURS + 1, _precision_recall, "recall_classifier", first=1
-    ),
-    "sample_class_entropy": _metric(
-        "classifier", 1, _class_entropy, "sample_class_entropy"
-    ),
-    "sample_confidence": _metric("classifier", 1, _confidence, "sample_confidence"),
-    "accuracy": _metric("classifier", 1, None, "accuracy_reconstructions"),
-}
+def networks(names: Iterable[str]) -> tuple[str, ...]:
+    """The networks that metrics need, each once."""
+    return tuple(dict.fromkeys(registries.metric.get(name).network for name in names))
 
 
-def kinds(names) -> tuple[str, ...]:
-    """The extractors that metrics need, each once."""
-    return tuple(dict.fromkeys(TABLE[name].kind for name in names))
-
-
-def columns(names) -> tuple[str, ...]:
+def columns(names: Iterable[str]) -> tuple[str, ...]:
     """The columns that metrics give."""
-    return tuple(column for name in names for column in TABLE[name].columns)
+    return tuple(x for name in names for x in registries.metric.get(name).columns)
 
 
-def score(names, outputs, found_references) -> dict[str, float]:
-    """The columns of metrics of samples.
+def score(
+    names: Iterable[str], outputs: Mapping[str, Any], references: Mapping[str, Any]
+) -> dict[str, float]:
+    """The columns of metrics.
 
     Args:
-      names: of TABLE, each a matter of samples.
-      outputs: {kind: features and logits of the samples, as attributes}.
-      found_references: {kind: references.Reference}.
+      names: of `registries.metric`, all of samples, or all of reconstructions.
+      outputs: {network: features and logits of the images, as attributes}.
+      references: {network: references.Reference, or labels of reconstructions}.
 
     Raises:
       UserError: too few samples, or features that are not finite.
     """
     computed, values = {}, {}
     for name in names:
-        kind, places, _, compute = TABLE[name]
-        if (kind, compute) not in computed:
-            computed[kind, compute] = compute(outputs[kind], found_references[kind])
-        for column, place in places.items():
-            values[column] = float(computed[kind, compute][place])
+        metric = registries.metric.get(name)
+        network, compute = metric.network, metric.compute
+        if (network, compute) not in computed:
+            found = compute(outputs[network], references[network])
+            computed[network, compute] = found
+        for column, place in metric.columns.items():
+            values[column] = float(computed[network, compute][place])
     return values
 
 
-def check_counts(names, counts):
+def check_counts(names: Iterable[str], counts: Mapping[str, int]) -> None:
     """Refuses too few images for one of the metrics.
 
     Args:
-      names: of TABLE.
+      names: of `registries.metric`.
       counts: {what they are called in a message: how many there are}.
 
     Raises:
@@ -144,10 +180,12 @@ def check_counts(names, counts):
     """
     for name in names:
         for field, count in counts.items():
-            if count < TABLE[name].minimum:
+            minimum = registries.metric.get(name).minimum
+            if count < minimum:
                 raise UserError(
-                    f"{field}={count}: {name} needs {TABLE[name].minimum} or more; "
-                    "give more, or leave that metric out"
+                    f"{field}={count}",
+                    f"{name} needs {minimum} or more",
+                    "give more, or leave that metric out",
                 )
 
 

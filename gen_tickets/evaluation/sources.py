@@ -34,7 +34,7 @@ def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
     """
     place = pathlib.Path(path).expanduser()
     if not place.exists():
-        raise UserError(f"{field}={path}: is not there; give a folder or an .npz")
+        raise UserError(f"{field}={path}", "is not there", "give a folder or an .npz")
     parts, formats = [], set()
     try:
         find = readers.find_folder if place.is_dir() else readers.find_arrays
@@ -45,12 +45,13 @@ def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
             formats |= found
     except UserError as error:
         # The readers name options of an experiment, which are not given here.
-        problem, _, remedy = str(error).partition(": ")[2].partition("; ")
-        if "--config." in remedy:
-            remedy = _REMEDIES[field]
-        raise UserError(f"{field}={path}: {problem}; {remedy}") from None
+        of_path = error.option == "data.dir"
+        remedy = error.remedy if of_path else _REMEDIES[field]
+        raise UserError(f"{field}={path}", error.problem, remedy) from None
     if len({part.shape[1:] for part in parts}) > 1:
-        raise UserError(f"{field}={path}: its splits differ in size; make them alike")
+        raise UserError(
+            f"{field}={path}", "its splits differ in size", "make them alike"
+        )
     images = np.concatenate(parts)
     others = sum(x.is_file() for x in place.rglob("*")) - len(images)
     about = {
@@ -99,10 +100,11 @@ def read_reference(name, directory="", crop=0, size=0) -> dataset.Dataset:
         return dataset.load(config)
     except UserError as error:
         # Its remedies are options of an experiment; those here have other names.
-        problem = str(error).partition(": ")[2].partition(";")[0]
         raise UserError(
-            f"--reference={name}: {problem}; give --data.dir=DIR where it is, "
-            "--image-size, or a folder or .npz of images"
+            f"--reference={name}",
+            error.problem,
+            "give --data.dir=DIR where it is, --image-size, or a folder or .npz of "
+            "images",
         ) from None
 
 
@@ -119,9 +121,11 @@ def fit(images, shape):
     """
     if images.shape[1:3] != tuple(shape[:2]):
         raise UserError(
-            f"--images: {images.shape[1]}x{images.shape[2]}, but the reference is "
-            f"{shape[0]}x{shape[1]}; give --image-size={images.shape[1]} to resize the "
-            "reference, or other images"
+            "--images",
+            f"{images.shape[1]}x{images.shape[2]}, but the reference is "
+            f"{shape[0]}x{shape[1]}",
+            f"give --image-size={images.shape[1]} to resize the reference, or other "
+            "images",
         )
     if images.shape[3] == shape[2]:
         return images
@@ -129,7 +133,7 @@ def fit(images, shape):
         return np.repeat(images, 3, axis=3)
     if not (images == images[..., :1]).all():
         raise UserError(
-            "--images: in colour, but the reference is grey; give grey images"
+            "--images", "in colour, but the reference is grey", "give grey images"
         )
     return images[..., :1]
 

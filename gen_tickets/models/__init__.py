@@ -1,76 +1,26 @@
 """Pairs of networks: one contracts images to vectors, one expands vectors to images.
 
 The task gives them their component names: encoder and decoder, or discriminator and
-generator.
+generator. Each file here adds its pair to `config.registries.model`.
 """
 
-from typing import Any, Callable, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
+import ml_collections
 
+from gen_tickets.config import registries
 from gen_tickets.errors import UserError
 from gen_tickets.kernels import lowering as lowering_lib
-from gen_tickets.models import conv, convstack, linear, resnet, sngan
-
-
-class Pair(NamedTuple):
-    """The classes of two Flax modules that belong together."""
-
-    #: (widths, num_outputs, dtype, channels, lowering=) -> module
-    contract: Callable[..., Any]
-    #: (widths, image_shape, dtype, channels, lowering=) -> module
-    expand: Callable[..., Any]
-    #: widths -> what the side of the images must be a multiple of
-    multiple: Callable[[tuple[int, ...]], int] = lambda widths: 1
-
-
-PAIRS = {
-    "linear": Pair(linear.Contract, linear.Expand),
-    "conv": Pair(conv.Contract, conv.Expand, lambda widths: 32),
-    "convstack": Pair(
-        convstack.Contract, convstack.Expand, lambda widths: 1 << len(widths)
-    ),
-    "sngan": Pair(sngan.Contract, sngan.Expand, lambda widths: 1 << (len(widths) - 1)),
-    "resnet": Pair(resnet.Contract, resnet.Expand, lambda widths: 1 << len(widths)),
-}
-
-
-def _check(config, image_shape) -> None:
-    """Raises UserError where the sizes of the model do not fit the images."""
-    side, width, _ = image_shape
-    if side != width:
-        raise UserError(
-            f"data.name={config.data.name!r}: images are {side}x{width}; models take "
-            "square ones, give data.image_size"
-        )
-    name, widths = config.model.name, tuple(config.model.widths)
-    multiple = PAIRS[name].multiple(widths)
-    if side % multiple:
-        raise UserError(
-            f"data.image_size={side}: model.name={name!r} with {len(widths)} "
-            f"model.widths needs a multiple of {multiple}"
-        )
-    if name == "conv":
-        if len(widths) != 5 or config.task.name != "ae":
-            raise UserError(
-                f"model.name='conv': takes 5 model.widths (got {len(widths)}) and "
-                f"task.name='ae' (got {config.task.name!r})"
-            )
-        code = (side // 32) ** 2 * widths[-1]
-        if config.model.latent_size != code:
-            raise UserError(
-                f"model.latent_size={config.model.latent_size}: model.name='conv' on "
-                f"{side}x{side} images has a code of {code}"
-            )
 
 
 def build(
-    config,
-    image_shape,
+    config: ml_collections.ConfigDict,
+    image_shape: tuple[int, int, int],
     num_outputs: int,
-    channels=((), ()),
+    channels: tuple[tuple[int, ...], tuple[int, ...]] = ((), ()),
     lowering: lowering_lib.Lowering | None = None,
-):
+) -> tuple[Any, Any]:
     """Builds the two modules of `config.model`.
 
     Args:
@@ -87,12 +37,26 @@ def build(
     Raises:
       UserError: the sizes do not fit.
     """
-    _check(config, image_shape)
-    pair = PAIRS[config.model.name]
-    widths, dtype = tuple(config.model.widths), jnp.dtype(config.precision)
-    image_shape, lowering = tuple(image_shape), lowering or lowering_lib.choose()
-    inwards, outwards = map(tuple, channels)
-    return (
-        pair.contract(widths, num_outputs, dtype, inwards, lowering=lowering),
-        pair.expand(widths, image_shape, dtype, outwards, lowering=lowering),
-    )
+    model = registries.model.get(config.model.name)
+    widths, (side, width, _) = tuple(config.model.widths), image_shape
+    if side != width:
+        raise UserError(
+            f"data.name={config.data.name!r}",
+            f"images are {side}x{width}, and models take square ones",
+            "give data.image_size",
+        )
+    multiple = model.multiple(widths)
+    if side % multiple:
+        raise UserError(
+            f"data.image_size={side}",
+            f"model.name={config.model.name!r} with {len(widths)} model.widths needs "
+            f"a multiple of {multiple}",
+        )
+    shared = {
+        "widths": widths,
+        "dtype": jnp.dtype(config.precision),
+        "lowering": lowering or lowering_lib.choose(),
+    }
+    contract, expand = (shared | {"channels": tuple(sizes)} for sizes in channels)
+    contract["num_outputs"], expand["image_shape"] = num_outputs, tuple(image_shape)
+    return model.build(contract, expand)

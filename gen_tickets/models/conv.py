@@ -6,6 +6,8 @@ import functools
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gen_tickets.config import registries
+from gen_tickets.errors import UserError
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
@@ -70,3 +72,29 @@ class Expand(nn.Module):
         x = nn.relu(conv(b, 2, 2, 0, name="conv_2")(x))  # [N, S/2, S/2, b]
         x = nn.relu(conv(a, 4, 2, 1, name="conv_1")(x))  # [N, S, S, a]
         return jnp.tanh(conv(channels, 3, 1, 1, name="conv_0")(x))
+
+
+def _check(options) -> None:
+    widths, task = options["model.widths"], options["task.name"]
+    if len(widths) != 5:
+        raise UserError(
+            f"model.widths={tuple(widths)}", "model.name='conv' takes 5 of them"
+        )
+    if task != "ae":
+        raise UserError(
+            f"task.name={task!r}", "model.name='conv' has no other latents than 'ae'"
+        )
+
+
+@registries.model("conv", multiple=lambda widths: 32, check=_check)
+def conv(contract, expand):
+    """The paper's convolutional autoencoder, five convolutions a side."""
+    side, code = expand["image_shape"][0], contract["num_outputs"]
+    found = (side // 32) ** 2 * contract["widths"][-1]
+    if found != code:
+        raise UserError(
+            f"model.latent_size={code}",
+            f"model.name='conv' on {side}x{side} images has a code of {found}",
+            f"give {found}",
+        )
+    return Contract(**contract), Expand(**expand)

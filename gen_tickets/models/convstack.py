@@ -10,6 +10,7 @@ import functools
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
@@ -73,3 +74,9 @@ class Expand(nn.Module):
             x = conv(width, use_bias=False, name=f"conv_{i}")(x)
             x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
         return jnp.tanh(conv(channels, name="pixels")(x))
+
+
+@registries.model("convstack", multiple=lambda widths: 1 << len(widths))
+def convstack(contract, expand):
+    """Convolutions of stride 2 with batch norm: VAE, DCGAN and WGAN."""
+    return Contract(**contract), Expand(**expand)

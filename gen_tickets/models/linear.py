@@ -6,6 +6,7 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
@@ -56,3 +57,9 @@ class Expand(nn.Module):
         num_pixels = math.prod(self.image_shape)
         x = layers.Dense(num_pixels, dtype=self.dtype, name="pixels")(x)
         return jnp.tanh(x).reshape(-1, *self.image_shape)
+
+
+@registries.model("linear")
+def linear(contract, expand):
+    """Fully connected, ReLU between."""
+    return Contract(**contract), Expand(**expand)

@@ -12,6 +12,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
@@ -159,3 +160,9 @@ class Expand(nn.Module):
         x = block(inner, x.shape[-1], name="block_0")(x, train)
         x = layers.upsample_nearest(x, 2)  # [N, S, S, widths[0]]
         return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **options)(x))
+
+
+@registries.model("resnet", multiple=lambda widths: 1 << len(widths))
+def resnet(contract, expand):
+    """Residual blocks with batch norm: ResNet-VAE and ResNet-DCGAN."""
+    return Contract(**contract), Expand(**expand)

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from gen_tickets.config import registries
 from gen_tickets.kernels import convolutions
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
@@ -171,3 +172,13 @@ class Expand(nn.Module):
             x = conv(x)  # side * 2
             x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
         return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **options)(x))
+
+
+@registries.model(
+    "sngan",
+    multiple=lambda widths: 1 << (len(widths) - 1),
+    normalizes_kernels=True,
+)
+def sngan(contract, expand):
+    """SNGAN's CNN: the contracting network is spectrally normalized."""
+    return Contract(**contract), Expand(**expand)

@@ -66,7 +66,7 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
             lambda: processes.is_first() and lock.claim(workdir, config, origin)
         )
         if held:
-            stack.callback(held.close)
+            stack.callback(held.release)
         store = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
         writer = CurveWriter(workdir if processes.is_first() else None)
         curves = stack.enter_context(contextlib.closing(writer))

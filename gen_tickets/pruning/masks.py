@@ -55,12 +55,13 @@ def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, .
     leaves = trees.named_leaves(tree)
     for name in names or ():
         if name not in leaves:
-            raise UserError(f"names={name!r}: the tree has {', '.join(leaves)}")
+            raise UserError(f"names={name!r}", f"the tree has {', '.join(leaves)}")
     kernels = tuple(name for name in leaves if is_kernel(name))
     if names is None and not kernels:
         raise UserError(
-            f"names=None: none of {', '.join(leaves)} is called kernel; list the names "
-            "of the prunable leaves"
+            "names=None",
+            f"none of {', '.join(leaves)} is called kernel",
+            "list the names of the prunable leaves",
         )
     return kernels if names is None else tuple(names)
 
@@ -81,13 +82,13 @@ def prunable_names(
     for component in components:
         if component not in params:
             raise UserError(
-                f"prune.components={component!r}: this task has {sorted(params)}"
+                f"prune.components={component!r}", f"this task has {sorted(params)}"
             )
     kernels = kernel_names(params)
     for pattern in exclude:
         if not any(trees.matches(name, [pattern]) for name in kernels):
             raise UserError(
-                f"prune.exclude={pattern!r}: fits none of {', '.join(kernels)}"
+                f"prune.exclude={pattern!r}", f"fits none of {', '.join(kernels)}"
             )
     names = tuple(
         name
@@ -96,7 +97,10 @@ def prunable_names(
         and not trees.matches(name, exclude)
     )
     if not names:
-        raise UserError("prune.components and prune.exclude leave nothing to prune")
+        raise UserError(
+            f"prune.components={tuple(components)}, prune.exclude={tuple(exclude)}",
+            "leave nothing to prune",
+        )
     return names
 
 

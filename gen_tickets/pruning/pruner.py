@@ -8,9 +8,9 @@ import jax
 from jax import lax
 
 from gen_tickets import trees
+from gen_tickets.config import registries
 from gen_tickets.evaluation import flops
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.pruning.saliency import OF_IMAGES, SCORES
 
 
 class Pruner:
@@ -31,7 +31,8 @@ class Pruner:
           UserError: prune.components or prune.exclude do not fit the networks.
         """
         self._config, self._task, self._shapes = config.prune, task, shapes
-        self.looks_at_images = config.prune.method in OF_IMAGES
+        self._saliency = registries.saliency.get(config.prune.method)
+        self.looks_at_images = self._saliency.of_images
         self.names = masks_lib.prunable_names(
             shapes.params, config.prune.components, config.prune.exclude
         )
@@ -72,12 +73,11 @@ class Pruner:
 
     def _score(self, params, stats, keys, images, rows):
         """Saliencies [R, ...] of every weight."""
-        saliency = SCORES[self._config.method]
 
         def score(of_run):
             params, stats, key, rows = of_run
             batches = images[rows] if self.looks_at_images else None
-            return saliency(params, self._task, stats, batches, key=key)
+            return self._saliency.score(params, self._task, stats, batches, key=key)
 
         runs = params, stats, keys, rows
         if self.looks_at_images:  # With the memory of a training step: one at a time.

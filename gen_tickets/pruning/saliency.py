@@ -12,7 +12,7 @@ whatever lies along the first axis of the arrays in `batches`, a tree of them; `
 takes `networks`, {component: object with `module` (Flax linen) and `input_shape`}.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,12 +20,38 @@ import jax.numpy as jnp
 from jax import lax
 
 from gen_tickets import trees
+from gen_tickets.config import registries
+from gen_tickets.errors import UserError
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.trees import Tree
 
 _FAINT = 1e-20  # see synflow
 
 
+def _check_initial(options: Mapping[str, Any]) -> None:
+    """Raises UserError unless initial weights are scored."""
+    schedule = options["prune.schedule"]
+    if schedule != "at_initialization":
+        raise UserError(
+            f"prune.method={options['prune.method']!r}",
+            f"scores initial weights, not those of prune.schedule={schedule!r}",
+            "give prune.schedule='at_initialization' and rewind.step=0",
+        )
+
+
+def _check_flow(options: Mapping[str, Any]) -> None:
+    """Raises UserError where no flow through the kernels is defined."""
+    model = options["model.name"]
+    if registries.model.get(model).normalizes_kernels:
+        raise UserError(
+            f"prune.method={options['prune.method']!r}",
+            f"model.name={model!r} divides kernels by their norm, so that no flow "
+            "through them is defined",
+            "give magnitude, snip or grasp",
+        )
+
+
+@registries.saliency("magnitude")
 def magnitude(
     params: Tree,
     task: Any = None,
@@ -38,6 +64,7 @@ def magnitude(
     return jax.tree.map(jnp.abs, params)
 
 
+@registries.saliency("random")
 def random(
     params: Tree,
     task: Any = None,
@@ -84,12 +111,14 @@ def _times(a: Tree, b: Tree) -> Tree:
     return jax.tree.map(jnp.multiply, a, b)
 
 
+@registries.saliency("snip", of_images=True, check=_check_initial)
 def snip(params: Tree, task: Any, stats: Tree, batches: Tree, key: jax.Array) -> Tree:
     """|w * g|: how much the loss moves as the mask of w does (Lee et al. 2019)."""
     g = _gradient(params, task, stats, batches, key)
     return jax.tree.map(jnp.abs, _times(params, g))
 
 
+@registries.saliency("grasp", of_images=True, check=_check_initial)
 def grasp(
     params: Tree,
     task: Any,
@@ -123,6 +152,7 @@ def grasp(
     return _times(params, _mean(hessian_times_g, batches, key))
 
 
+@registries.saliency("synflow", check=_check_flow)
 def synflow(
     params: Tree,
     task: Any,
@@ -156,13 +186,3 @@ def synflow(
 
         scores[component] = _times(flowing, jax.grad(flow)(flowing))
     return scores
-
-
-SCORES: dict[str, Callable[..., Tree]] = {
-    "magnitude": magnitude,
-    "random": random,
-    "snip": snip,
-    "grasp": grasp,
-    "synflow": synflow,
-}
-OF_IMAGES = {"snip", "grasp"}  # those that look at the batches

@@ -1,21 +1,19 @@
 """Tasks: how a model learns, as a tuple of pure functions of one member."""
 
-from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.tasks import adversarial, autoencoder
-from gen_tickets.tasks.task import Task
+from collections.abc import Mapping
 
-_TASKS = {
-    "ae": autoencoder.build,
-    "vae": autoencoder.build,
-    "gan": adversarial.build,
-}
+import ml_collections
+
+from gen_tickets.config import registries
+from gen_tickets.kernels.lowering import Lowering
+from gen_tickets.tasks.task import Task
 
 
 def build(
-    config,
-    image_shape,
+    config: ml_collections.ConfigDict,
+    image_shape: tuple[int, int, int],
     num_steps: int,
-    channels=None,
+    channels: Mapping[str, tuple[int, ...]] | None = None,
     lowering: Lowering | None = None,
 ) -> Task:
     """Builds the task of `config.task`.
@@ -27,9 +25,12 @@ def build(
       channels: {component: channels of each group} of compacted networks, from
         `pruning.compact`; None: as `model.widths` says.
       lowering: of the convolutions; None: that of JAX's default backend.
+
+    Raises:
+      UserError: the sizes of the model do not fit the images.
     """
-    make = _TASKS[config.task.name]
-    return make(config, image_shape, num_steps, channels, lowering)
+    task = registries.task.get(config.task.name)
+    return task.build(config, image_shape, num_steps, channels, lowering)
 
 
 __all__ = ["Task", "build"]

@@ -17,15 +17,20 @@ Metrics of a step, and of an evaluation (there one number an image):
   generator, about 0 for one that collapsed to a single image.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
+import ml_collections
 from jax import lax
 
 from gen_tickets import losses, models, trees
+from gen_tickets.config import registries
 from gen_tickets.data import pixels
-from gen_tickets.errors import UserError
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.tasks import average, networks
 from gen_tickets.tasks.task import Task
+from gen_tickets.training import optimizer as optimizer_lib
 from gen_tickets.training import state as state_lib
 
 _AVERAGE = "generator_average"  # in opt_state, which every rewind starts anew
@@ -43,17 +48,6 @@ def clip_weights(params, limit: float):
     return trees.map_named(clip, params)
 
 
-def _check(config) -> None:
-    """A critic without a bound has no optimum: Arjovsky et al. 2017, section 3."""
-    task = config.task
-    bounded = task.weight_clip > 0 or task.gradient_penalty > 0
-    if task.loss == "wasserstein" and not bounded and config.model.name != "sngan":
-        raise UserError(
-            "task.loss='wasserstein': needs task.weight_clip > 0 (0.01 in the paper), "
-            "task.gradient_penalty > 0 (such as 10), or model.name='sngan'"
-        )
-
-
 class _Game:
     """The two networks, what they minimise, and how a member of them trains."""
 
@@ -67,13 +61,13 @@ class _Game:
             "generator": networks.Network(self.generator, (self.latent_size,)),
             "discriminator": networks.Network(self.discriminator, image_shape),
         }
-        self.terms = losses.ADVERSARIAL[config.task.loss]
+        self.terms = registries.loss.get(config.task.loss).terms()
         self.num_updates = config.task.discriminator_steps
         self.weight_clip = config.task.weight_clip
         self.penalty_weight = config.task.gradient_penalty
         self.decay = config.eval.average_decay
         self.batch_statistics = config.eval.batch_norm == "batch"
-        self.optimizer = state_lib.make_optimizer(config.optimizer, num_steps)
+        self.optimizer = optimizer_lib.make(config.optimizer, num_steps)
 
     def init(self, key):
         params, stats = networks.init(self.networks, key)
@@ -240,13 +234,25 @@ class _Game:
         return pixels.to_uint8(self._samples(state, latents))
 
 
-def build(config, image_shape, num_steps: int, channels=None, lowering=None) -> Task:
-    """Builds the task of a GAN; see `tasks.build`.
-
-    Raises:
-      UserError: a Wasserstein critic that nothing bounds.
-    """
-    _check(config)
+@registries.task(
+    "gan",
+    options=(
+        "task.loss",
+        "task.discriminator_steps",
+        "task.weight_clip",
+        "task.gradient_penalty",
+        "eval.average_decay",
+    ),
+    reconstructs=False,
+)
+def gan(
+    config: ml_collections.ConfigDict,
+    image_shape: tuple[int, int, int],
+    num_steps: int,
+    channels: Mapping[str, tuple[int, ...]] | None = None,
+    lowering: Lowering | None = None,
+) -> Task:
+    """Generator against discriminator; see `tasks.build`."""
     game = _Game(config, image_shape, num_steps, channels, lowering)
     return Task(
         init=game.init,

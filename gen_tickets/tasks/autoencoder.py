@@ -6,20 +6,49 @@
 """
 
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 
 from gen_tickets import losses, models
+from gen_tickets.config import registries
 from gen_tickets.data import pixels
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.tasks import networks
 from gen_tickets.tasks.task import Task
+from gen_tickets.training import optimizer as optimizer_lib
 from gen_tickets.training import state as state_lib
 
 
-def build(config, image_shape, num_steps: int, channels=None, lowering=None) -> Task:
-    """Builds the task of an AE or VAE; see `tasks.build`."""
-    variational = config.task.name == "vae"
+@registries.task("ae")
+def autoencoder(
+    config: ml_collections.ConfigDict,
+    image_shape: tuple[int, int, int],
+    num_steps: int,
+    channels: Mapping[str, tuple[int, ...]] | None = None,
+    lowering: Lowering | None = None,
+) -> Task:
+    """Autoencoder, mean squared error; see `tasks.build`."""
+    return _build(config, image_shape, num_steps, channels, lowering, variational=False)
+
+
+@registries.task("vae", options=("task.beta",))
+def variational_autoencoder(
+    config: ml_collections.ConfigDict,
+    image_shape: tuple[int, int, int],
+    num_steps: int,
+    channels: Mapping[str, tuple[int, ...]] | None = None,
+    lowering: Lowering | None = None,
+) -> Task:
+    """Variational autoencoder, beta-VAE where task.beta is not 1; see `tasks.build`."""
+    return _build(config, image_shape, num_steps, channels, lowering, variational=True)
+
+
+def _build(
+    config, image_shape, num_steps, channels, lowering, variational: bool
+) -> Task:
     latent_size, beta = config.model.latent_size, config.task.beta
     num_codes = 2 * latent_size if variational else latent_size
     sizes = [(channels or {}).get(c, ()) for c in ("encoder", "decoder")]
@@ -28,7 +57,7 @@ def build(config, image_shape, num_steps: int, channels=None, lowering=None) -> 
         "encoder": networks.Network(encoder, image_shape),
         "decoder": networks.Network(decoder, (latent_size,)),
     }
-    optimizer = state_lib.make_optimizer(config.optimizer, num_steps)
+    optimizer = optimizer_lib.make(config.optimizer, num_steps)
     num_pixels = math.prod(image_shape)
     batch_statistics = config.eval.batch_norm == "batch"
 

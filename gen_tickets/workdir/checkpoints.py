@@ -73,7 +73,7 @@ class Checkpoints:
         try:
             self._manager = ocp.CheckpointManager(folder, options=options)
         except OSError as error:
-            raise UserError(f"{folder}: cannot be used ({_reason(error)})") from error
+            raise UserError(folder, f"cannot be used ({_reason(error)})") from error
 
     def save(self, number: int, tree, position: list) -> None:
         """Saves a pytree of arrays and a JSON-able position.
@@ -99,9 +99,10 @@ class Checkpoints:
             )
         except Exception as error:  # as tensorstore says it: of many kinds
             raise UserError(
-                f"{self._manager.directory}: checkpoint {number} cannot be written "
-                f"({_reason(error)}); make room or mend that, then the same command "
-                "goes on from the one before"
+                self._manager.directory,
+                f"checkpoint {number} cannot be written ({_reason(error)})",
+                "make room or mend that, then the same command goes on from the one "
+                "before",
             ) from error
 
     def _load(self, number: int, make_template):
@@ -117,7 +118,7 @@ class Checkpoints:
             )["arrays"]
             return template, arrays, meta
         except Exception as error:  # Orbax and tensorstore raise many kinds.
-            raise UserError(_reason(error)) from None
+            raise UserError(f"checkpoint {number}", _reason(error)) from None
 
     def _read(self, number: int, make_template):
         # Together: what one process cannot read, the others must not go on with.
@@ -125,7 +126,9 @@ class Checkpoints:
             lambda: self._load(number, make_template)
         )
         if _checksums(arrays) != meta["checksums"]:
-            raise UserError("an array does not have its checksum")
+            raise UserError(
+                f"checkpoint {number}", "an array does not have its checksum"
+            )
         return trees.like(template, arrays), meta["position"]
 
     def restore(self, make_template):
@@ -145,15 +148,18 @@ class Checkpoints:
             try:
                 restored = self._read(number, make_template)
             except UserError as error:
-                print(f"checkpoint {number} is damaged: {error}", file=sys.stderr)
+                print(
+                    f"checkpoint {number} is damaged: {error.problem}", file=sys.stderr
+                )
                 continue
             for damaged in numbers[:i]:  # Out of the way of those saved from here on.
                 self._manager.delete(damaged)
             return restored
         if numbers:
             raise UserError(
-                f"{self._manager.directory}: every checkpoint is damaged; put one "
-                "back, or remove the folder to start again from round 0"
+                self._manager.directory,
+                "every checkpoint is damaged",
+                "put one back, or remove the folder to start again from round 0",
             )
         return None
 

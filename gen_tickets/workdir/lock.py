@@ -4,13 +4,17 @@
 operating system's, so it ends with the process, however that ends.
 """
 
-import fcntl
 import json
 import os
 import pathlib
 import sys
+from typing import Any
+
+import filelock
+import ml_collections
 
 from gen_tickets.config import defaults
+from gen_tickets.config.options import HOW_TO_RUN
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import paths
 
@@ -26,12 +30,13 @@ def _stored(workdir) -> tuple[dict, dict] | None:
         return defaults.flatten_nested(stored), dict(provenance)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"--workdir={workdir}: {path.name} cannot be read ({error}); give a new "
-            "folder, or put the file back"
+            f"--workdir={workdir}",
+            f"{path.name} cannot be read ({error})",
+            "give a new folder, or put the file back",
         ) from None
 
 
-def stored_config(workdir):
+def stored_config(workdir) -> ml_collections.ConfigDict:
     """The options that a workdir was run with, as a ConfigDict.
 
     Those that say on how many devices and hosts are at their defaults.
@@ -41,7 +46,7 @@ def stored_config(workdir):
     """
     stored = _stored(workdir)
     if stored is None:
-        raise UserError(f"{workdir}: has no config.json; give a workdir of gen_tickets")
+        raise UserError(workdir, "has no config.json", "give a workdir of gen_tickets")
     config = defaults.get_config()
     try:
         for name, value in stored[0].items():
@@ -50,8 +55,9 @@ def stored_config(workdir):
                 config.update_from_flattened_dict({name: value})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{paths.config_path(workdir)}: {name} is not what this version takes "
-            f"({error}); use the version that wrote it"
+            paths.config_path(workdir),
+            f"{name} is not what this version takes ({error})",
+            "use the version that wrote it",
         ) from None
     return config
 
@@ -78,12 +84,12 @@ def _differences(stored: dict, wanted: dict) -> list[str]:
     for name in sorted(before.keys() | wanted.keys()):
         old, new = before[name], wanted.get(name)
         grows = name == "prune.rounds" and type(old) is int and new >= old
-        if old != new and not grows and name not in defaults.HOW_TO_RUN:
+        if old != new and not grows and name not in HOW_TO_RUN:
             found.append(f"{name}: {json.dumps(old)} -> {json.dumps(new)}")
     return found
 
 
-def check(workdir, config) -> None:
+def check(workdir, config: ml_collections.ConfigDict) -> None:
     """Raises UserError unless `config` may run in `workdir`; writes nothing.
 
     A folder that holds another configuration is refused with the differences; more
@@ -91,13 +97,15 @@ def check(workdir, config) -> None:
     """
     place = pathlib.Path(workdir)
     if place.exists() and not place.is_dir():
-        raise UserError(f"--workdir={workdir}: is a file; give a folder")
+        raise UserError(f"--workdir={workdir}", "is a file", "give a folder")
     parent = place
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise UserError(
-            f"--workdir={workdir}: {parent} cannot be written; give a folder of yours"
+            f"--workdir={workdir}",
+            f"{parent} cannot be written",
+            "give a folder of yours",
         )
     stored = _stored(place)
     if stored is None:
@@ -105,15 +113,17 @@ def check(workdir, config) -> None:
             x.name != "lock" and not x.name.startswith(".") for x in place.iterdir()
         ):
             raise UserError(
-                f"--workdir={workdir}: holds files but no config.json, so it is not an "
-                "experiment's; give an empty or a new folder"
+                f"--workdir={workdir}",
+                "holds files but no config.json, so it is not an experiment's",
+                "give an empty or a new folder",
             )
         return
     differences = _differences(stored[0], defaults.flatten(config))
     if differences:
         raise UserError(
-            f"--workdir={workdir}: holds another configuration "
-            f"({'; '.join(differences)}); give another folder, or those values"
+            f"--workdir={workdir}",
+            f"holds another configuration ({'; '.join(differences)})",
+            "give another folder, or those values",
         )
 
 
@@ -131,8 +141,9 @@ def _check_provenance(workdir, new: dict) -> None:
     images = [changed[x] for x in changed if x.startswith("data.sha256_")]
     if images:
         raise UserError(
-            f"--workdir={workdir}: its images have changed since it began "
-            f"({'; '.join(images)}); bring them back, or give another folder"
+            f"--workdir={workdir}",
+            f"its images have changed since it began ({'; '.join(images)})",
+            "bring them back, or give another folder",
         )
     versions = [
         changed[x]
@@ -147,32 +158,34 @@ def _check_provenance(workdir, new: dict) -> None:
         )
 
 
-def lock(workdir):
-    """Takes the lock of a workdir, which is made if absent; close it to let go.
+def lock(workdir) -> filelock.BaseFileLock:
+    """Takes the lock of a workdir, which is made if absent; `release` lets it go.
 
     Raises:
       UserError: another process holds it, or the folder cannot be written.
     """
+    held = filelock.FileLock(pathlib.Path(workdir) / "lock", timeout=0)
     try:
         pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-        held = open(pathlib.Path(workdir) / "lock", "a+")
+        held.acquire()
+    except filelock.Timeout:
+        raise UserError(
+            f"--workdir={workdir}",
+            "another process is running in it",
+            "wait for it or give another folder",
+        ) from None
     except OSError as error:
         raise UserError(
-            f"--workdir={workdir}: cannot be written ({error.strerror}); give a folder "
-            "of yours"
-        ) from None
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        held.close()
-        raise UserError(
-            f"--workdir={workdir}: another process is running in it; wait for it or "
-            "give another folder"
+            f"--workdir={workdir}",
+            f"cannot be written ({error.strerror})",
+            "give a folder of yours",
         ) from None
     return held
 
 
-def claim(workdir, config, provenance: dict):
+def claim(
+    workdir, config: ml_collections.ConfigDict, provenance: dict[str, Any]
+) -> filelock.BaseFileLock:
     """Makes the folder, locks it, writes config.json.
 
     Args:
@@ -181,7 +194,7 @@ def claim(workdir, config, provenance: dict):
       provenance: versions, hardware and data, stored beside the options.
 
     Returns:
-      The open lock; keep it as long as the folder is written.
+      The lock; keep it as long as the folder is written, then `release` it.
 
     Raises:
       UserError: `check` fails, another process holds the lock, or the images are not
@@ -196,6 +209,6 @@ def claim(workdir, config, provenance: dict):
             paths.config_path(workdir), json.dumps(stored, indent=1).encode()
         )
     except BaseException:
-        held.close()
+        held.release()
         raise
     return held

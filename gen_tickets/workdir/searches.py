@@ -50,10 +50,10 @@ def load(path) -> Search:
                     kept.setdefault(component, {})[group] = arrays[name]
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds.
         reason = (str(error).splitlines() or [repr(error)])[0][:200]
-        raise UserError(f"{path}: is not an intact search ({reason})") from None
+        raise UserError(path, f"is not an intact search ({reason})") from None
     masks = [drawn, *(mask for groups in kept.values() for mask in groups.values())]
     if drawn.ndim != 2 or any(mask.dtype != bool for mask in masks):
-        raise UserError(f"{path}: is not an intact search (masks are not boolean)")
+        raise UserError(path, "is not an intact search (masks are not boolean)")
     return Search(drawn, found, kept)
 
 

@@ -70,7 +70,7 @@ def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
 def _float32(name: str, leaf: Any) -> np.ndarray:
     leaf = np.asarray(leaf)
     if leaf.dtype != np.float32:
-        raise UserError(f"{name}: is {leaf.dtype}; a ticket holds float32, cast it")
+        raise UserError(name, f"is {leaf.dtype}", "cast it: a ticket holds float32")
     return leaf
 
 
@@ -162,10 +162,10 @@ def load(path: str | os.PathLike[str]) -> Ticket:
     try:
         return _read(path)
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such ticket") from None
+        raise UserError(path, "there is no such ticket") from None
     except Exception as error:  # zipfile, zlib, NumPy and JSON raise a dozen kinds.
         reason = (str(error).splitlines() or [repr(error)])[0][:200]
-        raise UserError(f"{path}: is not an intact ticket ({reason})") from None
+        raise UserError(path, f"is not an intact ticket ({reason})") from None
 
 
 def to_device(tree: Tree) -> Tree:

@@ -1,0 +1,97 @@
+"""Experiment files: found by name, run, and their mistakes told with file and line."""
+
+import importlib.util
+import os
+import pathlib
+import sys
+import traceback
+import types
+
+import ml_collections
+
+from gen_tickets import experiments
+from gen_tickets.errors import UserError
+
+
+def find(name: str) -> str:
+    """Path of an experiment file: as given, else the one that comes with gen_tickets.
+
+    Args:
+      name: path, or the bare name of one that comes along, as "ae_mnist".
+
+    Raises:
+      UserError: there is neither.
+    """
+    given = pathlib.Path(name)
+    ours = experiments.DIRECTORY / f"{given.name.removesuffix('.py')}.py"
+    for path in (given, ours):
+        if path.is_file():
+            return str(path)
+    known = ", ".join(experiments.names())
+    raise UserError(f"--config={name}", "no such file", f"gen_tickets has {known}")
+
+
+def load(path: str, size: str) -> ml_collections.ConfigDict:
+    """The options of an experiment file: what its `get_config` returns, locked.
+
+    Args:
+      path: of the file.
+      size: what stands behind the colon in `--config=FILE:smoke`; "" = nothing.
+
+    Raises:
+      UserError: the file does not run; names file and line.
+    """
+    get_config = getattr(run(path), "get_config", None)
+    if get_config is None:
+        raise UserError(path, "has no function get_config", "docs/configs.md shows one")
+    try:
+        config = get_config(size) if size else get_config()
+    except Exception as error:
+        raise _located(path, error) from error
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise UserError(
+            path,
+            f"its get_config gives a {type(config).__name__}",
+            "return the config that defaults.get_config() gave",
+        )
+    return config.lock()
+
+
+def run(path: str) -> types.ModuleType:
+    """Runs a file of the user's, as an experiment or one that adds a model.
+
+    Raises:
+      UserError: the file does not run; names file and line.
+    """
+    name = f"{pathlib.Path(path).stem}_experiment"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(path, "is no Python file", "give a name.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look for the names of their types
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's code raises
+        raise _located(path, error) from error
+    return module
+
+
+def _located(path: str, error: Exception) -> UserError:
+    """The error of a file, with the last of its lines that was at work."""
+    lines = [
+        line
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if _is_same(frame.f_code.co_filename, path)
+    ]
+    if isinstance(error, SyntaxError) and _is_same(error.filename, path):
+        lines.append(error.lineno)
+    place = f"{path}, line {lines[-1]}" if lines else path
+    if isinstance(error, UserError):
+        return UserError(f"{place}: {error.field}", error.problem, error.remedy)
+    reason = str(error).strip().partition("\n")[0]
+    kind = type(error).__name__
+    return UserError(place, f"{kind}: {reason}" if reason else kind)
+
+
+def _is_same(file: str | None, path: str) -> bool:
+    return file is not None and os.path.abspath(file) == os.path.abspath(path)

@@ -1,0 +1,207 @@
+"""The kinds of options: what each takes, in words and as a test."""
+
+import dataclasses
+import os
+from typing import Any
+
+from gen_tickets.config.registry import Registry, nearest
+from gen_tickets.errors import UserError
+
+# Above it no array has such an axis: told here, not where one is made.
+_MOST = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One option. A kind says what it takes by `allowed` and `is_allowed`."""
+
+    default: Any
+    meaning: str  #: with its unit
+
+    @property
+    def allowed(self) -> str:
+        """What it takes, in words."""
+        raise NotImplementedError
+
+    def is_allowed(self, value: Any) -> bool:
+        """Whether it takes a value."""
+        raise NotImplementedError
+
+    def summaries(self) -> dict[str, str]:
+        """{name: what it is} of names that a registry knows."""
+        return {}
+
+    def remedy(self, value: Any) -> str:
+        """What to give in the place of a value that is not allowed; "" = unknown."""
+        return f"give {value.item()!r}" if hasattr(value, "item") else ""
+
+    def refusal(self, name: str, value: Any) -> UserError:
+        """The error of a value that is not allowed.
+
+        Args:
+          name: of the option, such as "data.batch_size".
+        """
+        problem = f"allowed is {self.allowed} ({self.meaning})"
+        return UserError(f"{name}={value!r}", problem, self.remedy(value))
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole(Option):
+    """A whole number from `low` to `high`."""
+
+    low: int = 0
+    high: int = _MOST
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number >= {self.low} and <= {self.high}"
+
+    def is_allowed(self, value: Any) -> bool:
+        return type(value) is int and self.low <= value <= self.high
+
+
+@dataclasses.dataclass(frozen=True)
+class Number(Option):
+    """A number from `low`, itself excluded where `is_open`, to below `high`."""
+
+    low: float = 0.0
+    high: float = float("inf")
+    is_open: bool = False
+
+    @property
+    def allowed(self) -> str:
+        top = "" if self.high == float("inf") else f" and < {self.high:g}"
+        return f"a number x with {self.low:g} {'<' if self.is_open else '<='} x{top}"
+
+    def is_allowed(self, value: Any) -> bool:
+        return (
+            type(value) in (int, float)
+            and (self.low < value if self.is_open else self.low <= value)
+            and value < self.high
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Switch(Option):
+    """True or False."""
+
+    allowed = "True or False"
+
+    def is_allowed(self, value: Any) -> bool:
+        return type(value) is bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Text(Option):
+    """A text."""
+
+    may_be_empty: bool = True
+
+    @property
+    def allowed(self) -> str:
+        return "a text" if self.may_be_empty else "a text that is not empty"
+
+    def is_allowed(self, value: Any) -> bool:
+        return isinstance(value, str) and (self.may_be_empty or value != "")
+
+    def remedy(self, value: Any) -> str:
+        return f"give {str(value)!r}" if isinstance(value, os.PathLike) else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts(Option):
+    """A tuple of different texts."""
+
+    @property
+    def allowed(self) -> str:
+        return "a tuple of different texts"
+
+    def is_allowed(self, value: Any) -> bool:
+        return (
+            isinstance(value, (tuple, list))
+            and all(isinstance(x, str) for x in value)
+            and len(set(value)) == len(value)
+        )
+
+    def remedy(self, value: Any) -> str:
+        return f"give ({value!r},)" if isinstance(value, str) else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wholes(Option):
+    """A tuple of whole numbers from 1 to `high`, at least one."""
+
+    high: int = _MOST
+
+    @property
+    def allowed(self) -> str:
+        return f"a tuple of whole numbers >= 1 and <= {self.high}"
+
+    def is_allowed(self, value: Any) -> bool:
+        return (
+            isinstance(value, (tuple, list))
+            and len(value) > 0
+            and all(type(x) is int and 1 <= x <= self.high for x in value)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice(Option):
+    """One of several values: those of a registry, or those listed here.
+
+    Attributes:
+      choices: the registry, or the values.
+      others: what else is allowed, any text that is not empty; "" = nothing.
+    """
+
+    choices: Registry | tuple[Any, ...]
+    others: str = ""
+
+    @property
+    def names(self) -> tuple[Any, ...]:
+        """The values that are known by name."""
+        known = isinstance(self.choices, Registry)
+        return self.choices.names() if known else self.choices
+
+    @property
+    def allowed(self) -> str:
+        listed = ", ".join(map(str, self.names))
+        return f"one of {listed}" + (f", or {self.others}" if self.others else "")
+
+    def is_allowed(self, value: Any) -> bool:
+        value = tuple(value) if isinstance(value, list) else value
+        other = bool(self.others) and isinstance(value, str) and value != ""
+        return other or (isinstance(value, (str, tuple)) and value in self.names)
+
+    def summaries(self) -> dict[str, str]:
+        known = isinstance(self.choices, Registry)
+        return self.choices.summaries() if known else {}
+
+    def remedy(self, value: Any) -> str:
+        return nearest(value, self.names) if isinstance(value, str) else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices(Texts):
+    """A tuple of some of the names of a registry."""
+
+    choices: Registry
+
+    @property
+    def allowed(self) -> str:
+        return f"a tuple of some of {', '.join(self.choices.names())}"
+
+    def is_allowed(self, value: Any) -> bool:
+        return super().is_allowed(value) and set(value) <= set(self.choices.names())
+
+    def summaries(self) -> dict[str, str]:
+        return self.choices.summaries()
+
+    def remedy(self, value: Any) -> str:
+        if not super().is_allowed(value):
+            return super().remedy(value)
+        names = self.choices.names()
+        unknown = next(name for name in value if name not in names)
+        if "," in unknown:
+            return f"give {tuple(unknown.split(','))!r}"
+        return nearest(unknown, names)

@@ -1,0 +1,215 @@
+"""Every option of gen_tickets, declared once: default, meaning, what is allowed."""
+
+from gen_tickets.config import option, registries
+from gen_tickets.config.option import Option
+
+# Above these no array has such an axis: told here, not where one is made.
+_MOST_UNITS, _MOST_PIXELS = 2**20, 2**13
+
+OPTIONS: dict[str, Option] = {
+    "seed": option.Whole(0, "seed of the first run; run r of one seed never changes"),
+    "runs": option.Whole(5, "independent runs, trained together as one population", 1),
+    "arms": option.Choice(
+        ("winning", "random"),
+        "tickets trained each round, pruning goes on from the winning one; random is "
+        "the control",
+        (("winning", "random"), ("winning",)),
+    ),
+    "suite": option.Choice(
+        "", "a table of several experiments, run one after the other", ("", "table2")
+    ),
+    "precision": option.Choice(
+        "float32",
+        "operands of convolutions and products; weights and sums stay float32",
+        ("float32", "bfloat16"),
+    ),
+    "data.name": option.Choice(
+        "digits",
+        "where the images come from",
+        registries.data_set,
+        others="the name of a TFDS image set",
+    ),
+    "data.dir": option.Text("", "prepared TFDS sets, image folder or .npz file"),
+    "data.download": option.Switch(
+        False, "let TFDS download and prepare a missing set"
+    ),
+    "data.resident": option.Switch(
+        True,
+        "hold the training images on the devices; False reads batches as they are due",
+    ),
+    "data.crop": option.Whole(
+        0,
+        "side of the centre square kept; 0 = what the set asks for, else all",
+        high=_MOST_PIXELS,
+    ),
+    "data.image_size": option.Whole(
+        0,
+        "side in pixels after the resize; 0 = what the set asks for, else its own",
+        high=_MOST_PIXELS,
+    ),
+    "data.batch_size": option.Whole(128, "images in a training step", 1),
+    "data.limit": option.Whole(0, "training images used; 0 = all"),
+    "model.name": option.Choice("linear", "the pair of networks", registries.model),
+    "model.widths": option.Wholes(
+        (128, 64, 12),
+        "units or channels of each layer, from the image inwards",
+        _MOST_UNITS,
+    ),
+    "model.latent_size": option.Whole(3, "numbers in a latent vector", 1, _MOST_UNITS),
+    "task.name": option.Choice("ae", "what is learned", registries.task),
+    "task.beta": option.Number(1.0, "weight of the KL term (beta-VAE: > 1)"),
+    "task.loss": option.Choice(
+        "bce",
+        "what the two networks of a GAN minimise",
+        registries.loss,
+    ),
+    "task.discriminator_steps": option.Whole(
+        1, "updates of the discriminator in a step, each on a batch of its own", 1
+    ),
+    "task.weight_clip": option.Number(
+        0.0, "largest |weight| of a critic's kernels and biases; 0 = no clipping"
+    ),
+    "task.gradient_penalty": option.Number(
+        0.0, "weight of (|gradient of the discriminator| - 1)^2; 0 = none"
+    ),
+    "optimizer.name": option.Choice(
+        "adam",
+        "how a gradient becomes a step",
+        registries.optimizer,
+    ),
+    "optimizer.learning_rate": option.Number(1e-3, "step size", is_open=True),
+    "optimizer.schedule": option.Choice(
+        "constant",
+        "learning rate over a training",
+        registries.rate_schedule,
+    ),
+    "optimizer.weight_decay": option.Number(0.0, "L2 coefficient"),
+    "optimizer.b1": option.Number(0.9, "decay of the first moment, or momentum", 0, 1),
+    "optimizer.b2": option.Number(0.999, "decay of the second moment", 0, 1),
+    "optimizer.scale_l1": option.Number(
+        0.0, "L1 coefficient of batch-norm scales, added to their gradient"
+    ),
+    "train.epochs": option.Whole(0, "passes over the training images; or give steps"),
+    "train.steps": option.Whole(0, "training steps; or give epochs"),
+    "prune.method": option.Choice(
+        "magnitude", "saliency of a weight", registries.saliency
+    ),
+    "prune.schedule": option.Choice(
+        "iterative",
+        "what is scored: the last winning ticket, the trained dense network, the "
+        "initial weights, or (early_bird) the channels of every epoch",
+        ("iterative", "one_shot", "at_initialization", "early_bird"),
+    ),
+    "prune.batches": option.Whole(
+        8, "training batches that a saliency of images averages over", 1
+    ),
+    "prune.fraction": option.Number(
+        0.2,
+        "share of surviving prunable weights removed a round; early_bird: of channels",
+        0,
+        1,
+        is_open=True,
+    ),
+    "prune.rounds": option.Whole(20, "rounds after the dense one", 1),
+    "prune.scope": option.Choice(
+        "global",
+        "pool saliencies over the network, over a component, or prune each layer",
+        ("global", "component", "layer"),
+    ),
+    "prune.components": option.Texts((), "components to prune; () = all"),
+    "prune.exclude": option.Texts(
+        (), "patterns of weights never pruned, as encoder/conv_0/*"
+    ),
+    "early_bird.distance": option.Number(
+        0.1,
+        "masks nearer to the five before (share of channels that differ) are a ticket",
+        is_open=True,
+    ),
+    "early_bird.epochs": option.Whole(
+        20, "epochs within which the masks must come to stand still", 6
+    ),
+    "early_bird.take_last": option.Switch(
+        False, "cut by the last mask where none stood still; else nothing is cut"
+    ),
+    "early_bird.multiple": option.Whole(
+        0, "channels left are rounded up to a multiple; 0 = 8 on accelerators, else 1"
+    ),
+    "ticket.path": option.Text("", "workdir whose tickets are transferred; '' = none"),
+    "ticket.map": option.Texts(
+        (), "components to transfer, there:here, as decoder:generator"
+    ),
+    "rewind.step": option.Whole(
+        10, "training step whose weights a ticket goes back to"
+    ),
+    "eval.every_steps": option.Whole(
+        0, "steps between held-out evaluations; 0 = an epoch"
+    ),
+    "eval.num_shown": option.Whole(32, "reconstructions and samples in a picture", 1),
+    "eval.batch_norm": option.Choice(
+        "running",
+        "statistics that generate and reconstruct; batch is what the paper's code does",
+        ("running", "batch"),
+    ),
+    "eval.average_decay": option.Number(
+        0.0, "decay of the averaged generator that is sampled; 0 = the last one", 0, 1
+    ),
+    "eval.metrics": option.Choices(
+        (),
+        "what is measured of samples and reconstructions, beside the losses",
+        registries.metric,
+    ),
+    "eval.num_samples": option.Whole(10_000, "samples that a metric takes", 1),
+    "eval.every_rounds": option.Whole(
+        1, "rounds between metrics; 0 = first and last only"
+    ),
+    "eval.inception_weights": option.Text(
+        "", "file of Inception's weights; '' = GEN_TICKETS_INCEPTION_WEIGHTS, the cache"
+    ),
+    "eval.download_weights": option.Switch(
+        False, "fetch Inception's weights (96 MB) where there are none"
+    ),
+    "eval.classifier_epochs": option.Whole(
+        10, "passes over the training images that the set's classifier takes", 1
+    ),
+    "eval.classifier_width": option.Whole(
+        64, "channels of the classifier's first stage; 16 for a CPU", 1
+    ),
+    "eval.verdict": option.Text(
+        "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
+    ),
+    "checkpoint.every_seconds": option.Number(60.0, "seconds between checkpoints"),
+    "parallel.devices": option.Whole(
+        0, "devices that members and batches share; 0 = all"
+    ),
+    "parallel.members_per_device": option.Whole(
+        0, "members a device trains at the same time; 0 = what its memory allows"
+    ),
+    "parallel.coordinator": option.Text(
+        "", "host:port of process 0 of several; '' = what Slurm or Cloud TPU says"
+    ),
+    "parallel.processes": option.Whole(
+        0, "processes of one experiment; 0 = what the launcher says, else 1"
+    ),
+    "parallel.process": option.Whole(
+        -1, "number of this process, from 0; -1 = what the launcher says", -1
+    ),
+    "paper.sparsity": option.Number(
+        0.0, "winning sparsity that the paper found, for the figures; 0 = none", 0, 1
+    ),
+}
+
+
+# Options that say how to run, not what to compute: they may change at a restart.
+HOW_TO_RUN = (
+    "data.dir",
+    "data.download",
+    "data.resident",
+    "eval.inception_weights",
+    "eval.download_weights",
+    "checkpoint.every_seconds",
+    "parallel.devices",
+    "parallel.members_per_device",
+    "parallel.coordinator",
+    "parallel.processes",
+    "parallel.process",
+)

@@ -1,0 +1,135 @@
+"""What can be added by name: models, data sets, saliencies, metrics, losses, tasks.
+
+    from gen_tickets.config import registries
+
+    @registries.saliency("lamp")
+    def lamp(params, task=None, stats=None, batches=None, key=None):
+        ...
+
+From then on "lamp" is a value of `prune.method` in this process: help, validation and
+the code that uses it all ask the registry. Built-in entries are added by the same
+decorators. What a decorator takes beside the name are the further fields of its entry;
+docs/howto.md has a worked example of each.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from gen_tickets.config.registry import Registry
+
+# (options) -> None: raises UserError where options do not fit the entry that was
+# chosen. Options are flat: {"model.name": "conv", "model.widths": [8, 16], ...}.
+Check = Callable[[Mapping[str, Any]], None]
+
+
+def _no_check(options: Mapping[str, Any]) -> None:
+    """Every combination of options fits."""
+
+
+def _any_side(widths: tuple[int, ...]) -> int:
+    """Images of every side fit."""
+    return 1
+
+
+class Model(NamedTuple):
+    """A pair of networks: one contracts images to vectors, one expands vectors.
+
+    Both are Flax modules, called as module(x, train). What may be pruned is a leaf
+    "kernel"; batch norm keeps its statistics in the collection "batch_stats". A method
+    `channel_groups` (see `models.groups`) is needed for early-bird tickets and
+    `flops_compact` only.
+    """
+
+    #: (arguments of the contracting module, those of the expanding one) -> both
+    #: modules. The arguments are dicts with `widths`, `dtype` and `channels`, the first
+    #: also with `num_outputs`, the second with `image_shape`; see `models.build`.
+    build: Callable[[dict[str, Any], dict[str, Any]], tuple[Any, Any]]
+    #: widths -> what the side of the images must be a multiple of
+    multiple: Callable[[tuple[int, ...]], int] = _any_side
+    #: whether kernels are divided by a norm of their own, as by spectral normalization
+    normalizes_kernels: bool = False
+    check: Check = _no_check
+
+
+class DataSet(NamedTuple):
+    """A set of images."""
+
+    #: config.data -> `data.readers.Reader`; looks at names and headers only
+    find: Callable[..., Any]
+
+
+class Saliency(NamedTuple):
+    """A number a weight, higher = keep."""
+
+    #: (params, task, stats, batches, key=) -> tree as params; see `pruning.saliency`
+    score: Callable[..., Any]
+    of_images: bool = False  #: whether it looks at the batches; else they are None
+    check: Check = _no_check
+
+
+class Metric(NamedTuple):
+    """One or several numbers measured of images."""
+
+    #: (outputs, reference) -> tuple of numbers. `outputs` has features [N, D] and
+    #: logits [N, classes] of the samples, `reference` those of the training images, see
+    #: `evaluation.features.references.Reference`; of reconstructions, `reference` is
+    #: the labels [N].
+    compute: Callable[[Any, Any], tuple[float, ...]]
+    network: str  #: that gives the outputs: "inception" or "classifier"
+    columns: dict[str, int]  #: column of results.csv -> its place in that tuple
+    minimum: int = 1  #: images that each side must have
+    of_reconstructions: bool = False  #: of held-out images; else of samples
+    #: whether `gen_tickets.evaluation` measures it unasked
+    by_default: bool = True
+    check: Check = _no_check
+
+
+class Loss(NamedTuple):
+    """What the two networks of a GAN minimise."""
+
+    #: () -> `losses.Adversarial`
+    terms: Callable[[], Any]
+    check: Check = _no_check
+
+
+class TaskBuilder(NamedTuple):
+    """How a pair of networks learns."""
+
+    #: (config, image_shape, num_steps, channels) -> `tasks.Task`; see `tasks.build`
+    build: Callable[..., Any]
+    #: options that tasks without them refuse, such as ("task.beta",)
+    options: tuple[str, ...] = ()
+    reconstructs: bool = True  #: whether `Task.reconstruct` is not None
+    check: Check = _no_check
+
+
+class Optimizer(NamedTuple):
+    """How a gradient becomes a step, before it is multiplied with the learning rate."""
+
+    #: (config.optimizer, decay) -> optax transformations in order; `decay`, one of
+    #: them, adds weight_decay * weight
+    transformations: Callable[..., tuple[Any, ...]]
+
+
+class RateSchedule(NamedTuple):
+    """The learning rate over a training."""
+
+    #: (config.optimizer, num_steps) -> optax schedule
+    schedule: Callable[..., Any]
+
+
+model = Registry("model", "model.name", Model, "gen_tickets.models")
+data_set = Registry("data_set", "data.name", DataSet, "gen_tickets.data")
+saliency = Registry("saliency", "prune.method", Saliency, "gen_tickets.pruning")
+metric = Registry("metric", "eval.metrics", Metric, "gen_tickets.evaluation")
+loss = Registry("loss", "task.loss", Loss, "gen_tickets.losses")
+task = Registry("task", "task.name", TaskBuilder, "gen_tickets.tasks")
+optimizer = Registry(
+    "optimizer", "optimizer.name", Optimizer, "gen_tickets.training.optimizer"
+)
+rate_schedule = Registry(
+    "rate_schedule",
+    "optimizer.schedule",
+    RateSchedule,
+    "gen_tickets.training.optimizer",
+)

@@ -1,0 +1,125 @@
+"""The images of a prepared TFDS set, read with or without TensorFlow.
+
+The images' bytes are decoded here, so both ways give the same pixels in the same order.
+"""
+
+import functools
+import io
+
+import numpy as np
+
+from gen_tickets.data.decoding import decode, to_mode
+from gen_tickets.errors import UserError
+
+
+def read(path, file_format, split, indices, crop, size):
+    """The `Reader.read` of the set in the version folder `path`.
+
+    Args:
+      file_format: "array_record", read without TensorFlow, or "tfrecord", with it.
+      split, indices, crop, size: as `Reader.read` takes them.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = _builder(path)
+    name = builder.info.name
+    features = dict(builder.info.features.items())
+    channels = _channels(features, name)
+    mode = "L" if channels == 1 else "RGB"
+    labelled = isinstance(features.get("label"), tfds.features.ClassLabel)
+    labels = []
+
+    def encoded():
+        for example in _RECORDS[file_format](path, split, indices):
+            labels.append(example["label"] if labelled else 0)
+            yield example["image"]
+
+    images, formats = decode(
+        encoded(),
+        len(indices),
+        lambda data: _open_bytes(data, mode),
+        lambda position: f"number {indices[position]} of {split}",
+        crop,
+        size,
+        f"data.name={name}",
+    )
+    return images, np.asarray(labels, np.int32) if labelled else None, formats
+
+
+def _open_bytes(data, mode):
+    """Encoded bytes → (Pillow image in `mode`, its format)."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return to_mode(image, mode), image.format
+
+
+def _channels(features, name):
+    """Channels of the feature `image`, 1 or 3 (None, unknown, is read as RGB)."""
+    import tensorflow_datasets as tfds
+
+    image = features.get("image")
+    if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:
+        raise UserError(
+            f"data.name={name}",
+            f"no feature 'image' of uint8 [H, W, C] among {', '.join(features)}",
+            "give an image set",
+        )
+    if len(image.shape) != 3 or image.shape[-1] not in (1, 3, None):
+        raise UserError(
+            f"data.name={name}",
+            f"images of shape {image.shape}, of which 1 or 3 channels can be read",
+            "give another set",
+        )
+    return image.shape[-1]
+
+
+@functools.lru_cache(maxsize=2)
+def _builder(path):
+    """The builder of a prepared set; reading what it is takes a while."""
+    import tensorflow_datasets as tfds
+
+    return tfds.builder_from_directory(path)
+
+
+def _decoders():
+    import tensorflow_datasets as tfds
+
+    return {"image": tfds.decode.SkipDecoding()}
+
+
+@functools.lru_cache(maxsize=2)
+def _source(path, split):
+    """The open files of a split: one that streams is read batch by batch."""
+    return _builder(path).as_data_source(split=split, decoders=_decoders())
+
+
+def _array_records(path, split, indices):
+    """Examples at `indices`, by random access."""
+    source = _source(path, split)
+    for start in range(0, len(indices), 256):
+        yield from source.__getitems__(indices[start : start + 256].tolist())
+
+
+def _tf_records(path, split, indices):
+    """Examples at `indices` (sorted), by one pass over the files in their order."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
+    examples = _builder(path).as_dataset(
+        split=split,
+        decoders=_decoders(),
+        read_config=tfds.ReadConfig(interleave_cycle_length=1),
+    )
+    wanted = iter(indices)
+    next_index = next(wanted, None)
+    for position, example in enumerate(tfds.as_numpy(examples)):
+        if position == next_index:
+            yield example
+            next_index = next(wanted, None)
+        if next_index is None:
+            return
+
+
+_RECORDS = {"array_record": _array_records, "tfrecord": _tf_records}

@@ -1,0 +1,93 @@
+"""The optimizer of one component, from `config.optimizer`."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from gen_tickets import trees
+from gen_tickets.config import registries
+
+
+@registries.optimizer("adam")
+def adam(options, decay):
+    """Adam, weight decay added to the gradient, as PyTorch's Adam does (the paper)."""
+    return decay, optax.scale_by_adam(b1=options.b1, b2=options.b2)
+
+
+@registries.optimizer("adamw")
+def adamw(options, decay):
+    """Adam, weights decayed apart from the moments."""
+    return optax.scale_by_adam(b1=options.b1, b2=options.b2), decay
+
+
+@registries.optimizer("sgd")
+def sgd(options, decay):
+    """Gradient descent with momentum b1, weight decay added to the gradient."""
+    return decay, optax.trace(options.b1)
+
+
+@registries.rate_schedule("constant")
+def constant(options, num_steps):
+    """The same in every step."""
+    del num_steps
+    return optax.constant_schedule(options.learning_rate)
+
+
+@registries.rate_schedule("cosine")
+def cosine(options, num_steps):
+    """Half a cosine, that falls to 0 at the last step."""
+    return optax.cosine_decay_schedule(options.learning_rate, max(num_steps, 1))
+
+
+def _scale_by(rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
+    """Minus the learning rate of the training step, which `update` takes as `step`.
+
+    The state's own step, not one that the optimizer counts: a rewound ticket goes on
+    with the rate of step k, and a discriminator's updates within a step share theirs.
+    """
+
+    def update(updates, state, params=None, *, step, **others):
+        del params, others
+        scale = -rate(step)
+        return jax.tree.map(lambda x: scale * x, updates), state
+
+    return optax.GradientTransformationExtraArgs(
+        lambda params: optax.EmptyState(), update
+    )
+
+
+def _add_scale_l1(coefficient: float) -> optax.GradientTransformation:
+    """Adds the gradient of coefficient * sum |gamma| over batch-norm scales."""
+
+    def add(updates, params):
+        def of_leaf(name, update, x):
+            is_scale = name.rpartition("/")[2] == "scale"
+            return update + coefficient * jnp.sign(x) if is_scale else update
+
+        return trees.map_named(of_leaf, updates, params)
+
+    return optax.stateless(add)
+
+
+def make(
+    options: ml_collections.ConfigDict, num_steps: int
+) -> optax.GradientTransformationExtraArgs:
+    """Builds the optimizer; its `update` takes step=state.step.
+
+    The L1 coefficient of the batch-norm scales is a term of the loss, with which
+    early-bird tickets are trained (You et al. 2020).
+
+    Args:
+      options: `config.optimizer`.
+      num_steps: steps of a training, over which a schedule of the rate is laid.
+    """
+    decay = optax.add_decayed_weights(options.weight_decay)
+    chain = registries.optimizer.get(options.name).transformations(options, decay)
+    schedule = registries.rate_schedule.get(options.schedule).schedule
+    chain = (*chain, _scale_by(schedule(options, num_steps)))
+    if options.scale_l1 > 0.0:
+        chain = (_add_scale_l1(options.scale_l1), *chain)
+    if options.weight_decay == 0.0:
+        chain = tuple(part for part in chain if part is not decay)
+    return optax.chain(*chain)
