@@ -2,6 +2,7 @@
 
 import pytest
 
+from gen_tickets.config import registries
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import columns
 from gen_tickets.workdir.columns import Column
@@ -94,6 +95,14 @@ def test_declare_built_in_name_raises_user_error(table):
     with pytest.raises(UserError, match="'fid'.*one of gen_tickets' own"):
         columns.declare(Column("fid", better="higher"))
     assert columns.find("fid").better == "lower"
+
+
+def test_find_column_of_a_registered_metric_or_task_returns_it(registries_restored):
+    coverage, contrast = Column("coverage", better="higher"), Column("contrast")
+    registries.metric("coverage", network="classifier", columns=(coverage,))(len)
+    registries.task("contrastive", columns=(contrast,))(len)
+    assert columns.find("coverage") == coverage and columns.is_known("coverage")
+    assert columns.find("heldout_contrast").label == "held-out contrast"
 
 
 def test_declare_unknown_direction_raises_user_error(table):

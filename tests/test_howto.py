@@ -94,9 +94,9 @@ def test_own_model_data_saliency_and_metric_run_together(tmp_path, monkeypatch):
     rows = tables.read_rows(paths.results_path(tmp_path / "run"))
     assert [row["arm"] for row in rows] == ["dense", "winning"]
     for row in rows:
-        assert 0 <= row["coverage_recall"] <= 1
+        assert 0 <= row["coverage"] <= 1
         assert row["flops_compact"] == row["flops_dense"]  # no channel groups
-    assert columns.find("coverage_recall").better == "higher"
+    assert columns.find("coverage").better == "higher"
     ticket = tickets.load(paths.ticket_path(tmp_path / "run", 1, 0))
     counts = masks_lib.layer_counts(ticket.masks)
     total = sum(size for size, _ in counts.values())

@@ -15,6 +15,7 @@ docs/howto.md has a worked example of each.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from gen_tickets.config.column import Column
 from gen_tickets.config.registry import Registry
 
 # (options) -> None: raises UserError where options do not fit the entry that was
@@ -76,12 +77,20 @@ class Metric(NamedTuple):
     #: the labels [N].
     compute: Callable[[Any, Any], tuple[float, ...]]
     network: str  #: that gives the outputs: "inception" or "classifier"
-    columns: dict[str, int]  #: column of results.csv -> its place in that tuple
+    columns: tuple[Column, ...]  #: of results.csv
+    #: places of the columns in what `compute` gives; () = it gives them in order
+    places: tuple[int, ...] = ()
     minimum: int = 1  #: images that each side must have
     of_reconstructions: bool = False  #: of held-out images; else of samples
     #: whether `gen_tickets.evaluation` measures it unasked
     by_default: bool = True
     check: Check = _no_check
+
+    def named(self, found: tuple[float, ...]) -> dict[str, float]:
+        """{column: number} of what `compute` gave."""
+        places = self.places or range(len(self.columns))
+        names = (column.name for column in self.columns)
+        return {name: float(found[place]) for name, place in zip(names, places)}
 
 
 class Loss(NamedTuple):
@@ -100,6 +109,9 @@ class TaskBuilder(NamedTuple):
     #: options that tasks without them refuse, such as ("task.beta",)
     options: tuple[str, ...] = ()
     reconstructs: bool = True  #: whether `Task.reconstruct` is not None
+    #: its metrics, beside "loss", as the step and `Task.evaluate` call them; a metric X
+    #: stands in tables as train_X, heldout_X and interval_X
+    columns: tuple[Column, ...] = ()
     check: Check = _no_check
 
 

@@ -39,7 +39,7 @@ def check(options: Options, changed: Set[str]) -> None:
         registry.get(options[registry.option]).check(options)
     for name in options[registries.metric.option]:
         _check_metric(name, options)
-    _check_verdict(options)
+    _check_columns(options)
 
 
 def _check_steps(options: Options) -> None:
@@ -132,13 +132,23 @@ def _check_metric(name: str, options: Options) -> None:
     metric.check(options)
 
 
-def _check_verdict(options: Options) -> None:
-    """A verdict on a column of a metric that is not measured."""
+def _check_columns(options: Options) -> None:
+    """Two metrics with one column; a verdict on a metric that is not measured."""
     verdict, names = options["eval.verdict"], options["eval.metrics"]
+    owners: dict[str, str] = {}
     for name, metric in registries.metric.items():
-        if verdict in metric.columns and name not in names:
-            raise UserError(
-                f"eval.verdict={verdict!r}",
-                f"is measured by eval.metrics={name!r} only, not by {tuple(names)}",
-                "add it, or compare another column",
-            )
+        for column in metric.columns:
+            owner = owners.setdefault(column.name, name)
+            if owner != name and name in names:
+                raise UserError(
+                    f"eval.metrics={tuple(names)}",
+                    f"{name} has the column {column.name!r} of {owner}",
+                    "give it another name",
+                )
+    if verdict in owners and owners[verdict] not in names:
+        raise UserError(
+            f"eval.verdict={verdict!r}",
+            f"is measured by eval.metrics={owners[verdict]!r} only, not by "
+            f"{tuple(names)}",
+            "add it, or compare another column",
+        )

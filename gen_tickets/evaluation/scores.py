@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gen_tickets.config import registries
+from gen_tickets.config.column import Column
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import distances
 from gen_tickets.evaluation.distances import Moments
@@ -22,11 +23,20 @@ _IS_SPLITS = 10
 _NEIGHBOURS = 3
 
 
-@registries.metric(
-    "fid", network="inception", columns={"fid": 0}, minimum=MIN_INCEPTION
+_FID = Column("fid", better="lower", label="FID")
+_FD_CLASSIFIER = Column(
+    "fd_classifier", better="lower", label="Fréchet distance (classifier)"
 )
+_KID = Column("kid", better="lower", label="KID")
+_KID_CLASSIFIER = Column(
+    "kid_classifier", better="lower", label="kernel distance (classifier)"
+)
+_SCORE = Column("inception_score", better="higher", label="Inception Score")
+
+
+@registries.metric("fid", network="inception", columns=(_FID,), minimum=MIN_INCEPTION)
 @registries.metric(
-    "fd_classifier", network="classifier", columns={"fd_classifier": 0}, minimum=2
+    "fd_classifier", network="classifier", columns=(_FD_CLASSIFIER,), minimum=2
 )
 def frechet(outputs, reference):
     """Fréchet distance of the features' Gaussians."""
@@ -35,12 +45,12 @@ def frechet(outputs, reference):
 
 
 @registries.metric(
-    "kid", network="inception", columns={"kid": 0, "kid_std": 1}, minimum=MIN_INCEPTION
+    "kid", network="inception", columns=(_KID, _KID.spread), minimum=MIN_INCEPTION
 )
 @registries.metric(
     "kid_classifier",
     network="classifier",
-    columns={"kid_classifier": 0, "kid_classifier_std": 1},
+    columns=(_KID_CLASSIFIER, _KID_CLASSIFIER.spread),
     minimum=_KID_SUBSET,
     by_default=False,
 )
@@ -54,7 +64,7 @@ def kernel(outputs, reference):
 @registries.metric(
     "inception_score",
     network="inception",
-    columns={"inception_score": 0, "inception_score_std": 1},
+    columns=(_SCORE, _SCORE.spread),
     minimum=MIN_INCEPTION,
 )
 def inception_score(outputs, reference):
@@ -64,21 +74,35 @@ def inception_score(outputs, reference):
 
 
 @registries.metric(
-    "precision", network="inception", columns={"precision": 0}, minimum=MIN_INCEPTION
+    "precision",
+    network="inception",
+    columns=(Column("precision", better="higher", label="precision"),),
+    places=(0,),
+    minimum=MIN_INCEPTION,
 )
 @registries.metric(
-    "recall", network="inception", columns={"recall": 1}, minimum=MIN_INCEPTION
+    "recall",
+    network="inception",
+    columns=(Column("recall", better="higher", label="recall"),),
+    places=(1,),
+    minimum=MIN_INCEPTION,
 )
 @registries.metric(
     "precision_classifier",
     network="classifier",
-    columns={"precision_classifier": 0},
+    columns=(
+        Column("precision_classifier", better="higher", label="precision (classifier)"),
+    ),
+    places=(0,),
     minimum=_NEIGHBOURS + 1,
 )
 @registries.metric(
     "recall_classifier",
     network="classifier",
-    columns={"recall_classifier": 1},
+    columns=(
+        Column("recall_classifier", better="higher", label="recall (classifier)"),
+    ),
+    places=(1,),
     minimum=_NEIGHBOURS + 1,
 )
 def precision_recall(outputs, reference):
@@ -89,7 +113,13 @@ def precision_recall(outputs, reference):
 
 
 @registries.metric(
-    "sample_class_entropy", network="classifier", columns={"sample_class_entropy": 0}
+    "sample_class_entropy",
+    network="classifier",
+    columns=(
+        Column(
+            "sample_class_entropy", unit="nats", label="entropy of the samples' classes"
+        ),
+    ),
 )
 def class_entropy(outputs, reference):
     """Entropy in nats of how often each class is the likeliest; at most log K."""
@@ -100,7 +130,9 @@ def class_entropy(outputs, reference):
 
 
 @registries.metric(
-    "sample_confidence", network="classifier", columns={"sample_confidence": 0}
+    "sample_confidence",
+    network="classifier",
+    columns=(Column("sample_confidence", label="confidence on samples"),),
 )
 def confidence(outputs, reference):
     """Mean probability of the likeliest class."""
@@ -124,7 +156,13 @@ def _check_reconstructs(options: Mapping[str, Any]) -> None:
 @registries.metric(
     "accuracy",
     network="classifier",
-    columns={"accuracy_reconstructions": 0},
+    columns=(
+        Column(
+            "accuracy_reconstructions",
+            better="higher",
+            label="classifier accuracy on reconstructions",
+        ),
+    ),
     of_reconstructions=True,
     check=_check_reconstructs,
 )
@@ -140,7 +178,8 @@ def networks(names: Iterable[str]) -> tuple[str, ...]:
 
 def columns(names: Iterable[str]) -> tuple[str, ...]:
     """The columns that metrics give."""
-    return tuple(x for name in names for x in registries.metric.get(name).columns)
+    metrics = [registries.metric.get(name) for name in names]
+    return tuple(column.name for metric in metrics for column in metric.columns)
 
 
 def score(
@@ -163,8 +202,7 @@ def score(
         if (network, compute) not in computed:
             found = compute(outputs[network], references[network])
             computed[network, compute] = found
-        for column, place in metric.columns.items():
-            values[column] = float(computed[network, compute][place])
+        values |= metric.named(computed[network, compute])
     return values
 
 

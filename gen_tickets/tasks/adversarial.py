@@ -26,6 +26,7 @@ from jax import lax
 
 from gen_tickets import losses, models, trees
 from gen_tickets.config import registries
+from gen_tickets.config.column import Column
 from gen_tickets.data import pixels
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.tasks import average, networks
@@ -234,6 +235,17 @@ class _Game:
         return pixels.to_uint8(self._samples(state, latents))
 
 
+# Losses of two networks that play against each other do not say how good a model is.
+_COLUMNS = (
+    Column("discriminator_loss", label="discriminator loss"),
+    Column("generator_loss", label="generator loss"),
+    Column("discriminator_accuracy_real", label="discriminator accuracy, real"),
+    Column("discriminator_accuracy_fake", label="discriminator accuracy, generated"),
+    Column("gradient_penalty", label="gradient penalty"),
+    Column("sample_spread", label="spread of the samples"),
+)
+
+
 @registries.task(
     "gan",
     options=(
@@ -244,6 +256,7 @@ class _Game:
         "eval.average_decay",
     ),
     reconstructs=False,
+    columns=_COLUMNS,
 )
 def gan(
     config: ml_collections.ConfigDict,

@@ -14,6 +14,7 @@ import ml_collections
 
 from gen_tickets import losses, models
 from gen_tickets.config import registries
+from gen_tickets.config.column import Column
 from gen_tickets.data import pixels
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.tasks import networks
@@ -21,8 +22,12 @@ from gen_tickets.tasks.task import Task
 from gen_tickets.training import optimizer as optimizer_lib
 from gen_tickets.training import state as state_lib
 
+_RECONSTRUCTION = Column("reconstruction", better="lower", label="reconstruction error")
+# It says nothing of how good a model is.
+_KL = Column("kl", unit="nats", label="KL divergence")
 
-@registries.task("ae")
+
+@registries.task("ae", columns=(_RECONSTRUCTION,))
 def autoencoder(
     config: ml_collections.ConfigDict,
     image_shape: tuple[int, int, int],
@@ -34,7 +39,7 @@ def autoencoder(
     return _build(config, image_shape, num_steps, channels, lowering, variational=False)
 
 
-@registries.task("vae", options=("task.beta",))
+@registries.task("vae", options=("task.beta",), columns=(_RECONSTRUCTION, _KL))
 def variational_autoencoder(
     config: ml_collections.ConfigDict,
     image_shape: tuple[int, int, int],

@@ -1,7 +1,8 @@
 """The columns of all tables in a workdir, declared once: type, role, unit, direction.
 
 Readers and writers of CSV files, figures, the verdict and the paper's claims look
-columns up here. A metric of a user's own adds its columns with `declare`.
+columns up here. Metrics and tasks declare columns of their own, see
+`config.registries`.
 
 Some columns come in families whose members need no declaration of their own:
 
@@ -15,45 +16,9 @@ A column that is neither declared nor of a family, as in a table of another vers
 a number without a direction.
 """
 
-from typing import Literal, NamedTuple
-
+from gen_tickets.config import registries
+from gen_tickets.config.column import Column
 from gen_tickets.errors import UserError
-
-Type = Literal["int", "float", "bool", "str"]
-Role = Literal[
-    "key",  # says which row it is
-    "pruning",  # what the masks keep
-    "training",  # how the training went
-    "progress",  # after how many steps a loss is lowest
-    "search",  # how the search for an early-bird ticket went
-    "cost",  # time and operations
-    "metric",  # how good the network is, or what it does
-    "spread",  # standard deviation of a metric
-    "provenance",  # what a metric was measured on
-]
-Better = Literal["lower", "higher"]
-
-
-class Column(NamedTuple):
-    """What a column of a table is."""
-
-    name: str
-    dtype: Type = "float"
-    role: Role = "metric"
-    better: Better | None = None  #: which values are better; None: neither
-    unit: str = ""
-    label: str = ""  #: in words, for figures
-
-    @property
-    def sign(self) -> int:
-        """+1 if higher is better, -1 if lower is, 0 if neither."""
-        return {"higher": 1, "lower": -1, None: 0}[self.better]
-
-    @property
-    def title(self) -> str:
-        """The label, or the name where there is none, and the unit."""
-        return (self.label or self.name) + (f" ({self.unit})" if self.unit else "")
-
 
 _BUILT_IN = (
     Column("round", "int", "key"),
@@ -75,43 +40,16 @@ _BUILT_IN = (
     Column("flops_dense", "float", "cost", "lower", "FLOPs", "dense training"),
     Column("flops_masked", "float", "cost", "lower", "FLOPs", "masked training"),
     Column("flops_compact", "float", "cost", "lower", "FLOPs", "compact training"),
-    # Metrics of the tasks; see `find` for their families. Neither a KL term nor the
-    # losses of two networks that play against each other say how good a model is.
+    # Metrics of every task, and of a classifier.
     Column("loss", better="lower", label="loss"),
-    Column("reconstruction", better="lower", label="reconstruction error"),
-    Column("kl", unit="nats", label="KL divergence"),
     Column("accuracy", better="higher", label="accuracy"),
-    Column("discriminator_loss", label="discriminator loss"),
-    Column("generator_loss", label="generator loss"),
-    Column("discriminator_accuracy_real", label="discriminator accuracy, real"),
-    Column("discriminator_accuracy_fake", label="discriminator accuracy, generated"),
-    Column("gradient_penalty", label="gradient penalty"),
-    Column("sample_spread", label="spread of the samples"),
-    # Metrics of samples and reconstructions: `evaluation.scores`.
-    Column("fid", better="lower", label="FID"),
-    Column("kid", better="lower", label="KID"),
-    Column("inception_score", better="higher", label="Inception Score"),
-    Column("precision", better="higher", label="precision"),
-    Column("recall", better="higher", label="recall"),
-    Column("fd_classifier", better="lower", label="Fréchet distance (classifier)"),
-    Column("kid_classifier", better="lower", label="kernel distance (classifier)"),
-    Column("precision_classifier", better="higher", label="precision (classifier)"),
-    Column("recall_classifier", better="higher", label="recall (classifier)"),
-    Column(
-        "sample_class_entropy", unit="nats", label="entropy of the samples' classes"
-    ),
-    Column("sample_confidence", label="confidence on samples"),
-    Column(
-        "accuracy_reconstructions",
-        better="higher",
-        label="classifier accuracy on reconstructions",
-    ),
     Column("num_samples", "int", "provenance", label="samples"),
     Column("evaluation", "str", "provenance", label="hash of the evaluation"),
 )
 _BUILT_IN_NAMES = frozenset(column.name for column in _BUILT_IN)
 
-#: {name: Column} of all that are declared, in this package or by a user.
+#: {name: Column} of those that are no metric's or task's own, and of those that
+#: `declare` added.
 TABLE = {column.name: column for column in _BUILT_IN}
 
 # {prefix: label} of the families of a task's metric.
@@ -123,16 +61,15 @@ _FAMILIES = {
 
 
 def declare(*new: Column) -> None:
-    """Adds columns, such as those of a metric of a user's own.
+    """Adds columns that no metric or task of this process declares.
 
-    A name may be declared again, as a file that is loaded twice does; the last
-    declaration counts.
+    A name may be declared again; the last declaration counts.
 
     Raises:
-      UserError: the name is one of gen_tickets' own, or `better` is no direction.
+      UserError: the name is taken, or `better` is no direction.
     """
     for column in new:
-        if column.name in _BUILT_IN_NAMES:
+        if column.name in _BUILT_IN_NAMES or _of_an_entry(column.name):
             raise UserError(
                 f"column {column.name!r}",
                 "is one of gen_tickets' own",
@@ -147,23 +84,37 @@ def declare(*new: Column) -> None:
     TABLE.update({column.name: column for column in new})
 
 
+def _of_an_entry(name: str) -> Column | None:
+    """The column that a metric or a task declares."""
+    for registry in (registries.metric, registries.task):
+        for _, entry in registry.items():
+            for column in entry.columns:
+                if column.name == name:
+                    return column
+    return None
+
+
+def _declared(name: str) -> Column | None:
+    return TABLE.get(name) or _of_an_entry(name)
+
+
 def is_known(name: str) -> bool:
     """Whether a column is declared, or of a family."""
-    return name in TABLE or find(name) != Column(name)
+    return find(name) != Column(name) or _declared(name) is not None
 
 
 def find(name: str) -> Column:
     """Returns what a column is: as declared, as its family's, or a plain number."""
-    if name in TABLE:
-        return TABLE[name]
+    declared = _declared(name)
+    if declared is not None:
+        return declared
     if name.endswith("_std"):
-        label = f"{find(name.removesuffix('_std')).title}, standard deviation"
-        return Column(name, role="spread", label=label)
+        return find(name.removesuffix("_std")).spread
     if name.startswith("sparsity_"):
         label = f"sparsity of the {name.removeprefix('sparsity_')}"
         return Column(name, role="pruning", label=label)
     for prefix, label in _FAMILIES.items():
-        base = TABLE.get(name.removeprefix(prefix))
+        base = _declared(name.removeprefix(prefix))
         if name.startswith(prefix) and base is not None and base.role == "metric":
             label = label.format(base.label or base.name)
             return base._replace(name=name, label=label)
