@@ -14,12 +14,12 @@ from gen_tickets.config import registries
 from gen_tickets.errors import UserError
 
 
-def squared_error(images, reconstructions):
+def squared_error(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
     """Sum over pixels of the squared error. [N, H, W, C] twice -> [N]."""
     return jnp.sum((images - reconstructions) ** 2, axis=(1, 2, 3))
 
 
-def gaussian_kl(mean, log_variance):
+def gaussian_kl(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
     """KL( N(mean, exp(log_variance)) || N(0, 1) ), summed over latents. -> [N], >= 0.
 
     Kingma and Welling 2014, appendix B.
@@ -27,14 +27,17 @@ def gaussian_kl(mean, log_variance):
     return 0.5 * jnp.sum(mean**2 + jnp.exp(log_variance) - 1.0 - log_variance, axis=-1)
 
 
-def cross_entropy_real(logits):
+def cross_entropy_real(logits: jax.Array) -> jax.Array:
     """-log sigmoid(logits), finite at any logit: these are real. [N] -> [N]."""
     return jax.nn.softplus(-logits)
 
 
-def cross_entropy_fake(logits):
+def cross_entropy_fake(logits: jax.Array) -> jax.Array:
     """-log(1 - sigmoid(logits)), likewise: these are generated. [N] -> [N]."""
     return jax.nn.softplus(logits)
+
+
+Term = Callable[[jax.Array], jax.Array]
 
 
 class Adversarial(NamedTuple):
@@ -43,9 +46,9 @@ class Adversarial(NamedTuple):
     The discriminator minimises mean(real) + mean(fake), the generator mean(generator).
     """
 
-    real: Callable[[Any], Any]  #: of the discriminator's logits on real images
-    fake: Callable[[Any], Any]  #: of its logits on generated ones
-    generator: Callable[[Any], Any]  #: of its logits on generated ones
+    real: Term  #: of the discriminator's logits on real images
+    fake: Term  #: of its logits on generated ones
+    generator: Term  #: of its logits on generated ones
 
 
 def _check_bound(options: Mapping[str, Any]) -> None:
@@ -86,7 +89,9 @@ def wasserstein() -> Adversarial:
     return Adversarial(jnp.negative, jnp.positive, jnp.negative)
 
 
-def gradient_penalty(critic, images, fakes, key):
+def gradient_penalty(
+    critic: Term, images: jax.Array, fakes: jax.Array, key: jax.Array
+) -> jax.Array:
     """(|gradient of the critic| - 1)^2 at points between real and fake images. -> [N].
 
     Gulrajani et al. 2017, equation 3, without its weight. Differentiable in whatever

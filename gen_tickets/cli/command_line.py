@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import ml_collections
 from absl import app, flags, logging
@@ -136,7 +136,7 @@ def _parse(argv: list[str]) -> list[str]:
 class Parser(argparse.ArgumentParser):
     """Arguments whose mistakes are a UserError, as everybody else's are."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise UserError("command line", message, f"{self.prog} --help lists all")
 
 

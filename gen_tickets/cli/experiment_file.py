@@ -78,7 +78,7 @@ def run(path: str) -> types.ModuleType:
 
 def _located(path: str, error: Exception) -> UserError:
     """The error of a file, with the last of its lines that was at work."""
-    lines = [
+    lines: list[int | None] = [
         line
         for frame, line in traceback.walk_tb(error.__traceback__)
         if _is_same(frame.f_code.co_filename, path)

@@ -85,7 +85,7 @@ def get_config() -> Config:
 
 def flatten_nested(nested: dict[str, Any]) -> dict[str, Any]:
     """{"data": {"name": value}} -> {"data.name": value}."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in nested.items():
         if isinstance(value, dict):
             flat |= {f"{name}.{k}": v for k, v in flatten_nested(value).items()}

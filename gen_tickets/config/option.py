@@ -160,8 +160,9 @@ class Choice(Option):
     @property
     def names(self) -> tuple[Any, ...]:
         """The values that are known by name."""
-        known = isinstance(self.choices, Registry)
-        return self.choices.names() if known else self.choices
+        if isinstance(self.choices, Registry):
+            return self.choices.names()
+        return self.choices
 
     @property
     def allowed(self) -> str:
@@ -174,8 +175,9 @@ class Choice(Option):
         return other or (isinstance(value, (str, tuple)) and value in self.names)
 
     def summaries(self) -> dict[str, str]:
-        known = isinstance(self.choices, Registry)
-        return self.choices.summaries() if known else {}
+        if isinstance(self.choices, Registry):
+            return self.choices.summaries()
+        return {}
 
     def remedy(self, value: Any) -> str:
         return nearest(value, self.names) if isinstance(value, str) else ""

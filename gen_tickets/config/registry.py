@@ -12,7 +12,7 @@ import functools
 import importlib
 import importlib.resources
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from gen_tickets.errors import UserError
 
@@ -61,7 +61,7 @@ class Registry(Generic[Entry]):
         self._entries: dict[str, Entry] = {}
         self._summaries: dict[str, str] = {}
 
-    def __call__(self, name: str, **attributes) -> Callable[[Function], Function]:
+    def __call__(self, name: str, **attributes: Any) -> Callable[[Function], Function]:
         """Decorator that adds a function under a name; it returns the function.
 
         A name of one's own may be added again, as by a file that is loaded twice; the

@@ -171,9 +171,6 @@ def _generator(*words):
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
 
-# --- which images --------------------------------------------------------------
-
-
 def _find(data: ml_collections.ConfigDict) -> Reader:
     """The reader of `config.data`; UserError where there is nothing to be read."""
     if data.name in registries.data_set.names():

@@ -39,9 +39,6 @@ class Reader(NamedTuple):
     streams: bool = False
 
 
-# --- a folder of image files ---------------------------------------------------
-
-
 @registries.data_set("folder")
 def folder(options: ml_collections.ConfigDict) -> Reader:
     """Image files under data.dir, as RGB, without labels."""
@@ -109,9 +106,6 @@ def _open_file(path):
 
     with Image.open(path) as image:
         return to_mode(ImageOps.exif_transpose(image), "RGB"), image.format
-
-
-# --- images that are arrays already --------------------------------------------
 
 
 def resize(images, crop, size):

@@ -84,7 +84,8 @@ class Evaluator:
           UserError: no labels for a classifier; too few images.
         """
         self._names = tuple(config.eval.metrics)
-        self._of_samples, self._of_reconstructions = [], []
+        self._of_samples: list[str] = []
+        self._of_reconstructions: list[str] = []
         for name in self._names:
             reconstructs = registries.metric.get(name).of_reconstructions
             group = self._of_reconstructions if reconstructs else self._of_samples

@@ -38,7 +38,7 @@ _SCORE = Column("inception_score", better="higher", label="Inception Score")
 @registries.metric(
     "fd_classifier", network="classifier", columns=(_FD_CLASSIFIER,), minimum=2
 )
-def frechet(outputs, reference):
+def frechet(outputs: Any, reference: Any) -> tuple[float, ...]:
     """Fréchet distance of the features' Gaussians."""
     moments = Moments.of(outputs.features)
     return (distances.frechet_distance(reference.moments, moments),)
@@ -54,7 +54,7 @@ def frechet(outputs, reference):
     minimum=_KID_SUBSET,
     by_default=False,
 )
-def kernel(outputs, reference):
+def kernel(outputs: Any, reference: Any) -> tuple[float, ...]:
     """Kernel distance of the features, mean and deviation over subsets."""
     return distances.kernel_distance(
         reference.features, outputs.features, subset_size=_KID_SUBSET
@@ -67,7 +67,7 @@ def kernel(outputs, reference):
     columns=(_SCORE, _SCORE.spread),
     minimum=MIN_INCEPTION,
 )
-def inception_score(outputs, reference):
+def inception_score(outputs: Any, reference: Any) -> tuple[float, ...]:
     """How sure and how varied the classes are, mean and deviation over splits."""
     del reference
     return distances.inception_score(outputs.logits, _IS_SPLITS)
@@ -105,7 +105,7 @@ def inception_score(outputs, reference):
     places=(1,),
     minimum=_NEIGHBOURS + 1,
 )
-def precision_recall(outputs, reference):
+def precision_recall(outputs: Any, reference: Any) -> tuple[float, ...]:
     """Shares of samples near real images, and of real images near samples."""
     # As many rows as the reference keeps: the balls of more rows are smaller.
     fake = outputs.features[: len(reference.features)]
@@ -121,7 +121,7 @@ def precision_recall(outputs, reference):
         ),
     ),
 )
-def class_entropy(outputs, reference):
+def class_entropy(outputs: Any, reference: Any) -> tuple[float, ...]:
     """Entropy in nats of how often each class is the likeliest; at most log K."""
     del reference
     counts = np.bincount(outputs.logits.argmax(1))
@@ -134,7 +134,7 @@ def class_entropy(outputs, reference):
     network="classifier",
     columns=(Column("sample_confidence", label="confidence on samples"),),
 )
-def confidence(outputs, reference):
+def confidence(outputs: Any, reference: Any) -> tuple[float, ...]:
     """Mean probability of the likeliest class."""
     del reference
     logits = np.asarray(outputs.logits, np.float64)
@@ -166,7 +166,7 @@ def _check_reconstructs(options: Mapping[str, Any]) -> None:
     of_reconstructions=True,
     check=_check_reconstructs,
 )
-def accuracy(outputs, labels):
+def accuracy(outputs: Any, labels: Any) -> tuple[float, ...]:
     """Share of reconstructions whose likeliest class is the image's label."""
     return (float((outputs.logits.argmax(1) == labels).mean()),)
 
@@ -195,7 +195,8 @@ def score(
     Raises:
       UserError: too few samples, or features that are not finite.
     """
-    computed, values = {}, {}
+    computed: dict[Any, tuple[float, ...]] = {}
+    values: dict[str, float] = {}
     for name in names:
         metric = registries.metric.get(name)
         network, compute = metric.network, metric.compute
@@ -227,7 +228,7 @@ def check_counts(names: Iterable[str], counts: Mapping[str, int]) -> None:
                 )
 
 
-def warn_of_few(field, count):
+def warn_of_few(field: str, count: int) -> None:
     """Says on stderr that fewer than 10,000 samples are few."""
     if count < _FEW:
         Progress().say(

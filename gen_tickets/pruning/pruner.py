@@ -5,12 +5,15 @@ The saliencies are those of `pruning.scores`, the exact selection is that of
 """
 
 import jax
+import ml_collections
 from jax import lax
 
 from gen_tickets import trees
 from gen_tickets.config import registries
 from gen_tickets.evaluation import flops
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.tasks.task import Task
+from gen_tickets.training.state import TrainState
 
 
 class Pruner:
@@ -19,7 +22,9 @@ class Pruner:
     `prune` is `_prune`, compiled.
     """
 
-    def __init__(self, config, task, shapes):
+    def __init__(
+        self, config: ml_collections.ConfigDict, task: Task, shapes: TrainState
+    ):
         """Compiles nothing yet.
 
         Args:

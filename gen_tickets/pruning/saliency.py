@@ -7,13 +7,12 @@ gradient is that of the task's own loss, the mean over the batches (of a GAN, ea
 network's gradient is that of its own objective). Only kernels are ever compared.
 
 For a model of one's own a task is any object with the attribute that a score reads:
-`snip` and `grasp` take `loss(params, stats, batch, key) -> scalar`, where a batch is
-whatever lies along the first axis of the arrays in `batches`, a tree of them; `synflow`
-takes `networks`, {component: object with `module` (Flax linen) and `input_shape`}.
+`snip` and `grasp` take a `HasLoss`, where a batch is whatever lies along the first axis
+of the arrays in `batches`, a tree of them; `synflow` takes a `HasNetworks`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +25,22 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.trees import Tree
 
 _FAINT = 1e-20  # see synflow
+
+
+class HasLoss(Protocol):
+    """What a saliency of gradients reads of a task."""
+
+    @property
+    def loss(self) -> Callable[..., Any]:
+        """(params, stats, batch, key) -> scalar, differentiable in params."""
+
+
+class HasNetworks(Protocol):
+    """What a saliency of the architecture reads of a task."""
+
+    @property
+    def networks(self) -> Mapping[str, Any]:
+        """{component: object with `module` (Flax linen) and `input_shape`}."""
 
 
 def _check_initial(options: Mapping[str, Any]) -> None:
@@ -54,7 +69,7 @@ def _check_flow(options: Mapping[str, Any]) -> None:
 @registries.saliency("magnitude")
 def magnitude(
     params: Tree,
-    task: Any = None,
+    task: object = None,
     stats: Tree = None,
     batches: Tree = None,
     key: jax.Array | None = None,
@@ -67,7 +82,7 @@ def magnitude(
 @registries.saliency("random")
 def random(
     params: Tree,
-    task: Any = None,
+    task: object = None,
     stats: Tree = None,
     batches: Tree = None,
     *,
@@ -100,7 +115,7 @@ def _mean(
 
 
 def _gradient(
-    params: Tree, task: Any, stats: Tree, batches: Tree, key: jax.Array
+    params: Tree, task: HasLoss, stats: Tree, batches: Tree, key: jax.Array
 ) -> Tree:
     return _mean(
         lambda batch, key: jax.grad(task.loss)(params, stats, batch, key), batches, key
@@ -112,7 +127,9 @@ def _times(a: Tree, b: Tree) -> Tree:
 
 
 @registries.saliency("snip", of_images=True, check=_check_initial)
-def snip(params: Tree, task: Any, stats: Tree, batches: Tree, key: jax.Array) -> Tree:
+def snip(
+    params: Tree, task: HasLoss, stats: Tree, batches: Tree, key: jax.Array
+) -> Tree:
     """|w * g|: how much the loss moves as the mask of w does (Lee et al. 2019)."""
     g = _gradient(params, task, stats, batches, key)
     return jax.tree.map(jnp.abs, _times(params, g))
@@ -121,7 +138,7 @@ def snip(params: Tree, task: Any, stats: Tree, batches: Tree, key: jax.Array) ->
 @registries.saliency("grasp", of_images=True, check=_check_initial)
 def grasp(
     params: Tree,
-    task: Any,
+    task: HasLoss,
     stats: Tree,
     batches: Tree,
     key: jax.Array,
@@ -155,7 +172,7 @@ def grasp(
 @registries.saliency("synflow", check=_check_flow)
 def synflow(
     params: Tree,
-    task: Any,
+    task: HasNetworks,
     stats: Tree,
     batches: Tree = None,
     key: jax.Array | None = None,

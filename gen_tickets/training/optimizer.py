@@ -1,41 +1,50 @@
 """The optimizer of one component, from `config.optimizer`."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-import ml_collections
 import optax
+from ml_collections import ConfigDict
 
 from gen_tickets import trees
 from gen_tickets.config import registries
+from gen_tickets.trees import Tree
 
 
 @registries.optimizer("adam")
-def adam(options, decay):
+def adam(
+    options: ConfigDict, decay: optax.GradientTransformation
+) -> tuple[optax.GradientTransformation, ...]:
     """Adam, weight decay added to the gradient, as PyTorch's Adam does (the paper)."""
     return decay, optax.scale_by_adam(b1=options.b1, b2=options.b2)
 
 
 @registries.optimizer("adamw")
-def adamw(options, decay):
+def adamw(
+    options: ConfigDict, decay: optax.GradientTransformation
+) -> tuple[optax.GradientTransformation, ...]:
     """Adam, weights decayed apart from the moments."""
     return optax.scale_by_adam(b1=options.b1, b2=options.b2), decay
 
 
 @registries.optimizer("sgd")
-def sgd(options, decay):
+def sgd(
+    options: ConfigDict, decay: optax.GradientTransformation
+) -> tuple[optax.GradientTransformation, ...]:
     """Gradient descent with momentum b1, weight decay added to the gradient."""
     return decay, optax.trace(options.b1)
 
 
 @registries.rate_schedule("constant")
-def constant(options, num_steps):
+def constant(options: ConfigDict, num_steps: int) -> optax.Schedule:
     """The same in every step."""
     del num_steps
     return optax.constant_schedule(options.learning_rate)
 
 
 @registries.rate_schedule("cosine")
-def cosine(options, num_steps):
+def cosine(options: ConfigDict, num_steps: int) -> optax.Schedule:
     """Half a cosine, that falls to 0 at the last step."""
     return optax.cosine_decay_schedule(options.learning_rate, max(num_steps, 1))
 
@@ -47,7 +56,14 @@ def _scale_by(rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
     with the rate of step k, and a discriminator's updates within a step share theirs.
     """
 
-    def update(updates, state, params=None, *, step, **others):
+    def update(
+        updates: Tree,
+        state: Any,
+        params: Tree = None,
+        *,
+        step: jax.Array,
+        **others: Any
+    ) -> tuple[Tree, Any]:
         del params, others
         scale = -rate(step)
         return jax.tree.map(lambda x: scale * x, updates), state
@@ -60,8 +76,8 @@ def _scale_by(rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
 def _add_scale_l1(coefficient: float) -> optax.GradientTransformation:
     """Adds the gradient of coefficient * sum |gamma| over batch-norm scales."""
 
-    def add(updates, params):
-        def of_leaf(name, update, x):
+    def add(updates: Tree, params: Tree) -> Tree:
+        def of_leaf(name: str, update: jax.Array, x: jax.Array) -> jax.Array:
             is_scale = name.rpartition("/")[2] == "scale"
             return update + coefficient * jnp.sign(x) if is_scale else update
 
@@ -70,9 +86,7 @@ def _add_scale_l1(coefficient: float) -> optax.GradientTransformation:
     return optax.stateless(add)
 
 
-def make(
-    options: ml_collections.ConfigDict, num_steps: int
-) -> optax.GradientTransformationExtraArgs:
+def make(options: ConfigDict, num_steps: int) -> optax.GradientTransformationExtraArgs:
     """Builds the optimizer; its `update` takes step=state.step.
 
     The L1 coefficient of the batch-norm scales is a term of the loss, with which

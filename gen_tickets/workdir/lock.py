@@ -18,8 +18,10 @@ from gen_tickets.config.options import HOW_TO_RUN
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import paths
 
+Path = str | os.PathLike[str]
 
-def _stored(workdir) -> tuple[dict, dict] | None:
+
+def _stored(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """(flat config, provenance) of config.json; None where there is none."""
     path = paths.config_path(workdir)
     if not path.exists():
@@ -36,7 +38,7 @@ def _stored(workdir) -> tuple[dict, dict] | None:
         ) from None
 
 
-def stored_config(workdir) -> ml_collections.ConfigDict:
+def stored_config(workdir: Path) -> ml_collections.ConfigDict:
     """The options that a workdir was run with, as a ConfigDict.
 
     Those that say on how many devices and hosts are at their defaults.
@@ -62,7 +64,7 @@ def stored_config(workdir) -> ml_collections.ConfigDict:
     return config
 
 
-def stored_provenance(workdir) -> dict:
+def stored_provenance(workdir: Path) -> dict[str, Any]:
     """Versions, hardware and data of the workdir's last start.
 
     Raises:
@@ -74,7 +76,7 @@ def stored_provenance(workdir) -> dict:
     return stored[1]
 
 
-def _differences(stored: dict, wanted: dict) -> list[str]:
+def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """What a restart may not change, as 'name: stored -> wanted'.
 
     An option that is younger than the folder was at what is its default now.
@@ -83,13 +85,14 @@ def _differences(stored: dict, wanted: dict) -> list[str]:
     before = {**defaults.flatten(defaults.get_config()), **stored}
     for name in sorted(before.keys() | wanted.keys()):
         old, new = before[name], wanted.get(name)
-        grows = name == "prune.rounds" and type(old) is int and new >= old
-        if old != new and not grows and name not in HOW_TO_RUN:
+        if name == "prune.rounds" and isinstance(old, int) and wanted[name] >= old:
+            continue
+        if old != new and name not in HOW_TO_RUN:
             found.append(f"{name}: {json.dumps(old)} -> {json.dumps(new)}")
     return found
 
 
-def check(workdir, config: ml_collections.ConfigDict) -> None:
+def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
     """Raises UserError unless `config` may run in `workdir`; writes nothing.
 
     A folder that holds another configuration is refused with the differences; more
@@ -127,7 +130,7 @@ def check(workdir, config: ml_collections.ConfigDict) -> None:
         )
 
 
-def _check_provenance(workdir, new: dict) -> None:
+def _check_provenance(workdir: Path, new: dict[str, Any]) -> None:
     """Other images than before are refused; other versions of packages are told."""
     stored = _stored(workdir)
     if stored is None:
@@ -158,7 +161,7 @@ def _check_provenance(workdir, new: dict) -> None:
         )
 
 
-def lock(workdir) -> filelock.BaseFileLock:
+def lock(workdir: Path) -> filelock.BaseFileLock:
     """Takes the lock of a workdir, which is made if absent; `release` lets it go.
 
     Raises:
@@ -184,7 +187,7 @@ def lock(workdir) -> filelock.BaseFileLock:
 
 
 def claim(
-    workdir, config: ml_collections.ConfigDict, provenance: dict[str, Any]
+    workdir: Path, config: ml_collections.ConfigDict, provenance: dict[str, Any]
 ) -> filelock.BaseFileLock:
     """Makes the folder, locks it, writes config.json.
 
