@@ -174,7 +174,7 @@ def test_denoising_step_keeps_pruned_weights_at_zero(tmp_path):
     # Without black pixels it is the autoencoder's own loss.
     module.BLACK = 0.0
     key = jax.random.key(2)
-    plain = registries.task.get("ae").build(config, (4, 4, 1), 30)
+    plain = registries.task.get("ae").build(config, tasks.Setting((4, 4, 1), 30))
     np.testing.assert_allclose(
         task.loss(after.params, after.stats, images, key),
         plain.loss(after.params, after.stats, images, key),

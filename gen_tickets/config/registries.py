@@ -42,8 +42,9 @@ class Model(NamedTuple):
     """
 
     #: (arguments of the contracting module, those of the expanding one) -> both
-    #: modules. The arguments are dicts with `widths`, `dtype` and `channels`, the first
-    #: also with `num_outputs`, the second with `image_shape`; see `models.build`.
+    #: modules. The arguments are dicts with `widths`, `dtype`, `channels` and
+    #: `lowering`, the first also with `num_outputs`, the second with `image_shape`;
+    #: see `models.build`.
     build: Callable[[dict[str, Any], dict[str, Any]], tuple[Any, Any]]
     #: widths -> what the side of the images must be a multiple of
     multiple: Callable[[tuple[int, ...]], int] = _any_side
@@ -104,7 +105,7 @@ class Loss(NamedTuple):
 class TaskBuilder(NamedTuple):
     """How a pair of networks learns."""
 
-    #: (config, image_shape, num_steps, channels) -> `tasks.Task`; see `tasks.build`
+    #: (config, `tasks.Setting`) -> `tasks.Task`
     build: Callable[..., Any]
     #: options that tasks without them refuse, such as ("task.beta",)
     options: tuple[str, ...] = ()

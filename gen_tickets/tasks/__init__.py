@@ -6,7 +6,7 @@ import ml_collections
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.tasks.task import Task
+from gen_tickets.tasks.task import Setting, Task
 
 
 def build(
@@ -20,17 +20,14 @@ def build(
 
     Args:
       config: validated options.
-      image_shape: (H, W, C).
-      num_steps: steps of a training, for a learning rate that falls.
-      channels: {component: channels of each group} of compacted networks, from
-        `pruning.compact`; None: as `model.widths` says.
-      lowering: of the convolutions; None: that of JAX's default backend.
+      image_shape, num_steps, channels, lowering: see `Setting`; no channels: as
+        `model.widths` says.
 
     Raises:
       UserError: the sizes of the model do not fit the images.
     """
     task = registries.task.get(config.task.name)
-    return task.build(config, image_shape, num_steps, channels, lowering)
+    return task.build(config, Setting(image_shape, num_steps, channels or {}, lowering))
 
 
-__all__ = ["Task", "build"]
+__all__ = ["Setting", "Task", "build"]

@@ -17,8 +17,6 @@ Metrics of a step, and of an evaluation (there one number an image):
   generator, about 0 for one that collapsed to a single image.
 """
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -28,9 +26,8 @@ from gen_tickets import losses, models, trees
 from gen_tickets.config import registries
 from gen_tickets.config.column import Column
 from gen_tickets.data import pixels
-from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.tasks import average, networks
-from gen_tickets.tasks.task import Task
+from gen_tickets.tasks.task import Setting, Task
 from gen_tickets.training import optimizer as optimizer_lib
 from gen_tickets.training import state as state_lib
 
@@ -52,11 +49,15 @@ def clip_weights(params, limit: float):
 class _Game:
     """The two networks, what they minimise, and how a member of them trains."""
 
-    def __init__(self, config, image_shape, num_steps, channels, lowering):
-        order = ("discriminator", "generator")
-        sizes = [(channels or {}).get(component, ()) for component in order]
-        pair = models.build(config, image_shape, 1, sizes, lowering)
-        self.discriminator, self.generator = pair
+    def __init__(self, config: ml_collections.ConfigDict, setting: Setting):
+        image_shape, sizes = setting.image_shape, setting.channels
+        self.discriminator, self.generator = models.build(
+            config,
+            image_shape,
+            1,
+            (sizes.get("discriminator", ()), sizes.get("generator", ())),
+            setting.lowering,
+        )
         self.latent_size = config.model.latent_size
         self.networks = {
             "generator": networks.Network(self.generator, (self.latent_size,)),
@@ -68,7 +69,7 @@ class _Game:
         self.penalty_weight = config.task.gradient_penalty
         self.decay = config.eval.average_decay
         self.batch_statistics = config.eval.batch_norm == "batch"
-        self.optimizer = optimizer_lib.make(config.optimizer, num_steps)
+        self.optimizer = optimizer_lib.make(config.optimizer, setting.num_steps)
 
     def init(self, key):
         params, stats = networks.init(self.networks, key)
@@ -258,15 +259,9 @@ _COLUMNS = (
     reconstructs=False,
     columns=_COLUMNS,
 )
-def gan(
-    config: ml_collections.ConfigDict,
-    image_shape: tuple[int, int, int],
-    num_steps: int,
-    channels: Mapping[str, tuple[int, ...]] | None = None,
-    lowering: Lowering | None = None,
-) -> Task:
+def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:
     """Generator against discriminator; see `tasks.build`."""
-    game = _Game(config, image_shape, num_steps, channels, lowering)
+    game = _Game(config, setting)
     return Task(
         init=game.init,
         step=game.step,

@@ -6,7 +6,6 @@
 """
 
 import math
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +15,8 @@ from gen_tickets import losses, models
 from gen_tickets.config import registries
 from gen_tickets.config.column import Column
 from gen_tickets.data import pixels
-from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.tasks import networks
-from gen_tickets.tasks.task import Task
+from gen_tickets.tasks.task import Setting, Task
 from gen_tickets.training import optimizer as optimizer_lib
 from gen_tickets.training import state as state_lib
 
@@ -28,41 +26,37 @@ _KL = Column("kl", unit="nats", label="KL divergence")
 
 
 @registries.task("ae", columns=(_RECONSTRUCTION,))
-def autoencoder(
-    config: ml_collections.ConfigDict,
-    image_shape: tuple[int, int, int],
-    num_steps: int,
-    channels: Mapping[str, tuple[int, ...]] | None = None,
-    lowering: Lowering | None = None,
-) -> Task:
+def autoencoder(config: ml_collections.ConfigDict, setting: Setting) -> Task:
     """Autoencoder, mean squared error; see `tasks.build`."""
-    return _build(config, image_shape, num_steps, channels, lowering, variational=False)
+    return _build(config, setting, variational=False)
 
 
 @registries.task("vae", options=("task.beta",), columns=(_RECONSTRUCTION, _KL))
 def variational_autoencoder(
-    config: ml_collections.ConfigDict,
-    image_shape: tuple[int, int, int],
-    num_steps: int,
-    channels: Mapping[str, tuple[int, ...]] | None = None,
-    lowering: Lowering | None = None,
+    config: ml_collections.ConfigDict, setting: Setting
 ) -> Task:
     """Variational autoencoder, beta-VAE where task.beta is not 1; see `tasks.build`."""
-    return _build(config, image_shape, num_steps, channels, lowering, variational=True)
+    return _build(config, setting, variational=True)
 
 
 def _build(
-    config, image_shape, num_steps, channels, lowering, variational: bool
+    config: ml_collections.ConfigDict, setting: Setting, variational: bool
 ) -> Task:
     latent_size, beta = config.model.latent_size, config.task.beta
     num_codes = 2 * latent_size if variational else latent_size
-    sizes = [(channels or {}).get(c, ()) for c in ("encoder", "decoder")]
-    encoder, decoder = models.build(config, image_shape, num_codes, sizes, lowering)
+    image_shape, sizes = setting.image_shape, setting.channels
+    encoder, decoder = models.build(
+        config,
+        image_shape,
+        num_codes,
+        (sizes.get("encoder", ()), sizes.get("decoder", ())),
+        setting.lowering,
+    )
     parts = {
         "encoder": networks.Network(encoder, image_shape),
         "decoder": networks.Network(decoder, (latent_size,)),
     }
-    optimizer = optimizer_lib.make(config.optimizer, num_steps)
+    optimizer = optimizer_lib.make(config.optimizer, setting.num_steps)
     num_pixels = math.prod(image_shape)
     batch_statistics = config.eval.batch_norm == "batch"
 

@@ -1,8 +1,22 @@
-"""The door between the loop and whatever is trained."""
+"""The interface between the training loop and what is trained."""
 
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.training.state import TrainState
+
+
+class Setting(NamedTuple):
+    """What a task is built for, beside the options."""
+
+    image_shape: tuple[int, int, int]  #: (H, W, C)
+    num_steps: int  #: of a training, for a learning rate that falls
+    #: {component: channels of each group} of compacted networks, from
+    #: `pruning.compact`; a component that is absent is as `model.widths` says
+    channels: Mapping[str, tuple[int, ...]] = {}
+    #: of the convolutions; None: that of JAX's default backend
+    lowering: Lowering | None = None
 
 
 class Task(NamedTuple):
