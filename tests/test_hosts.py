@@ -187,3 +187,24 @@ def test_shares_come_together_in_the_order_of_the_indices(monkeypatch):
     np.testing.assert_array_equal(found[0], images[indices])
     np.testing.assert_array_equal(found[1], indices)
     assert found[2] == {"F0", "F1", "F2"}
+
+
+def test_together_where_one_process_refuses_raises_its_fields_everywhere(monkeypatch):
+    """Two processes, acted one by one."""
+    parts = ("data.dir=ü", "no such folder: at all", "give one; or two")
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    rows = []
+
+    def refuse():
+        raise UserError(*parts)
+
+    def note(values):
+        rows.append(np.asarray(values))
+        return np.stack([rows[0], rows[-1]])
+
+    monkeypatch.setattr(processes_lib, "gather", note)
+    for function in (refuse, lambda: 3):
+        with pytest.raises(UserError) as caught:
+            processes_lib.together(function)
+        error = caught.value
+        assert (error.field, error.problem, error.remedy) == parts

@@ -156,7 +156,7 @@ GOOD = np.zeros((9, 4, 4, 1), np.uint8)
         (dict(images=np.zeros((9, 4, 4, 2), np.uint8)), "1 or 3 channels"),
         (dict(images=np.array([{}], object)), "object"),
         (dict(images=GOOD[:0]), r"\[0, 4, 4, 1\]"),
-        (dict(images=GOOD, labels=np.arange(8)), "`labels`.*integer .9."),
+        (dict(images=GOOD, labels=np.arange(8)), "`labels`.*integers .9."),
         (dict(images=GOOD, labels=np.zeros(9)), "`labels` is float64"),
         (dict(images=GOOD, heldout_images=GOOD[0]), "`heldout_images`"),
     ],

@@ -109,7 +109,7 @@ def _gather_texts(*texts: str) -> list[list[str]]:
     """The texts of all processes; all must call it with as many."""
     rows = np.zeros((len(texts), _TEXT_BYTES), np.uint8)
     for row, text in zip(rows, texts):
-        encoded = np.frombuffer(text.encode()[:_TEXT_BYTES], np.uint8)
+        encoded = np.frombuffer(text.encode(errors="replace")[:_TEXT_BYTES], np.uint8)
         row[: len(encoded)] = encoded
 
     def decode(row: np.ndarray) -> str:
