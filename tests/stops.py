@@ -12,7 +12,9 @@ from gen_tickets.training.meter import Meter
 @contextlib.contextmanager
 def stopped_at(run, round_number, step):
     """SIGTERM when the training stands there; all stretches are of one step."""
-    tags = (f"run_{run}/round_{round_number:02d}", f"round_{round_number:02d}")
+    tags = (round_number,)  # the tag itself
+    if isinstance(round_number, int):
+        tags = (f"run_{run}/round_{round_number:02d}", f"round_{round_number:02d}")
 
     class OneStep(Meter):
         """Stretches of one step, and a signal after the wanted one."""

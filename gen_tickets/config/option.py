@@ -129,19 +129,21 @@ class Texts(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Wholes(Option):
-    """A tuple of whole numbers from 1 to `high`, at least one."""
+    """A tuple of whole numbers from `low` to `high`, at least one unless told."""
 
     high: int = _MOST
+    low: int = 1
+    may_be_empty: bool = False
 
     @property
     def allowed(self) -> str:
-        return f"a tuple of whole numbers >= 1 and <= {self.high}"
+        return f"a tuple of whole numbers >= {self.low} and <= {self.high}"
 
     def is_allowed(self, value: Any) -> bool:
         return (
             isinstance(value, (tuple, list))
-            and len(value) > 0
-            and all(type(x) is int and 1 <= x <= self.high for x in value)
+            and (self.may_be_empty or len(value) > 0)
+            and all(type(x) is int and self.low <= x <= self.high for x in value)
         )
 
 

@@ -15,6 +15,12 @@ OPTIONS: dict[str, Option] = {
         "the control",
         (("winning", "random"), ("winning",)),
     ),
+    "procedure": option.Choice(
+        "tickets",
+        "what is done: tickets are searched for, or the stability of training at "
+        "possible rewind steps is analysed",
+        ("tickets", "stability"),
+    ),
     "suite": option.Choice(
         "", "a table of several experiments, run one after the other", ("", "table2")
     ),
@@ -141,6 +147,25 @@ OPTIONS: dict[str, Option] = {
     "rewind.step": option.Whole(
         10, "training step whose weights a ticket goes back to"
     ),
+    "stability.steps": option.Wholes(
+        (),
+        "steps that are analysed; () = 0, 10 and 0.5 to 20 % of a training",
+        low=0,
+        may_be_empty=True,
+    ),
+    "stability.copies": option.Whole(
+        2, "copies that go on from a step, each with SGD noise of its own", 2
+    ),
+    "stability.points": option.Whole(
+        11, "points at which the line between two copies is measured", 3
+    ),
+    "stability.margin": option.Number(
+        0.03, "largest relative instability that counts as stable", is_open=True
+    ),
+    "stability.tickets": option.Text(
+        "", "workdir whose masks the copies have; '' = dense networks"
+    ),
+    "stability.round": option.Whole(0, "round of those masks"),
     "eval.every_steps": option.Whole(
         0, "steps between held-out evaluations; 0 = an epoch"
     ),

@@ -31,6 +31,7 @@ def check(options: Options, changed: Set[str]) -> None:
     _check_steps(options)
     _check_pruning(options)
     _check_early_bird(options, changed)
+    _check_stability(options, changed)
     _check_critic(options)
     _check_evaluation(options)
     # From here on the chosen entries are imported.
@@ -86,6 +87,25 @@ def _check_early_bird(options: Options, changed: Set[str]) -> None:
                     "only for prune.schedule='early_bird', not "
                     f"{options['prune.schedule']!r}",
                 )
+
+
+def _check_stability(options: Options, changed: Set[str]) -> None:
+    """Options of the instability analysis alone, and its masks."""
+    if options["procedure"] != "stability":
+        for name in sorted(changed):
+            if name.startswith("stability."):
+                raise UserError(
+                    f"{name}={options[name]!r}",
+                    "only for procedure='stability'",
+                    "leave it out",
+                )
+    elif bool(options["stability.tickets"]) != (options["stability.round"] > 0):
+        raise UserError(
+            f"stability.tickets={options['stability.tickets']!r}, "
+            f"stability.round={options['stability.round']}",
+            "together they say which masks the copies have",
+            "give both, or none",
+        )
 
 
 def _check_critic(options: Options) -> None:

@@ -12,8 +12,10 @@ from gen_tickets.data import pipeline
 from gen_tickets.distributed import memory, processes
 from gen_tickets.evaluation import metrics
 from gen_tickets.paper import table2
-from gen_tickets.procedures import early_bird, lottery, setup
-from gen_tickets.report import render, verdict
+from gen_tickets.procedures import early_bird, lottery, setup, stability
+from gen_tickets.report import render
+from gen_tickets.report import stability as stability_report
+from gen_tickets.report import verdict
 from gen_tickets.training import driver
 from gen_tickets.workdir import lock, paths, provenance, tables
 from gen_tickets.workdir.checkpoints import Checkpoints
@@ -23,6 +25,8 @@ from gen_tickets.workdir.recorder import Recorder, check_tables
 
 def of(config: ConfigDict) -> types.ModuleType:
     """The module whose `check` and `run` make the procedure of an experiment."""
+    if config.procedure == "stability":
+        return stability
     return early_bird if config.prune.schedule == "early_bird" else lottery
 
 
@@ -42,11 +46,15 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         return
     with memory.memory_errors_told():
         _run(config, workdir)
-    if processes.is_first():
-        page = render.draw(workdir)
-        rows = tables.read_rows(paths.results_path(workdir))
-        print(verdict.verdict(rows, config.eval.verdict).sentence)
-        print(f"report: {page}")
+    if not processes.is_first():
+        return
+    if config.procedure == "stability":
+        print(stability_report.draw(workdir, config))
+        return
+    page = render.draw(workdir)
+    rows = tables.read_rows(paths.results_path(workdir))
+    print(verdict.verdict(rows, config.eval.verdict).sentence)
+    print(f"report: {page}")
 
 
 def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:

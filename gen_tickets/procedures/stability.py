@@ -117,6 +117,8 @@ def run(
     masks = _ticket_masks(prepared, recorder.workdir)
     restored = _restore(prepared, everyone, store)
     round_state, position = restored or (_begin(prepared, everyone), Position())
+    if position.finished:
+        return
     trainings = _trainings(prepared, loop)
     for number in range(position.round, len(trainings)):
         training = trainings[number]
@@ -269,7 +271,13 @@ def _lines(
                 for copy in (one, other)
             ]
             for point, metrics in zip(points, measure(run_number, *ends)):
-                row = {"run": run_number, "step": one.step, "point": float(point)}
-                row |= {"copy_a": one.noise, "copy_b": other.noise}
+                row = {
+                    "round": prepared.config.stability.round,
+                    "run": run_number,
+                    "step": one.step,
+                    "copy_a": one.noise,
+                    "copy_b": other.noise,
+                    "point": float(point),
+                }
                 rows.append(row | metrics)
     return rows

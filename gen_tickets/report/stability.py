@@ -1,0 +1,73 @@
+"""Figure and sentence of an instability analysis, from stability.csv alone."""
+
+import io
+import math
+import pathlib
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from gen_tickets.evaluation import instability
+from gen_tickets.evaluation.instability import Instability
+from gen_tickets.workdir import columns, paths, tables
+
+
+def draw(workdir: str | pathlib.Path, config: ConfigDict) -> str:
+    """Writes figures/stability.png; returns a table and what it comes to, as text.
+
+    Args:
+      workdir: of a finished analysis.
+      config: its options.
+
+    Raises:
+      UserError: stability.csv is missing or damaged.
+    """
+    rows = tables.read_rows(paths.stability_path(workdir))
+    column = config.eval.verdict if config.eval.verdict in rows[0] else "heldout_loss"
+    found = instability.by_step(rows, column)
+    path = paths.figures_dir(workdir) / "stability.png"
+    paths.write_atomically(path, _figure(found, column, config.stability.margin))
+    stable = instability.first_stable_step(found, config.stability.margin)
+    return "\n".join([*_lines(found, column), _sentence(stable, config, path)])
+
+
+def _lines(found: Sequence[Instability], column: str) -> list[str]:
+    """One line a step."""
+    title = columns.find(column).title
+    lines = [f"  step k  instability of {title}, % of its ends' mean"]
+    for one in found:
+        mean, std = 100 * one.mean, 100 * one.std
+        lines.append(f"{one.step:8}  {mean:.2f} ± {std:.2f}  (ends {one.ends:.4g})")
+    return lines
+
+
+def _sentence(stable: int | None, config: ConfigDict, path: pathlib.Path) -> str:
+    margin = f"{config.stability.margin:.3g}"
+    if stable is None:
+        return f"Not stable (margin {margin}) at any step analysed. Figure: {path}"
+    return (
+        f"Stable (margin {margin}) from step {stable} on: "
+        f"rewind there, --config.rewind.step={stable}. Figure: {path}"
+    )
+
+
+def _figure(found: Sequence[Instability], column: str, margin: float) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    steps = [one.step for one in found]
+    means = [100 * one.mean for one in found]
+    deviations = [100 * one.std for one in found]
+    axes.errorbar(steps, means, deviations, marker="o", capsize=3)
+    axes.axhline(100 * margin, color="grey", linestyle="--", label="margin")
+    axes.set_xscale("symlog", linthresh=max(1, min(filter(None, steps), default=1)))
+    if all(math.isfinite(x) for x in means):
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_ylim(bottom=0)
+    axes.set_xlabel("step k from which the copies train apart")
+    axes.set_ylabel(f"instability, % of {columns.find(column).title}")
+    axes.legend()
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150)
+    return content.getvalue()
