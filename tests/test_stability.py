@@ -1,4 +1,4 @@
-"""Instability analysis, end to end on a tiny autoencoder and on toys of known answer."""
+"""Instability analysis: end to end on a tiny autoencoder, and toys of known answer."""
 
 import jax
 import jax.numpy as jnp
