@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from gen_tickets.data import dataset as dataset_lib
+from gen_tickets.data import readers
 from gen_tickets.errors import UserError
 
 
@@ -293,6 +294,14 @@ def test_a_folder_without_training_images_is_refused(tmp_path):
         dataset_lib.check(folder(tmp_path / "absent"))
     with pytest.raises(UserError, match="not a folder"):
         dataset_lib.check(folder(""))
+
+
+def test_load_of_a_folder_searches_it_once(tmp_path, monkeypatch):
+    save_images(tmp_path, [(6, 6)] * 12)
+    searched, walk = [], readers.os.walk
+    monkeypatch.setattr(readers.os, "walk", lambda x: searched.append(x) or walk(x))
+    dataset_lib.load(folder(tmp_path))
+    assert searched == [tmp_path]
 
 
 def test_a_crop_that_is_asked_for_is_made_before_the_resize(tmp_path):
