@@ -1,8 +1,8 @@
 """Distances between sets of features: FID, KID, precision and recall; Inception Score.
 
 All is NumPy in float64 on the host, on arrays [N, D] of features or [N, K] of logits of
-one network (`inception.extract`, or any other). Nothing is read from a disk and nothing
-is shuffled. Sets of 50,000 x 2048 are walked in chunks.
+one network (`inception.extract`, or any other). Nothing is read from disk or shuffled.
+Sets of 50,000 x 2048 are processed in chunks.
 """
 
 from typing import NamedTuple

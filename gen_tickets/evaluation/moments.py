@@ -1,7 +1,7 @@
 """Moments of sets of features: mean and covariance, of parts and of the whole.
 
 NumPy in float64 on the host, on arrays [N, D] of features. Sets of 50,000 x 2048 are
-walked in chunks.
+processed in chunks.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ CHUNK_ROWS = 4096
 
 
 def check_features(name: str, features: ArrayLike, minimum: int = 2) -> np.ndarray:
-    """The features as they are, if they are a finite [N, D] with N >= `minimum`.
+    """Returns the features as a NumPy array.
 
     Raises:
-      UserError: they are not.
+      UserError: they are not a finite [N, D] with N >= `minimum`.
     """
     features = np.asarray(features)
     if features.ndim != 2 or len(features) < minimum:
@@ -45,8 +45,8 @@ def chunks(rows: np.ndarray, size: int = CHUNK_ROWS) -> Iterator[np.ndarray]:
 class Moments:
     """Count, mean and covariance (divided by N - 1) of rows; float64.
 
-    Parts of a set give the moments of the whole, in any order. An update costs a
-    product of [D, n] with [n, D] and a few passes over [D, D]: give it many rows.
+    The moments of parts merge to those of the whole, in any order. An update costs a
+    product of [D, n] with [n, D] and a few passes over [D, D]: pass many rows at once.
     """
 
     count: int
@@ -60,7 +60,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: ArrayLike) -> "Moments":
-        """Moments of [N, D] features, N >= 2, walked in chunks."""
+        """Moments of [N, D] features, N >= 2, processed in chunks."""
         features = check_features("features", features)
         moments = cls.empty(features.shape[1])
         for chunk in chunks(features):

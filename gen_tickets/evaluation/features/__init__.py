@@ -1,1 +1,1 @@
-"""Networks whose features images are compared in."""
+"""Feature extractors: Inception-v3 and the classifier of a data set."""

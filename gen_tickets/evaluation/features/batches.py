@@ -8,10 +8,10 @@ from gen_tickets.errors import UserError
 
 
 def check_images(images):
-    """The images as they are, if they are uint8 [N, H, W, 1 or 3] with N >= 1.
+    """Returns the images as a NumPy array.
 
     Raises:
-      UserError: they are not.
+      UserError: they are not uint8 [N, H, W, 1] or [N, H, W, 3] with N >= 1.
     """
     images = np.asarray(images)
     if (
@@ -29,17 +29,19 @@ def check_images(images):
 
 
 def map_batches(function, rows, batch_size, title=None):
-    """`function` of [batch_size, ...] over rows [N, ...], N >= 1; NumPy [N, ...].
+    """Applies a function to rows [N, ...], N >= 1, `batch_size` at a time.
 
     Args:
-      function: of a batch, to an array or a tree of arrays that keep its first axis.
-      rows: the last batch is filled up with the first rows, so that there is one
-        shape and one compilation.
+      function: [batch_size, ...] -> an array or a tree of arrays [batch_size, ...].
+      rows: the last batch is padded with the first rows, so that the function is
+        compiled once.
       batch_size: rows a call.
-      title: of a progress bar on a terminal; None shows none.
+      title: of a progress bar, shown on a terminal; None: no bar.
+
+    Returns:
+      NumPy arrays [N, ...].
     """
-    # Without a title there is no bar, with one only on a terminal.
-    hidden, parts = None if title else True, []
+    hidden, parts = None if title else True, []  # None: unless stderr is a terminal
     progress = tqdm(
         desc=title, total=len(rows), unit="image", leave=False, disable=hidden
     )

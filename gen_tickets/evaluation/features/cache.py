@@ -1,8 +1,8 @@
-"""What took long to compute, kept in the cache folder under all that determines it.
+"""A cache on disk of computed arrays, under a key of everything they depend on.
 
-A key is a JSON-able dict. A file holds arrays, the key and a SHA-256 over the arrays,
-is written whole or not at all, and is checked when read: what is damaged is computed
-again. The folder is that of `weights.cache_folder`.
+A key is a JSON-able dict. A file holds the arrays, the key and a SHA-256 of the arrays.
+It is written atomically and checked when it is read; the arrays of a damaged file are
+computed again. The folder is `weights.cache_folder`.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _ABOUT = "about"
 
 
 def short_hash(key) -> str:
-    """12 hex digits that stand for a key."""
+    """The first 12 hex digits of a key's SHA-256."""
     text = json.dumps(key, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -40,17 +40,17 @@ def digest(arrays) -> str:
 
 
 def path_of(kind, key) -> pathlib.Path:
-    """Where the arrays of a key are kept; `kind` begins the file's name."""
+    """The file of a key; its name begins with `kind`."""
     return weights.cache_folder() / f"{kind}_{short_hash(key)}.npz"
 
 
 def fetch(kind, key, compute):
-    """The arrays of a key: from the cache, else computed and kept there.
+    """The arrays of a key: from the cache, or else computed and stored there.
 
     Args:
-      kind: what it is, a word.
-      key: all that determines the arrays.
-      compute: () -> {name: array without objects}.
+      kind: prefix of the file's name.
+      key: everything that the arrays depend on.
+      compute: () -> {name: array}, of no object type.
     """
     path = path_of(kind, key)
     if path.exists():
@@ -62,7 +62,7 @@ def fetch(kind, key, compute):
     try:
         paths.write_atomically(path, _written(key, arrays))
     except UserError as error:
-        tqdm.write(f"not kept for the next time: {error}", sys.stderr)
+        tqdm.write(f"not cached: {error}", sys.stderr)
     return arrays
 
 
@@ -74,9 +74,9 @@ def _written(key, arrays) -> bytes:
 
 
 def _read(path, key):
-    """The arrays of a file that is whole and of this key; else None."""
+    """The arrays of a file, None if it is damaged or of another key."""
     try:
-        # Opened here: of a file that is no zip, np.load would leave it open.
+        # Opened here, because np.load leaves a file open that is not a zip.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
             arrays = dict(found)
         about = json.loads(arrays.pop(_ABOUT).tobytes())

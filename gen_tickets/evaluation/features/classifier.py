@@ -1,9 +1,9 @@
-"""A classifier of a data set's own labels: ResNet-18, in the form for small images.
+"""A classifier of a data set's labels: ResNet-18 in its variant for small images.
 
-It is trained once for a data set and kept in the cache folder. It says whether a
-reconstruction still shows its class, how classes are spread over samples, and gives
-the features of `fd_classifier`, a Frechet distance that is not the FID: its features
-are of this data set, so its values compare within one data set and one classifier.
+It is trained once for a data set and cached. It measures whether a reconstruction keeps
+its class and how classes are distributed over samples. Its features define
+`fd_classifier`, a Frechet distance that is not the FID: values are comparable only
+within one data set and one classifier.
 """
 
 import dataclasses
@@ -65,19 +65,19 @@ class ResNet18(nn.Module):
 
 
 class Classifier(NamedTuple):
-    """A trained network, and where it comes from."""
+    """A trained network and its provenance."""
 
     network: ResNet18
     variables: Any  #: parameters and running statistics
     accuracy: float  #: on the held-out images, in [0, 1]
-    key: dict  #: all that determined the training
+    key: dict  #: everything that the training depends on
     fingerprint: str  #: SHA-256 of the weights
 
     def extract(self, images) -> classifier.Outputs:
         """Features [N, D] and logits [N, classes] of uint8 [N, S, S, C]; float32.
 
         Raises:
-          UserError: no such images, or of another size than the classifier's.
+          UserError: images of another type or size than the classifier's.
         """
         images = check_images(images)
         size, channels = self.key["image_size"], self.key["channels"]
@@ -97,13 +97,13 @@ class Classifier(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _outputs(network, variables, images):
-    # On accelerators the default would round, and features differ between devices.
+    # The default precision rounds on accelerators: features would depend on the device.
     with jax.default_matmul_precision("highest"):
         return network.apply(variables, pixels.to_float(images), False)
 
 
 def load_classifier(dataset, epochs: int, width: int) -> Classifier:
-    """The classifier of a data set: from the cache, else trained and kept there.
+    """The classifier of a data set: from the cache, or else trained and cached.
 
     Args:
       dataset: data.Dataset with labels.
@@ -131,7 +131,7 @@ def load_classifier(dataset, epochs: int, width: int) -> Classifier:
 
 
 def variables_of(arrays):
-    """The network's variables, from the arrays that are kept of its training."""
+    """The network's variables, from the arrays that `_train` returns."""
     # params/classifier/<layer>/..., stats/classifier/batch_stats/<layer>/...
     kept = traverse_util.unflatten_dict(
         {name: jnp.asarray(array) for name, array in arrays.items()}, "/"
@@ -161,10 +161,10 @@ def check_labels(dataset):
 
 
 def _key(dataset, epochs, width) -> dict:
-    """All that determines the weights and the accuracy."""
+    """Everything that the weights and the accuracy depend on."""
     train_set, heldout = dataset.train, dataset.heldout
     count, size, _, channels = train_set.images.shape
-    # Small sets need smaller batches, to be trained for enough steps.
+    # Smaller batches for small sets, so that there are enough steps.
     batch_size = min(128, max(16, count // 64), count)
     colour = channels == 3
     recipe = classifier.Recipe(
@@ -195,7 +195,7 @@ def _sha256(labels) -> str:
 
 
 def _train(dataset, network, recipe, key):
-    """{name: array} of weights and statistics, and the accuracy held out."""
+    """{name: array} of weights, statistics, and the accuracy on held-out images."""
     train_set, heldout = (
         {"images": jnp.asarray(part.images), "labels": jnp.asarray(part.labels)}
         for part in (dataset.train, dataset.heldout)
@@ -228,7 +228,7 @@ def _train(dataset, network, recipe, key):
 
 
 def _fit(loop, state, totals, examples, keys, key, progress):
-    """The state after all steps, trained a few at a time for the progress bar."""
+    """Trains for all steps, a few at a time so that the progress bar moves."""
     masks, count = masks_lib.dense(state.params), len(examples["images"])
     batch_size, num_steps = key["batch_size"], key["recipe"]["num_steps"]
     for done in range(0, num_steps, _STRETCH):

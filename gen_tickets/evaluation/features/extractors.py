@@ -1,4 +1,4 @@
-"""Networks that turn images into features, under one door, whichever they are."""
+"""One interface to the networks that turn images into features."""
 
 from typing import Any, Callable, NamedTuple
 
@@ -9,13 +9,13 @@ class Extractor(NamedTuple):
     """A network whose features are compared."""
 
     kind: str  #: "inception" or "classifier"
-    fingerprint: str  #: SHA-256 that stands for its weights
-    #: uint8 [N, H, W, C] -> features [N, D] and logits [N, K], as attributes.
+    fingerprint: str  #: SHA-256 of its weights
+    #: uint8 [N, H, W, C] -> object with `features` [N, D] and `logits` [N, K]
     extract: Callable[[Any], Any]
-    about: dict  #: what more there is to say of it; JSON-able
+    about: dict  #: further provenance; JSON-able
 
     def provenance(self) -> dict:
-        """All that says which network it is."""
+        """Which network it is; JSON-able."""
         return {"kind": self.kind, "sha256": self.fingerprint, **self.about}
 
 

@@ -1,7 +1,8 @@
-"""Statistics of real images in the features of a network, kept in the cache folder.
+"""Statistics of the features of real images, cached on disk.
 
-A reference is found again under all that its numbers depend on: the set, the split, its
-pixels (size, crop, resize, reader, encoding, SHA-256) and the network's weights.
+The key of a reference is everything that its numbers depend on: the data set, the
+split, the pixels (size, crop, resize, reader, encoding, SHA-256) and the network's
+weights.
 """
 
 from typing import NamedTuple
@@ -28,20 +29,20 @@ _FROM_DATA = (
 
 
 class Reference(NamedTuple):
-    """Real images, seen by one network."""
+    """Features of real images in one network."""
 
     moments: Moments  #: of all images
-    features: np.ndarray  #: float32 [min(count, MAX_ROWS), D], a fixed choice of rows
-    key: dict  #: all that the numbers depend on, readable
+    features: np.ndarray  #: float32 [min(count, MAX_ROWS), D], a fixed subset
+    key: dict  #: everything that the numbers depend on
 
     @property
     def short_hash(self) -> str:
-        """12 hex digits that stand for the key."""
+        """The first 12 hex digits of the key's SHA-256."""
         return cache.short_hash(self.key)
 
 
 def key_of(provenance, split, extractor) -> dict:
-    """The key of a split of a data set, seen by an extractor.
+    """The key of a split of a data set and an extractor.
 
     Args:
       provenance: data.Dataset.provenance.
@@ -60,10 +61,10 @@ def key_of(provenance, split, extractor) -> dict:
 
 
 def load_reference(images, key, extractor) -> Reference:
-    """The reference of a key: from the cache, else computed and kept there.
+    """The reference of a key: from the cache, or else computed and stored there.
 
     Args:
-      images: uint8 [N, H, W, C] that the key tells of, N >= 2.
+      images: uint8 [N, H, W, C], N >= 2, of the split in the key.
       key: from `key_of`.
       extractor: extractors.Extractor.
 
@@ -79,7 +80,7 @@ def load_reference(images, key, extractor) -> Reference:
 def _compute(images, extractor):
     features = extractor.extract(images).features
     moments = Moments.of(features)
-    # Sets may be sorted by class: a fixed choice from all over.
+    # Sets may be sorted by class: take random rows, always the same.
     rows = np.random.RandomState(0).permutation(len(features))[:MAX_ROWS]
     return {
         "count": np.int64(moments.count),

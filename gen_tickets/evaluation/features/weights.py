@@ -1,10 +1,10 @@
-"""The weights of the Inception network: where they are found, and what they must be.
+"""Finds, checks and converts the weights of the Inception network.
 
 They are looked for at a given path, then at the path in the environment variable
-GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (GEN_TICKETS_CACHE, else
-~/.cache/gen_tickets), and last, if asked for, at the public release. The public file
-must have its published SHA-256; a file of one's own is taken as it is, and its own
-SHA-256 is the fingerprint under which statistics are to be kept.
+GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (GEN_TICKETS_CACHE, or else
+~/.cache/gen_tickets), and last, if allowed, at the public release. The public file must
+have its published SHA-256. Any other file is accepted with its own SHA-256, which is
+part of the key of every cached statistic.
 """
 
 import hashlib
@@ -47,18 +47,18 @@ def load_weights(path=None, download=False) -> Weights:
     """Finds, checks and folds the weights.
 
     Args:
-      path: a .pth or .npz file; None looks in the places that the module names.
-      download: whether the public file (96 MB) may be fetched when none is found.
+      path: a .pth or .npz file; None: as the module's docstring says.
+      download: whether the public file (96 MB) may be downloaded if none is found.
 
     Raises:
-      UserError: none is found, or the file is not what it must be.
+      UserError: none is found, or the file does not have the network's weights.
     """
     path = find_weights(path, download)
     return Weights(fold(read_state(path)), fingerprint(path), path)
 
 
 def find_weights(path=None, download=False) -> pathlib.Path:
-    """The file that `load_weights` reads; the public one is checked by its hash."""
+    """The file that `load_weights` reads; the SHA-256 of a cached one is checked."""
     field = "weights" if path else PATH_VARIABLE
     path = path or os.environ.get(PATH_VARIABLE)
     if path:
@@ -87,7 +87,7 @@ def find_weights(path=None, download=False) -> pathlib.Path:
 
 
 def cache_folder() -> pathlib.Path:
-    """Where the public file is kept."""
+    """The folder of the public file and of `cache`."""
     folder = os.environ.get(CACHE_VARIABLE) or "~/.cache/gen_tickets"
     return pathlib.Path(folder).expanduser()
 
@@ -99,7 +99,7 @@ def fingerprint(path) -> str:
 
 
 def _download(target):
-    """Fetches the public file under another name, and moves it in place if right."""
+    """Downloads the public file to a temporary name and renames it if it is right."""
     by_hand = f"put the file at {str(target)!r} by other means"
     name = None
     try:
@@ -126,12 +126,12 @@ def _download(target):
 
 
 def read_state(path):
-    """{name: float32 array} of the 472 arrays of `state_shapes`, checked.
+    """Reads the 472 arrays of `state_shapes` as {name: float32 array}.
 
-    The counters of batch norm (`num_batches_tracked`) may be there, and are left out.
+    Batch norm's counters (`num_batches_tracked`) are dropped.
 
     Raises:
-      UserError: a name, a shape, a type or a value is not what the network has.
+      UserError: a name, shape, type or value does not fit the network.
     """
 
     def refuse(problem):
