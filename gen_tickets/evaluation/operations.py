@@ -11,7 +11,9 @@ _ARITHMETIC = dict.fromkeys(
     "expm1 integer_pow log log1p log2 logistic max min mul neg pow rem rsqrt sign sin "
     "sinh sqrt square sub tan tanh".split(),
     1,
-) | {"one_minus_square": 3}  # (1 + x) * (1 - x)
+) | {
+    "one_minus_square": 3
+}  # (1 + x) * (1 - x)
 _REDUCTIONS = frozenset(
     "cumprod cumsum reduce_max reduce_min reduce_prod reduce_sum".split()
 )

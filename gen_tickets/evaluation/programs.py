@@ -7,7 +7,6 @@ from shapes, because the parameters that say so differ between versions of JAX.
 
 from typing import Any, Iterator, Mapping
 
-import jax
 from jax.extend import core
 
 from gen_tickets.evaluation.operations import Operation, Value
