@@ -1,5 +1,7 @@
 """One compilation cache for all tests and workers; nothing else is shared."""
 
+import importlib.util
+import mmap
 import os
 import pathlib
 
@@ -7,18 +9,41 @@ _CACHE = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "xla"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # Programs run for milliseconds here: what counts is how fast they compile.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
-)
+_FLAGS = {
+    "xla_backend_optimization_level": "0",
+    "xla_llvm_disable_expensive_passes": "true",
+    "xla_cpu_use_fusion_emitters": "false",
+    "xla_cpu_parallel_codegen_split_count": "1",
+}
+
+
+def _known_flags() -> str:
+    """Those of the flags that the installed XLA has; any other would end the process.
+
+    XLA cannot be asked before it reads them: its library is searched for their names.
+    """
+    package = importlib.util.find_spec("jaxlib").submodule_search_locations[0]
+    found = []
+    for library in pathlib.Path(package).glob("*jax_common*"):
+        with (
+            library.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text,
+        ):
+            for name, value in _FLAGS.items():
+                if text.find(b"\0%b\0" % name.encode()) >= 0:
+                    found.append(f"--{name}={value}")
+    return " ".join(found)
+
+
+if "XLA_FLAGS" not in os.environ:  # Workers and processes of tests have it from here.
+    os.environ["XLA_FLAGS"] = _known_flags()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-# The same examples at every run, but for the long fuzz.
-settings.register_profile("same", derandomize=True)
+# The same examples at every run, but for the long fuzz; no test depends on time.
+settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("default" if "GEN_TICKETS_FUZZ" in os.environ else "same")
 
 

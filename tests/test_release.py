@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import gen_tickets
 from gen_tickets import experiments
@@ -21,8 +22,7 @@ CONFIG.read(ROOT / "setup.cfg")
 
 def requirements(text):
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    found = [Requirement(line) for line in lines]
-    return {(x.name.replace("_", "-"), str(x.marker or "")): x for x in found}
+    return [Requirement(line) for line in lines]
 
 
 def test_the_newest_version_of_the_changelog_is_this_one():
@@ -31,14 +31,41 @@ def test_the_newest_version_of_the_changelog_is_this_one():
     assert CONFIG["metadata"]["version"] == "attr: gen_tickets.__version__"
 
 
-def test_the_tested_versions_are_those_that_may_be_installed():
-    pinned = requirements((ROOT / "requirements.txt").read_text())
+PYTHONS = ("3.11", "3.12", "3.13")
+MACHINES = (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"))
+
+
+def chosen(found, python, system, machine):
+    """{package: its one requirement there}"""
+    environment = {
+        "python_version": python,
+        "sys_platform": system,
+        "platform_machine": machine,
+    }
+    there = [x for x in found if not x.marker or x.marker.evaluate(environment)]
+    names = [canonicalize_name(x.name) for x in there]
+    assert len(set(names)) == len(names)
+    return dict(zip(names, there))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("machine", MACHINES, ids="-".join)
+def test_tested_versions_are_among_those_that_may_be_installed(python, machine):
     extras = CONFIG["options.extras_require"]["tensorflow"]
     allowed = requirements(CONFIG["options"]["install_requires"] + extras)
+    allowed = chosen(allowed, python, *machine)
+    pinned = requirements((ROOT / "requirements.txt").read_text())
+    pinned = chosen(pinned, python, *machine)
     assert pinned.keys() == allowed.keys()
     for name, requirement in pinned.items():
         for pin in requirement.specifier:
             assert pin.version in allowed[name].specifier, requirement
+
+
+def test_every_python_that_is_named_has_pinned_versions():
+    named = re.findall(r"Python :: (3\.\d+)", CONFIG["metadata"]["classifiers"])
+    assert tuple(named) == PYTHONS
+    assert CONFIG["options"]["python_requires"] == f">={PYTHONS[0]}"
 
 
 def test_the_typed_modules_exist():

@@ -1,0 +1,115 @@
+"""What a function computes: a flat list of operations, from its jaxpr.
+
+Only what JAX documents is used: `jax.make_jaxpr`, `jax.extend.core`, and of a jaxpr its
+equations with their variables and parameters. Which value goes where in a loop is read
+from shapes, because the parameters that say so differ between versions of JAX.
+"""
+
+from typing import Any, Iterator, Mapping
+
+from jax.extend import core
+
+from gen_tickets.evaluation.operations import Operation, Value
+
+
+class Program:
+    """A jaxpr without calls and loops.
+
+    A loop's body is in it once, with its rounds as `times`. The carry of a loop is an
+    operation, "carry", of the value before the loop and the value after a round. Of the
+    branches of a choice only the costliest is there. What no result needs, such as the
+    gradient of the images, is left out.
+
+    operations: in the order in which they run.
+    inputs: one for each array among the arguments, in the order of `jax.tree.leaves`.
+    """
+
+    def __init__(self, jaxpr):
+        """Inlines what `jax.make_jaxpr` returns."""
+        jaxpr = _without_constants(jaxpr)
+        self.operations: list[Operation] = []
+        self.inputs = [Value(variable.aval) for variable in jaxpr.invars]
+        self._drop_unused(self._inline(jaxpr, self.inputs, 1.0))
+
+    def flops(self) -> float:
+        """FLOPs of all operations.
+
+        Raises:
+          ValueError: a loop whose rounds are known only when it runs.
+        """
+        return sum(operation.flops() for operation in self.operations)
+
+    def _inline(self, jaxpr, inputs, times: float) -> list[Value]:
+        """Appends the operations of a jaxpr -> its results."""
+        known = dict(zip(jaxpr.invars, inputs, strict=True))
+
+        def value(variable):
+            if isinstance(variable, core.Literal):
+                return Value(variable.aval)
+            if variable not in known:  # a constant
+                known[variable] = Value(variable.aval)
+            return known[variable]
+
+        for equation in jaxpr.eqns:
+            of_inputs = [value(variable) for variable in equation.invars]
+            outputs = self._call(equation, of_inputs, times)
+            known.update(zip(equation.outvars, outputs, strict=True))
+        return [value(variable) for variable in jaxpr.outvars]
+
+    def _call(self, equation, inputs, times: float) -> list[Value]:
+        name, params = equation.primitive.name, equation.params
+        inner = [*_inner_jaxprs(params)]
+        if name == "scan":
+            return self._loop(inner[0], equation, inputs, times * params["length"])
+        if name == "cond":
+            costs = [Program(branch).flops() for branch in inner]
+            return self._inline(inner[costs.index(max(costs))], inputs[1:], times)
+        if inner and name != "while":  # a call, by whatever name
+            return self._inline(inner[0], inputs, times)
+        outputs = [Value(variable.aval) for variable in equation.outvars]
+        self.operations.append(Operation(name, params, inputs, outputs, times))
+        return outputs
+
+    def _loop(self, body, equation, inputs, times: float) -> list[Value]:
+        """Appends the operations of a `lax.scan` -> its results.
+
+        A body takes constants, the carry, and slices; it returns the carry and slices.
+        The arrays that are sliced and stacked have one axis more outside.
+        """
+        takes = [Value(variable.aval) for variable in body.invars]
+        num_whole = sum(x.shape == y.shape for x, y in zip(takes, inputs, strict=True))
+        num_carried = sum(
+            inside.aval.shape == outside.aval.shape
+            for inside, outside in zip(body.outvars, equation.outvars, strict=True)
+        )
+        carry = slice(num_whole - num_carried, num_whole)
+        takes[: carry.start] = inputs[: carry.start]
+        start = len(self.operations)
+        results = self._inline(body, takes, times)
+        self.operations[start:start] = [
+            Operation("carry", {}, [before, after], [inside], times)
+            for before, after, inside in zip(inputs[carry], results, takes[carry])
+        ]
+        return results
+
+    def _drop_unused(self, results: list[Value]) -> None:
+        used, num_before = set(results), 0
+        while num_before < len(used):  # again: a carry leads back into its loop
+            num_before = len(used)
+            for operation in reversed(self.operations):
+                if used.intersection(operation.outputs):
+                    used.update(operation.inputs)
+        self.operations = [x for x in self.operations if used.intersection(x.outputs)]
+
+
+def _inner_jaxprs(params: Mapping[str, Any]) -> Iterator[core.Jaxpr]:
+    """The jaxprs among the parameters of an equation."""
+    for param in params.values():
+        for x in param if isinstance(param, tuple) else (param,):
+            if isinstance(x, (core.Jaxpr, core.ClosedJaxpr)):
+                yield _without_constants(x)
+
+
+def _without_constants(jaxpr) -> core.Jaxpr:
+    """The jaxpr of a `ClosedJaxpr`; since JAX 0.11 there is one kind of jaxpr only."""
+    return getattr(jaxpr, "jaxpr", jaxpr)
