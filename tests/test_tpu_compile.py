@@ -1,0 +1,119 @@
+"""What a TPU program costs, read from its text; and that programs compile for a TPU."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import hlo
+
+_PROGRAM = """
+HloModule jit_stretch, is_scheduled=true
+
+%inner (p.0: (s32[], f32[8,128])) -> (s32[], f32[8,128]) {
+  %p.0 = (s32[]{:T(128)}, f32[8,128]{1,0:T(8,128)S(1)}) parameter(0)
+  %x.0 = f32[8,128]{1,0:T(8,128)S(1)} get-tuple-element(%p.0), index=1
+  ROOT %f.0 = f32[8,128]{1,0:T(8,128)S(1)} fusion(%x.0), kind=kOutput, \
+calls=%product, backend_config={"window_config":{"estimated_cycles":"100"}}
+}
+
+%three (p.1: (s32[], f32[8,128])) -> pred[] {
+  %p.1 = (s32[]{:T(128)}, f32[8,128]{1,0:T(8,128)S(1)}) parameter(0)
+  %i.1 = s32[]{:T(128)} get-tuple-element(%p.1), index=0
+  %n.1 = s32[]{:T(128)} constant(3)
+  ROOT %c.1 = pred[]{:T(512)} compare(%i.1, %n.1), direction=LT
+}
+
+%product (p.2: f32[8,128]) -> f32[8,128] {
+  %p.2 = f32[8,128]{1,0:T(8,128)S(1)} parameter(0)
+  ROOT %d.2 = f32[8,128]{1,0:T(8,128)S(1)} convolution(%p.2, %p.2), dim_labels=bf_io->bf
+}
+
+%take (p.3: f32[64,128], p.4: s32[]) -> f32[8,128] {
+  %p.3 = f32[64,128]{1,0:T(8,128)} parameter(0)
+  %p.4 = s32[]{:T(128)S(1)} parameter(1)
+  ROOT %s.3 = f32[8,128]{1,0:T(8,128)} dynamic-slice(%p.3, %p.4), dynamic_slice_sizes={8,128}
+}
+
+%step (p.5: (s32[], s32[], f32[64,128])) -> (s32[], s32[], f32[64,128]) {
+  %p.5 = (s32[]{:T(128)}, s32[]{:T(128)S(1)}, f32[64,128]{1,0:T(8,128)}) parameter(0)
+  %i.5 = s32[]{:T(128)S(1)} get-tuple-element(%p.5), index=1
+  %x.5 = f32[64,128]{1,0:T(8,128)} get-tuple-element(%p.5), index=2
+  %f.5 = f32[8,128]{1,0:T(8,128)S(1)} fusion(%x.5, %i.5), kind=kLoop, calls=%take, \
+backend_config={"window_config":{"estimated_cycles":"7"}}
+  %s.5 = (f32[8,128]{1,0:T(8,128)}, f32[8,128]{1,0:T(8,128)S(1)}, u32[]{:S(2)}) \
+copy-start(%f.5)
+  %d.5 = f32[8,128]{1,0:T(8,128)} copy-done(%s.5)
+  %w.5 = (s32[]{:T(128)}, f32[8,128]{1,0:T(8,128)S(1)}) while(%p.5), \
+condition=%three, body=%inner
+  ROOT %t.5 = (s32[]{:T(128)}, s32[]{:T(128)S(1)}, f32[64,128]{1,0:T(8,128)}) tuple(%p.5)
+}
+
+%many (p.6: (s32[], s32[], f32[64,128])) -> pred[] {
+  %p.6 = (s32[]{:T(128)}, s32[]{:T(128)S(1)}, f32[64,128]{1,0:T(8,128)}) parameter(0)
+  %i.6 = s32[]{:T(128)} get-tuple-element(%p.6), index=0
+  %n.6 = s32[]{:T(128)} get-tuple-element(%p.6), index=1
+  ROOT %c.6 = pred[]{:T(512)} compare(%i.6, %n.6), direction=LT
+}
+
+ENTRY %main (a: f32[64,128]) -> f32[64,128] {
+  %a = f32[64,128]{0,1:T(8,128)} parameter(0)
+  %b = f32[64,128]{1,0:T(8,128)} copy(%a), \
+backend_config={"window_config":{"estimated_cycles":"5"}}
+  %w = (s32[]{:T(128)}, s32[]{:T(128)S(1)}, f32[64,128]{1,0:T(8,128)}) while(%b), \
+condition=%many, body=%step
+  ROOT %r = f32[64,128]{1,0:T(8,128)} get-tuple-element(%w), index=2
+}
+"""
+_TILE = 8 * 128 * 4  # bytes
+
+
+def test_costs_inner_loop_counts_as_often_as_it_runs():
+    step, _ = hlo.costs(_PROGRAM)
+    assert step.cycles == {"convolution": 3 * 100, "copy": 0, "other": 7}
+
+
+def test_costs_hbm_bytes_are_of_slices_and_transfers():
+    step, _ = hlo.costs(_PROGRAM)
+    assert step.hbm_bytes == _TILE + _TILE  # the slice that is read, the one copied
+
+
+def test_costs_of_a_call_leave_its_steps_out():
+    _, call = hlo.costs(_PROGRAM)
+    assert call.cycles == {"convolution": 0, "copy": 5, "other": 0}
+    read = 128 * 128 * 4  # 64 x 128 with the 64 minor, filled up to 128
+    assert call.hbm_bytes == read + 64 * 128 * 4
+
+
+@pytest.mark.parametrize(
+    "shape, size, on_chip",
+    [
+        ("f32[128,32,32,3]{0,3,2,1:T(4,128)S(1)}", 128 * 4 * 32 * 32 * 4, True),
+        ("u8[10,32,32,3]{2,1,3,0:T(8,128)(4,1)}", 10 * 3 * 32 * 128, False),
+        ("bf16[100]{0:T(256)}", 256 * 2, False),
+        ("f32[]{:T(128)}", 4, False),
+    ],
+)
+def test_array_sizes_fill_up_tiles(shape, size, on_chip):
+    assert hlo.array_sizes(shape) == [(size, on_chip)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu has the compiler"
+)
+@pytest.mark.parametrize("model", ["ae_mnist", "ae_cifar10"])
+def test_stretch_compiles_for_tpu_and_fits_a_chip(model, tmp_path):
+    output = tmp_path / "table.json"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.tpu_compile", f"--output={output}"),
+            *(f"--models={model}", "--layouts=members", "--precisions=float32"),
+        ],
+        check=True,
+    )
+    (row,) = json.loads(output.read_text())["programs"]
+    assert row["argument_bytes"] + row["temporary_bytes"] < 16 * 2**30
+    assert row["flops_over_own"] == pytest.approx(1.0, abs=0.05)
