@@ -4,7 +4,7 @@
 `validate(config)` refuses a wrong value before any work is done.
 """
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple
 
 import ml_collections
 
@@ -100,9 +100,6 @@ OPTIONS: dict[str, Option] = {
         "('winning', 'random') or ('winning',): pruning goes on from the winning one",
         lambda value: isinstance(value, (tuple, list))
         and tuple(value) in (("winning", "random"), ("winning",)),
-    ),
-    "suite": _choice(
-        "", "a table of several experiments, run one after the other", ("", "table2")
     ),
     "precision": _choice(
         "float32",
@@ -286,9 +283,6 @@ OPTIONS: dict[str, Option] = {
     "parallel.process": _whole(
         -1, "number of this process, from 0; -1 = what the launcher says", -1
     ),
-    "paper.sparsity": _number(
-        0.0, "winning sparsity that the paper found, for the figures; 0 = none", 0, 1
-    ),
 }
 
 
@@ -316,6 +310,10 @@ HOW_TO_RUN = (
     "parallel.process",
 )
 
+# Options of earlier versions that changed no result: a workdir that has them is read and
+# continued as if it had not.
+REMOVED = ("suite", "paper.sparsity")
+
 # Share of DCGAN's channels; cut from every layer alike it is 88 % of a step's FLOPs, as
 # in the paper's Table 2.
 EARLY_BIRD_CHANNELS = 0.665
@@ -326,14 +324,21 @@ _SMOKE = {
     "data.batch_size": 32,
     "train.epochs": 0,
     "train.steps": 30,
-    "prune.rounds": 2,
-    "rewind.step": 4,
     "eval.every_steps": 10,
     "eval.num_shown": 8,
     "eval.num_samples": 64,
     "eval.classifier_epochs": 1,
     "eval.classifier_width": 4,
 }
+_SMOKE_EARLY_BIRD = {
+    "data.limit": 128,  # 4 steps an epoch
+    "early_bird.epochs": 6,
+    "early_bird.take_last": True,
+}
+
+
+class UnknownSize(UserError):
+    """An experiment has no recipe of the size that is asked for."""
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -365,17 +370,34 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()}
 
 
-def resize(config: ml_collections.ConfigDict, size: str) -> ml_collections.ConfigDict:
-    """Shrinks an experiment to seconds: what `--config=FILE:smoke` asks for.
+def resize(
+    config: ml_collections.ConfigDict, size: str, **recipes: Mapping[str, Any]
+) -> ml_collections.ConfigDict:
+    """Changes an experiment to the size of `--config=FILE:size`.
 
     Args:
       config: the full-size experiment; changed in place.
-      size: "full" (unchanged) or "smoke" (2 runs, 2 rounds of 30 steps).
+      size: "full" (unchanged), "smoke" (2 runs, at most 2 rounds of 30 steps), or the
+        name of a recipe.
+      recipes: {option: value} by the name of each further size, as
+        gpu={"train.epochs": 30}.
+
+    Raises:
+      UnknownSize: the experiment has no such size.
     """
-    if size not in ("full", "smoke"):
-        raise UserError(f"--config=FILE:{size}: the word after ':' is full or smoke")
+    if size not in ("full", "smoke", *recipes):
+        raise UnknownSize(
+            f"--config=FILE:{size}",
+            "this experiment has no such size",
+            "after ':' give full or smoke, or what its docstring says",
+        )
+    config.update_from_flattened_dict(recipes.get(size, {}))
     if size == "smoke":
         config.update_from_flattened_dict(_SMOKE)
+        config.prune.rounds = min(config.prune.rounds, 2)
+        config.rewind.step = min(config.rewind.step, 4)
+        if config.prune.schedule == "early_bird":
+            config.update_from_flattened_dict(_SMOKE_EARLY_BIRD)
     return config
 
 

@@ -90,7 +90,7 @@ def _check_early_bird(options, changed) -> None:
                     f"{name}={options[name]!r}: prune.schedule='early_bird' cuts "
                     f"channels by their batch-norm scales, and once; give {only!r}"
                 )
-    elif not options["suite"]:  # whose experiments may be early-bird ones
+    else:
         for name in options:
             if name.startswith("early_bird.") and name in changed:
                 raise UserError(

@@ -1,137 +1,181 @@
-"""An experiment behind a figure: a file of experiments/ with some options changed.
+"""An experiment behind a figure: a file of experiments/ at one of four scales.
 
-It has one folder, which all figures share. How far it is, its results table says; to
-run it, or to go on, is what `procedures.run` does with the same options.
+The scale is the size of the file, `get_config("laptop")`; at `smoke` the laptop's recipe
+is shortened to seconds. Each experiment has one workdir, which all figures share.
 """
 
 import importlib
 import pathlib
 from typing import Any, NamedTuple
 
+from ml_collections import ConfigDict
+
 from gen_tickets import procedures
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset
 from gen_tickets.evaluation import metrics
-from gen_tickets.paper import table2
-from gen_tickets.report import outcomes
-from gen_tickets.workdir import lock, paths, tables
+from gen_tickets.report import outcomes, statistics
+from gen_tickets.workdir import lock, paths, records
+
+SCALES = {
+    "smoke": "seconds, on digits: whether it all works, no result",
+    "laptop": "two CPU cores: MNIST, digits in the place of CIFAR-10, no CelebA",
+    "gpu": "CIFAR-10 and MNIST, fewer epochs, runs and rounds",
+    "full": "the paper's experiments, 5 runs and 20 rounds",
+}
+MISSING, FINISHED = "missing", "finished"
+
+# What the paper measures. The classifier's need classes, which CelebA has not.
+_METRICS = {
+    "ae": ("accuracy",),
+    "vae": ("fid", "accuracy"),
+    "gan": ("fid", "inception_score", "fd_classifier"),
+}
+_OF_CLASSIFIER = ("accuracy", "fd_classifier")
 
 
-class Training(NamedTuple):
-    """One workdir of an experiment; Table 2 has several, all others one."""
+class Variant(NamedTuple):
+    """Options changed in an experiment file, and what its workdir is called then."""
 
-    folder: pathlib.Path
-    config: Any
+    name: str = ""
+    changes: tuple[tuple[str, Any], ...] = ()
 
 
-class State(NamedTuple):
-    """How far a training is, in rounds (the dense one is round 0) or in runs."""
+def alone(component: str) -> Variant:
+    """One component is pruned; the winning arm alone is trained."""
+    changes = (("prune.components", (component,)), ("arms", ("winning",)))
+    return Variant(component, changes)
 
-    done: int
-    total: int
-    unit: str  # "round" or "run"
 
-    @property
-    def finished(self) -> bool:
-        return self.done >= self.total
-
-    def __str__(self) -> str:
-        if self.finished:
-            return "finished"
-        if self.done == 0:
-            return "to do"
-        # Rounds are counted from 0, the dense one.
-        first = 1 if self.unit == "run" else 0
-        return f"{self.unit} {self.done + first} of {self.total - 1 + first}"
+# Whose tickets an experiment takes (Fig. 8).
+_SOURCES = {
+    "transfer_vae_to_dcgan": ("vae_cifar10", alone("decoder")),
+    "transfer_dcgan_to_vae": ("transfer_vae_to_dcgan", Variant()),
+}
 
 
 class Experiment(NamedTuple):
-    """Name of the folder, file of experiments/, its size, and the options changed."""
+    """A workdir, finished or not, and the options it has."""
 
     name: str
-    file: str
-    size: str = "full"
-    changes: tuple[tuple[str, Any], ...] = ()
-    source: "Experiment | None" = None  # whose tickets it takes over
+    folder: pathlib.Path
+    config: ConfigDict
+    source: "Experiment | None" = None  #: whose tickets it takes
 
-    def folder(self, root) -> pathlib.Path:
-        return pathlib.Path(root) / "experiments" / self.name
+    def state(self) -> str:
+        """MISSING, FINISHED, or how far it is, as "round 2 of 20" or "run 1 of 3".
 
-    def config(self, root, how_to_run=()) -> Any:
-        """The validated options.
-
-        Args:
-          root: folder of the experiments of this scale.
-          how_to_run: more changes, as ("data.dir", DIR), that do not alter results.
+        One with more rounds than asked for is finished.
         """
-        module = importlib.import_module(f"gen_tickets.experiments.{self.file}")
-        config = module.get_config(self.size)
-        config.update_from_flattened_dict(dict(self.changes) | dict(how_to_run))
-        if self.source is not None:
-            config.ticket.path = str(self.source.folder(root))
-        defaults.validate(config)
+        if not self.folder.exists():
+            return MISSING
+        path, config = paths.results_path(self.folder), self.config
+        rows = records.read_rows(path) if path.exists() else []
+        there = {(row["round"], row["arm"], row["run"]) for row in rows}
+        parts = _parts(config)
+        done = next((i for i, part in enumerate(parts) if not part <= there), None)
+        if done is None:
+            return FINISHED
+        if config.prune.schedule == "early_bird":
+            return f"run {done + 1} of {config.runs}"
+        return f"round {done} of {config.prune.rounds}"
+
+    def check(self) -> None:
+        """Raises UserError where a run would be refused, before anything slow."""
+        lock.check(self.folder, self._as_begun())
+        if self.state() != FINISHED:
+            dataset.check(self.config)
+            metrics.check(self.config)
+
+    def run(self) -> None:
+        """Runs the experiment, or goes on with it; see `procedures.run`."""
+        procedures.run(self._as_begun(), self.folder)
+
+    def _as_begun(self) -> ConfigDict:
+        """The options with as many rounds as the workdir has, where it has more."""
+        config = self.config.copy_and_resolve_references()
+        if paths.results_path(self.folder).exists():
+            begun = outcomes.load(self.folder).config["prune.rounds"]
+            config.prune.rounds = max(config.prune.rounds, int(begun))
         return config
 
-    def trainings(self, root, how_to_run=()) -> list[Training]:
-        """Every workdir that the experiment has, with its options."""
-        config, folder = self.config(root, how_to_run), self.folder(root)
-        if config.suite == "table2":
-            parts = table2.experiments(config)
-            return [Training(folder / name, part) for name, part in parts.items()]
-        return [Training(folder, config)]
+    def description(self) -> str:
+        """As "digits, widths 24, 48, 700 steps, 3 runs, 5 rounds of 50 %"."""
+        config = self.config
+        widths = ", ".join(map(str, config.model.widths))
+        length = f"{config.train.epochs} epochs"
+        if config.train.steps:
+            length = f"{config.train.steps} steps"
+        text = f"{config.data.name}, widths {widths}, {length}, {config.runs} runs"
+        if config.prune.schedule == "early_bird":
+            return text
+        share = statistics.percent(config.prune.fraction)
+        return f"{text}, {config.prune.rounds} rounds of {share}"
 
-    def is_finished(self, root, how_to_run=()) -> bool:
-        found = self.trainings(root, how_to_run)
-        return all(state(training).finished for training in found)
 
-
-def members(config, round_number: int) -> list[tuple[str, int]]:
-    """(arm, run) of all that a round trains."""
+def _parts(config) -> list[set[tuple[int, str, int]]]:
+    """(round, arm, run) of the rows of every round, or of every early-bird run."""
+    runs = range(config.runs)
     if config.prune.schedule == "early_bird":
-        arms = ("early_bird",)
-    elif round_number == 0:
-        arms = ("dense",)
-    else:
-        arms = (*config.arms, *(("transferred",) if config.ticket.path else ()))
-    return [(arm, run) for arm in arms for run in range(config.runs)]
+        return [{(1, "early_bird", run)} for run in runs]
+    arms = (*config.arms, *(("transferred",) if config.ticket.path else ()))
+    rounds = range(1, config.prune.rounds + 1)
+    return [
+        {(0, "dense", run) for run in runs},
+        *({(number, arm, run) for arm in arms for run in runs} for number in rounds),
+    ]
 
 
-def state(training: Training) -> State:
-    """What the results table of a training says; one with more rounds is finished."""
-    config, path = training.config, paths.results_path(training.folder)
-    rows = tables.read_rows(path) if path.exists() else []
-    there = {(row["round"], row["arm"], row["run"]) for row in rows}
-    if config.prune.schedule == "early_bird":
-        done = sum((1, *member) in there for member in members(config, 1))
-        return State(done, config.runs, "run")
-    done, total = 0, config.prune.rounds + 1
-    while done < total and {(done, *of) for of in members(config, done)} <= there:
-        done += 1
-    return State(done, total, "round")
+def build(
+    scale: str, root: pathlib.Path, file: str, variant: Variant, how_to_run=()
+) -> Experiment | None:
+    """The experiment of a file at a scale; None where the file has no such size.
+
+    Args:
+      scale: one of SCALES.
+      root: folder of this scale's results.
+      file: name of a file in experiments/, without .py.
+      variant: options changed.
+      how_to_run: (option, value) that change no result, as ("data.dir", DIR).
+
+    Raises:
+      UserError: the options are not valid.
+    """
+    module = importlib.import_module(f"gen_tickets.experiments.{file}")
+    try:
+        config = module.get_config("laptop" if scale == "smoke" else scale)
+    except defaults.UnknownSize:
+        return None
+    config.update_from_flattened_dict(dict(variant.changes))
+    if scale == "full":
+        _measure_as_the_paper(config)
+    if scale == "smoke":
+        _shorten(config)
+    config.update_from_flattened_dict(dict(how_to_run))
+    source = None
+    if file in _SOURCES:
+        source_file, source_variant = _SOURCES[file]
+        source = build(scale, root, source_file, source_variant, how_to_run)
+        config.ticket.path = str(source.folder)
+    defaults.validate(config)
+    name = f"{file}-{variant.name}" if variant.name else file
+    return Experiment(name, root / "experiments" / name, config, source)
 
 
-def _as_begun(training: Training) -> Any:
-    """The options with as many rounds as the folder has, where it has more."""
-    if not paths.results_path(training.folder).exists():
-        return training.config
-    config = training.config.copy_and_resolve_references()
-    begun = outcomes.load(training.folder).config
-    config.prune.rounds = max(config.prune.rounds, int(begun["prune.rounds"]))
-    return config
+def _measure_as_the_paper(config) -> None:
+    """FID, Inception Score and the classifier's accuracy, of 50,000 samples."""
+    names = _METRICS[config.task.name]
+    if config.data.name == "celeb_a":
+        names = tuple(name for name in names if name not in _OF_CLASSIFIER)
+    config.eval.metrics = names
+    if "fid" in names:
+        config.eval.verdict = "fid"
+        config.eval.num_samples = 50_000
 
 
-def check(experiment: Experiment, root, how_to_run) -> None:
-    """Raises UserError where a run would be refused, before anything slow."""
-    for training in experiment.trainings(root, how_to_run):
-        lock.check(training.folder, _as_begun(training))
-        if not state(training).finished:
-            dataset.check(training.config)
-            metrics.check(training.config)
-
-
-def run(experiment: Experiment, root, how_to_run) -> None:
-    """Runs an experiment, or goes on with it; see `lottery.run`."""
-    config, folder = experiment.config(root, how_to_run), experiment.folder(root)
-    if not config.suite:
-        config = _as_begun(Training(folder, config))
-    procedures.run(config, folder)
+def _shorten(config) -> None:
+    """Seconds on the digits, at the size of the images that they stand for."""
+    defaults.resize(config, "smoke")
+    if config.data.name == "cifar10":
+        config.data.image_size = 32
+    config.data.name = "digits"

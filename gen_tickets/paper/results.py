@@ -1,65 +1,84 @@
 """What the experiments of a scale have found, curve by curve and claim by claim."""
 
+import collections
 import pathlib
 from typing import Any, NamedTuple, Sequence
 
-from gen_tickets.paper import claims
 from gen_tickets.paper import experiment as experiments
-from gen_tickets.paper import table2
-from gen_tickets.paper.claims import Evidence, Judgement
-from gen_tickets.paper.declared import Claim, Curve, Figure, Measure
+from gen_tickets.paper.claims import Evidence, NotTried
 from gen_tickets.paper.experiment import Experiment
-from gen_tickets.paper.scales import Scale
+from gen_tickets.paper.figures import Claim, Curve, Figure, Measure
 from gen_tickets.report import outcomes
 from gen_tickets.workdir import paths
 
+REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
+NOT_TRIED = "not tried"
+
 
 class Results(NamedTuple):
-    """The experiments of a scale below a folder."""
+    """The experiments of a scale, below a folder."""
 
-    scale: Scale
+    scale: str
     root: pathlib.Path
     how_to_run: tuple[tuple[str, Any], ...] = ()
 
     def experiment(self, curve: Curve) -> Experiment | None:
         """What is run for a curve; None: this scale has nothing for it."""
-        return self.scale.experiment(curve.setting, curve.changes)
+        if curve.only_full and self.scale != "full":
+            return None
+        return experiments.build(
+            self.scale, self.root, curve.file, curve.variant, self.how_to_run
+        )
 
-    def folder(self, curve: Curve) -> pathlib.Path:
-        """The folder of a curve's experiment."""
-        return self.experiment(curve).folder(self.root)
+    def experiments(self, figures: Sequence[Figure]) -> list[Experiment]:
+        """Those of several figures, each once, sources of tickets before their users."""
+        found: dict[str, Experiment] = {}
+
+        def add(one: Experiment | None) -> None:
+            if one is not None and one.name not in found:
+                add(one.source)
+                found[one.name] = one
+
+        for figure in figures:
+            for curve in figure.curves() if figure.trains else ():
+                add(self.experiment(curve))
+        return list(found.values())
+
+    def instead(self, curve: Curve) -> str:
+        """In words, what stands in for the paper's data and sizes; "": nothing."""
+        experiment = self.experiment(curve)
+        if experiment is None or self.scale == "full":
+            return ""
+        return experiment.description()
 
     def unfinished(self, curve: Curve) -> str:
         """Why there is nothing to judge yet, in words; "" where there is."""
         experiment = self.experiment(curve)
         if experiment is None:
-            return f"not at the {self.scale.name} scale"
-        trainings = experiment.trainings(self.root, self.how_to_run)
-        states = {x.folder.name: experiments.state(x) for x in trainings}
-        left = [f"{name}: {s}" for name, s in states.items() if not s.finished]
-        return ", ".join(left)
+            return f"{curve.file} is not at the {self.scale} scale"
+        state = experiment.state()
+        return "" if state == experiments.FINISHED else f"{experiment.name}: {state}"
 
     def outcome(self, curve: Curve) -> outcomes.Outcome | None:
         """The tables of a curve's experiment, finished or not; None: there are none."""
         experiment = self.experiment(curve)
-        if experiment is None:
+        if experiment is None or not paths.results_path(experiment.folder).exists():
             return None
-        folder = experiment.folder(self.root)
-        return outcomes.load(folder) if paths.results_path(folder).exists() else None
+        return outcomes.load(experiment.folder)
 
     def evidence(self, curve: Curve) -> Evidence | None:
-        """What a curve says; None where its experiment is not there or not begun."""
-        if curve.setting == "table2":
-            return self._of_table2(curve)
+        """What a curve says; None: its experiment is not there, or not begun."""
         found = self.outcome(curve)
-        return found and Evidence(curve.label, curve.arm, found.rows)
+        return found and Evidence(curve.label, curve.arm, _of_members(found.rows))
 
-    def _of_table2(self, curve: Curve) -> Evidence | None:
-        if self.unfinished(curve):
-            return None
-        row = next(row for row in table2.ROWS if row.label == curve.label)
-        rows = table2.rows_of(row, self.folder(curve))
-        return Evidence(curve.label, row.arm, rows)
+
+def _of_members(rows) -> list[dict[str, Any]]:
+    """Rows with the seconds of one member: those of a round train together, but for
+    early-bird runs, and each row has the seconds of all."""
+    together = collections.Counter(
+        row["round"] for row in rows if row["arm"] != "early_bird"
+    )
+    return [{**x, "seconds": x["seconds"] / (together[x["round"]] or 1)} for x in rows]
 
 
 def column(measure: Measure, evidence: Sequence[Evidence]) -> str | None:
@@ -71,49 +90,37 @@ def column(measure: Measure, evidence: Sequence[Evidence]) -> str | None:
     return None
 
 
-def judge(claim: Claim, results: Results) -> Judgement:
-    """What the results say of a claim."""
-    told = dict.fromkeys(results.unfinished(curve) for curve in claim.curves)
-    reasons = [reason for reason in told if reason]
-    if reasons:
-        more = f"; and {len(reasons) - 2} more" if len(reasons) > 2 else ""
-        return Judgement(claims.NOT_TRIED, "; ".join(reasons[:2]) + more)
+def judge(claim: Claim, results: Results) -> tuple[str, str]:
+    """(outcome, the numbers or the reason) of a claim."""
+    reasons = dict.fromkeys(results.unfinished(curve) for curve in claim.curves)
+    told = [reason for reason in reasons if reason]
+    if told:
+        more = f"; and {len(told) - 2} more" if len(told) > 2 else ""
+        return NOT_TRIED, "; ".join(told[:2]) + more
     evidence = [results.evidence(curve) for curve in claim.curves]
     name = column(claim.measure, evidence)
     if name is None:
-        return Judgement(claims.NOT_TRIED, f"{claim.measure.label} is not measured")
-    return claim.test(evidence, name)
-
-
-def needed(figure: Figure, scale: Scale) -> list[Experiment]:
-    """The experiments of a figure, each once, those that others take up first."""
-    found: dict[str, Experiment] = {}
-
-    def add(experiment: Experiment | None) -> None:
-        if experiment is not None and experiment.name not in found:
-            add(experiment.source)
-            found[experiment.name] = experiment
-
-    if figure.trains:
-        for curve in figure.curves():
-            add(scale.experiment(curve.setting, curve.changes))
-    return list(found.values())
+        return NOT_TRIED, f"{claim.measure.label} is not measured"
+    try:
+        holds, found = claim.test(evidence, name)
+    except NotTried as reason:
+        return NOT_TRIED, str(reason)
+    return (REPRODUCED if holds else NOT_REPRODUCED), found
 
 
 def judged(figure: Figure, results: Results) -> list[dict[str, str]]:
     """The lines of claims.csv of a figure."""
     lines = []
     for claim in figure.claims:
-        judgement = judge(claim, results)
-        setting = claim.curves[0].setting
+        outcome, found = judge(claim, results)
         lines.append(
             {
                 "figure": figure.name,
                 "claim": claim.text,
-                "outcome": judgement.outcome,
-                "found": judgement.found,
-                "scale": results.scale.name,
-                "instead": results.scale.instead(setting),
+                "outcome": outcome,
+                "found": found,
+                "scale": results.scale,
+                "instead": results.instead(claim.curves[0]),
             }
         )
     return lines

@@ -23,7 +23,10 @@ def _stored(workdir) -> tuple[dict, dict] | None:
     try:
         stored = json.loads(path.read_text())
         provenance = stored.pop("provenance")
-        return defaults.flatten_nested(stored), dict(provenance)
+        options = defaults.flatten_nested(stored)
+        for name in defaults.REMOVED:
+            options.pop(name, None)
+        return options, dict(provenance)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--workdir={workdir}: {path.name} cannot be read ({error}); give a new "
