@@ -16,38 +16,32 @@ import jax
 from gen_tickets.cli import command_line
 from gen_tickets.config import defaults
 from gen_tickets.distributed import processes
-from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.paper import page
-from gen_tickets.paper.experiment import FINISHED, SCALES
-from gen_tickets.paper.figures import FIGURES, Figure
-from gen_tickets.paper.results import Results, judged
+from gen_tickets.paper.figures import FIGURES
+from gen_tickets.paper.results import FINISHED, SCALES, Results, judge_all
 
 _ALL, _RESULTS = "all", "results"
 
 
 def _parse(words):
-    scales = "; ".join(f"{name}: {words}" for name, words in SCALES.items())
     parser = command_line.Parser(
         prog="python -m gen_tickets.paper",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("figure", metavar="FIGURE")
-    add("--scale", required=True, help=scales)
-    add("--plan", action="store_true", help="list the experiments, and end")
-    add("--workdir", default="runs/paper", help="folder of all results")
-    add("--data-dir", default="", help="folder of prepared TFDS sets")
-    add("--download", action="store_true", help="fetch missing sets and weights")
-    options = parser.parse_args(words)
-    known = (*FIGURES, _ALL, _RESULTS)
-    if options.figure not in known:
-        raise UserError(options.figure, "is no figure", f"give {', '.join(known)}")
-    if options.scale not in SCALES:
-        scales = ", ".join(SCALES)
-        raise UserError(f"--scale={options.scale}", "is no scale", f"give {scales}")
-    return options
+    names, scales = [*FIGURES, _ALL, _RESULTS], list(SCALES)
+    told = "; ".join(f"{name}: {text}" for name, text in SCALES.items())
+    parser.add_argument("figure", metavar="FIGURE", choices=names)
+    parser.add_argument("--scale", required=True, choices=scales, help=told)
+    for name, text in (
+        ("--plan", "list the experiments, and end"),
+        ("--download", "fetch missing sets and weights"),
+    ):
+        parser.add_argument(name, action="store_true", help=text)
+    parser.add_argument("--workdir", default="runs/paper", help="folder of all results")
+    parser.add_argument("--data-dir", default="", help="folder of prepared TFDS sets")
+    return parser.parse_args(words)
 
 
 def _how_to_run(options) -> tuple:
@@ -60,47 +54,44 @@ def _how_to_run(options) -> tuple:
     return tuple(found)
 
 
-def plan(figures: Sequence[Figure], results: Results) -> None:
+def plan(names: Sequence[str], results: Results) -> None:
     """Prints the experiments, how far each is, and what this scale leaves out."""
-    for one in results.experiments(figures):
-        print(f"{one.name}: {one.state()}; {one.description()}")
-    for figure in figures:
-        if missing := page.left_out(figure, results):
-            print(f"{figure.name}, not at this scale: {', '.join(missing)}")
+    for one in results.experiments(names):
+        print(f"{one.folder.name}: {one.state()}; {one.description()}")
+    for name in names:
+        if missing := page.left_out(name, results):
+            print(f"{name}: {missing}")
 
 
-def run(figures: Sequence[Figure], results: Results) -> None:
+def run(names: Sequence[str], results: Results) -> None:
     """Runs what is not finished, or goes on with it.
 
     Raises:
       UserError: before any training, where one of the experiments would be refused.
       Interrupted: a signal asked to stop; all is saved.
     """
-    chosen = results.experiments(figures)
+    chosen = results.experiments(names)
     for one in chosen:
         one.check()
     processes.start(defaults.get_config().parallel)
     left = [one for one in chosen if one.state() != FINISHED]
     print(f"{len(chosen) - len(left)} of {len(chosen)} experiments are finished")
     for i, one in enumerate(left, start=1):
-        print(f"{i} of {len(left)}: {one.name}, in {one.folder}", flush=True)
+        print(f"{i} of {len(left)}: {one.folder}", flush=True)
         one.run()
         jax.clear_caches()  # compiled programs of networks that are done with
 
 
-def draw(figures: Sequence[Figure], results: Results) -> None:
+def draw(names: Sequence[str], results: Results) -> None:
     """Draws the pages and claims.csv, and prints what became of every claim."""
-    if not processes.is_first():
-        return
-    # Of all figures, whichever were asked for: one table of what was tried.
-    lines = [line for figure in FIGURES.values() for line in judged(figure, results)]
-    for figure in figures:
-        print(f"{figure.name}: {page.draw(figure, results)}")
-        for line in lines:
-            if line["figure"] == figure.name:
+    judged = judge_all(results)
+    for name in names:
+        print(f"{name}: {page.draw(name, results, judged)}")
+        for line in judged:
+            if line["figure"] == name:
                 print(f"  {line['outcome']}: {line['claim']} {line['found']}")
     path = pathlib.Path(results.root) / "claims.csv"
-    page.write_table(path, lines)
+    page.write_table(path, judged)
     print(f"claims: {path}")
 
 
@@ -112,34 +103,20 @@ def main(words) -> None:
       Interrupted: a signal asked to stop; all is saved.
     """
     options = _parse(words)
-    everything = options.figure in (_ALL, _RESULTS)
-    figures = list(FIGURES.values()) if everything else [FIGURES[options.figure]]
+    names = [options.figure]
+    if options.figure in (_ALL, _RESULTS):
+        names = list(FIGURES)
     command_line.use_compilation_cache()
     root = pathlib.Path(options.workdir) / options.scale
     results = Results(options.scale, root, _how_to_run(options))
     if options.plan:
-        plan(figures, results)
+        plan(names, results)
         return
     if options.figure != _RESULTS:
-        run(figures, results)
-    draw(figures, results)
-
-
-def run_command(words) -> int:
-    """The exit status: 0 well, 2 wrong input, 130 Ctrl-C."""
-    try:
-        main(words)
-    except UserError as error:
-        print(f"gen_tickets: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(f"gen_tickets: {stop}", file=sys.stderr)
-        return stop.exit_status
-    except KeyboardInterrupt:  # between two experiments, or a second one
-        print("gen_tickets: stopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+        run(names, results)
+    if processes.is_first():
+        draw(names, results)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(sys.argv[1:]))
+    sys.exit(command_line.exit_status(lambda: main(sys.argv[1:])))

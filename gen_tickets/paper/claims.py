@@ -7,12 +7,14 @@ worst value of all that is compared, at least 3 runs a side.
 """
 
 import math
+import pathlib
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
 from gen_tickets.report import statistics, verdict
-from gen_tickets.report.statistics import Summary, direction, mean_std, percent
+from gen_tickets.report.statistics import Summary, mean_std, percent
+from gen_tickets.workdir import columns
 
 Tested = tuple[bool, str]
 
@@ -31,6 +33,7 @@ class Evidence(NamedTuple):
     arm: str
     rows: Sequence[dict[str, Any]]  #: of results.csv, all arms; seconds of one member
     layers: Sequence[dict[str, Any]] = ()  #: of layers.csv
+    workdir: pathlib.Path = pathlib.Path()
 
     def summaries(self, metric: str) -> dict[int, Summary]:
         """{round: Summary} of the arm."""
@@ -38,10 +41,10 @@ class Evidence(NamedTuple):
 
     def last(self, metric: str) -> Summary:
         """Of the arm's last round; raises NotTried where it has fewer than 3 runs."""
-        rounds = self.summaries(metric)
-        if not rounds or rounds[max(rounds)].num_runs < verdict.MIN_RUNS:
+        *_, last = self.summaries(metric).values() or [None]
+        if last is None or last.num_runs < verdict.MIN_RUNS:
             raise NotTried(f"{self.label}: it needs {verdict.MIN_RUNS} runs")
-        return rounds[max(rounds)]
+        return last
 
     def last_rows(self) -> list[dict[str, Any]]:
         """The arm's rows of its last round."""
@@ -54,52 +57,44 @@ class Evidence(NamedTuple):
 
     def flops(self) -> float:
         """Of a training where no kernel is sparse, mean over runs."""
-        compact = self.arm == "early_bird"
-        return self.mean("flops_compact" if compact else "flops_dense")
+        is_compact = self.arm == "early_bird"
+        return self.mean("flops_compact" if is_compact else "flops_dense")
 
-    def cut(self) -> "Evidence":
-        """Without early-bird runs that found no ticket: their network stays whole."""
-        return self._replace(rows=[r for r in self.rows if not _is_whole(r)])
-
-
-def _is_whole(row: dict[str, Any]) -> bool:
-    return row["arm"] == "early_bird" and row["sparsity"] == 0
+    def without_ticket(self) -> int:
+        """Early-bird runs that found no ticket, so that their network stays whole."""
+        is_bird = self.arm == "early_bird"
+        return sum(row["sparsity"] == 0 for row in self.rows) if is_bird else 0
 
 
-def _check_found(*evidence: Evidence) -> None:
+def _check_tickets(*evidence: Evidence) -> None:
     """Raises NotTried where a search found nothing: a dense network is no ticket."""
     for one in evidence:
-        whole = sum(map(_is_whole, one.rows))
-        if whole:
+        if whole := one.without_ticket():
             found = f"no ticket in {whole} of {len(one.rows)} runs, which stay whole"
             raise NotTried(f"{one.label}: {found}")
 
 
-class Comparison(NamedTuple):
-    """How the second of two arms does beside the first, significantly."""
+def compare(metric: str, first: Summary, second: Summary, names) -> tuple[int, str]:
+    """Compares two arms by a column.
 
-    worse: bool
-    better: bool
-    sentence: str
-
-
-def compare(metric: str, first: Summary, second: Summary, names) -> Comparison:
-    """Compares two arms by a column; where all runs diverged, they are the same."""
-    sign, texts = direction(metric), []
-    both = first.values + second.values
-    p_value, behind = 1.0, 0.0
+    Returns:
+      (-1 where the second is significantly worse, +1 where it is better, else 0; the
+      numbers). If all runs diverged, it is 0.
+    """
+    sign, both = columns.find(metric).sign, first.values + second.values
+    p_value, ahead = 1.0, 0.0
     if both:
         worst = min(both) if sign > 0 else max(both)
         a = first.values + (worst,) * first.num_diverged
         b = second.values + (worst,) * second.num_diverged
         p_value = verdict.welch_p(a, b)
-        behind = sign * (statistics.moments(a)[0] - statistics.moments(b)[0])
+        ahead = sign * (statistics.moments(b)[0] - statistics.moments(a)[0])
+    texts = []
     for summary, name in zip((first, second), names, strict=True):
         diverged = f", {summary.num_diverged} diverged" if summary.num_diverged else ""
         texts.append(f"{mean_std(summary)} ({name}{diverged})")
-    sentence = f"{metric} {' against '.join(texts)}, Welch p = {p_value:.1g}"
-    significant = p_value < verdict.P_BORDER
-    return Comparison(significant and behind > 0, significant and behind < 0, sentence)
+    text = f"{metric} {' against '.join(texts)}, Welch p = {p_value:.1g}"
+    return (int(np.sign(ahead)) if p_value < verdict.P_BORDER else 0), text
 
 
 def _common(metric: str, first: Evidence, second: Evidence):
@@ -114,7 +109,18 @@ def _common(metric: str, first: Evidence, second: Evidence):
     return sorted(pairs, key=lambda pair: pair[0].sparsity)
 
 
-# --- tickets at a sparsity ----------------------------------------------------------
+def _at_the_top(metric: str, first: Evidence, second: Evidence) -> tuple[int, str]:
+    """Compared at the highest sparsity of both; where none is, at the last of each."""
+    _check_tickets(first, second)
+    names, pairs = (first.label, second.label), _common(metric, first, second)
+    if not pairs:
+        return compare(metric, first.last(metric), second.last(metric), names)
+    order, text = compare(metric, pairs[-1][0], pairs[-1][1], names)
+    row, prefix = first.last_rows()[0], "sparsity_"
+    shares = {x.removeprefix(prefix): row[x] for x in row if x.startswith(prefix)}
+    pruned = [f"{percent(share)} of the {x}" for x, share in shares.items() if share]
+    where = f" ({', '.join(pruned)})" if len(pruned) < len(shares) else ""
+    return order, f"at {percent(pairs[-1][0].sparsity)} sparsity{where} {text}"
 
 
 def winning_sparsity(metric: str, winning: Evidence, published: float) -> Tested:
@@ -127,58 +133,36 @@ def winning_sparsity(metric: str, winning: Evidence, published: float) -> Tested
     below = [x.sparsity for x in judged.rounds if x.sparsity < published + _NEAR]
     if not below:
         raise NotTried(judged.sentence)
-    found = judged.sparsity is not None and judged.sparsity >= max(below) - _NEAR
-    return found, judged.sentence
-
-
-def _at_the_top(metric: str, first: Evidence, second: Evidence) -> Comparison:
-    """At the highest sparsity of both; where they have none, at the last of each."""
-    _check_found(first, second)
-    pairs = _common(metric, first, second)
-    a, b = pairs[-1] if pairs else (first.last(metric), second.last(metric))
-    found = compare(metric, a, b, (first.label, second.label))
-    if not pairs:
-        return found
-    where = f"at {percent(a.sparsity)} sparsity{_components(first)}"
-    return found._replace(sentence=f"{where} {found.sentence}")
-
-
-def _components(one: Evidence) -> str:
-    """ " (96.9 % of the decoder)" where not all components were pruned."""
-    row, prefix = one.last_rows()[0], "sparsity_"
-    shares = {x.removeprefix(prefix): row[x] for x in row if x.startswith(prefix)}
-    pruned = [f"{percent(share)} of the {x}" for x, share in shares.items() if share]
-    return f" ({', '.join(pruned)})" if len(pruned) < len(shares) else ""
+    return (judged.sparsity or 0.0) >= max(below) - _NEAR, judged.sentence
 
 
 def others_worse(metric: str, first: Evidence, *others: Evidence) -> Tested:
-    """Are all others significantly worse than the first?"""
+    """Are all others significantly worse than the first, at the highest sparsity?"""
     found = [_at_the_top(metric, first, other) for other in others]
-    return all(x.worse for x in found), "; ".join(x.sentence for x in found)
+    return all(order < 0 for order, _ in found), "; ".join(text for _, text in found)
 
 
 def like_the_own_ticket(metric: str, transferred, own, random) -> Tested:
     """Is a transferred ticket not worse than the own one, and better than random?"""
-    to_own = _at_the_top(metric, own, transferred)
-    to_random = _at_the_top(metric, transferred, random)
-    text = f"{to_own.sentence}; {to_random.sentence}"
-    return not to_own.worse and to_random.worse, text
+    to_own, text = _at_the_top(metric, own, transferred)
+    of_random, more = _at_the_top(metric, transferred, random)
+    return to_own >= 0 and of_random < 0, f"{text}; {more}"
 
 
 def nowhere_worse(metric: str, first: Evidence, second: Evidence) -> Tested:
     """Is the first arm at no sparsity significantly worse than the second?"""
-    names = (first.label, second.label)
-    found = [compare(metric, a, b, names) for a, b in _common(metric, first, second)]
-    if not found:
+    names, pairs = (first.label, second.label), _common(metric, first, second)
+    if not pairs:
         raise NotTried(f"no sparsity at which both have {verdict.MIN_RUNS} runs")
-    worse, better = sum(x.better for x in found), sum(x.worse for x in found)
-    text = f"{names[0]} is significantly better than {names[1]} at {better} of "
-    return worse == 0, f"{text}{len(found)} sparsities, significantly worse at {worse}"
+    orders = [compare(metric, a, b, names)[0] for a, b in pairs]
+    text = f"{names[0]} is significantly better than {names[1]} at {orders.count(-1)} "
+    text += f"of {len(pairs)} sparsities, significantly worse at {orders.count(1)}"
+    return 1 not in orders, text
 
 
 def matches(metric: str, first: Evidence, second: Evidence) -> Tested:
     """Is the second within one standard deviation of the first, or better?"""
-    _check_found(first, second)
+    _check_tickets(first, second)
     return _matches(metric, first, second)
 
 
@@ -187,15 +171,13 @@ def _matches(metric: str, first: Evidence, second: Evidence) -> Tested:
     if not a.values:
         raise NotTried(f"{first.label}: all runs diverged")
     text = f"{metric} {mean_std(b)} ({second.label}), {mean_std(a)} ({first.label})"
-    return verdict.matches(a, b, direction(metric)), text
-
-
-# --- early-bird tickets against the dense training ------------------------------------
+    return verdict.matches(a, b, columns.find(metric).sign), text
 
 
 def compressed(evidence: Sequence[Evidence]) -> list[Evidence]:
-    """Those that found tickets, without the runs that found none."""
-    return [small for one in evidence if (small := one.cut()).rows]
+    """Early-bird tickets without the runs that found none, and those that any found."""
+    cut = [x._replace(rows=[r for r in x.rows if r["sparsity"] > 0]) for x in evidence]
+    return [one for one in cut if one.rows]
 
 
 def savings(dense: Evidence, small: Evidence) -> dict[str, float]:
@@ -207,29 +189,30 @@ def savings(dense: Evidence, small: Evidence) -> dict[str, float]:
     }
 
 
-def _nearest(dense: Evidence, evidence, saving: float) -> tuple[Evidence, str]:
-    """The one that saves about such a share of the FLOPs, and its share in percent."""
-    found = {savings(dense, one)["flops"]: one for one in compressed(evidence)}
-    share = min(found, key=lambda x: abs(x - saving), default=math.inf)
-    if abs(share - saving) > _NEAR_SAVING:
-        most = f"; the most is {percent(max(found))}" if found else ""
-        raise NotTried(f"no training saves about {percent(saving)} of the FLOPs{most}")
-    return found[share], percent(share)
+def _nearest(dense: Evidence, birds, saving: float) -> tuple[Evidence, dict]:
+    """The ticket that saves about such a share of the FLOPs, and its savings."""
+    found = [(one, savings(dense, one)) for one in compressed(birds)]
+    near = [x for x in found if abs(x[1]["flops"] - saving) <= _NEAR_SAVING]
+    if not near:
+        most = max((saved["flops"] for _, saved in found), default=None)
+        more = "" if most is None else f"; the most is {percent(most)}"
+        raise NotTried(f"no training saves about {percent(saving)} of the FLOPs{more}")
+    return min(near, key=lambda x: abs(x[1]["flops"] - saving))
 
 
 def as_good_with_less(metric: str, dense, *birds: Evidence, saving: float) -> Tested:
     """Does the ticket that saves such a share of FLOPs match the dense network?"""
-    small, share = _nearest(dense, birds, saving)
+    small, saved = _nearest(dense, birds, saving)
     holds, text = _matches(metric, dense, small)
-    return holds, f"with {share} fewer FLOPs {text}"
+    return holds, f"with {percent(saved['flops'])} fewer FLOPs {text}"
 
 
 def time_saved(metric: str, dense, *birds, flops: float, time: float) -> Tested:
     """Does the ticket that saves such a share of FLOPs save as much time?"""
     del metric
-    small, share = _nearest(dense, birds, flops)
-    saved = savings(dense, small)["seconds"]
-    return saved >= time, f"{share} fewer FLOPs are {percent(saved)} less time"
+    _, saved = _nearest(dense, birds, flops)
+    text = f"{percent(saved['flops'])} fewer FLOPs are {percent(saved['seconds'])} less"
+    return saved["seconds"] >= time, f"{text} time"
 
 
 def found_by_epoch(metric: str, dense, *birds: Evidence, last: int) -> Tested:
@@ -238,6 +221,5 @@ def found_by_epoch(metric: str, dense, *birds: Evidence, last: int) -> Tested:
     epochs = [row["found_epoch"] for one in birds for row in one.rows]
     found = [epoch for epoch in epochs if math.isfinite(epoch)]
     text = f"found in {len(found)} of {len(epochs)} searches"
-    if found:
-        text += f", at epochs {min(found)} to {max(found)}"
+    text += f", at epochs {min(found)} to {max(found)}" if found else ""
     return len(found) == len(epochs) and max(found) <= last, text

@@ -1,23 +1,25 @@
 """The panels of the paper's figures, from the files of their experiments alone.
 
 A panel is drawn from what its experiments have found so far; `DRAW` has the function of
-each kind. The rows of tables are
-made in `tables`.
+each kind.
 """
 
 import math
 from typing import Any, NamedTuple, Sequence
 
+import jax
 import numpy as np
 from PIL import Image
 
-from gen_tickets.paper import claims, published, tables
+from gen_tickets import tasks
+from gen_tickets.paper import claims, published
 from gen_tickets.paper.claims import Evidence
 from gen_tickets.paper.figures import Panel
-from gen_tickets.paper.results import Results, column
-from gen_tickets.report import figures, statistics
-from gen_tickets.report.figures import Baseline, Point, Series
-from gen_tickets.workdir import paths
+from gen_tickets.paper.results import Results, first_column, options_of
+from gen_tickets.report import figures, verdict
+from gen_tickets.report.figures import Baseline, Curve, Point, Series
+from gen_tickets.report.statistics import mean_std, percent
+from gen_tickets.workdir import columns, paths
 
 _MOST_COLUMNS = 6
 # Orange is the random control's.
@@ -26,42 +28,44 @@ _CAPTION = (
     "Mean over runs, band = one standard deviation; grey: the dense network; dotted: "
     "the paper's winning sparsity; a cross: diverged runs, which no mean contains."
 )
-_BETTER = {-1: ", lower is better", 0: "", 1: ", higher is better"}
 _AXES = {
     "flops": "FLOPs saved (%)",
     "weights": "weights cut (%)",
     "seconds": "training time saved (%)",
 }
-_BIRDS = "early-bird tickets, share of channels cut"
 
 
 class Drawn(NamedTuple):
     """A panel on the page."""
 
     pictures: Sequence[tuple[bytes, str]]  #: PNG, caption
-    numbers: Sequence[dict[str, Any]]  #: rows of numbers.csv
+    numbers: Sequence[dict[str, Any]] = ()  #: rows of numbers.csv
     is_table: bool = False  #: the numbers are shown, too
 
 
-def evidence_of(panel: Panel, results: Results) -> tuple[list[Evidence], str | None]:
-    """What its curves say so far, and the column of its measure that all have."""
-    evidence = [results.evidence(curve) for curve in panel.curves]
-    begun = [one for one in evidence if one is not None]
-    return begun, column(panel.measure, begun)
+def _begun(panel: Panel, results: Results) -> tuple[list[Evidence], str | None]:
+    """What its curves say so far, and the column that all have."""
+    evidence = list(filter(None, map(results.evidence, panel.curves)))
+    return evidence, first_column(panel.columns, evidence)
 
 
 def _numbers(panel: Panel, one: Evidence, name: str) -> list[dict[str, Any]]:
     """A row of each round of an arm."""
     place = {"panel": panel.title, "curve": one.label, "column": name}
     return [
-        {**place, **s._asdict(), "values": len(s.values), "runs": s.num_runs}
-        for s in one.summaries(name).values()
+        place | summary._asdict() | {"runs": summary.num_runs}
+        for summary in one.summaries(name).values()
     ]
+
+
+def _axis(name: str) -> str:
+    column = columns.find(name)
+    return column.title + (f"\n{column.better} is better" if column.better else "")
 
 
 def _draw_sparsity(panel: Panel, results: Results) -> Drawn | None:
     """Curves against sparsity; the dense network is that of the first of them."""
-    evidence, name = evidence_of(panel, results)
+    evidence, name = _begun(panel, results)
     if name is None:
         return None
     dense = evidence[0]._replace(label="dense", arm="dense")
@@ -72,103 +76,155 @@ def _draw_sparsity(panel: Panel, results: Results) -> Drawn | None:
     curves = []
     for one, color in zip(evidence, _COLORS):
         points = tuple(one.summaries(name).values())
+        line, marker = "-", "o"
+        if one.arm == "random":
+            line, marker, color = "--", "s", figures.ORANGE
         if points:
             label = f"{one.label} (n = {max(point.num_runs for point in points)})"
-            line, marker = "-", "o"
-            if one.arm == "random":
-                line, marker, color = "--", "s", figures.ORANGE
-            curves.append(figures.Curve(label, color, line, marker, points))
+            curves.append(Curve(label, color, line, marker, points))
     if not curves and not baselines:
         return None
-    better = _BETTER[statistics.direction(name)]
-    ylabel = f"{panel.measure.label}\n({name}{better})"
-    png = figures.draw_metric(curves, baselines, ylabel, panel.published)
+    png = figures.draw_metric(curves, baselines, _axis(name), panel.published)
     numbers = [row for one in (dense, *evidence) for row in _numbers(panel, one, name)]
     return Drawn([(png, _CAPTION)], numbers)
 
 
 def _draw_tradeoff(panel: Panel, results: Results) -> Drawn | None:
-    """Quality against FLOPs; FLOPs and time against compression."""
-    evidence, name = evidence_of(panel, results)
+    """Quality against FLOPs saved; FLOPs and time saved against weights cut."""
+    evidence, name = _begun(panel, results)
     if name is None or results.evidence(panel.curves[0]) is None:
         return None
-    dense, small = evidence[0], claims.compressed(evidence[1:])
-    if not small:
-        return None
+    dense, rows = evidence[0], []
     (baseline,) = dense.summaries(name).values()
-    rows = []
-    for one in small:
-        shares = claims.savings(dense, one)
+    for one in claims.compressed(evidence[1:]):
         (row,) = _numbers(panel, one, name)
-        rows.append({**row, **{_AXES[x]: 100 * share for x, share in shares.items()}})
-    paper = {}
-    if panel.title == published.title("dcgan_cifar10"):
-        paper = {_AXES[x]: 100 * share for x, share in published.EARLY_BIRD.items()}
-    quality = _quality_picture(panel, name, baseline, rows, paper.get(_AXES["flops"]))
-    pictures = [(quality, f"{panel.title}: quality against FLOPs.")]
-    across = _AXES["weights"]
-    for up in (_AXES["flops"], _AXES["seconds"]):
-        points = [Point(x[across], x[up], math.nan, _told(x, baseline)) for x in rows]
-        series = [Series(_BIRDS, figures.BLUE, points)]
-        if paper:
-            place = Point(paper[across], paper[up], math.nan, "")
-            series.append(Series("paper", figures.GREEN, [place], "", True))
-        png = figures.draw_points(series, across, up)
-        pictures.append((png, f"{panel.title}: {up} against {across}."))
-    return Drawn(pictures, [*_numbers(panel, dense, name), *rows])
+        savings = claims.savings(dense, one).items()
+        rows.append(row | {_AXES[axis]: 100 * share for axis, share in savings})
+    paper = published.EARLY_BIRD if panel.title == "DCGAN on CIFAR-10" else {}
+    pictures = []
+    for across, up in (("flops", name), ("weights", "flops"), ("weights", "seconds")):
+        png = _draw_points(across, up, rows, baseline, paper)
+        caption = f"{panel.title}: {_AXES.get(up, up)} against {_AXES[across]}."
+        pictures.append((png, caption))
+    return Drawn(pictures, [*_numbers(panel, dense, name), *rows]) if rows else None
 
 
-def _quality_picture(panel, name, dense, rows, paper: float | None) -> bytes:
-    """`paper`: where the paper's ticket is, FLOPs saved in percent; None: nowhere."""
-    across = _AXES["flops"]
-    points = [Point(x[across], x["mean"], x["std"], _told(x, dense)) for x in rows]
-    return figures.draw_points(
-        [Series(_BIRDS, figures.BLUE, points)],
-        across,
-        f"{panel.measure.label} ({name})",
-        Baseline("dense", figures.GREY, dense),
-        None if paper is None else (paper, "paper: 88 %, FID 33.49 (dense 37.71)"),
-    )
-
-
-def _told(row, dense) -> str:
-    """The label of a point, with its runs where some found no ticket."""
-    fewer = row["runs"] < dense.num_runs
-    return f"{row['curve']}, n = {row['runs']}" if fewer else row["curve"]
+def _draw_points(across: str, up: str, rows, dense, paper) -> bytes:
+    """Tickets in a plane; `across` and `up` are of _AXES, or `up` is the quality."""
+    is_quality = up not in _AXES
+    points = []
+    for row in rows:
+        y, std = (row["mean"], row["std"]) if is_quality else (row[_AXES[up]], math.nan)
+        fewer = row["runs"] < dense.num_runs  # the others found no ticket
+        label = f"{row['curve']}, n = {row['runs']}" if fewer else row["curve"]
+        points.append(Point(row[_AXES[across]], y, std, label))
+    series = [Series("early-bird, share of channels cut", figures.BLUE, points)]
+    if is_quality:
+        mark = (
+            (100 * paper[across], "paper: FID 33.49 (dense 37.71)") if paper else None
+        )
+        baseline = Baseline("dense", figures.GREY, dense)
+        return figures.draw_points(series, _AXES[across], _axis(up), baseline, mark)
+    if paper:
+        place = Point(100 * paper[across], 100 * paper[up], math.nan, "")
+        series.append(Series("paper", figures.GREEN, [place], "", True))
+    return figures.draw_points(series, _AXES[across], _AXES[up])
 
 
 def _draw_images(panel: Panel, results: Results) -> Drawn | None:
     """Samples of each arm, dense and at some sparsities."""
-    found = results.outcome(panel.curves[0])
-    if found is None:
+    winning = results.evidence(panel.curves[0])
+    if winning is None:
         return None
-    sparsity = {row["round"]: row["sparsity"] for row in found.rows}
+    sparsity = {row["round"]: row["sparsity"] for row in winning.rows}
     rounds = sorted(sparsity)[1:] or [0]
     places = np.linspace(0, len(rounds) - 1, min(len(rounds), _MOST_COLUMNS))
     chosen = [rounds[round(place)] for place in places]
 
     def picture(number: int, arm: str):
-        path = paths.sample_path(found.workdir, number, arm, "samples")
+        path = paths.sample_path(winning.workdir, number, arm, "samples")
         return np.asarray(Image.open(path)) if path.exists() else None
 
     lines = {
         curve.arm: [picture(0, "dense"), *(picture(n, curve.arm) for n in chosen)]
         for curve in panel.curves
     }
-    names = ["dense", *(statistics.percent(sparsity[number]) for number in chosen)]
+    names = ["dense", *(percent(sparsity[number]) for number in chosen)]
     png = figures.draw_images(names, lines)
-    return Drawn([(png, f"{panel.title}: samples of run 0, the same latents.")], [])
+    return Drawn([(png, f"{panel.title}: samples of run 0, the same latents.")])
 
 
-def _draw_table(panel: Panel, results: Results) -> Drawn | None:
-    rows = tables.ROWS[panel.kind](panel, results)
+# Height, width and channels of the images, where no option says another size.
+_SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "celeb_a": (64, 64, 3)}
+
+
+def num_weights(file: str) -> int:
+    """Weights of the full-size networks of an experiment file, built without data."""
+    config = options_of(file, "full")
+    height, width, channels = _SHAPES[config.data.name]
+    side = config.data.image_size
+    task = tasks.build(config, (side or height, side or width, channels), 1)
+    params = jax.eval_shape(task.init, jax.random.key(0)).params
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _draw_models(panel: Panel, results: Results) -> Drawn:
+    """Table 1: every model with its weights and the winning sparsity found."""
+    rows = []
+    for curve in panel.curves:
+        model = published.find(curve.file)
+        found = results.unfinished(curve)
+        if not found:
+            evidence = results.evidence(curve)
+            name = first_column(panel.columns, [evidence])
+            sparsity = verdict.verdict(evidence.rows, name).sparsity
+            found = "none" if sparsity is None else percent(sparsity)
+        rows.append(
+            {
+                "model": published.title(curve.file),
+                "weights, paper": f"{model.weights:.3g}",
+                "weights": num_weights(curve.file),
+                "winning sparsity, paper": percent(model.sparsity[curve.file]),
+                "winning sparsity": found,
+                "found with": results.stand_in(curve),
+            }
+        )
+    return Drawn([], rows, is_table=True)
+
+
+def _draw_methods(panel: Panel, results: Results) -> Drawn | None:
+    """Table 2: quality and cost of every way to a sparse DCGAN.
+
+    Weights are kernel weights that are kept; FLOPs and seconds are of a member's whole
+    training, pruning or search included.
+    """
+    evidence, name = _begun(panel, results)
+    rows = [_method(one, name) for one in evidence if name]
     return Drawn([], rows, is_table=True) if rows else None
+
+
+def _method(one: Evidence, name: str) -> dict[str, Any]:
+    rows, (*_, quality) = one.last_rows(), one.summaries(name).values()
+    layers = [layer for layer in one.layers if layer["round"] == rows[0]["round"]]
+    paper = published.TABLE2.get(one.label, ("", "", ""))
+    return {
+        "row": one.label,
+        "runs": quality.num_runs,
+        "diverged": quality.num_diverged,
+        name: mean_std(quality),
+        "sparsity": percent(one.mean("sparsity")),
+        "weights": f"{sum(layer['kept'] for layer in layers) / len(rows):.0f}",
+        "FLOPs": f"{one.flops():.4g}",
+        "FLOPs, masked": f"{one.mean('flops_masked'):.4g}",
+        "seconds": f"{one.mean('seconds'):.2f}",
+        **dict(zip(("paper: FID", "paper: FLOPs", "paper: seconds"), paper)),
+    }
 
 
 DRAW = {
     "sparsity": _draw_sparsity,
     "tradeoff": _draw_tradeoff,
     "images": _draw_images,
-    "table1": _draw_table,
-    "table2": _draw_table,
+    "table1": _draw_models,
+    "table2": _draw_methods,
 }

@@ -1,18 +1,131 @@
-"""What the experiments of a scale have found, curve by curve and claim by claim."""
+"""The experiments of a scale: what they are, how far, and what they have found.
+
+An experiment is a file of experiments/ in the size that is named as the scale, such as
+`get_config("laptop")`, perhaps with options changed; at `smoke` it is the laptop's,
+shortened to seconds. It has one workdir, which all figures share.
+"""
 
 import collections
+import importlib
 import pathlib
 from typing import Any, NamedTuple, Sequence
 
-from gen_tickets.paper import experiment as experiments
-from gen_tickets.paper.claims import Evidence, NotTried
-from gen_tickets.paper.experiment import Experiment
-from gen_tickets.paper.figures import Claim, Curve, Figure, Measure
-from gen_tickets.report import outcomes
-from gen_tickets.workdir import paths
+from ml_collections import ConfigDict
 
-REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
-NOT_TRIED = "not tried"
+from gen_tickets import procedures
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset
+from gen_tickets.evaluation import metrics
+from gen_tickets.paper.claims import Evidence, NotTried
+from gen_tickets.paper.figures import FIGURES, Claim, Curve, Variant, alone
+from gen_tickets.report import outcomes
+from gen_tickets.report.statistics import percent
+from gen_tickets.workdir import lock, paths, tables
+
+SCALES = {
+    "smoke": "seconds, on digits: whether it all works, no result",
+    "laptop": "two CPU cores: MNIST, digits in the place of CIFAR-10, no CelebA",
+    "gpu": "CIFAR-10 and MNIST, fewer epochs, runs and rounds",
+    "full": "the paper's experiments, 5 runs and 20 rounds",
+}
+FINISHED, NOT_TRIED = "finished", "not tried"
+
+# Whose tickets an experiment takes (Fig. 8).
+_SOURCES = {
+    "transfer_vae_to_dcgan": Curve("", "vae_cifar10", variant=alone("decoder")),
+    "transfer_dcgan_to_vae": Curve("", "transfer_vae_to_dcgan"),
+}
+# What the paper measures; the classifier's metrics need classes, which CelebA has not.
+_METRICS = {
+    "ae": ("accuracy",),
+    "vae": ("fid", "accuracy"),
+    "gan": ("fid", "inception_score", "fd_classifier"),
+}
+_NEED_CLASSES = ("accuracy", "fd_classifier")
+
+
+class Experiment(NamedTuple):
+    """A workdir, finished or not, and the options it has."""
+
+    folder: pathlib.Path
+    config: ConfigDict
+    source: "Experiment | None" = None  #: whose tickets it takes
+
+    def state(self) -> str:
+        """How far it is: "missing", "round 2 of 20", "run 1 of 3", or FINISHED."""
+        path, config = paths.results_path(self.folder), self.config
+        rows = tables.read_rows(path) if path.exists() else []
+        there = {(row["round"], row["arm"], row["run"]) for row in rows}
+        parts = _parts(config)
+        done = next((i for i, part in enumerate(parts) if not part <= there), None)
+        if done is None:
+            return FINISHED
+        if not self.folder.exists():
+            return "missing"
+        if config.prune.schedule == "early_bird":
+            return f"run {done + 1} of {config.runs}"
+        return f"round {done} of {config.prune.rounds}"
+
+    def check(self) -> None:
+        """Raises UserError where a run would be refused, before anything slow."""
+        lock.check(self.folder, self.config)
+        if self.state() != FINISHED:
+            dataset.check(self.config)
+            metrics.check(self.config)
+
+    def run(self) -> None:
+        """Runs the experiment, or goes on with it; see `procedures.run`."""
+        procedures.run(self.config, self.folder)
+
+    def description(self) -> str:
+        """As "digits, widths 24, 48, 700 steps, 3 runs, 5 rounds of 50.0 %"."""
+        config, train = self.config, self.config.train
+        widths = ", ".join(map(str, config.model.widths))
+        length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
+        text = f"{config.data.name}, widths {widths}, {length}, {config.runs} runs"
+        if config.prune.schedule == "early_bird":
+            return text
+        return (
+            f"{text}, {config.prune.rounds} rounds of {percent(config.prune.fraction)}"
+        )
+
+
+def _parts(config) -> list[set[tuple[int, str, int]]]:
+    """(round, arm, run) of the rows of every round, or of every early-bird run."""
+    runs = range(config.runs)
+    if config.prune.schedule == "early_bird":
+        return [{(1, "early_bird", run)} for run in runs]
+    arms = (*config.arms, "transferred") if config.ticket.path else config.arms
+    dense = {(0, "dense", run) for run in runs}
+    rounds = range(1, config.prune.rounds + 1)
+    return [dense, *({(n, arm, run) for arm in arms for run in runs} for n in rounds)]
+
+
+def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDict:
+    """The options of an experiment file at a scale.
+
+    Raises:
+      defaults.UnknownSize: the file has nothing for the scale.
+    """
+    module = importlib.import_module(f"gen_tickets.experiments.{file}")
+    config = module.get_config("laptop" if scale == "smoke" else scale)
+    config.update_from_flattened_dict(dict(variant.changes))
+    if scale == "full":  # FID and Inception Score of 50,000 samples, as the paper
+        has_classes = config.data.name != "celeb_a"
+        config.eval.metrics = tuple(
+            name
+            for name in _METRICS[config.task.name]
+            if has_classes or name not in _NEED_CLASSES
+        )
+        if "fid" in config.eval.metrics:
+            config.eval.verdict = "fid"
+            config.eval.num_samples = 50_000
+    if scale == "smoke":  # on digits of the size of the images that they stand for
+        defaults.resize(config, "smoke")
+        if config.data.name == "cifar10":
+            config.data.image_size = 32
+        config.data.name = "digits"
+    return config
 
 
 class Results(NamedTuple):
@@ -20,36 +133,55 @@ class Results(NamedTuple):
 
     scale: str
     root: pathlib.Path
-    how_to_run: tuple[tuple[str, Any], ...] = ()
+    how_to_run: tuple[tuple[str, Any], ...] = ()  #: options that change no result
 
     def experiment(self, curve: Curve) -> Experiment | None:
         """What is run for a curve; None: this scale has nothing for it."""
         if curve.only_full and self.scale != "full":
             return None
-        return experiments.build(
-            self.scale, self.root, curve.file, curve.variant, self.how_to_run
-        )
+        try:
+            config = options_of(curve.file, self.scale, curve.variant)
+        except defaults.UnknownSize:
+            return None
+        config.update_from_flattened_dict(dict(self.how_to_run))
+        source = None
+        if curve.file in _SOURCES:
+            source = self.experiment(_SOURCES[curve.file])
+            config.ticket.path = str(source.folder)
+        defaults.validate(config)
+        name = "-".join(filter(None, (curve.file, curve.variant.name)))
+        return Experiment(self.root / "experiments" / name, config, source)
 
-    def experiments(self, figures: Sequence[Figure]) -> list[Experiment]:
-        """Those of several figures, each once, sources of tickets before their users."""
-        found: dict[str, Experiment] = {}
+    def experiments(self, names: Sequence[str]) -> list[Experiment]:
+        """Those of several figures, each once, after the one whose tickets it takes."""
+        found: dict[pathlib.Path, Experiment] = {}
 
         def add(one: Experiment | None) -> None:
-            if one is not None and one.name not in found:
+            if one is not None and one.folder not in found:
                 add(one.source)
-                found[one.name] = one
+                found[one.folder] = one
 
-        for figure in figures:
-            for curve in figure.curves() if figure.trains else ():
+        for name in names:
+            for curve in FIGURES[name].curves() if FIGURES[name].trains else ():
                 add(self.experiment(curve))
         return list(found.values())
 
-    def instead(self, curve: Curve) -> str:
-        """In words, what stands in for the paper's data and sizes; "": nothing."""
+    def evidence(self, curve: Curve) -> Evidence | None:
+        """What a curve says so far; None: its experiment is not there, or not begun."""
         experiment = self.experiment(curve)
-        if experiment is None or self.scale == "full":
-            return ""
-        return experiment.description()
+        if experiment is None or not paths.results_path(experiment.folder).exists():
+            return None
+        run = outcomes.load(experiment.folder)
+        # Seconds of one training: in results.csv they are those of all that train
+        # together, a round, but for early-bird tickets, which train one by one.
+        together = collections.Counter(
+            row["round"] for row in run.rows if row["arm"] != "early_bird"
+        )
+        rows = [
+            {**row, "seconds": row["seconds"] / (together[row["round"]] or 1)}
+            for row in run.rows
+        ]
+        return Evidence(curve.label, curve.arm, rows, run.layers, run.workdir)
 
     def unfinished(self, curve: Curve) -> str:
         """Why there is nothing to judge yet, in words; "" where there is."""
@@ -57,70 +189,45 @@ class Results(NamedTuple):
         if experiment is None:
             return f"{curve.file} is not at the {self.scale} scale"
         state = experiment.state()
-        return "" if state == experiments.FINISHED else f"{experiment.name}: {state}"
+        return "" if state == FINISHED else f"{experiment.folder.name}: {state}"
 
-    def outcome(self, curve: Curve) -> outcomes.Outcome | None:
-        """The tables of a curve's experiment, finished or not; None: there are none."""
-        experiment = self.experiment(curve)
-        if experiment is None or not paths.results_path(experiment.folder).exists():
-            return None
-        return outcomes.load(experiment.folder)
-
-    def evidence(self, curve: Curve) -> Evidence | None:
-        """What a curve says; None: its experiment is not there, or not begun."""
-        found = self.outcome(curve)
-        return found and Evidence(curve.label, curve.arm, _of_members(found.rows))
+    def stand_in(self, curve: Curve) -> str:
+        """What is trained in the place of the paper's experiment; "": that itself."""
+        experiment = None if self.scale == "full" else self.experiment(curve)
+        return experiment.description() if experiment else ""
 
 
-def _of_members(rows) -> list[dict[str, Any]]:
-    """Rows with the seconds of one member: those of a round train together, but for
-    early-bird runs, and each row has the seconds of all."""
-    together = collections.Counter(
-        row["round"] for row in rows if row["arm"] != "early_bird"
-    )
-    return [{**x, "seconds": x["seconds"] / (together[x["round"]] or 1)} for x in rows]
-
-
-def column(measure: Measure, evidence: Sequence[Evidence]) -> str | None:
-    """The first column of a measure that all have; None: there is none."""
-    tables = [{name for row in one.rows for name in row} for one in evidence]
-    for name in measure.columns:
-        if tables and all(name in table for table in tables):
-            return name
-    return None
+def first_column(names: Sequence[str], evidence: Sequence[Evidence]) -> str | None:
+    """The first of some columns that all have; None: there is none."""
+    there = [{name for row in one.rows for name in row} for one in evidence]
+    found = (name for name in names if all(name in columns for columns in there))
+    return next(found, None) if there else None
 
 
 def judge(claim: Claim, results: Results) -> tuple[str, str]:
-    """(outcome, the numbers or the reason) of a claim."""
-    reasons = dict.fromkeys(results.unfinished(curve) for curve in claim.curves)
-    told = [reason for reason in reasons if reason]
-    if told:
-        more = f"; and {len(told) - 2} more" if len(told) > 2 else ""
-        return NOT_TRIED, "; ".join(told[:2]) + more
+    """(reproduced, not reproduced or NOT_TRIED; the numbers, or why not) of a claim."""
+    reasons = {results.unfinished(curve): None for curve in claim.curves}
+    reasons.pop("", None)
+    if reasons:
+        return NOT_TRIED, "; ".join(reasons)
     evidence = [results.evidence(curve) for curve in claim.curves]
-    name = column(claim.measure, evidence)
+    name = first_column(claim.columns, evidence)
     if name is None:
-        return NOT_TRIED, f"{claim.measure.label} is not measured"
+        return NOT_TRIED, f"{' or '.join(claim.columns)} is not measured"
     try:
-        holds, found = claim.test(evidence, name)
+        holds, found = claim.test(name, *evidence)
     except NotTried as reason:
         return NOT_TRIED, str(reason)
-    return (REPRODUCED if holds else NOT_REPRODUCED), found
+    return ("reproduced" if holds else "not reproduced"), found
 
 
-def judged(figure: Figure, results: Results) -> list[dict[str, str]]:
-    """The lines of claims.csv of a figure."""
+def judge_all(results: Results) -> list[dict[str, str]]:
+    """The lines of claims.csv: every claim of every figure."""
     lines = []
-    for claim in figure.claims:
-        outcome, found = judge(claim, results)
-        lines.append(
-            {
-                "figure": figure.name,
-                "claim": claim.text,
-                "outcome": outcome,
-                "found": found,
-                "scale": results.scale,
-                "instead": results.instead(claim.curves[0]),
-            }
-        )
+    for name, figure in FIGURES.items():
+        for claim in figure.claims:
+            outcome, found = judge(claim, results)
+            line = {"figure": name, "claim": claim.text, "outcome": outcome}
+            line |= {"found": found, "scale": results.scale}
+            lines.append(line | {"instead": results.stand_in(claim.curves[0])})
     return lines
