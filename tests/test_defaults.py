@@ -75,7 +75,6 @@ def test_an_option_has_an_allowed_default_and_refuses_the_rest(name):
         ("prune.fraction", 1.0),
         ("prune.rounds", 0),
         ("prune.scope", "global "),
-        ("paper.sparsity", 1.0),
     ],
 )
 def test_bounds(name, value):
@@ -116,7 +115,22 @@ def test_a_configuration_has_every_option_and_no_other():
         config.runs = "five"
 
 
-def test_smoke_is_small_and_valid_and_other_sizes_are_refused():
+def test_resize_takes_the_recipe_of_a_size():
+    config = defaults.resize(configure(), "gpu", gpu={"runs": 3}, laptop={"runs": 1})
+    assert config.runs == 3
+    with pytest.raises(defaults.UnknownSize, match="FILE:gpu"):
+        defaults.resize(config, "gpu", laptop={})
+
+
+def test_resize_to_smoke_of_early_bird_keeps_its_one_round():
+    config = configure(prune__schedule="early_bird", prune__rounds=1, rewind__step=0)
+    small = defaults.resize(config, "smoke")
+    defaults.validate(small)
+    assert (small.prune.rounds, small.rewind.step) == (1, 0)
+    assert small.early_bird.take_last
+
+
+def test_resize_to_smoke_is_small_and_valid_and_other_sizes_are_refused():
     config = defaults.get_config()
     config.train.epochs = 100
     same = defaults.resize(config, "full")

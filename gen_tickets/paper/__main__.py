@@ -13,14 +13,16 @@ from typing import Sequence
 
 import jax
 
+from gen_tickets import procedures
 from gen_tickets.cli import command_line
 from gen_tickets.config import defaults
+from gen_tickets.data import dataset
 from gen_tickets.distributed import processes
+from gen_tickets.evaluation import metrics
 from gen_tickets.paper import page
 from gen_tickets.paper.figures import FIGURES
 from gen_tickets.paper.results import FINISHED, SCALES, Results, judge_all
-
-_ALL, _RESULTS = "all", "results"
+from gen_tickets.workdir import lock
 
 
 def _parse(words):
@@ -30,28 +32,15 @@ def _parse(words):
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    names, scales = [*FIGURES, _ALL, _RESULTS], list(SCALES)
-    told = "; ".join(f"{name}: {text}" for name, text in SCALES.items())
-    parser.add_argument("figure", metavar="FIGURE", choices=names)
-    parser.add_argument("--scale", required=True, choices=scales, help=told)
-    for name, text in (
-        ("--plan", "list the experiments, and end"),
-        ("--download", "fetch missing sets and weights"),
-    ):
-        parser.add_argument(name, action="store_true", help=text)
-    parser.add_argument("--workdir", default="runs/paper", help="folder of all results")
-    parser.add_argument("--data-dir", default="", help="folder of prepared TFDS sets")
+    scales = "; ".join(f"{name}: {text}" for name, text in SCALES.items())
+    add = parser.add_argument
+    add("figure", metavar="FIGURE", choices=[*FIGURES, "all", "results"])
+    add("--scale", required=True, choices=list(SCALES), help=scales)
+    add("--plan", action="store_true", help="list the experiments, and end")
+    add("--workdir", default="runs/paper", help="folder of all results")
+    add("--data-dir", default="", help="folder of prepared TFDS sets")
+    add("--download", action="store_true", help="fetch missing sets and weights")
     return parser.parse_args(words)
-
-
-def _how_to_run(options) -> tuple:
-    """What the flags say of every experiment, and what changes no result."""
-    found = []
-    if options.data_dir:
-        found.append(("data.dir", options.data_dir))
-    if options.download:
-        found += [("data.download", True), ("eval.download_weights", True)]
-    return tuple(found)
 
 
 def plan(names: Sequence[str], results: Results) -> None:
@@ -72,13 +61,16 @@ def run(names: Sequence[str], results: Results) -> None:
     """
     chosen = results.experiments(names)
     for one in chosen:
-        one.check()
-    processes.start(defaults.get_config().parallel)
+        lock.check(one.folder, one.config)
     left = [one for one in chosen if one.state() != FINISHED]
+    for one in left:
+        dataset.check(one.config)
+        metrics.check(one.config)
+    processes.start(defaults.get_config().parallel)
     print(f"{len(chosen) - len(left)} of {len(chosen)} experiments are finished")
     for i, one in enumerate(left, start=1):
         print(f"{i} of {len(left)}: {one.folder}", flush=True)
-        one.run()
+        procedures.run(one.config, one.folder)
         jax.clear_caches()  # compiled programs of networks that are done with
 
 
@@ -103,16 +95,16 @@ def main(words) -> None:
       Interrupted: a signal asked to stop; all is saved.
     """
     options = _parse(words)
-    names = [options.figure]
-    if options.figure in (_ALL, _RESULTS):
-        names = list(FIGURES)
+    names = [options.figure] if options.figure in FIGURES else list(FIGURES)
     command_line.use_compilation_cache()
+    how_to_run = {"data.dir": options.data_dir, "data.download": options.download}
+    how_to_run["eval.download_weights"] = options.download
     root = pathlib.Path(options.workdir) / options.scale
-    results = Results(options.scale, root, _how_to_run(options))
+    results = Results(options.scale, root, tuple(how_to_run.items()))
     if options.plan:
         plan(names, results)
         return
-    if options.figure != _RESULTS:
+    if options.figure != "results":
         run(names, results)
     if processes.is_first():
         draw(names, results)

@@ -89,9 +89,8 @@ def _pair(file: str, label: str = "winning") -> tuple[Curve, Curve]:
 
 def _samples() -> Figure:
     panels = [Panel(title(x), _pair(x), "images") for x, _ in _files("vae", "gan")]
-    return Figure(
-        "Samples of winning and random tickets at each sparsity", tuple(panels)
-    )
+    title_ = "Samples of winning and random tickets at each sparsity"
+    return Figure(title_, tuple(panels))
 
 
 def _early_stopping() -> Figure:
@@ -107,6 +106,8 @@ def _dcgan() -> Figure:
     late = Curve("iterative, rewound to step 10", "dcgan_cifar10")
     one_shot = Curve("one-shot", "one_shot_dcgan_cifar10")
     to_zero = Curve("iterative, rewound to step 0", "rewind_dcgan_cifar10")
+    worse = "One-shot pruning is worse than iterative at high sparsity."
+    better = "Late rewinding is nowhere worse than rewinding to initialization."
     return Figure(
         "DCGAN on CIFAR-10: one-shot against iterative, initialization against late",
         (
@@ -114,16 +115,8 @@ def _dcgan() -> Figure:
             Panel("Rewound to 0 against late", (late, to_zero)),
         ),
         (
-            Claim(
-                "One-shot pruning is worse than iterative at high sparsity.",
-                (late, one_shot),
-                claims.others_worse,
-            ),
-            Claim(
-                "Late rewinding is nowhere worse than rewinding to initialization.",
-                (late, to_zero),
-                claims.nowhere_worse,
-            ),
+            Claim(worse, (late, one_shot), claims.others_worse),
+            Claim(better, (late, to_zero), claims.nowhere_worse),
         ),
     )
 
@@ -150,41 +143,34 @@ def _against_sparsity(heading: str, kind: str, drawn, components) -> Figure:
     return Figure(heading, tuple(panels), tuple(tickets))
 
 
-# {name: share of the channels that are cut}. Of none it is the dense training, searched,
+# {name: share of the channels that are cut}; with none it is the dense training, found,
 # measured and timed as the others are.
 _SHARES = {"dense": 1e-9, "10": 0.1, "30": 0.3, "50": 0.5, "65": 0.65, "80": 0.8}
+_SAVES_47 = partial(claims.time_saved, flops=0.88, time=0.47)
+
+
+def _tickets(file: str) -> tuple[Curve, ...]:
+    found = []
+    for name, share in _SHARES.items():
+        label = name if name == "dense" else f"{name} %"
+        variant = Variant(name, (("prune.fraction", share),))
+        found.append(Curve(label, file, "early_bird", variant))
+    return tuple(found)
 
 
 def _early_birds() -> Figure:
-    birds = {
-        title(f"{model}_cifar10"): tuple(
-            Curve(
-                name if name == "dense" else f"{name} %",
-                f"early_bird_{model}_cifar10",
-                "early_bird",
-                Variant(name, (("prune.fraction", share),)),
-            )
-            for name, share in _SHARES.items()
-        )
-        for model in ("dcgan", "vae", "resnet_vae", "resnet_dcgan")
-    }
+    models = ("dcgan", "vae", "resnet_vae", "resnet_dcgan")
+    birds = {title(f"{x}_cifar10"): _tickets(f"early_bird_{x}_cifar10") for x in models}
     dcgan = birds[title("dcgan_cifar10")]
+    text = "DCGAN: with 88 % fewer FLOPs an early-bird ticket is not worse than dense "
+    as_good = partial(claims.as_good_with_less, saving=0.88)
     by_epoch_6 = partial(claims.found_by_epoch, last=6)
     return Figure(
         "Early-bird tickets: quality, FLOPs and time against compression",
         tuple(Panel(name, curves, "tradeoff") for name, curves in birds.items()),
         (
-            Claim(
-                "DCGAN: with 88 % fewer FLOPs an early-bird ticket is not worse than "
-                "dense (FID 33.49, 37.71).",
-                dcgan,
-                partial(claims.as_good_with_less, saving=0.88),
-            ),
-            Claim(
-                "DCGAN: 88 % fewer FLOPs are 47 % less time, or more.",
-                dcgan,
-                partial(claims.time_saved, flops=0.88, time=0.47),
-            ),
+            Claim(f"{text}(FID 33.49, 37.71).", dcgan, as_good),
+            Claim("DCGAN: 88 % fewer FLOPs are 47 % less time.", dcgan, _SAVES_47),
             *(
                 Claim(f"{name}: tickets are found by epoch 6.", curves, by_epoch_6)
                 for name, curves in birds.items()
@@ -205,9 +191,8 @@ def _transfer() -> Figure:
         text = f"A {source}'s ticket does in a {own} as the {own}'s own ticket does, "
         text += "and better than a random one."
         likes.append(Claim(text, curves, claims.like_the_own_ticket))
-    return Figure(
-        "Tickets transferred between VAE and DCGAN", tuple(panels), tuple(likes)
-    )
+    title_ = "Tickets transferred between VAE and DCGAN"
+    return Figure(title_, tuple(panels), tuple(likes))
 
 
 def _models() -> Figure:
@@ -226,58 +211,36 @@ def _methods() -> Figure:
     bird_16 = bird._replace(label="early-bird, bfloat16", variant=bfloat16)
     snip, grasp = Curve("SNIP", "table2_snip"), Curve("GraSP", "table2_grasp")
     rows = (dense, imp, control, bird, bird_16, snip, grasp)
-    return Figure(
-        "DCGAN unpruned, by IMP, early-bird, SNIP and GraSP",
-        (Panel("DCGAN", rows, "table2"),),
-        (
-            Claim(
-                "IMP's winning ticket matches the unpruned network (FID 37.77, 37.71).",
-                (dense, imp),
-                claims.matches,
-            ),
-            Claim(
-                "The early-bird ticket matches the unpruned network (FID 33.49).",
-                (dense, bird),
-                claims.matches,
-            ),
-            Claim(
-                "So it does in 16 bits (FID 34.28).", (dense, bird_16), claims.matches
-            ),
-            Claim(
-                "SNIP and GraSP are worse than the early-bird ticket (FID 56.02, 65.53).",
-                (bird, snip, grasp),
-                claims.others_worse,
-            ),
-            Claim(
-                "The early-bird ticket saves 88 % of the FLOPs and 47 % of the time.",
-                (dense, bird),
-                partial(claims.time_saved, flops=0.88, time=0.47),
-            ),
-            Claim(
-                "In 16 bits it saves 54 % of the time.",
-                (dense, bird_16),
-                partial(claims.time_saved, flops=0.88, time=0.54),
-            ),
-        ),
+    saves_54 = partial(claims.time_saved, flops=0.88, time=0.54)
+    text = "{} matches the unpruned network (FID {}, 37.71)."
+    imp_matches = text.format("IMP's winning ticket", 37.77)
+    bird_matches = text.format("The early-bird ticket", 33.49)
+    bird_16_matches = text.format("In 16 bits it", 34.28)
+    worse = "SNIP and GraSP are worse than the early-bird ticket (FID 56.02, 65.53)."
+    saves = "The early-bird ticket saves 88 % of the FLOPs and 47 % of the time."
+    judged = (
+        Claim(imp_matches, (dense, imp), claims.matches),
+        Claim(bird_matches, (dense, bird), claims.matches),
+        Claim(bird_16_matches, (dense, bird_16), claims.matches),
+        Claim(worse, (bird, snip, grasp), claims.others_worse),
+        Claim(saves, (dense, bird), _SAVES_47),
+        Claim("In 16 bits it saves 54 % of the time.", (dense, bird_16), saves_54),
     )
+    title_ = "DCGAN unpruned, by IMP, early-bird, SNIP and GraSP"
+    return Figure(title_, (Panel("DCGAN", rows, "table2"),), judged)
 
 
-_CODERS, _RIVALS = ("encoder", "decoder"), ("generator", "discriminator")
-_OF_GAN = (FRECHET, INCEPTION, DISCRIMINATOR)
+_CODERS, _OF_GAN = ("encoder", "decoder"), ("generator", "discriminator")
+_AE, _VAE = (RECONSTRUCTION, ACCURACY), (FRECHET, ACCURACY)
+_GAN = (FRECHET, INCEPTION, DISCRIMINATOR)
 
 FIGURES = {
     "fig1": _samples(),
     "fig2": _early_stopping(),
     "fig3": _dcgan(),
-    "fig4": _against_sparsity(
-        "Autoencoders", "ae", (RECONSTRUCTION, ACCURACY), _CODERS
-    ),
-    "fig5": _against_sparsity(
-        "Variational autoencoders", "vae", (FRECHET, ACCURACY), _CODERS
-    ),
-    "fig6": _against_sparsity(
-        "Generative adversarial networks", "gan", _OF_GAN, _RIVALS
-    ),
+    "fig4": _against_sparsity("Autoencoders", "ae", _AE, _CODERS),
+    "fig5": _against_sparsity("Variational autoencoders", "vae", _VAE, _CODERS),
+    "fig6": _against_sparsity("Adversarial networks", "gan", _GAN, _OF_GAN),
     "fig7": _early_birds(),
     "fig8": _transfer(),
     "table1": _models(),

@@ -1,7 +1,7 @@
 """The page of a figure: its claims, its panels, and what was run for them.
 
-A figure has a folder with index.html, a PNG of each picture and numbers.csv. What is not
-there yet is left out, and said.
+A figure has a folder with index.html, its pictures and numbers.csv. What is not there
+yet is left out, and said.
 """
 
 import pathlib
@@ -13,7 +13,7 @@ from gen_tickets.paper import panels
 from gen_tickets.paper.figures import FIGURES
 from gen_tickets.paper.results import NOT_TRIED, SCALES, Experiment, Results
 from gen_tickets.report import outcomes, page
-from gen_tickets.workdir import columns, paths
+from gen_tickets.workdir import paths
 
 
 def write_table(path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -40,11 +40,8 @@ def _verdict(line: Mapping[str, str]) -> str:
 
 def _experiment(one: Experiment) -> dict[str, str]:
     """What was run, how far it is, and what it took."""
-    row = {
-        "workdir": one.folder.name,
-        "state": one.state(),
-        "trains": one.description(),
-    }
+    row = {"workdir": one.folder.name, "state": one.state()}
+    row["trains"] = one.description()
     if paths.results_path(one.folder).exists():
         run = outcomes.load(one.folder)
         flops, seconds = run.cost()
@@ -57,7 +54,11 @@ def left_out(name: str, results: Results) -> str:
     """A line that names the curves of a figure that this scale does not run."""
     curves = [curve for panel in FIGURES[name].panels for curve in panel.curves]
     missing = [curve for curve in curves if results.experiment(curve) is None]
-    names = dict.fromkeys(f"{curve.file} ({curve.label})" for curve in missing)
+    files = {curve.file for curve in missing if not curve.only_full}
+    names = dict.fromkeys(
+        curve.file if curve.file in files else f"{curve.file} ({curve.label})"
+        for curve in missing
+    )
     return f"Not at this scale: {', '.join(names)}." if names else ""
 
 
@@ -74,23 +75,26 @@ def draw(name: str, results: Results, judged: Sequence[Mapping[str, str]]):
     """
     figure, folder = FIGURES[name], pathlib.Path(results.root) / name
     pieces = [page.paragraph(f"Scale {results.scale}: {SCALES[results.scale]}.")]
-    pieces.append(page.paragraph(left_out(name, results), "note"))
+    notes = [left_out(name, results)]
     pieces += [_verdict(line) for line in judged if line["figure"] == name]
     numbers = []
     for i, panel in enumerate(figure.panels, start=1):
         drawn = panels.DRAW[panel.kind](panel, results)
         if drawn is None:
+            if any(results.experiment(curve) for curve in panel.curves):
+                names = " or ".join(panel.columns)
+                notes.append(f"Not measured (yet): {names} of {panel.title}.")
             continue
-        heading = panel.title
-        if panel.kind == "sparsity":
-            heading += f": {columns.find(panel.columns[0]).title}"
-        pieces.append(page.heading(heading, 3))
+        pieces.append(
+            page.heading(": ".join(filter(None, (panel.title, drawn.measure))), 3)
+        )
         for j, (png, caption) in enumerate(drawn.pictures, start=1):
             paths.write_atomically(folder / f"panel_{i:02d}_{j}.png", png)
             pieces.append(page.picture(png, caption))
         if drawn.is_table:
             pieces.append(_table(drawn.numbers))
         numbers += drawn.numbers
+    pieces += [page.paragraph(note, "note") for note in notes if note]
     if numbers:
         write_table(folder / "numbers.csv", numbers)
     if ran := [_experiment(one) for one in results.experiments([name])]:

@@ -40,6 +40,7 @@ class Drawn(NamedTuple):
 
     pictures: Sequence[tuple[bytes, str]]  #: PNG, caption
     numbers: Sequence[dict[str, Any]] = ()  #: rows of numbers.csv
+    measure: str = ""  #: what is drawn against sparsity, in words
     is_table: bool = False  #: the numbers are shown, too
 
 
@@ -86,7 +87,7 @@ def _draw_sparsity(panel: Panel, results: Results) -> Drawn | None:
         return None
     png = figures.draw_metric(curves, baselines, _axis(name), panel.published)
     numbers = [row for one in (dense, *evidence) for row in _numbers(panel, one, name)]
-    return Drawn([(png, _CAPTION)], numbers)
+    return Drawn([(png, _CAPTION)], numbers, columns.find(name).title)
 
 
 def _draw_tradeoff(panel: Panel, results: Results) -> Drawn | None:
@@ -94,41 +95,40 @@ def _draw_tradeoff(panel: Panel, results: Results) -> Drawn | None:
     evidence, name = _begun(panel, results)
     if name is None or results.evidence(panel.curves[0]) is None:
         return None
-    dense, rows = evidence[0], []
+    dense, tickets = evidence[0], claims.compressed(evidence[1:])
     (baseline,) = dense.summaries(name).values()
-    for one in claims.compressed(evidence[1:]):
+    is_papers = panel.title == published.title("dcgan_cifar10")
+    paper = published.EARLY_BIRD if is_papers else {}
+    pictures, rows = [], []
+    for one in tickets:
         (row,) = _numbers(panel, one, name)
-        savings = claims.savings(dense, one).items()
-        rows.append(row | {_AXES[axis]: 100 * share for axis, share in savings})
-    paper = published.EARLY_BIRD if panel.title == "DCGAN on CIFAR-10" else {}
-    pictures = []
+        saved = claims.savings(dense, one).items()
+        rows.append(row | {_AXES[axis]: 100 * share for axis, share in saved})
     for across, up in (("flops", name), ("weights", "flops"), ("weights", "seconds")):
-        png = _draw_points(across, up, rows, baseline, paper)
-        caption = f"{panel.title}: {_AXES.get(up, up)} against {_AXES[across]}."
-        pictures.append((png, caption))
+        points = [_point(row, _AXES[across], _AXES.get(up), baseline) for row in rows]
+        series = [Series("early-bird, share of channels cut", figures.BLUE, points)]
+        line = mark = None
+        if up == name:
+            line = Baseline("dense", figures.GREY, baseline)
+            label = "paper: FID 33.49 (dense 37.71)"
+            mark = (100 * paper[across], label) if paper else None
+        elif paper:
+            place = Point(100 * paper[across], 100 * paper[up], math.nan, "")
+            series.append(Series("paper", figures.GREEN, [place], "", True))
+        label = _AXES.get(up) or _axis(up)
+        png = figures.draw_points(series, _AXES[across], label, line, mark)
+        pictures.append((png, f"{panel.title}: {label} against {_AXES[across]}."))
     return Drawn(pictures, [*_numbers(panel, dense, name), *rows]) if rows else None
 
 
-def _draw_points(across: str, up: str, rows, dense, paper) -> bytes:
-    """Tickets in a plane; `across` and `up` are of _AXES, or `up` is the quality."""
-    is_quality = up not in _AXES
-    points = []
-    for row in rows:
-        y, std = (row["mean"], row["std"]) if is_quality else (row[_AXES[up]], math.nan)
-        fewer = row["runs"] < dense.num_runs  # the others found no ticket
-        label = f"{row['curve']}, n = {row['runs']}" if fewer else row["curve"]
-        points.append(Point(row[_AXES[across]], y, std, label))
-    series = [Series("early-bird, share of channels cut", figures.BLUE, points)]
-    if is_quality:
-        mark = (
-            (100 * paper[across], "paper: FID 33.49 (dense 37.71)") if paper else None
-        )
-        baseline = Baseline("dense", figures.GREY, dense)
-        return figures.draw_points(series, _AXES[across], _axis(up), baseline, mark)
-    if paper:
-        place = Point(100 * paper[across], 100 * paper[up], math.nan, "")
-        series.append(Series("paper", figures.GREEN, [place], "", True))
-    return figures.draw_points(series, _AXES[across], _AXES[up])
+def _point(row, across: str, up: str | None, dense) -> Point:
+    """A ticket in a plane; `up` None: its quality."""
+    label = row["curve"]
+    if row["runs"] < dense.num_runs:  # the others found no ticket
+        label += f", n = {row['runs']}"
+    if up is None:
+        return Point(row[across], row["mean"], row["std"], label)
+    return Point(row[across], row[up], math.nan, label)
 
 
 def _draw_images(panel: Panel, results: Results) -> Drawn | None:

@@ -12,15 +12,12 @@ from typing import Any, NamedTuple, Sequence
 
 from ml_collections import ConfigDict
 
-from gen_tickets import procedures
 from gen_tickets.config import defaults
-from gen_tickets.data import dataset
-from gen_tickets.evaluation import metrics
 from gen_tickets.paper.claims import Evidence, NotTried
 from gen_tickets.paper.figures import FIGURES, Claim, Curve, Variant, alone
 from gen_tickets.report import outcomes
 from gen_tickets.report.statistics import percent
-from gen_tickets.workdir import lock, paths, tables
+from gen_tickets.workdir import paths, tables
 
 SCALES = {
     "smoke": "seconds, on digits: whether it all works, no result",
@@ -52,53 +49,38 @@ class Experiment(NamedTuple):
     source: "Experiment | None" = None  #: whose tickets it takes
 
     def state(self) -> str:
-        """How far it is: "missing", "round 2 of 20", "run 1 of 3", or FINISHED."""
-        path, config = paths.results_path(self.folder), self.config
+        """How far it is: "missing", "6 of 10 trainings", or FINISHED."""
+        path = paths.results_path(self.folder)
         rows = tables.read_rows(path) if path.exists() else []
         there = {(row["round"], row["arm"], row["run"]) for row in rows}
-        parts = _parts(config)
-        done = next((i for i, part in enumerate(parts) if not part <= there), None)
-        if done is None:
+        wanted = _trainings(self.config)
+        if wanted <= there:
             return FINISHED
         if not self.folder.exists():
             return "missing"
-        if config.prune.schedule == "early_bird":
-            return f"run {done + 1} of {config.runs}"
-        return f"round {done} of {config.prune.rounds}"
-
-    def check(self) -> None:
-        """Raises UserError where a run would be refused, before anything slow."""
-        lock.check(self.folder, self.config)
-        if self.state() != FINISHED:
-            dataset.check(self.config)
-            metrics.check(self.config)
-
-    def run(self) -> None:
-        """Runs the experiment, or goes on with it; see `procedures.run`."""
-        procedures.run(self.config, self.folder)
+        return f"{len(wanted & there)} of {len(wanted)} trainings"
 
     def description(self) -> str:
         """As "digits, widths 24, 48, 700 steps, 3 runs, 5 rounds of 50.0 %"."""
-        config, train = self.config, self.config.train
-        widths = ", ".join(map(str, config.model.widths))
+        train, prune = self.config.train, self.config.prune
+        widths = ", ".join(map(str, self.config.model.widths))
         length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
-        text = f"{config.data.name}, widths {widths}, {length}, {config.runs} runs"
-        if config.prune.schedule == "early_bird":
-            return text
-        return (
-            f"{text}, {config.prune.rounds} rounds of {percent(config.prune.fraction)}"
-        )
+        text = f"{self.config.data.name}, widths {widths}, {length}, "
+        text += f"{self.config.runs} runs"
+        if prune.schedule != "early_bird":
+            text += f", {prune.rounds} rounds of {percent(prune.fraction)}"
+        return text
 
 
-def _parts(config) -> list[set[tuple[int, str, int]]]:
-    """(round, arm, run) of the rows of every round, or of every early-bird run."""
-    runs = range(config.runs)
+def _trainings(config) -> set[tuple[int, str, int]]:
+    """(round, arm, run) of every row that results.csv has at the end."""
+    runs, arms = range(config.runs), tuple(config.arms)
     if config.prune.schedule == "early_bird":
-        return [{(1, "early_bird", run)} for run in runs]
-    arms = (*config.arms, "transferred") if config.ticket.path else config.arms
-    dense = {(0, "dense", run) for run in runs}
+        return {(1, "early_bird", run) for run in runs}
+    arms += ("transferred",) if config.ticket.path else ()
     rounds = range(1, config.prune.rounds + 1)
-    return [dense, *({(n, arm, run) for arm in arms for run in runs} for n in rounds)]
+    pruned = {(number, arm, run) for number in rounds for arm in arms for run in runs}
+    return pruned | {(0, "dense", run) for run in runs}
 
 
 def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDict:
@@ -206,18 +188,17 @@ def first_column(names: Sequence[str], evidence: Sequence[Evidence]) -> str | No
 
 def judge(claim: Claim, results: Results) -> tuple[str, str]:
     """(reproduced, not reproduced or NOT_TRIED; the numbers, or why not) of a claim."""
-    reasons = {results.unfinished(curve): None for curve in claim.curves}
-    reasons.pop("", None)
-    if reasons:
-        return NOT_TRIED, "; ".join(reasons)
+    reasons = filter(None, map(results.unfinished, claim.curves))
+    if reason := "; ".join(dict.fromkeys(reasons)):
+        return NOT_TRIED, reason
     evidence = [results.evidence(curve) for curve in claim.curves]
     name = first_column(claim.columns, evidence)
     if name is None:
         return NOT_TRIED, f"{' or '.join(claim.columns)} is not measured"
     try:
         holds, found = claim.test(name, *evidence)
-    except NotTried as reason:
-        return NOT_TRIED, str(reason)
+    except NotTried as missing:
+        return NOT_TRIED, str(missing)
     return ("reproduced" if holds else "not reproduced"), found
 
 
