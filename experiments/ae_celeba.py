@@ -4,6 +4,7 @@ r"""Convolutional autoencoder on CelebA (paper Fig. 4, Table 1: 98.5 %).
         --config.data.download=true
 """
 
+from gen_tickets.config import defaults
 from gen_tickets.experiments import ae_cifar10
 
 
@@ -11,5 +12,4 @@ def get_config(size="full"):
     config = ae_cifar10.get_config(size)
     config.data.name = "celeb_a"
     config.data.image_size = 32
-    config.paper.sparsity = 0.985
-    return config
+    return defaults.resize(config, size)

@@ -2,6 +2,8 @@ r"""Convolutional autoencoder on CIFAR-10 (paper Fig. 4, Table 1: 95.6 %).
 
     python -m gen_tickets.main --config=experiments/ae_cifar10.py \
         --config.data.download=true
+
+`:gpu` is shorter: 20 epochs, 3 runs, 8 rounds of 36 %, each two of the paper's.
 """
 
 from gen_tickets.config import defaults
@@ -18,5 +20,5 @@ def get_config(size="full"):
     config.optimizer.weight_decay = 1e-5
     config.train.epochs = 100
     config.prune.rounds = 20
-    config.paper.sparsity = 0.956
-    return defaults.resize(config, size)
+    gpu = {"runs": 3, "prune.fraction": 0.36, "prune.rounds": 8, "train.epochs": 20}
+    return defaults.resize(config, size, gpu={**gpu, "eval.metrics": ("accuracy",)})

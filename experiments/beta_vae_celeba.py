@@ -4,6 +4,7 @@ r"""beta-VAE on CelebA, beta = 4 (paper Fig. 5, Table 1: winning ticket at 86.5 
         --config.data.download=true
 """
 
+from gen_tickets.config import defaults
 from gen_tickets.experiments import vae_cifar10
 
 
@@ -12,5 +13,4 @@ def get_config(size="full"):
     config.data.name = "celeb_a"
     config.data.image_size = 32
     config.task.beta = 4.0
-    config.paper.sparsity = 0.865
-    return config
+    return defaults.resize(config, size)

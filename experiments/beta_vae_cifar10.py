@@ -10,5 +10,4 @@ from gen_tickets.experiments import vae_cifar10
 def get_config(size="full"):
     config = vae_cifar10.get_config(size)
     config.task.beta = 4.0
-    config.paper.sparsity = 0.865
     return config

@@ -4,6 +4,7 @@ r"""DCGAN on CelebA, 64x64 (paper Figs. 6, A.1; Table 1: winning ticket at 83.2 
         --config.data.download=true --config.eval.download_weights=true
 """
 
+from gen_tickets.config import defaults
 from gen_tickets.experiments import dcgan_cifar10
 
 
@@ -14,7 +15,7 @@ def on_celeba(config, size):
     full = size == "full"  # An FID of a smoke's few samples is refused.
     config.eval.metrics = ("fid",) if full else ()
     config.eval.verdict = "fid" if full else "heldout_loss"
-    return config
+    return defaults.resize(config, size)
 
 
 def get_config(size="full"):

@@ -9,7 +9,7 @@ experiments/dcgan_cifar10.py has the dense training.
 """
 
 from gen_tickets.config import defaults
-from gen_tickets.experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10, early_bird_digits
 
 
 def in_channels(config, size, fraction):
@@ -17,7 +17,7 @@ def in_channels(config, size, fraction):
 
     Args:
       config: the dense experiment; changed in place.
-      size: "full" or "smoke".
+      size: "full", "gpu" or "smoke".
       fraction: share of the channels to be cut.
     """
     config.prune.schedule = "early_bird"
@@ -25,15 +25,15 @@ def in_channels(config, size, fraction):
     config.prune.rounds = 1
     config.rewind.step = 0
     config.optimizer.scale_l1 = 1e-4
-    config.paper.sparsity = 0.0
-    if size == "smoke":
-        config.data.limit = 128  # 4 steps an epoch
-        config.early_bird.epochs = 6
-        config.early_bird.take_last = True
-    return config
+    return defaults.resize(config, size, gpu={"train.epochs": 60})
 
 
 def get_config(size="full"):
+    if size == "laptop":
+        config = early_bird_digits.get_config()
+        # A search of 6 to 10 epochs is a small part of the training.
+        config.train.steps = 3700
+        return config
     return in_channels(
         dcgan_cifar10.get_config(size), size, defaults.EARLY_BIRD_CHANNELS
     )

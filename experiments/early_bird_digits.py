@@ -9,6 +9,7 @@ They have 24 % of the weights and 61 % of the dense FLOPs, the search included;
 fd_classifier is 23.4 ± 3.2, dense 11.3 ± 1.5.
 """
 
+from gen_tickets.config import defaults
 from gen_tickets.experiments import dcgan_digits
 
 
@@ -19,8 +20,4 @@ def get_config(size="full"):
     config.prune.rounds = 1
     config.rewind.step = 0
     config.early_bird.epochs = 10
-    if size == "smoke":
-        config.data.limit = 128  # 4 steps an epoch
-        config.early_bird.epochs = 6
-        config.early_bird.take_last = True
-    return config
+    return defaults.resize(config, size)

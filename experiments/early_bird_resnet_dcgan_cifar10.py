@@ -7,9 +7,10 @@ Cutting 65 % of the channels of every layer alike takes 87 % of a step's FLOPs a
 experiments/resnet_dcgan_cifar10.py has the dense training.
 """
 
+from gen_tickets.config import defaults
 from gen_tickets.experiments import early_bird_dcgan_cifar10, resnet_dcgan_cifar10
 
 
 def get_config(size="full"):
-    config = resnet_dcgan_cifar10.get_config(size)
+    config = defaults.resize(resnet_dcgan_cifar10.get_config(size), size)
     return early_bird_dcgan_cifar10.in_channels(config, size, 0.65)

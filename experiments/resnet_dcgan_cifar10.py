@@ -13,5 +13,8 @@ def get_config(size="full"):
     config = dcgan_cifar10.get_config(size)
     config.model.name = "resnet"
     config.model.widths = (28, 56, 112, 224)
-    config.paper.sparsity = 0.79
+    if size == "laptop":
+        config.model.widths = (8, 16)
+        config.optimizer.learning_rate = 2e-4
+        config.train.steps = 500
     return config

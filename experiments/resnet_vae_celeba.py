@@ -4,6 +4,7 @@ r"""ResNet-VAE on CelebA (paper Figs. 5, A.3; Table 1: winning ticket at 93.1 %)
         --config.data.download=true
 """
 
+from gen_tickets.config import defaults
 from gen_tickets.experiments import resnet_vae_cifar10
 
 
@@ -11,4 +12,4 @@ def get_config(size="full"):
     config = resnet_vae_cifar10.get_config(size)
     config.data.name = "celeb_a"
     config.data.image_size = 64
-    return config
+    return defaults.resize(config, size)

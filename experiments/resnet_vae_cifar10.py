@@ -11,5 +11,7 @@ def get_config(size="full"):
     config = vae_cifar10.get_config(size)
     config.model.name = "resnet"
     config.model.widths = (32, 64, 128, 256)
-    config.paper.sparsity = 0.931
+    if size == "laptop":
+        config.model.widths = (8, 16)
+        config.train.steps = 500
     return config

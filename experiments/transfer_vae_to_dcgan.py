@@ -13,8 +13,9 @@ from gen_tickets.experiments import dcgan_cifar10
 
 def get_config(size="full"):
     config = dcgan_cifar10.get_config(size)
-    config.model.widths = (64, 128, 256, 512)
-    config.model.latent_size = 32
+    if size != "laptop":  # whose VAE and DCGAN are of equal widths already
+        config.model.widths = (64, 128, 256, 512)
+        config.model.latent_size = 32
     config.prune.components = ("generator",)
     config.ticket.path = "runs/vae_decoder"
     config.ticket.map = ("decoder:generator",)

@@ -4,6 +4,7 @@ r"""VAE on CelebA (paper Fig. 5, Table 1: winning ticket at 79 %).
         --config.data.download=true
 """
 
+from gen_tickets.config import defaults
 from gen_tickets.experiments import vae_cifar10
 
 
@@ -11,4 +12,4 @@ def get_config(size="full"):
     config = vae_cifar10.get_config(size)
     config.data.name = "celeb_a"
     config.data.image_size = 32
-    return config
+    return defaults.resize(config, size)

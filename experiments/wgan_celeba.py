@@ -10,5 +10,4 @@ from gen_tickets.experiments import dcgan_celeba, wgan_cifar10
 def get_config(size="full"):
     config = dcgan_celeba.on_celeba(wgan_cifar10.get_config(size), size)
     config.model.widths = (64, 128, 256, 512)
-    config.paper.sparsity = 0.59
     return config

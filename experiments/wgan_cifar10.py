@@ -17,5 +17,9 @@ def get_config(size="full"):
     config.task.weight_clip = 0.01
     config.task.discriminator_steps = 5
     config.optimizer.b1 = 0.0
-    config.paper.sparsity = 0.737
+    if size == "gpu":
+        config.train.epochs = 60
+    if size == "laptop":
+        config.optimizer.learning_rate = 5e-4
+        config.train.steps = 400
     return config

@@ -76,7 +76,6 @@ def test_option_of_a_wrong_value_is_refused_by_name(name):
         ("prune.fraction", 1.0),
         ("prune.rounds", 0),
         ("prune.scope", "global "),
-        ("paper.sparsity", 1.0),
     ],
 )
 def test_option_out_of_its_bounds_is_refused_by_name(name, value):
@@ -128,6 +127,21 @@ def test_assignment_of_a_wrong_name_or_value_is_refused_at_once(change, message)
     with pytest.raises(UserError, match=message):
         change(config)
     assert defaults.flatten(config) == defaults.flatten(defaults.get_config())
+
+
+def test_resize_takes_the_recipe_of_a_size():
+    config = defaults.resize(configure(), "gpu", gpu={"runs": 3}, laptop={"runs": 1})
+    assert config.runs == 3
+    with pytest.raises(defaults.UnknownSize, match="FILE:gpu"):
+        defaults.resize(config, "gpu", laptop={})
+
+
+def test_resize_to_smoke_of_early_bird_keeps_its_one_round():
+    config = configure(prune__schedule="early_bird", prune__rounds=1, rewind__step=0)
+    small = defaults.resize(config, "smoke")
+    defaults.validate(small)
+    assert (small.prune.rounds, small.rewind.step) == (1, 0)
+    assert small.early_bird.take_last
 
 
 def test_resize_to_smoke_is_small_and_valid_and_other_sizes_are_refused():

@@ -64,6 +64,17 @@ def test_an_option_that_is_younger_than_the_folder_was_at_its_default(tmp_path):
         lock_lib.check(tmp_path, configure(prune__batches=3))
 
 
+def test_claim_of_a_workdir_with_removed_options_goes_on(tmp_path):
+    start(tmp_path)
+    path = paths.config_path(tmp_path)
+    stored = json.loads(path.read_text())
+    stored |= {"suite": "table2", "paper": {"sparsity": 0.832}}
+    path.write_text(json.dumps(stored))
+    assert lock_lib.stored_config(tmp_path) == configure()
+    start(tmp_path)
+    assert "suite" not in json.loads(path.read_text())
+
+
 def test_claim_of_a_locked_workdir_is_refused_until_released(tmp_path):
     lock = lock_lib.claim(tmp_path, configure(), {})
     with pytest.raises(UserError, match="another process"):

@@ -141,12 +141,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def exit_status(work: Callable[[], None]) -> int:
-    """Does the work of a command; 0, or 2 after the line that says what is wrong."""
+    """Does the work of a command; 0 well, 2 wrong input, 130 Ctrl-C, and says which."""
     try:
         work()
     except (UserError, OSError) as error:
         print(f"gen_tickets: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stop:
+        print(f"gen_tickets: {stop}", file=sys.stderr)
+        return stop.exit_status
+    except KeyboardInterrupt:
+        print("gen_tickets: stopped; the same command goes on", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -5,6 +5,7 @@ refuses what does not fit together before any work is done. The options themselv
 declared in `config.options`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -24,14 +25,21 @@ _SMOKE = {
     "data.batch_size": 32,
     "train.epochs": 0,
     "train.steps": 30,
-    "prune.rounds": 2,
-    "rewind.step": 4,
     "eval.every_steps": 10,
     "eval.num_shown": 8,
     "eval.num_samples": 64,
     "eval.classifier_epochs": 1,
     "eval.classifier_width": 4,
 }
+_SMOKE_EARLY_BIRD = {
+    "data.limit": 128,  # 4 steps an epoch
+    "early_bird.epochs": 6,
+    "early_bird.take_last": True,
+}
+
+
+class UnknownSize(UserError):
+    """An experiment has no recipe of the size that is asked for."""
 
 
 class Config(ml_collections.ConfigDict):
@@ -100,17 +108,34 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()}
 
 
-def resize(config: ml_collections.ConfigDict, size: str) -> ml_collections.ConfigDict:
-    """Shrinks an experiment to seconds: what `--config=FILE:smoke` asks for.
+def resize(
+    config: ml_collections.ConfigDict, size: str, **recipes: Mapping[str, Any]
+) -> ml_collections.ConfigDict:
+    """Changes an experiment to the size of `--config=FILE:size`.
 
     Args:
       config: the full-size experiment; changed in place.
-      size: "full" (unchanged) or "smoke" (2 runs, 2 rounds of 30 steps).
+      size: "full" (unchanged), "smoke" (2 runs, at most 2 rounds of 30 steps), or the
+        name of a recipe.
+      recipes: {option: value} by the name of each further size, as
+        gpu={"train.epochs": 30}.
+
+    Raises:
+      UnknownSize: the experiment has no such size.
     """
-    if size not in ("full", "smoke"):
-        raise UserError(f"--config=FILE:{size}", "the word after ':' is full or smoke")
+    if size not in ("full", "smoke", *recipes):
+        raise UnknownSize(
+            f"--config=FILE:{size}",
+            "this experiment has no such size",
+            "after ':' give full or smoke, or what its docstring says",
+        )
+    config.update_from_flattened_dict(recipes.get(size, {}))
     if size == "smoke":
         config.update_from_flattened_dict(_SMOKE)
+        config.prune.rounds = min(config.prune.rounds, 2)
+        config.rewind.step = min(config.rewind.step, 4)
+        if config.prune.schedule == "early_bird":
+            config.update_from_flattened_dict(_SMOKE_EARLY_BIRD)
     return config
 
 

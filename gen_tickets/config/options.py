@@ -21,9 +21,6 @@ OPTIONS: dict[str, Option] = {
         "possible rewind steps is analysed",
         ("tickets", "stability"),
     ),
-    "suite": option.Choice(
-        "", "a table of several experiments, run one after the other", ("", "table2")
-    ),
     "precision": option.Choice(
         "float32",
         "operands of convolutions and products; weights and sums stay float32",
@@ -218,9 +215,6 @@ OPTIONS: dict[str, Option] = {
     "parallel.process": option.Whole(
         -1, "number of this process, from 0; -1 = what the launcher says", -1
     ),
-    "paper.sparsity": option.Number(
-        0.0, "winning sparsity that the paper found, for the figures; 0 = none", 0, 1
-    ),
 }
 
 
@@ -238,3 +232,7 @@ HOW_TO_RUN = (
     "parallel.processes",
     "parallel.process",
 )
+
+# Options of earlier versions that changed no result: a workdir that has them is read and
+# continued as if it had not.
+REMOVED = ("suite", "paper.sparsity")

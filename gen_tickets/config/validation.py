@@ -79,7 +79,7 @@ def _check_early_bird(options: Options, changed: Set[str]) -> None:
                 "scales, and once",
                 "give 1" if name == "prune.rounds" else "leave it out",
             )
-    elif not options["suite"]:  # whose experiments may be early-bird ones
+    else:
         for name in sorted(changed):
             if name.startswith("early_bird."):
                 raise UserError(

@@ -9,56 +9,82 @@ need is run once.
 import argparse
 import pathlib
 import sys
+from typing import Sequence
 
+import jax
+
+from gen_tickets import procedures
 from gen_tickets.cli import command_line
-from gen_tickets.errors import Interrupted, UserError
-from gen_tickets.paper import plan, work
-from gen_tickets.paper.declared import FIGURES
-from gen_tickets.paper.results import Results
-from gen_tickets.paper.scales import SCALES
-
-_ALL, _RESULTS = "all", "results"
+from gen_tickets.config import defaults
+from gen_tickets.data import dataset
+from gen_tickets.distributed import processes
+from gen_tickets.evaluation import metrics
+from gen_tickets.paper import page
+from gen_tickets.paper.figures import FIGURES
+from gen_tickets.paper.results import FINISHED, SCALES, Results, judge_all
+from gen_tickets.workdir import lock
 
 
 def _parse(words):
-    scales = "; ".join(f"{scale.name}: {scale.words}" for scale in SCALES.values())
     parser = command_line.Parser(
         prog="python -m gen_tickets.paper",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("figure", metavar="FIGURE")
-    parser.add_argument("--scale", required=True, help=scales)
-    parser.add_argument(
-        "--plan",
-        action="store_true",
-        help="print experiments, FLOPs and hours, and end",
-    )
-    parser.add_argument("--workdir", default="runs/paper", help="folder of all results")
-    parser.add_argument("--data-dir", default="", help="folder of prepared TFDS sets")
-    parser.add_argument(
-        "--download", action="store_true", help="fetch missing sets and weights"
-    )
-    options = parser.parse_args(words)
-    if options.figure not in (*FIGURES, _ALL, _RESULTS):
-        known = ", ".join((*FIGURES, _ALL, _RESULTS))
-        raise UserError(f"{options.figure}: is no figure; there are {known}")
-    if options.scale not in SCALES:
-        raise UserError(f"--scale={options.scale}: give one of {', '.join(SCALES)}")
-    everything = options.figure in (_ALL, _RESULTS)
-    figures = list(FIGURES.values()) if everything else [FIGURES[options.figure]]
-    return options, figures, SCALES[options.scale]
+    scales = "; ".join(f"{name}: {text}" for name, text in SCALES.items())
+    add = parser.add_argument
+    add("figure", metavar="FIGURE", choices=[*FIGURES, "all", "results"])
+    add("--scale", required=True, choices=list(SCALES), help=scales)
+    add("--plan", action="store_true", help="list the experiments, and end")
+    add("--workdir", default="runs/paper", help="folder of all results")
+    add("--data-dir", default="", help="folder of prepared TFDS sets")
+    add("--download", action="store_true", help="fetch missing sets and weights")
+    return parser.parse_args(words)
 
 
-def _how_to_run(options) -> tuple:
-    """What the flags say of every experiment, and what changes no result."""
-    found = []
-    if options.data_dir:
-        found.append(("data.dir", options.data_dir))
-    if options.download:
-        found += [("data.download", True), ("eval.download_weights", True)]
-    return tuple(found)
+def plan(names: Sequence[str], results: Results) -> None:
+    """Prints the experiments, how far each is, and what this scale leaves out."""
+    for one in results.experiments(names):
+        print(f"{one.folder.name}: {one.state()}; {one.description()}")
+    for name in names:
+        if missing := page.left_out(name, results):
+            print(f"{name}: {missing}")
+
+
+def run(names: Sequence[str], results: Results) -> None:
+    """Runs what is not finished, or goes on with it.
+
+    Raises:
+      UserError: before any training, where one of the experiments would be refused.
+      Interrupted: a signal asked to stop; all is saved.
+    """
+    chosen = results.experiments(names)
+    for one in chosen:
+        lock.check(one.folder, one.config)
+    left = [one for one in chosen if one.state() != FINISHED]
+    for one in left:
+        dataset.check(one.config)
+        metrics.check(one.config)
+    processes.start(defaults.get_config().parallel)
+    print(f"{len(chosen) - len(left)} of {len(chosen)} experiments are finished")
+    for i, one in enumerate(left, start=1):
+        print(f"{i} of {len(left)}: {one.folder}", flush=True)
+        procedures.run(one.config, one.folder)
+        jax.clear_caches()  # compiled programs of networks that are done with
+
+
+def draw(names: Sequence[str], results: Results) -> None:
+    """Draws the pages and claims.csv, and prints what became of every claim."""
+    judged = judge_all(results)
+    for name in names:
+        print(f"{name}: {page.draw(name, results, judged)}")
+        for line in judged:
+            if line["figure"] == name:
+                print(f"  {line['outcome']}: {line['claim']} {line['found']}")
+    path = pathlib.Path(results.root) / "claims.csv"
+    page.write_table(path, judged)
+    print(f"claims: {path}")
 
 
 def main(words) -> None:
@@ -68,36 +94,21 @@ def main(words) -> None:
       UserError: a mistake in the words, or an experiment that would be refused.
       Interrupted: a signal asked to stop; all is saved.
     """
-    options, figures, scale = _parse(words)
+    options = _parse(words)
+    names = [options.figure] if options.figure in FIGURES else list(FIGURES)
     command_line.use_compilation_cache()
-    root = pathlib.Path(options.workdir) / scale.name
-    results = Results(scale, root, _how_to_run(options))
-    chosen = work.needed_by(figures, scale)
+    how_to_run = {"data.dir": options.data_dir, "data.download": options.download}
+    how_to_run["eval.download_weights"] = options.download
+    root = pathlib.Path(options.workdir) / options.scale
+    results = Results(options.scale, root, tuple(how_to_run.items()))
     if options.plan:
-        planned = plan.lines(chosen, root, results.how_to_run)
-        print("\n".join(work.introduction(figures, scale)))
-        print("\n".join(plan.told(planned, root)))
+        plan(names, results)
         return
-    if options.figure != _RESULTS:
-        work.run(chosen, results)
-    work.draw(figures, results)
-
-
-def run(words) -> int:
-    """The exit status: 0 well, 2 wrong input, 130 Ctrl-C."""
-    try:
-        main(words)
-    except UserError as error:
-        print(f"gen_tickets: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(f"gen_tickets: {stop}", file=sys.stderr)
-        return stop.exit_status
-    except KeyboardInterrupt:  # between two experiments, or a second one
-        print("gen_tickets: stopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    if options.figure != "results":
+        run(names, results)
+    if processes.is_first():
+        draw(names, results)
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(command_line.exit_status(lambda: main(sys.argv[1:])))

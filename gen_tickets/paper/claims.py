@@ -1,11 +1,13 @@
-"""What the paper claims, as tests of results: reproduced, not reproduced, not tried.
+"""Tests of the paper's claims, of the results of finished experiments.
 
-A test takes the evidence of finished experiments and the column that is quality. Two
-arms are compared as `verdict` does it: Welch's two-sided t-test over runs, p < 0.05, a
-diverged run as the worst value of all that is compared; at least 3 runs a side.
+A test takes the column that is quality and the evidence of each curve of the claim; it
+returns whether the claim holds, and the numbers that say so. Arms are compared as in
+`report.verdict`: Welch's two-sided t-test over runs, p < 0.05, a diverged run as the
+worst value of all that is compared, at least 3 runs a side.
 """
 
 import math
+import pathlib
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
@@ -14,303 +16,210 @@ from gen_tickets.report import statistics, verdict
 from gen_tickets.report.statistics import Summary, mean_std, percent
 from gen_tickets.workdir import columns
 
-REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
-NOT_TRIED = "not tried"
+Tested = tuple[bool, str]
 
 _NEAR = 0.005  # two sparsities that are the same but for rounding and floors
+_NEAR_SAVING = 0.06  # from the paper's share of FLOPs saved to that of a ticket here
+
+
+class NotTried(Exception):
+    """The results do not judge the claim; the message says what is missing."""
 
 
 class Evidence(NamedTuple):
-    """An arm of a finished experiment."""
+    """An arm of an experiment."""
 
     label: str
     arm: str
-    rows: Sequence[dict[str, Any]]  # of its results.csv, all arms
+    rows: Sequence[dict[str, Any]]  #: of results.csv, all arms; seconds of one member
+    layers: Sequence[dict[str, Any]] = ()  #: of layers.csv
+    workdir: pathlib.Path = pathlib.Path()
 
     def summaries(self, metric: str) -> dict[int, Summary]:
         """{round: Summary} of the arm."""
         return statistics.summarize(self.rows, metric).get(self.arm, {})
 
-    def last(self, metric: str) -> Summary | None:
-        """Of the arm's last round."""
-        of = self.summaries(metric)
-        return of[max(of)] if of else None
+    def last(self, metric: str) -> Summary:
+        """Of the arm's last round; raises NotTried where it has fewer than 3 runs."""
+        *_, last = self.summaries(metric).values() or [None]
+        if last is None or last.num_runs < verdict.MIN_RUNS:
+            raise NotTried(f"{self.label}: it needs {verdict.MIN_RUNS} runs")
+        return last
+
+    def last_rows(self) -> list[dict[str, Any]]:
+        """The arm's rows of its last round."""
+        rows = [row for row in self.rows if row["arm"] == self.arm]
+        return [row for row in rows if row["round"] == rows[-1]["round"]]
 
     def mean(self, column: str) -> float:
-        """Of the arm's rows, over all runs."""
-        return float(np.mean([r[column] for r in self.rows if r["arm"] == self.arm]))
+        """Of the arm's last round, over all runs."""
+        return float(np.mean([row[column] for row in self.last_rows()]))
 
-    def whole(self) -> int:
-        """Runs of early-bird search that found no ticket, so that nothing was cut."""
-        return sum(self._stays_whole(row) for row in self.rows)
+    def flops(self) -> float:
+        """Of a training where no kernel is sparse, mean over runs."""
+        is_compact = self.arm == "early_bird"
+        return self.mean("flops_compact" if is_compact else "flops_dense")
 
-    def cut(self) -> "Evidence":
-        """The same without the runs that found no ticket."""
-        return self._replace(rows=[r for r in self.rows if not self._stays_whole(r)])
-
-    def _stays_whole(self, row: dict[str, Any]) -> bool:
-        return row["arm"] == self.arm == "early_bird" and row["sparsity"] == 0
-
-
-class Judgement(NamedTuple):
-    """What became of a claim, and the numbers that say so."""
-
-    outcome: str
-    found: str
+    def without_ticket(self) -> int:
+        """Early-bird runs that found no ticket, so that their network stays whole."""
+        is_bird = self.arm == "early_bird"
+        return sum(row["sparsity"] == 0 for row in self.rows) if is_bird else 0
 
 
-class Comparison(NamedTuple):
-    """How the second of two arms does beside the first."""
-
-    worse: bool  # significantly
-    better: bool  # significantly
-    sentence: str
-
-
-def _judged(holds: bool, found: str) -> Judgement:
-    return Judgement(REPRODUCED if holds else NOT_REPRODUCED, found)
+def _check_tickets(*evidence: Evidence) -> None:
+    """Raises NotTried where a search found nothing: a dense network is no ticket."""
+    for one in evidence:
+        if whole := one.without_ticket():
+            found = f"no ticket in {whole} of {len(one.rows)} runs, which stay whole"
+            raise NotTried(f"{one.label}: {found}")
 
 
-def _enough(*found: Summary | None) -> bool:
-    return all(s is not None and s.num_runs >= verdict.MIN_RUNS for s in found)
+def compare(metric: str, first: Summary, second: Summary, names) -> tuple[int, str]:
+    """Compares two arms by a column.
 
-
-def compare(metric: str, first, second, names: tuple[str, str]) -> Comparison:
-    """Compares two arms at one place.
-
-    Args:
-      metric: a column with a better side.
-      first, second: Summary; at least one run of each did not diverge, or both are
-        called the same.
-      names: of the two, for the sentence.
+    Returns:
+      (-1 where the second is significantly worse, +1 where it is better, else 0; the
+      numbers). If all runs diverged, it is 0.
     """
-    sign = columns.find(metric).sign
-    both = first.values + second.values
-    p_value, behind = 1.0, 0.0
+    sign, both = columns.find(metric).sign, first.values + second.values
+    p_value, ahead = 1.0, 0.0
     if both:
         worst = min(both) if sign > 0 else max(both)
         a = first.values + (worst,) * first.num_diverged
         b = second.values + (worst,) * second.num_diverged
         p_value = verdict.welch_p(a, b)
-        behind = sign * (statistics.moments(a)[0] - statistics.moments(b)[0])
-    told = [
-        f"{mean_std(s)} ({name}{f', {s.num_diverged} diverged' * bool(s.num_diverged)})"
-        for s, name in ((first, names[0]), (second, names[1]))
-    ]
-    sentence = f"{metric} {told[0]} against {told[1]}, Welch p = {p_value:.1g}"
-    significant = p_value < verdict.P_BORDER
-    return Comparison(significant and behind > 0, significant and behind < 0, sentence)
+        ahead = sign * (statistics.moments(b)[0] - statistics.moments(a)[0])
+    texts = []
+    for summary, name in zip((first, second), names, strict=True):
+        diverged = f", {summary.num_diverged} diverged" if summary.num_diverged else ""
+        texts.append(f"{mean_std(summary)} ({name}{diverged})")
+    text = f"{metric} {' against '.join(texts)}, Welch p = {p_value:.1g}"
+    return (int(np.sign(ahead)) if p_value < verdict.P_BORDER else 0), text
 
 
-def _common(a: dict[int, Summary], b: dict[int, Summary]):
-    """Pairs of the same sparsity, the sparsest last."""
+def _common(metric: str, first: Evidence, second: Evidence):
+    """[(Summary, Summary)] at equal sparsities with 3 runs each, the sparsest last."""
     pairs = [
-        (x, y)
-        for x in a.values()
-        for y in b.values()
-        if abs(x.sparsity - y.sparsity) < _NEAR
+        (a, b)
+        for a in first.summaries(metric).values()
+        for b in second.summaries(metric).values()
+        if abs(a.sparsity - b.sparsity) < _NEAR
+        and min(a.num_runs, b.num_runs) >= verdict.MIN_RUNS
     ]
     return sorted(pairs, key=lambda pair: pair[0].sparsity)
 
 
-def winning_sparsity(published: float):
-    """A test: is a winning ticket found at the paper's sparsity, or a higher one?
+def _at_the_top(metric: str, first: Evidence, second: Evidence) -> tuple[int, str]:
+    """Compared at the highest sparsity of both; where none is, at the last of each."""
+    _check_tickets(first, second)
+    names, pairs = (first.label, second.label), _common(metric, first, second)
+    if not pairs:
+        return compare(metric, first.last(metric), second.last(metric), names)
+    order, text = compare(metric, pairs[-1][0], pairs[-1][1], names)
+    row, prefix = first.last_rows()[0], "sparsity_"
+    shares = {x.removeprefix(prefix): row[x] for x in row if x.startswith(prefix)}
+    pruned = [f"{percent(share)} of the {x}" for x, share in shares.items() if share]
+    where = f" ({', '.join(pruned)})" if len(pruned) < len(shares) else ""
+    return order, f"at {percent(pairs[-1][0].sparsity)} sparsity{where} {text}"
+
+
+def winning_sparsity(metric: str, winning: Evidence, published: float) -> Tested:
+    """Is a winning ticket found at the paper's sparsity, or a higher one?
 
     Rounds have sparsities of their own: asked for is the largest that is not above
     the paper's.
     """
-
-    def test(evidence: Sequence[Evidence], metric: str) -> Judgement:
-        judged = verdict.verdict(evidence[0].rows, metric)
-        grid = [x.sparsity for x in judged.rounds if x.sparsity < published + _NEAR]
-        if not grid:
-            return Judgement(NOT_TRIED, judged.sentence)
-        found = judged.sparsity is not None and judged.sparsity >= max(grid) - _NEAR
-        return _judged(found, judged.sentence)
-
-    return test
+    judged = verdict.verdict(winning.rows, metric)
+    below = [x.sparsity for x in judged.rounds if x.sparsity < published + _NEAR]
+    if not below:
+        raise NotTried(judged.sentence)
+    return (judged.sparsity or 0.0) >= max(below) - _NEAR, judged.sentence
 
 
-def second_is_worse_at_the_top(evidence: Sequence[Evidence], metric: str) -> Judgement:
-    """Is the second arm significantly worse at the highest sparsity of both?"""
-    pairs = _common(*(one.summaries(metric) for one in evidence))
-    if not pairs or not _enough(*pairs[-1]):
-        return Judgement(NOT_TRIED, "no sparsity at which both have 3 runs")
-    labels = (evidence[0].label, evidence[1].label)
-    found = compare(metric, *pairs[-1], labels)
-    at = f"at {percent(pairs[-1][0].sparsity)} sparsity"
-    return _judged(found.worse, f"{at} {found.sentence}")
+def others_worse(metric: str, first: Evidence, *others: Evidence) -> Tested:
+    """Are all others significantly worse than the first, at the highest sparsity?"""
+    found = [_at_the_top(metric, first, other) for other in others]
+    return all(order < 0 for order, _ in found), "; ".join(text for _, text in found)
 
 
-def first_is_nowhere_worse(evidence: Sequence[Evidence], metric: str) -> Judgement:
+def like_the_own_ticket(metric: str, transferred, own, random) -> Tested:
+    """Is a transferred ticket not worse than the own one, and better than random?"""
+    to_own, text = _at_the_top(metric, own, transferred)
+    of_random, more = _at_the_top(metric, transferred, random)
+    return to_own >= 0 and of_random < 0, f"{text}; {more}"
+
+
+def nowhere_worse(metric: str, first: Evidence, second: Evidence) -> Tested:
     """Is the first arm at no sparsity significantly worse than the second?"""
-    pairs = _common(*(one.summaries(metric) for one in evidence))
-    pairs = [pair for pair in pairs if _enough(*pair)]
+    names, pairs = (first.label, second.label), _common(metric, first, second)
     if not pairs:
-        return Judgement(NOT_TRIED, "no sparsity at which both have 3 runs")
-    labels = (evidence[0].label, evidence[1].label)
-    found = [compare(metric, *pair, labels) for pair in pairs]
-    worse, better = (sum(x.better for x in found), sum(x.worse for x in found))
-    return _judged(
-        worse == 0,
-        f"{labels[0]} is significantly better than {labels[1]} at {better} of "
-        f"{len(pairs)} sparsities, significantly worse at {worse}",
-    )
+        raise NotTried(f"no sparsity at which both have {verdict.MIN_RUNS} runs")
+    orders = [compare(metric, a, b, names)[0] for a, b in pairs]
+    text = f"{names[0]} is significantly better than {names[1]} at {orders.count(-1)} "
+    text += f"of {len(pairs)} sparsities, significantly worse at {orders.count(1)}"
+    return 1 not in orders, text
 
 
-def _pruned(one: Evidence, of: Summary) -> str:
-    """ " (96.9 % of the decoder)" where not all components were pruned."""
-    row = next(r for r in one.rows if (r["arm"], r["round"]) == (one.arm, of.round))
-    shares = {
-        name.removeprefix("sparsity_"): row[name]
-        for name in row
-        if name.startswith("sparsity_")
-    }
-    pruned = [f"{percent(x)} of the {name}" for name, x in shares.items() if x]
-    return f" ({', '.join(pruned)})" if len(pruned) < len(shares) else ""
+def matches(metric: str, first: Evidence, second: Evidence) -> Tested:
+    """Is the second within one standard deviation of the first, or better?"""
+    _check_tickets(first, second)
+    return _matches(metric, first, second)
 
 
-def like_the_own_ticket(evidence: Sequence[Evidence], metric: str) -> Judgement:
-    """Transferred, own and random tickets: near to the own one, better than random?"""
-    transferred, own, random = (one.last(metric) for one in evidence)
-    if not _enough(transferred, own, random):
-        return Judgement(NOT_TRIED, "it needs 3 runs of each arm")
-    names = [one.label for one in evidence]
-    to_own = compare(metric, own, transferred, (names[1], names[0]))
-    to_random = compare(metric, transferred, random, (names[0], names[2]))
-    at = f"{percent(transferred.sparsity)} sparsity"
-    at += _pruned(evidence[0], transferred)
-    return _judged(
-        not to_own.worse and to_random.worse,
-        f"at {at} {to_own.sentence}; {to_random.sentence}",
-    )
-
-
-# --- early-bird tickets: the first evidence is dense, the others are compressed -----
-
-
-def saving(dense: Evidence, small: Evidence, column: str) -> float:
-    """Share of a cost of the dense training that a compressed one saves."""
-    return 1 - small.mean(column) / dense.mean(column)
-
-
-def _cost(one: Evidence) -> str:
-    """The column of what a training costs without sparse kernels."""
-    return "flops_compact" if one.arm == "early_bird" else "flops_dense"
-
-
-def flops_saving(dense: Evidence, small: Evidence) -> float:
-    """Share of the dense training's FLOPs that a compressed one saves."""
-    return 1 - small.mean(_cost(small)) / dense.mean("flops_dense")
+def _matches(metric: str, first: Evidence, second: Evidence) -> Tested:
+    a, b = first.last(metric), second.last(metric)
+    if not a.values:
+        raise NotTried(f"{first.label}: all runs diverged")
+    text = f"{metric} {mean_std(b)} ({second.label}), {mean_std(a)} ({first.label})"
+    return verdict.matches(a, b, columns.find(metric).sign), text
 
 
 def compressed(evidence: Sequence[Evidence]) -> list[Evidence]:
-    """All but the first, of which they are compressed: what was cut of each."""
-    return [small for one in evidence[1:] if (small := one.cut()).rows]
+    """Early-bird tickets without the runs that found none, and those that any found."""
+    cut = [x._replace(rows=[r for r in x.rows if r["sparsity"] > 0]) for x in evidence]
+    return [one for one in cut if one.rows]
 
 
-def _at_saving(evidence: Sequence[Evidence], published: float) -> Evidence | None:
-    """The compressed one whose saving is next to the paper's; None: none is near."""
-
-    def far(one):
-        return abs(flops_saving(evidence[0], one) - published)
-
-    nearest = min(compressed(evidence), key=far, default=None)
-    return nearest if nearest and far(nearest) <= 0.06 else None
-
-
-def _none_near(evidence, published: float) -> Judgement:
-    savings = [flops_saving(evidence[0], one) for one in compressed(evidence)]
-    told = f"no training saves about {percent(published)} of the FLOPs"
-    if savings:
-        told += f"; the most is {percent(max(savings))}"
-    return Judgement(NOT_TRIED, told)
+def savings(dense: Evidence, small: Evidence) -> dict[str, float]:
+    """Shares of the dense training's FLOPs and seconds, and of its weights, saved."""
+    return {
+        "flops": 1 - small.flops() / dense.flops(),
+        "weights": small.mean("sparsity"),
+        "seconds": 1 - small.mean("seconds") / dense.mean("seconds"),
+    }
 
 
-def as_good_with_less(published: float):
-    """A test: does the ticket that saves such a share of FLOPs match the dense one?"""
-
-    def test(evidence: Sequence[Evidence], metric: str) -> Judgement:
-        small = _at_saving(evidence, published)
-        if small is None:
-            return _none_near(evidence, published)
-        dense, found = evidence[0].last(metric), small.last(metric)
-        if not _enough(dense, found) or not dense.values:
-            return Judgement(NOT_TRIED, "it needs 3 runs of both")
-        saved = percent(flops_saving(evidence[0], small))
-        told = f"{metric} {mean_std(found)}, dense {mean_std(dense)}"
-        matches = verdict.matches(dense, found, columns.find(metric).sign)
-        return _judged(matches, f"with {saved} fewer FLOPs {told}")
-
-    return test
+def _nearest(dense: Evidence, birds, saving: float) -> tuple[Evidence, dict]:
+    """The ticket that saves about such a share of the FLOPs, and its savings."""
+    found = [(one, savings(dense, one)) for one in compressed(birds)]
+    near = [x for x in found if abs(x[1]["flops"] - saving) <= _NEAR_SAVING]
+    if not near:
+        most = max((saved["flops"] for _, saved in found), default=None)
+        more = "" if most is None else f"; the most is {percent(most)}"
+        raise NotTried(f"no training saves about {percent(saving)} of the FLOPs{more}")
+    return min(near, key=lambda x: abs(x[1]["flops"] - saving))
 
 
-def time_saved(flops: float, published: float):
-    """A test: does the ticket that saves such a share of FLOPs save as much time?"""
-
-    def test(evidence: Sequence[Evidence], metric: str) -> Judgement:
-        del metric
-        small = _at_saving(evidence, flops)
-        if small is None:
-            return _none_near(evidence, flops)
-        saved = saving(evidence[0], small, "seconds")
-        of_flops = percent(flops_saving(evidence[0], small))
-        found = f"{of_flops} fewer FLOPs are {percent(saved)} less time"
-        return _judged(saved >= published, found)
-
-    return test
+def as_good_with_less(metric: str, dense, *birds: Evidence, saving: float) -> Tested:
+    """Does the ticket that saves such a share of FLOPs match the dense network?"""
+    small, saved = _nearest(dense, birds, saving)
+    holds, text = _matches(metric, dense, small)
+    return holds, f"with {percent(saved['flops'])} fewer FLOPs {text}"
 
 
-def found_by_epoch(last: int):
-    """A test: are all tickets found within so many epochs?"""
-
-    def test(evidence: Sequence[Evidence], metric: str) -> Judgement:
-        del metric
-        epochs = [row["found_epoch"] for one in evidence[1:] for row in one.rows]
-        found = [epoch for epoch in epochs if math.isfinite(epoch)]
-        told = f"found in {len(found)} of {len(epochs)} searches"
-        if found:
-            told += f", at epochs {min(found)} to {max(found)}"
-        return _judged(len(found) == len(epochs) and max(found) <= last, told)
-
-    return test
+def time_saved(metric: str, dense, *birds, flops: float, time: float) -> Tested:
+    """Does the ticket that saves such a share of FLOPs save as much time?"""
+    del metric
+    _, saved = _nearest(dense, birds, flops)
+    text = f"{percent(saved['flops'])} fewer FLOPs are {percent(saved['seconds'])} less"
+    return saved["seconds"] >= time, f"{text} time"
 
 
-# --- Table 2 ------------------------------------------------------------------------
-
-
-def _without_ticket(evidence: Sequence[Evidence]) -> Judgement | None:
-    """What is to be said where early-bird runs have found nothing to compare."""
-    for one in evidence:
-        if whole := one.whole():
-            runs = len({row["run"] for row in one.rows})
-            told = f"{one.label}: no ticket in {whole} of {runs} runs"
-            return Judgement(NOT_TRIED, f"{told}, which stay whole")
-    return None
-
-
-def matches_the_first(evidence: Sequence[Evidence], metric: str) -> Judgement:
-    """Is the second within one standard deviation of the first, or better?"""
-    if lacking := _without_ticket(evidence):
-        return lacking
-    first, second = (one.last(metric) for one in evidence)
-    if not _enough(first, second) or not first.values:
-        return Judgement(NOT_TRIED, "it needs 3 runs of both")
-    names = [one.label for one in evidence]
-    told = f"{metric} {mean_std(second)} ({names[1]}), {mean_std(first)} ({names[0]})"
-    return _judged(verdict.matches(first, second, columns.find(metric).sign), told)
-
-
-def all_worse_than_the_first(evidence: Sequence[Evidence], metric: str) -> Judgement:
-    """Are all others significantly worse than the first?"""
-    if lacking := _without_ticket(evidence):
-        return lacking
-    first, *others = (one.last(metric) for one in evidence)
-    if not _enough(first, *others):
-        return Judgement(NOT_TRIED, "it needs 3 runs of each")
-    names = [one.label for one in evidence]
-    found = [
-        compare(metric, first, other, (names[0], name))
-        for other, name in zip(others, names[1:], strict=True)
-    ]
-    return _judged(all(x.worse for x in found), "; ".join(x.sentence for x in found))
+def found_by_epoch(metric: str, dense, *birds: Evidence, last: int) -> Tested:
+    """Are all tickets found within so many epochs?"""
+    del metric, dense
+    epochs = [row["found_epoch"] for one in birds for row in one.rows]
+    found = [epoch for epoch in epochs if math.isfinite(epoch)]
+    text = f"found in {len(found)} of {len(epochs)} searches"
+    text += f", at epochs {min(found)} to {max(found)}" if found else ""
+    return len(found) == len(epochs) and max(found) <= last, text

@@ -1,119 +1,214 @@
-"""What the experiments of a scale have found, curve by curve and claim by claim."""
+"""The experiments of a scale: what they are, how far, and what they have found.
 
+An experiment is a file of experiments/ in the size that is named as the scale, such as
+`get_config("laptop")`, perhaps with options changed; at `smoke` it is the laptop's,
+shortened to seconds. It has one workdir, which all figures share.
+"""
+
+import collections
+import importlib
 import pathlib
 from typing import Any, NamedTuple, Sequence
 
-from gen_tickets.paper import claims
-from gen_tickets.paper import experiment as experiments
-from gen_tickets.paper import table2
-from gen_tickets.paper.claims import Evidence, Judgement
-from gen_tickets.paper.declared import Claim, Curve, Figure, Measure
-from gen_tickets.paper.experiment import Experiment
-from gen_tickets.paper.scales import Scale
+from ml_collections import ConfigDict
+
+from gen_tickets.config import defaults
+from gen_tickets.paper.claims import Evidence, NotTried
+from gen_tickets.paper.figures import FIGURES, Claim, Curve, Variant, alone
 from gen_tickets.report import outcomes
-from gen_tickets.workdir import paths
+from gen_tickets.report.statistics import percent
+from gen_tickets.workdir import paths, tables
+
+SCALES = {
+    "smoke": "seconds, on digits: whether it all works, no result",
+    "laptop": "two CPU cores: MNIST, digits in the place of CIFAR-10, no CelebA",
+    "gpu": "CIFAR-10 and MNIST, fewer epochs, runs and rounds",
+    "full": "the paper's experiments, 5 runs and 20 rounds",
+}
+FINISHED, NOT_TRIED = "finished", "not tried"
+
+# Whose tickets an experiment takes (Fig. 8).
+_SOURCES = {
+    "transfer_vae_to_dcgan": Curve("", "vae_cifar10", variant=alone("decoder")),
+    "transfer_dcgan_to_vae": Curve("", "transfer_vae_to_dcgan"),
+}
+# What the paper measures; the classifier's metrics need classes, which CelebA has not.
+_METRICS = {
+    "ae": ("accuracy",),
+    "vae": ("fid", "accuracy"),
+    "gan": ("fid", "inception_score", "fd_classifier"),
+}
+_NEED_CLASSES = ("accuracy", "fd_classifier")
+
+
+class Experiment(NamedTuple):
+    """A workdir, finished or not, and the options it has."""
+
+    folder: pathlib.Path
+    config: ConfigDict
+    source: "Experiment | None" = None  #: whose tickets it takes
+
+    def state(self) -> str:
+        """How far it is: "missing", "6 of 10 trainings", or FINISHED."""
+        path = paths.results_path(self.folder)
+        rows = tables.read_rows(path) if path.exists() else []
+        there = {(row["round"], row["arm"], row["run"]) for row in rows}
+        wanted = _trainings(self.config)
+        if wanted <= there:
+            return FINISHED
+        if not self.folder.exists():
+            return "missing"
+        return f"{len(wanted & there)} of {len(wanted)} trainings"
+
+    def description(self) -> str:
+        """As "digits, widths 24, 48, 700 steps, 3 runs, 5 rounds of 50.0 %"."""
+        train, prune = self.config.train, self.config.prune
+        widths = ", ".join(map(str, self.config.model.widths))
+        length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
+        text = f"{self.config.data.name}, widths {widths}, {length}, "
+        text += f"{self.config.runs} runs"
+        if prune.schedule != "early_bird":
+            text += f", {prune.rounds} rounds of {percent(prune.fraction)}"
+        return text
+
+
+def _trainings(config) -> set[tuple[int, str, int]]:
+    """(round, arm, run) of every row that results.csv has at the end."""
+    runs, arms = range(config.runs), tuple(config.arms)
+    if config.prune.schedule == "early_bird":
+        return {(1, "early_bird", run) for run in runs}
+    arms += ("transferred",) if config.ticket.path else ()
+    rounds = range(1, config.prune.rounds + 1)
+    pruned = {(number, arm, run) for number in rounds for arm in arms for run in runs}
+    return pruned | {(0, "dense", run) for run in runs}
+
+
+def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDict:
+    """The options of an experiment file at a scale.
+
+    Raises:
+      defaults.UnknownSize: the file has nothing for the scale.
+    """
+    module = importlib.import_module(f"gen_tickets.experiments.{file}")
+    config = module.get_config("laptop" if scale == "smoke" else scale)
+    config.update_from_flattened_dict(dict(variant.changes))
+    if scale == "full":  # FID and Inception Score of 50,000 samples, as the paper
+        has_classes = config.data.name != "celeb_a"
+        config.eval.metrics = tuple(
+            name
+            for name in _METRICS[config.task.name]
+            if has_classes or name not in _NEED_CLASSES
+        )
+        if "fid" in config.eval.metrics:
+            config.eval.verdict = "fid"
+            config.eval.num_samples = 50_000
+    if scale == "smoke":  # on digits of the size of the images that they stand for
+        defaults.resize(config, "smoke")
+        if config.data.name == "cifar10":
+            config.data.image_size = 32
+        config.data.name = "digits"
+    return config
 
 
 class Results(NamedTuple):
-    """The experiments of a scale below a folder."""
+    """The experiments of a scale, below a folder."""
 
-    scale: Scale
+    scale: str
     root: pathlib.Path
-    how_to_run: tuple[tuple[str, Any], ...] = ()
+    how_to_run: tuple[tuple[str, Any], ...] = ()  #: options that change no result
 
     def experiment(self, curve: Curve) -> Experiment | None:
         """What is run for a curve; None: this scale has nothing for it."""
-        return self.scale.experiment(curve.setting, curve.changes)
+        if curve.only_full and self.scale != "full":
+            return None
+        try:
+            config = options_of(curve.file, self.scale, curve.variant)
+        except defaults.UnknownSize:
+            return None
+        config.update_from_flattened_dict(dict(self.how_to_run))
+        source = None
+        if curve.file in _SOURCES:
+            source = self.experiment(_SOURCES[curve.file])
+            config.ticket.path = str(source.folder)
+        defaults.validate(config)
+        name = "-".join(filter(None, (curve.file, curve.variant.name)))
+        return Experiment(self.root / "experiments" / name, config, source)
 
-    def folder(self, curve: Curve) -> pathlib.Path:
-        """The folder of a curve's experiment."""
-        return self.experiment(curve).folder(self.root)
+    def experiments(self, names: Sequence[str]) -> list[Experiment]:
+        """Those of several figures, each once, after the one whose tickets it takes."""
+        found: dict[pathlib.Path, Experiment] = {}
+
+        def add(one: Experiment | None) -> None:
+            if one is not None and one.folder not in found:
+                add(one.source)
+                found[one.folder] = one
+
+        for name in names:
+            for curve in FIGURES[name].curves() if FIGURES[name].trains else ():
+                add(self.experiment(curve))
+        return list(found.values())
+
+    def evidence(self, curve: Curve) -> Evidence | None:
+        """What a curve says so far; None: its experiment is not there, or not begun."""
+        experiment = self.experiment(curve)
+        if experiment is None or not paths.results_path(experiment.folder).exists():
+            return None
+        run = outcomes.load(experiment.folder)
+        # Seconds of one training: in results.csv they are those of all that train
+        # together, a round, but for early-bird tickets, which train one by one.
+        together = collections.Counter(
+            row["round"] for row in run.rows if row["arm"] != "early_bird"
+        )
+        rows = [
+            {**row, "seconds": row["seconds"] / (together[row["round"]] or 1)}
+            for row in run.rows
+        ]
+        return Evidence(curve.label, curve.arm, rows, run.layers, run.workdir)
 
     def unfinished(self, curve: Curve) -> str:
         """Why there is nothing to judge yet, in words; "" where there is."""
         experiment = self.experiment(curve)
         if experiment is None:
-            return f"not at the {self.scale.name} scale"
-        trainings = experiment.trainings(self.root, self.how_to_run)
-        states = {x.folder.name: experiments.state(x) for x in trainings}
-        left = [f"{name}: {s}" for name, s in states.items() if not s.finished]
-        return ", ".join(left)
+            return f"{curve.file} is not at the {self.scale} scale"
+        state = experiment.state()
+        return "" if state == FINISHED else f"{experiment.folder.name}: {state}"
 
-    def outcome(self, curve: Curve) -> outcomes.Outcome | None:
-        """The tables of a curve's experiment, finished or not; None: there are none."""
-        experiment = self.experiment(curve)
-        if experiment is None:
-            return None
-        folder = experiment.folder(self.root)
-        return outcomes.load(folder) if paths.results_path(folder).exists() else None
-
-    def evidence(self, curve: Curve) -> Evidence | None:
-        """What a curve says; None where its experiment is not there or not begun."""
-        if curve.setting == "table2":
-            return self._of_table2(curve)
-        found = self.outcome(curve)
-        return found and Evidence(curve.label, curve.arm, found.rows)
-
-    def _of_table2(self, curve: Curve) -> Evidence | None:
-        if self.unfinished(curve):
-            return None
-        row = next(row for row in table2.ROWS if row.label == curve.label)
-        rows = table2.rows_of(row, self.folder(curve))
-        return Evidence(curve.label, row.arm, rows)
+    def stand_in(self, curve: Curve) -> str:
+        """What is trained in the place of the paper's experiment; "": that itself."""
+        experiment = None if self.scale == "full" else self.experiment(curve)
+        return experiment.description() if experiment else ""
 
 
-def column(measure: Measure, evidence: Sequence[Evidence]) -> str | None:
-    """The first column of a measure that all have; None: there is none."""
-    tables = [{name for row in one.rows for name in row} for one in evidence]
-    for name in measure.columns:
-        if tables and all(name in table for table in tables):
-            return name
-    return None
+def first_column(names: Sequence[str], evidence: Sequence[Evidence]) -> str | None:
+    """The first of some columns that all have; None: there is none."""
+    there = [{name for row in one.rows for name in row} for one in evidence]
+    found = (name for name in names if all(name in columns for columns in there))
+    return next(found, None) if there else None
 
 
-def judge(claim: Claim, results: Results) -> Judgement:
-    """What the results say of a claim."""
-    told = dict.fromkeys(results.unfinished(curve) for curve in claim.curves)
-    reasons = [reason for reason in told if reason]
-    if reasons:
-        more = f"; and {len(reasons) - 2} more" if len(reasons) > 2 else ""
-        return Judgement(claims.NOT_TRIED, "; ".join(reasons[:2]) + more)
+def judge(claim: Claim, results: Results) -> tuple[str, str]:
+    """(reproduced, not reproduced or NOT_TRIED; the numbers, or why not) of a claim."""
+    reasons = filter(None, map(results.unfinished, claim.curves))
+    if reason := "; ".join(dict.fromkeys(reasons)):
+        return NOT_TRIED, reason
     evidence = [results.evidence(curve) for curve in claim.curves]
-    name = column(claim.measure, evidence)
+    name = first_column(claim.columns, evidence)
     if name is None:
-        return Judgement(claims.NOT_TRIED, f"{claim.measure.label} is not measured")
-    return claim.test(evidence, name)
+        return NOT_TRIED, f"{' or '.join(claim.columns)} is not measured"
+    try:
+        holds, found = claim.test(name, *evidence)
+    except NotTried as missing:
+        return NOT_TRIED, str(missing)
+    return ("reproduced" if holds else "not reproduced"), found
 
 
-def needed(figure: Figure, scale: Scale) -> list[Experiment]:
-    """The experiments of a figure, each once, those that others take up first."""
-    found: dict[str, Experiment] = {}
-
-    def add(experiment: Experiment | None) -> None:
-        if experiment is not None and experiment.name not in found:
-            add(experiment.source)
-            found[experiment.name] = experiment
-
-    if figure.trains:
-        for curve in figure.curves():
-            add(scale.experiment(curve.setting, curve.changes))
-    return list(found.values())
-
-
-def judged(figure: Figure, results: Results) -> list[dict[str, str]]:
-    """The lines of claims.csv of a figure."""
+def judge_all(results: Results) -> list[dict[str, str]]:
+    """The lines of claims.csv: every claim of every figure."""
     lines = []
-    for claim in figure.claims:
-        judgement = judge(claim, results)
-        setting = claim.curves[0].setting
-        lines.append(
-            {
-                "figure": figure.name,
-                "claim": claim.text,
-                "outcome": judgement.outcome,
-                "found": judgement.found,
-                "scale": results.scale.name,
-                "instead": results.scale.instead(setting),
-            }
-        )
+    for name, figure in FIGURES.items():
+        for claim in figure.claims:
+            outcome, found = judge(claim, results)
+            line = {"figure": name, "claim": claim.text, "outcome": outcome}
+            line |= {"found": found, "scale": results.scale}
+            lines.append(line | {"instead": results.stand_in(claim.curves[0])})
     return lines

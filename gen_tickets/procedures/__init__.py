@@ -11,7 +11,6 @@ from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pipeline
 from gen_tickets.distributed import memory, processes
 from gen_tickets.evaluation import metrics
-from gen_tickets.paper import table2
 from gen_tickets.procedures import early_bird, lottery, setup, stability
 from gen_tickets.report import render
 from gen_tickets.report import stability as stability_report
@@ -41,9 +40,6 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
       UserError: the data, the options or the folder do not allow it.
       errors.Interrupted: a signal asked to stop; all is saved.
     """
-    if config.suite == "table2":
-        table2.run(config, workdir, run)
-        return
     with memory.memory_errors_told():
         _run(config, workdir)
     if not processes.is_first():

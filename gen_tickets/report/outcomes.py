@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Sequence
 
 from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
+from gen_tickets.paper import published
 from gen_tickets.workdir import columns, paths, tables
 
 
@@ -23,7 +24,7 @@ class Outcome(NamedTuple):
 
     @property
     def paper_sparsity(self) -> float:
-        return float(self.config.get("paper.sparsity", 0.0))
+        return published.winning_sparsity(self.config)
 
     def cost(self) -> tuple[float, float]:
         """(FLOPs, seconds) of all trainings whose rows say their FLOPs."""

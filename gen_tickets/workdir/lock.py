@@ -14,6 +14,7 @@ import filelock
 import ml_collections
 
 from gen_tickets.config import defaults
+from gen_tickets.config import options as options_lib
 from gen_tickets.config.options import HOW_TO_RUN
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import paths
@@ -29,7 +30,10 @@ def _stored(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     try:
         stored = json.loads(path.read_text())
         provenance = stored.pop("provenance")
-        return defaults.flatten_nested(stored), dict(provenance)
+        options = defaults.flatten_nested(stored)
+        for name in options_lib.REMOVED:
+            options.pop(name, None)
+        return options, dict(provenance)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--workdir={workdir}",

@@ -43,11 +43,6 @@ def report_path(workdir) -> pathlib.Path:
     return pathlib.Path(workdir) / "report.html"
 
 
-def table2_path(workdir, kind: str) -> pathlib.Path:
-    """The table of several experiments; `kind` is "csv" or "html"."""
-    return pathlib.Path(workdir) / f"table2.{kind}"
-
-
 def figures_dir(workdir) -> pathlib.Path:
     return pathlib.Path(workdir) / "figures"
 

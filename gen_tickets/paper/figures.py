@@ -1,0 +1,248 @@
+"""The paper's figures and tables as data: panels, their curves, and what is claimed.
+
+A curve is an arm of an experiment file, perhaps with options changed. A claim is one of
+the paper's sentences with the test that judges it.
+"""
+
+from functools import partial
+from typing import Any, Callable, NamedTuple
+
+from gen_tickets.paper import claims
+from gen_tickets.paper.published import MODELS, title
+
+
+class Variant(NamedTuple):
+    """Options changed in an experiment file, and what its workdir is called then."""
+
+    name: str = ""
+    changes: tuple[tuple[str, Any], ...] = ()
+
+
+class Curve(NamedTuple):
+    """An arm of an experiment file."""
+
+    label: str
+    file: str
+    arm: str = "winning"
+    variant: Variant = Variant()
+    only_full: bool = False  #: not at the smaller scales
+
+
+# What is drawn: the first of these columns that was measured.
+RECONSTRUCTION = ("heldout_reconstruction",)
+ACCURACY = ("accuracy_reconstructions",)
+FRECHET = ("fid", "fd_classifier")
+INCEPTION = ("inception_score",)
+DISCRIMINATOR = ("heldout_discriminator_loss",)
+STOP = ("early_stop_step",)
+QUALITY = (*FRECHET, *RECONSTRUCTION)
+
+
+class Panel(NamedTuple):
+    """Curves drawn together, in the way that `panels.DRAW` has under `kind`."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    kind: str = "sparsity"
+    columns: tuple[str, ...] = FRECHET
+    published: float = 0.0  #: the paper's winning sparsity; 0: none is drawn
+
+
+class Claim(NamedTuple):
+    """A sentence of the paper's, and the test of `claims` that judges it."""
+
+    text: str
+    curves: tuple[Curve, ...]
+    test: Callable[..., claims.Tested]
+    columns: tuple[str, ...] = FRECHET
+
+
+class Figure(NamedTuple):
+    """A figure or table: what is drawn and what is judged."""
+
+    title: str
+    panels: tuple[Panel, ...]
+    claims: tuple[Claim, ...] = ()
+    trains: bool = True  #: False: it shows what the other figures' experiments found
+
+    def curves(self) -> list[Curve]:
+        """All curves of panels and claims, each once."""
+        found = [c for part in (*self.panels, *self.claims) for c in part.curves]
+        return list(dict.fromkeys(found))
+
+
+def _files(*kinds: str) -> list[tuple[str, float]]:
+    """(experiment file, winning sparsity) of some kinds of models, as in Table 1."""
+    models = [model for model in MODELS if model.kind in kinds]
+    return [pair for model in models for pair in model.sparsity.items()]
+
+
+def alone(component: str) -> Variant:
+    """One component is pruned; the winning arm alone is trained."""
+    changes = (("prune.components", (component,)), ("arms", ("winning",)))
+    return Variant(component, changes)
+
+
+def _pair(file: str, label: str = "winning") -> tuple[Curve, Curve]:
+    return Curve(label, file), Curve("random", file, "random")
+
+
+def _samples() -> Figure:
+    panels = [Panel(title(x), _pair(x), "images") for x, _ in _files("vae", "gan")]
+    title_ = "Samples of winning and random tickets at each sparsity"
+    return Figure(title_, tuple(panels))
+
+
+def _early_stopping() -> Figure:
+    # Of what has a loss that falls: a GAN's two losses have no better side.
+    panels = [
+        Panel(title(file), _pair(file), "sparsity", STOP, share)
+        for file, share in _files("ae", "vae")
+    ]
+    return Figure("Early-stopping iteration against sparsity", tuple(panels))
+
+
+def _dcgan() -> Figure:
+    late = Curve("iterative, rewound to step 10", "dcgan_cifar10")
+    one_shot = Curve("one-shot", "one_shot_dcgan_cifar10")
+    to_zero = Curve("iterative, rewound to step 0", "rewind_dcgan_cifar10")
+    worse = "One-shot pruning is worse than iterative at high sparsity."
+    better = "Late rewinding is nowhere worse than rewinding to initialization."
+    return Figure(
+        "DCGAN on CIFAR-10: one-shot against iterative, initialization against late",
+        (
+            Panel("One-shot against iterative", (late, one_shot)),
+            Panel("Rewound to 0 against late", (late, to_zero)),
+        ),
+        (
+            Claim(worse, (late, one_shot), claims.others_worse),
+            Claim(better, (late, to_zero), claims.nowhere_worse),
+        ),
+    )
+
+
+# Whose components are pruned alone at every scale, not only at the full one.
+_DETAILED = ("ae_mnist", "ae_cifar10", "vae_cifar10", "dcgan_cifar10")
+
+
+def _against_sparsity(heading: str, kind: str, drawn, components) -> Figure:
+    """Figures 4 to 6: both components pruned, each alone, and the random control."""
+    panels, tickets = [], []
+    for file, share in _files(kind):
+        both, random = _pair(file, "both components")
+        only_full = file not in _DETAILED
+        each = [
+            Curve(f"{part} only", file, "winning", alone(part), only_full)
+            for part in components
+        ]
+        curves = (both, *each, random)
+        panels += [Panel(title(file), curves, "sparsity", x, share) for x in drawn]
+        text = f"{title(file)} has winning tickets up to {100 * share:.3g} % sparsity."
+        test = partial(claims.winning_sparsity, published=share)
+        tickets.append(Claim(text, (both,), test, drawn[0]))
+    return Figure(heading, tuple(panels), tuple(tickets))
+
+
+# {name: share of the channels that are cut}; with none it is the dense training, found,
+# measured and timed as the others are.
+_SHARES = {"dense": 1e-9, "10": 0.1, "30": 0.3, "50": 0.5, "65": 0.65, "80": 0.8}
+_SAVES_47 = partial(claims.time_saved, flops=0.88, time=0.47)
+
+
+def _tickets(file: str) -> tuple[Curve, ...]:
+    found = []
+    for name, share in _SHARES.items():
+        label = name if name == "dense" else f"{name} %"
+        variant = Variant(name, (("prune.fraction", share),))
+        found.append(Curve(label, file, "early_bird", variant))
+    return tuple(found)
+
+
+def _early_birds() -> Figure:
+    models = ("dcgan", "vae", "resnet_vae", "resnet_dcgan")
+    birds = {title(f"{x}_cifar10"): _tickets(f"early_bird_{x}_cifar10") for x in models}
+    dcgan = birds[title("dcgan_cifar10")]
+    text = "DCGAN: with 88 % fewer FLOPs an early-bird ticket is not worse than dense "
+    as_good = partial(claims.as_good_with_less, saving=0.88)
+    by_epoch_6 = partial(claims.found_by_epoch, last=6)
+    return Figure(
+        "Early-bird tickets: quality, FLOPs and time against compression",
+        tuple(Panel(name, curves, "tradeoff") for name, curves in birds.items()),
+        (
+            Claim(f"{text}(FID 33.49, 37.71).", dcgan, as_good),
+            Claim("DCGAN: 88 % fewer FLOPs are 47 % less time.", dcgan, _SAVES_47),
+            *(
+                Claim(f"{name}: tickets are found by epoch 6.", curves, by_epoch_6)
+                for name, curves in birds.items()
+            ),
+        ),
+    )
+
+
+def _transfer() -> Figure:
+    panels, likes = [], []
+    for file, own, source in (
+        ("transfer_vae_to_dcgan", "DCGAN generator", "VAE decoder"),
+        ("transfer_dcgan_to_vae", "VAE decoder", "DCGAN generator"),
+    ):
+        ticket = Curve(f"{source}'s ticket", file, "transferred")
+        curves = (ticket, *_pair(file, f"{own}'s own ticket"))
+        panels.append(Panel(f"{source}'s tickets in a {own}", curves))
+        text = f"A {source}'s ticket does in a {own} as the {own}'s own ticket does, "
+        text += "and better than a random one."
+        likes.append(Claim(text, curves, claims.like_the_own_ticket))
+    title_ = "Tickets transferred between VAE and DCGAN"
+    return Figure(title_, tuple(panels), tuple(likes))
+
+
+def _models() -> Figure:
+    # No training of its own: what the other figures' experiments have found.
+    winning = tuple(_pair(file)[0] for file, _ in _files("ae", "vae", "gan"))
+    panel = Panel("Models", winning, "table1", QUALITY)
+    return Figure("Models, weights and winning sparsities", (panel,), trains=False)
+
+
+def _methods() -> Figure:
+    dense = Curve("unpruned", "table2_imp", "dense")
+    imp = Curve("IMP, winning", "table2_imp")
+    control = Curve("IMP mask, random weights", "table2_imp", "random")
+    bird = Curve("early-bird", "table2_early_bird", "early_bird")
+    bfloat16 = Variant("bfloat16", (("precision", "bfloat16"),))
+    bird_16 = bird._replace(label="early-bird, bfloat16", variant=bfloat16)
+    snip, grasp = Curve("SNIP", "table2_snip"), Curve("GraSP", "table2_grasp")
+    rows = (dense, imp, control, bird, bird_16, snip, grasp)
+    saves_54 = partial(claims.time_saved, flops=0.88, time=0.54)
+    text = "{} matches the unpruned network (FID {}, 37.71)."
+    imp_matches = text.format("IMP's winning ticket", 37.77)
+    bird_matches = text.format("The early-bird ticket", 33.49)
+    bird_16_matches = text.format("In 16 bits it", 34.28)
+    worse = "SNIP and GraSP are worse than the early-bird ticket (FID 56.02, 65.53)."
+    saves = "The early-bird ticket saves 88 % of the FLOPs and 47 % of the time."
+    judged = (
+        Claim(imp_matches, (dense, imp), claims.matches),
+        Claim(bird_matches, (dense, bird), claims.matches),
+        Claim(bird_16_matches, (dense, bird_16), claims.matches),
+        Claim(worse, (bird, snip, grasp), claims.others_worse),
+        Claim(saves, (dense, bird), _SAVES_47),
+        Claim("In 16 bits it saves 54 % of the time.", (dense, bird_16), saves_54),
+    )
+    title_ = "DCGAN unpruned, by IMP, early-bird, SNIP and GraSP"
+    return Figure(title_, (Panel("DCGAN", rows, "table2"),), judged)
+
+
+_CODERS, _OF_GAN = ("encoder", "decoder"), ("generator", "discriminator")
+_AE, _VAE = (RECONSTRUCTION, ACCURACY), (FRECHET, ACCURACY)
+_GAN = (FRECHET, INCEPTION, DISCRIMINATOR)
+
+FIGURES = {
+    "fig1": _samples(),
+    "fig2": _early_stopping(),
+    "fig3": _dcgan(),
+    "fig4": _against_sparsity("Autoencoders", "ae", _AE, _CODERS),
+    "fig5": _against_sparsity("Variational autoencoders", "vae", _VAE, _CODERS),
+    "fig6": _against_sparsity("Adversarial networks", "gan", _GAN, _OF_GAN),
+    "fig7": _early_birds(),
+    "fig8": _transfer(),
+    "table1": _models(),
+    "table2": _methods(),
+}

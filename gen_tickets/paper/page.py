@@ -1,0 +1,105 @@
+"""The page of a figure: its claims, its panels, and what was run for them.
+
+A figure has a folder with index.html, its pictures and numbers.csv. What is not there
+yet is left out, and said.
+"""
+
+import pathlib
+from typing import Any, Mapping, Sequence
+
+import pandas
+
+from gen_tickets.paper import panels
+from gen_tickets.paper.figures import FIGURES
+from gen_tickets.paper.results import NOT_TRIED, SCALES, Experiment, Results
+from gen_tickets.report import outcomes, page
+from gen_tickets.workdir import paths
+
+
+def write_table(path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a CSV of all columns that the rows have; an absent one is empty."""
+    paths.write_atomically(path, pandas.DataFrame(rows).to_csv(index=False).encode())
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    frame = pandas.DataFrame(rows).fillna("").astype(object)
+    return page.table(list(frame), frame.to_numpy().tolist())
+
+
+def _verdict(line: Mapping[str, str]) -> str:
+    """A box for a claim, or a line for one that was not tried."""
+    if line["outcome"] == NOT_TRIED:
+        text = f"Not tried: {line['claim']} ({line['found']})"
+        return page.paragraph(text, "note")
+    notes = [line["found"]]
+    if line["instead"]:
+        notes.append(f"Here: {line['instead']}.")
+    sentence = f"{line['outcome'].capitalize()}: {line['claim']}"
+    return page.verdict(sentence, notes, line["outcome"] == "reproduced")
+
+
+def _experiment(one: Experiment) -> dict[str, str]:
+    """What was run, how far it is, and what it took."""
+    row = {"workdir": one.folder.name, "state": one.state()}
+    row["trains"] = one.description()
+    if paths.results_path(one.folder).exists():
+        run = outcomes.load(one.folder)
+        flops, seconds = run.cost()
+        row |= {"FLOPs": f"{flops:.3g}", "training seconds": f"{seconds:.0f}"}
+        row["machine"] = str(run.config.get("provenance.devices", ""))
+    return row
+
+
+def left_out(name: str, results: Results) -> str:
+    """A line that names the curves of a figure that this scale does not run."""
+    curves = [curve for panel in FIGURES[name].panels for curve in panel.curves]
+    missing = [curve for curve in curves if results.experiment(curve) is None]
+    files = {curve.file for curve in missing if not curve.only_full}
+    names = dict.fromkeys(
+        curve.file if curve.file in files else f"{curve.file} ({curve.label})"
+        for curve in missing
+    )
+    return f"Not at this scale: {', '.join(names)}." if names else ""
+
+
+def draw(name: str, results: Results, judged: Sequence[Mapping[str, str]]):
+    """Draws a figure from what its experiments have found so far.
+
+    Args:
+      name: of the figure, as "fig4".
+      results: of the scale.
+      judged: `results.judge_all`.
+
+    Returns:
+      The path of its page, in a folder of its name below the results' folder.
+    """
+    figure, folder = FIGURES[name], pathlib.Path(results.root) / name
+    pieces = [page.paragraph(f"Scale {results.scale}: {SCALES[results.scale]}.")]
+    notes = [left_out(name, results)]
+    pieces += [_verdict(line) for line in judged if line["figure"] == name]
+    numbers = []
+    for i, panel in enumerate(figure.panels, start=1):
+        drawn = panels.DRAW[panel.kind](panel, results)
+        if drawn is None:
+            if any(results.experiment(curve) for curve in panel.curves):
+                names = " or ".join(panel.columns)
+                notes.append(f"Not measured (yet): {names} of {panel.title}.")
+            continue
+        pieces.append(
+            page.heading(": ".join(filter(None, (panel.title, drawn.measure))), 3)
+        )
+        for j, (png, caption) in enumerate(drawn.pictures, start=1):
+            paths.write_atomically(folder / f"panel_{i:02d}_{j}.png", png)
+            pieces.append(page.picture(png, caption))
+        if drawn.is_table:
+            pieces.append(_table(drawn.numbers))
+        numbers += drawn.numbers
+    pieces += [page.paragraph(note, "note") for note in notes if note]
+    if numbers:
+        write_table(folder / "numbers.csv", numbers)
+    if ran := [_experiment(one) for one in results.experiments([name])]:
+        pieces += [page.heading("Experiments"), _table(ran)]
+    kind = "Figure" if name.startswith("fig") else "Table"
+    document = page.document(f"{kind} {name[-1]}: {figure.title}", pieces)
+    paths.write_atomically(folder / "index.html", document)
+    return folder / "index.html"
