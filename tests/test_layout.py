@@ -21,7 +21,7 @@ PURE += ("losses", "tasks", "models", "kernels", "config.validation")
 PURE += ("training.optimizer",)
 INPUT_AND_OUTPUT = ("cli", "procedures", "workdir", "report", "training.driver")
 # Reads config.json as a flat dict, also of a version that had fewer options.
-FLAT_CONFIG = "gen_tickets.report.outcomes"
+FLAT_CONFIG = ("gen_tickets.report.outcomes", "gen_tickets.paper.page")
 OUTSIDE = ("os", "time", "pathlib", "io", "shutil", "tempfile", "random", "datetime")
 
 
@@ -100,7 +100,7 @@ def test_options_are_read_as_attributes():
             if isinstance(node, ast.Attribute) and node.attr == "get":
                 owner = ast.unparse(node.value)
                 is_config = owner.split(".")[-1] == "config"
-                assert not is_config or name == FLAT_CONFIG, f"{name}:{node.lineno}"
+                assert not is_config or name in FLAT_CONFIG, f"{name}:{node.lineno}"
 
 
 def test_every_option_is_read_somewhere():

@@ -233,6 +233,6 @@ HOW_TO_RUN = (
     "parallel.process",
 )
 
-# Options of earlier versions that changed no result: a workdir that has them is read and
-# continued as if it had not.
+# Options of earlier versions that changed no result: a workdir that has them is read
+# and continued as if it had not.
 REMOVED = ("suite", "paper.sparsity")
