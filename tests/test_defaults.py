@@ -3,6 +3,7 @@
 import pytest
 
 from gen_tickets.config import defaults
+from gen_tickets.config.option import Steps
 from gen_tickets.config.options import HOW_TO_RUN, OPTIONS
 from gen_tickets.errors import UserError
 
@@ -28,6 +29,8 @@ def put(config, name, value):
 def wrong_values(option):
     """Values of other types, and of the right type but out of bounds."""
     default = option.default
+    if isinstance(option, Steps):
+        return [-3, 1.5, "2 ep", None]
     if isinstance(default, bool):
         return [1, "True", None]
     if isinstance(default, int):
@@ -129,6 +132,14 @@ def test_assignment_of_a_wrong_name_or_value_is_refused_at_once(change, message)
     assert defaults.flatten(config) == defaults.flatten(defaults.get_config())
 
 
+def test_copy_of_a_configuration_knows_its_options():
+    copied = defaults.get_config().copy_and_resolve_references()
+    copied.data.batch_size = 7
+    assert copied.data.batch_size == 7
+    with pytest.raises(UserError, match="data.batch_size=0"):
+        copied.data.batch_size = 0
+
+
 def test_resize_takes_the_recipe_of_a_size():
     config = defaults.resize(configure(), "gpu", gpu={"runs": 3}, laptop={"runs": 1})
     assert config.runs == 3
@@ -140,7 +151,7 @@ def test_resize_to_smoke_of_early_bird_keeps_its_one_round():
     config = configure(prune__schedule="early_bird", prune__rounds=1, rewind__step=0)
     small = defaults.resize(config, "smoke")
     defaults.validate(small)
-    assert (small.prune.rounds, small.rewind.step) == (1, 0)
+    assert (small.prune.rounds, small.rewind.step) == (1, "0")
     assert small.early_bird.take_last
 
 

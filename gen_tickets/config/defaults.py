@@ -57,9 +57,18 @@ class Config(ml_collections.ConfigDict):
             config[name] = cls.of(value, f"{group}{name}.") if is_group else value
         return config
 
+    def copy_and_resolve_references(self, visit_map: Any = None) -> "Config":
+        """As the base's; the copy knows its group, too."""
+        copied = super().copy_and_resolve_references(visit_map)
+        object.__setattr__(copied, "_group", self._group)
+        return copied
+
     def __setitem__(self, key: str, value: Any) -> None:
+        name = f"{self._group}{key}"
         if self.is_locked and self.is_type_safe:
-            self._check(f"{self._group}{key}", value)
+            self._check(name, value)
+        if name in OPTIONS:
+            value = OPTIONS[name].normalize(value)
         super().__setitem__(key, value)
 
     def _check(self, name: str, value: Any) -> None:
@@ -133,7 +142,8 @@ def resize(
     if size == "smoke":
         config.update_from_flattened_dict(_SMOKE)
         config.prune.rounds = min(config.prune.rounds, 2)
-        config.rewind.step = min(config.rewind.step, 4)
+        if config.rewind.step != "0":
+            config.rewind.step = "4"
         if config.prune.schedule == "early_bird":
             config.update_from_flattened_dict(_SMOKE_EARLY_BIRD)
     return config

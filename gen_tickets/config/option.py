@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from typing import Any
 
 from gen_tickets.config.registry import Registry, nearest
@@ -31,6 +32,10 @@ class Option:
         """{name: what it is} of names that a registry knows."""
         return {}
 
+    def normalize(self, value: Any) -> Any:
+        """A value in the form in which it is kept."""
+        return value
+
     def remedy(self, value: Any) -> str:
         """What to give in the place of a value that is not allowed; "" = unknown."""
         return f"give {value.item()!r}" if hasattr(value, "item") else ""
@@ -58,6 +63,19 @@ class Whole(Option):
 
     def is_allowed(self, value: Any) -> bool:
         return type(value) is int and self.low <= value <= self.high
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps(Option):
+    """A number of training steps: "10", of epochs: "2ep", or "auto"; kept as text."""
+
+    allowed = 'a whole number of steps, of epochs as "2ep" or "0.5ep", or "auto"'
+
+    def normalize(self, value: Any) -> Any:
+        return str(value) if type(value) is int else value
+
+    def is_allowed(self, value: Any) -> bool:
+        return re.fullmatch(r"\d{1,9}|\d{1,6}(\.\d+)?ep|auto", str(value)) is not None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -141,8 +141,10 @@ OPTIONS: dict[str, Option] = {
     "ticket.map": option.Texts(
         (), "components to transfer, there:here, as decoder:generator"
     ),
-    "rewind.step": option.Whole(
-        10, "training step whose weights a ticket goes back to"
+    "rewind.step": option.Steps(
+        "10",
+        "when in the dense training a ticket's weights were as it goes back to; auto = "
+        "the first step that an instability analysis finds stable",
     ),
     "stability.steps": option.Wholes(
         (),

@@ -52,13 +52,13 @@ def _check_steps(options: Options) -> None:
             "one of them says how long a training is",
             "give one and leave the other 0",
         )
-    if 0 < steps <= rewind:
+    if rewind.isdecimal() and 0 < steps <= int(rewind):
         raise UserError(f"rewind.step={rewind}", f"must be below train.steps={steps}")
 
 
 def _check_pruning(options: Options) -> None:
     schedule, rewind = options["prune.schedule"], options["rewind.step"]
-    if schedule in ("at_initialization", "early_bird") and rewind > 0:
+    if schedule in ("at_initialization", "early_bird") and rewind != "0":
         raise UserError(
             f"rewind.step={rewind}",
             f"prune.schedule={schedule!r} does not rewind",
@@ -91,15 +91,20 @@ def _check_early_bird(options: Options, changed: Set[str]) -> None:
 
 def _check_stability(options: Options, changed: Set[str]) -> None:
     """Options of the instability analysis alone, and its masks."""
-    if options["procedure"] != "stability":
+    is_analysed = options["procedure"] == "stability"
+    if not is_analysed and options["rewind.step"] != "auto":
         for name in sorted(changed):
             if name.startswith("stability."):
                 raise UserError(
                     f"{name}={options[name]!r}",
-                    "only for procedure='stability'",
+                    "only for procedure='stability' or rewind.step='auto'",
                     "leave it out",
                 )
-    elif bool(options["stability.tickets"]) != (options["stability.round"] > 0):
+    if is_analysed and options["rewind.step"] == "auto":
+        raise UserError(
+            "rewind.step='auto'", "is what the analysis finds out", "leave it out"
+        )
+    if bool(options["stability.tickets"]) != (options["stability.round"] > 0):
         raise UserError(
             f"stability.tickets={options['stability.tickets']!r}, "
             f"stability.round={options['stability.round']}",

@@ -11,7 +11,13 @@ from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pipeline
 from gen_tickets.distributed import memory, processes
 from gen_tickets.evaluation import metrics
-from gen_tickets.procedures import early_bird, lottery, setup, stability
+from gen_tickets.procedures import (
+    early_bird,
+    lottery,
+    rewind_point,
+    setup,
+    stability,
+)
 from gen_tickets.report import render
 from gen_tickets.report import stability as stability_report
 from gen_tickets.report import verdict
@@ -59,10 +65,12 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     check_tables(workdir)
     metrics.check(config)
     dataset = load_dataset(config)
-    prepared, data = prepare(config, dataset)
-    procedure = of(config)
-    prepared = procedure.check(prepared, data)
     origin = {**provenance.collect(), "data": dataset.provenance}
+    chosen, procedure = config, of(config)
+    if config.rewind.step == "auto":
+        chosen, origin["rewind"] = rewind_point.choose(config, workdir, run)
+    prepared, data = prepare(chosen, dataset)
+    prepared = procedure.check(prepared, data)
     if prepared.evaluator is not None:
         origin["evaluation"] = prepared.evaluator.provenance
     with contextlib.ExitStack() as stack:

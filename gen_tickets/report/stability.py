@@ -3,7 +3,8 @@
 import io
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -23,17 +24,24 @@ def draw(workdir: str | pathlib.Path, config: ConfigDict) -> str:
       UserError: stability.csv is missing or damaged.
     """
     rows = tables.read_rows(paths.stability_path(workdir))
-    column = config.eval.verdict if config.eval.verdict in rows[0] else "heldout_loss"
-    found = instability.by_step(rows, column)
+    name = column(config, rows)
+    found = instability.by_step(rows, name)
     path = paths.figures_dir(workdir) / "stability.png"
-    paths.write_atomically(path, _figure(found, column, config.stability.margin))
+    paths.write_atomically(path, _figure(found, name, config.stability.margin))
     stable = instability.first_stable_step(found, config.stability.margin)
-    return "\n".join([*_lines(found, column), _sentence(stable, config, path)])
+    return "\n".join([*_lines(found, name), _sentence(stable, config, path)])
 
 
-def _lines(found: Sequence[Instability], column: str) -> list[str]:
+def column(config: ConfigDict, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What is judged on the lines: `eval.verdict`, or else the held-out loss."""
+    name = config.eval.verdict
+    is_distance = name in rows[0] and columns.find(name).better == "lower"
+    return str(name) if is_distance else "heldout_loss"
+
+
+def _lines(found: Sequence[Instability], name: str) -> list[str]:
     """One line a step."""
-    title = columns.find(column).title
+    title = columns.find(name).title
     lines = [f"  step k  instability of {title}, % of its ends' mean"]
     for one in found:
         mean, std = 100 * one.mean, 100 * one.std
@@ -51,7 +59,7 @@ def _sentence(stable: int | None, config: ConfigDict, path: pathlib.Path) -> str
     )
 
 
-def _figure(found: Sequence[Instability], column: str, margin: float) -> bytes:
+def _figure(found: Sequence[Instability], name: str, margin: float) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -66,7 +74,7 @@ def _figure(found: Sequence[Instability], column: str, margin: float) -> bytes:
         axes.set_yscale("symlog", linthresh=1)
         axes.set_ylim(bottom=0)
     axes.set_xlabel("step k from which the copies train apart")
-    axes.set_ylabel(f"instability, % of {columns.find(column).title}")
+    axes.set_ylabel(f"instability, % of {columns.find(name).title}")
     axes.legend()
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=150)

@@ -31,6 +31,18 @@ class Schedule:
         return (step - 1) // self.evaluation_interval * self.evaluation_interval
 
 
+def parse_steps(text: str, steps_per_epoch: int) -> int:
+    """Training steps that `rewind.step` means: "10" steps, "2ep" epochs, or "auto".
+
+    "auto" is step 0 until an instability analysis has chosen one.
+    """
+    if text == "auto":
+        return 0
+    if text.endswith("ep"):
+        return round(float(text.removesuffix("ep")) * steps_per_epoch)
+    return int(text)
+
+
 def make(config: ConfigDict, num_images: int) -> Schedule:
     """The schedule of an experiment.
 
@@ -52,7 +64,8 @@ def make(config: ConfigDict, num_images: int) -> Schedule:
         )
     steps_per_epoch = num_images // images_per_step
     num_steps = config.train.steps or config.train.epochs * steps_per_epoch
-    if config.rewind.step >= num_steps:
+    rewind_step = parse_steps(config.rewind.step, steps_per_epoch)
+    if rewind_step >= num_steps:
         raise UserError(
             f"rewind.step={config.rewind.step}",
             f"must be below the {num_steps} training steps",
@@ -61,6 +74,6 @@ def make(config: ConfigDict, num_images: int) -> Schedule:
         num_steps=num_steps,
         steps_per_epoch=steps_per_epoch,
         images_per_step=images_per_step,
-        rewind_step=config.rewind.step,
+        rewind_step=rewind_step,
         evaluation_interval=config.eval.every_steps or steps_per_epoch,
     )

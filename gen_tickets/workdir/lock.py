@@ -33,6 +33,8 @@ def _stored(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
         options = defaults.flatten_nested(stored)
         for name in options_lib.REMOVED:
             options.pop(name, None)
+        for name in options.keys() & options_lib.OPTIONS.keys():
+            options[name] = options_lib.OPTIONS[name].normalize(options[name])
         return options, dict(provenance)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(

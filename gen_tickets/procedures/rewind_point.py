@@ -1,0 +1,64 @@
+"""rewind.step="auto": the first step that an instability analysis finds stable."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gen_tickets.distributed import processes
+from gen_tickets.evaluation import instability
+from gen_tickets.report import stability as stability_report
+from gen_tickets.workdir import paths, tables
+
+_RUNS = 2  # that are analysed; more refine the spread, not the step
+
+
+def analysis(config: ConfigDict) -> ConfigDict:
+    """The options of the analysis that chooses the rewind point of an experiment."""
+    config = config.copy_and_resolve_references()
+    config.procedure, config.rewind.step = "stability", "0"
+    config.runs = min(config.runs, _RUNS)
+    config.prune.rounds = 1  # nothing is pruned
+    return config
+
+
+def choose(
+    config: ConfigDict,
+    workdir: str | pathlib.Path,
+    run: Callable[[ConfigDict, pathlib.Path], None],
+) -> tuple[ConfigDict, dict[str, Any]]:
+    """Runs the analysis, or goes on with it, beside the workdir of the experiment.
+
+    Args:
+      config: of the experiment, with rewind.step="auto".
+      workdir: of the experiment; that of the analysis has "-stability" after its name,
+        and other experiments may use it again.
+      run: (options, workdir) runs an experiment.
+
+    Returns:
+      (config, reason): the options with the step in the place of "auto"; what was
+      chosen and why, JSON-able, for the provenance.
+    """
+    folder = pathlib.Path(f"{workdir}-stability")
+    options = analysis(config)
+    run(options, folder)
+    rows = tables.read_rows(paths.stability_path(folder))
+    found = instability.by_step(rows, stability_report.column(config, rows))
+    margin = config.stability.margin
+    stable = instability.first_stable_step(found, margin)
+    # Nothing is stable: the latest step analysed is nearest to it.
+    step = found[-1].step if stable is None else stable
+    reason = {
+        "step": step,
+        "stable": stable is not None,
+        "margin": margin,
+        "instability": {str(one.step): one.mean for one in found},
+        "analysis": str(folder),
+    }
+    if processes.is_first():
+        why = "the first stable step" if stable is not None else "no step is stable"
+        print(f"rewind.step=auto: step {step}, {why} (margin {margin:.3g})")
+    config = config.copy_and_resolve_references()
+    config.rewind.step = str(step)
+    return config, reason

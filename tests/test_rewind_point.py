@@ -1,0 +1,75 @@
+"""The rewind point in honest units: steps, epochs, or found by an analysis."""
+
+import json
+
+import pytest
+from test_lottery import configure, run
+
+from gen_tickets import procedures
+from gen_tickets.config import defaults
+from gen_tickets.errors import UserError
+from gen_tickets.procedures import rewind_point
+from gen_tickets.training import schedule
+from gen_tickets.workdir import paths
+
+
+@pytest.mark.parametrize(
+    "text, steps",
+    [("0", 0), ("10", 10), ("2ep", 14), ("0.5ep", 4), ("1.5ep", 10), ("auto", 0)],
+)
+def test_parse_steps_takes_steps_and_epochs(text, steps):
+    assert schedule.parse_steps(text, 7) == steps
+
+
+@pytest.mark.parametrize("value", ["-1", "ep", "2 ep", "1e3", "", -1, 2.0, True])
+def test_rewind_step_of_another_form_is_refused(value):
+    config = defaults.get_config()
+    with pytest.raises(UserError, match="rewind.step=.*whole number of steps"):
+        config.rewind.step = value
+
+
+def test_rewind_step_given_as_a_number_is_kept_as_text():
+    config = defaults.get_config()
+    config.rewind.step = 7
+    assert config.rewind.step == "7"
+    config.update_from_flattened_dict({"rewind.step": 8})
+    assert config.rewind.step == "8"
+
+
+def test_rewind_to_an_epoch_is_rewinding_to_its_last_step(tmp_path):
+    # 48 images in batches of 16: 3 steps an epoch.
+    by_epoch, _ = run(tmp_path / "epoch", rewind__step="1ep", prune__rounds=1)
+    by_step, _ = run(tmp_path / "step", rewind__step="3", prune__rounds=1)
+    ticket, other = by_epoch[1, 0], by_step[1, 0]
+    assert ticket.provenance["step"] == other.provenance["step"] == 3
+
+
+@pytest.mark.parametrize("margin, expected", [(1e9, 0), (1e-9, 5)])
+def test_auto_takes_the_first_stable_step_or_the_latest(tmp_path, margin, expected):
+    changes = {
+        "rewind__step": "auto",
+        "stability__steps": (0, 5),
+        "stability__points": 3,
+        "stability__margin": margin,
+        "prune__rounds": 1,
+        "arms": ("winning",),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(procedures.stability_report, "_figure", lambda *_: b"png")
+        found, _ = run(tmp_path / "run", **changes)
+    assert found[1, 0].provenance["step"] == expected
+    stored = json.loads(paths.config_path(tmp_path / "run").read_text())
+    assert stored["rewind"]["step"] == "auto"
+    assert stored["provenance"]["rewind"]["step"] == expected
+    assert paths.stability_path(tmp_path / "run-stability").exists()
+
+
+def test_analysis_of_auto_is_valid_and_small():
+    config = configure(rewind__step="auto", runs=5, stability__points=3)
+    options = rewind_point.analysis(config)
+    defaults.validate(options)
+    assert (options.procedure, options.runs, options.rewind.step) == (
+        "stability",
+        2,
+        "0",
+    )
