@@ -11,6 +11,7 @@ from gen_tickets.config import defaults
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import cache, classifier, weights
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import classifier as classifier_lib
 from gen_tickets.training import loop as loop_lib
@@ -46,7 +47,7 @@ def _cache(folder, monkeypatch):
 
 
 def test_it_is_resnet_18_of_the_cifar_form():
-    network = classifier.ResNet18(64, 10)
+    network = classifier.ResNet18(64, 10, lowering=LIBRARY)
     image = jnp.zeros((2, 32, 32, 3))
     variables = jax.eval_shape(
         lambda key: network.init(key, image, False), jax.random.key(0)
@@ -61,7 +62,7 @@ def test_it_is_resnet_18_of_the_cifar_form():
 def test_it_computes_what_he_et_al_draw():
     """Written out with the library's convolution, on random weights and statistics."""
     dataset = fake_set(3)
-    network = classifier.ResNet18(WIDTH, 3)
+    network = classifier.ResNet18(WIDTH, 3, lowering=LIBRARY)
     arrays = untrained.train(dataset, network, classifier_lib.Recipe(1), {})
     for name in arrays:
         if name.endswith(("bias", "mean")):

@@ -175,5 +175,5 @@ def test_a_folder_that_cannot_be_written_costs_only_time(pixels, folder, capfd):
     folder.write_text("a file")
     first = load(pixels)
     assert first.moments.count == 50
-    assert "not kept for the next time" in capfd.readouterr().err
+    assert "not cached: " in capfd.readouterr().err
     assert os.listdir(folder.parent) == ["cache"]

@@ -34,30 +34,23 @@ _OUTPUT = {  # A^T: products -> two outputs
     3: np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
 }
 _TURN_WIDTH = 64
-# Where transforms cost less than they save.
-_MIN_CHANNELS, _MIN_TILES, _MAX_PRODUCTS = 16, 64, 0.75
+_MIN_CHANNELS, _MIN_TILES = 16, 64  # below, transforms cost more than they save
 
 
 def applies(geometry, num_images, channels):
-    """Whether this is a kernel of 2 or 3 strides, and worth it."""
-    if {k / s for k, s in zip(geometry.kernel, geometry.strides)} not in ({2}, {3}):
-        return False
-    taps, tiles = _taps(geometry), math.prod(_tiles(geometry))
-    products = (taps + 1) ** 2 * tiles / (taps**2 * math.prod(geometry.out))
+    """Whether this is a kernel of 2 or 3 strides, even output, and worth it."""
+    taps = {k / s for k, s in zip(geometry.kernel, geometry.strides)}
+    tiles = num_images * math.prod(geometry.out) // 4
     return (
-        products <= _MAX_PRODUCTS
+        taps in ({2}, {3})
+        and not any(n % 2 for n in geometry.out)
         and min(channels) >= _MIN_CHANNELS
-        and num_images * tiles >= _MIN_TILES
+        and tiles >= _MIN_TILES
     )
 
 
 def _taps(geometry):
     return geometry.kernel[0] // geometry.strides[0]
-
-
-def _tiles(geometry):
-    """Tiles of 2 x 2 outputs, a side; the last ones reach over an odd side."""
-    return tuple(-(-n // 2) for n in geometry.out)
 
 
 def _combine(matrix, parts):
@@ -84,8 +77,8 @@ def _grid(cells):
 
 def _cut(x, geometry):
     """x [N, H, W, C] -> f * f factors of the input, each [tiles, s * s * C]."""
-    (sh, sw), (nh, nw), r = geometry.strides, _tiles(geometry), _taps(geometry)
-    span = range(r + 1)
+    (sh, sw), (h, w), r = geometry.strides, geometry.out, _taps(geometry)
+    nh, nw, span = h // 2, w // 2, range(r + 1)
     sides = zip(((nh + 1) * 2 * sh, (nw + 1) * 2 * sw), x.shape[1:3], geometry.padding)
     edges = [(low, full - n - low, 0) for full, n, (low, _) in sides]
     zero = jnp.zeros((), x.dtype)
@@ -120,7 +113,8 @@ def _overlap(parts, axis):
 
 def _uncut(factors, geometry, num_images):
     """Transpose of `_cut`: f * f times [tiles, s * s * C] -> [N, H, W, C]."""
-    (sh, sw), (nh, nw), r = geometry.strides, _tiles(geometry), _taps(geometry)
+    (sh, sw), (h, w), r = geometry.strides, geometry.out, _taps(geometry)
+    nh, nw = h // 2, w // 2
     cells = [
         factor.reshape(num_images, nh, nw, sh, sw, -1).swapaxes(2, 3)
         for factor in factors
@@ -136,19 +130,17 @@ def _uncut(factors, geometry, num_images):
 
 def _join(products, geometry, num_images):
     """f * f products [tiles, O] -> y [N, h, w, O]."""
-    (h, w), (nh, nw) = geometry.out, _tiles(geometry)
-    cells = [p.reshape(num_images, nh, nw, -1) for p in products]
+    h, w = geometry.out
+    cells = [p.reshape(num_images, h // 2, w // 2, -1) for p in products]
     grid = _combine_2d(_OUTPUT[_taps(geometry)], _grid(cells))
-    rows = [jnp.concatenate(row, -1) for row in grid]  # [N, nh, nw, 2 O]
-    y = jnp.stack(rows, 2).reshape(num_images, 2 * nh, 2 * nw, -1)
-    return y[:, :h, :w]
+    rows = [jnp.concatenate(row, -1) for row in grid]  # [N, h/2, w/2, 2 O]
+    return jnp.stack(rows, 2).reshape(num_images, h, w, -1)
 
 
 def _unjoin(y, geometry):
     """Transpose of `_join`: y [N, h, w, O] -> f * f times [tiles, O]."""
-    (h, w), (nh, nw), r = geometry.out, _tiles(geometry), _taps(geometry)
-    y = jnp.pad(y, ((0, 0), (0, 2 * nh - h), (0, 2 * nw - w), (0, 0)))
-    y = y.reshape(len(y), nh, 2, nw, 2, -1)
+    (h, w), r = geometry.out, _taps(geometry)
+    y = y.reshape(len(y), h // 2, 2, w // 2, 2, -1)
     grid = [[y[:, :, a, :, b] for b in range(2)] for a in range(2)]
     grid = _combine_2d(_OUTPUT[r].T, grid)
     return [cell.reshape(-1, y.shape[-1]) for row in grid for cell in row]
@@ -213,9 +205,9 @@ def _dot(a, b, contract, geometry):
 
 def image_bytes(geometry, channels):
     """Bytes of `_cut` for one image."""
-    f, tiles = _taps(geometry) + 1, math.prod(_tiles(geometry))
+    f, pixels = _taps(geometry) + 1, math.prod(geometry.out) // 4
     phases = math.prod(geometry.strides)
-    return f * f * tiles * phases * channels * jnp.dtype(geometry.dtype).itemsize
+    return f * f * pixels * phases * channels * jnp.dtype(geometry.dtype).itemsize
 
 
 def forward(k, geometry):
