@@ -71,8 +71,8 @@ def test_find_any_name_returns_type_and_role(name, dtype, role):
 
 def test_find_member_of_a_family_is_labelled_after_its_metric():
     assert columns.find("heldout_kl").title == "held-out KL divergence (nats)"
-    assert columns.find("interval_loss").title == "training loss"
-    assert columns.find("train_loss").title == "loss on training images"
+    assert columns.find("interval_loss").title == "mean loss of training steps"
+    assert columns.find("train_loss").title == "training loss"
     assert columns.find("kid_std").title == "KID, standard deviation"
     assert columns.find("seconds").title == "training time (s)"
 

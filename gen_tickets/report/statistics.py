@@ -31,29 +31,26 @@ class Summary(NamedTuple):
         return len(self.values) + self.num_diverged
 
 
-def metrics(rows: Rows) -> list[str]:
-    """Returns the columns that are metrics, in the order of the table."""
+def of_role(rows: Rows, role: columns.Role) -> list[str]:
+    """Returns the columns of a role, in the order of the table."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return [name for name in names if columns.find(name).role == "metric"]
+    return [name for name in names if columns.find(name).role == role]
 
 
 def summarize(rows: Rows, metric: str) -> dict[str, dict[int, Summary]]:
     """Returns {arm: {round: Summary}} of one column, for what has been measured."""
+    # A metric that is not finite is bad; an early stop that is not did not happen.
+    is_metric = columns.find(metric).role == "metric"
     groups: dict[str, dict[int, list]] = {}
     for row in rows:
-        if row["diverged"] or _is_measured(row, metric):
+        is_measured = metric in row and (is_metric or math.isfinite(row[metric]))
+        if row["diverged"] or is_measured:
             arm = groups.setdefault(row["arm"], {})
             arm.setdefault(row["round"], []).append(row)
     return {
         arm: {number: _summary(group, metric) for number, group in sorted(of.items())}
         for arm, of in groups.items()
     }
-
-
-def _is_measured(row: Mapping[str, Any], metric: str) -> bool:
-    """A metric that is not finite is bad; an early stop that is not did not happen."""
-    is_metric = columns.find(metric).role == "metric"
-    return metric in row and (is_metric or math.isfinite(row[metric]))
 
 
 def _summary(rows: Rows, metric: str) -> Summary:

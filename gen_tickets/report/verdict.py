@@ -23,8 +23,8 @@ from gen_tickets.report.statistics import (
     Rows,
     Summary,
     mean_std,
-    metrics,
     moments,
+    of_role,
     percent,
     summarize,
 )
@@ -173,7 +173,7 @@ def _sparsity(judged: Round) -> tuple[float, int]:
 
 def _missing(rows: Rows, metric: str, sign: int, dense, winning) -> str:
     """Returns what keeps a table from a verdict, or an empty text."""
-    measured = metrics(rows)
+    measured = of_role(rows, "metric")
     if metric not in measured:
         return f"{metric} is not measured here; measured are {', '.join(measured)}"
     if sign == 0:
