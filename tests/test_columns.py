@@ -3,17 +3,16 @@
 import pytest
 
 from gen_tickets.config import registries
-from gen_tickets.errors import UserError
+from gen_tickets.config.column import Column
 from gen_tickets.workdir import columns
-from gen_tickets.workdir.columns import Column
 
 
 @pytest.fixture
-def table(monkeypatch):
-    """A copy of the table of columns, for declarations of this test alone."""
-    copy = dict(columns.TABLE)
-    monkeypatch.setattr(columns, "TABLE", copy)
-    return copy
+def remembered(monkeypatch):
+    """What workdirs say of columns; nothing yet."""
+    empty = {}
+    monkeypatch.setattr(columns, "_remembered", empty)
+    return empty
 
 
 @pytest.mark.parametrize(
@@ -77,35 +76,39 @@ def test_find_member_of_a_family_is_labelled_after_its_metric():
     assert columns.find("seconds").title == "training time (s)"
 
 
-def test_is_known_tells_families_from_unknown_names():
-    assert columns.is_known("fid") and columns.is_known("heldout_loss")
-    assert not columns.is_known("heldout_coverage")
+def test_metric_of_column_of_a_family_is_its_metric():
+    assert columns.metric_of("heldout_loss") == columns.metric_of("interval_loss")
+    assert columns.metric_of("train_kl") == "kl" and columns.metric_of("fid") == "fid"
 
 
-def test_declare_own_metric_extends_every_family(table):
-    columns.declare(Column("coverage", better="higher", label="coverage"))
+def test_find_column_that_a_workdir_describes_returns_it_with_its_families(remembered):
+    columns.remember(Column("coverage", better="higher", label="coverage"))
     assert columns.find("coverage").sign == 1
     assert columns.find("heldout_coverage").better == "higher"
     assert columns.find("coverage_std").role == "spread"
-    columns.declare(Column("coverage", better="lower"))  # its file is loaded again
+    columns.remember(Column("coverage", better="lower"))  # of another workdir
     assert columns.find("coverage").better == "lower"
 
 
-def test_declare_built_in_name_raises_user_error(table):
-    with pytest.raises(UserError, match="'fid'.*one of gen_tickets' own"):
-        columns.declare(Column("fid", better="higher"))
+def test_find_column_that_a_workdir_describes_differently_returns_this_version(
+    remembered,
+):
+    columns.remember(Column("round"), Column("fid", better="higher"))
+    assert columns.find("round").dtype == "int"
+    registries.metric.get("fid")  # loaded, as in every process that measures it
     assert columns.find("fid").better == "lower"
+
+
+@pytest.mark.parametrize("field", ["dtype", "role", "better", "unit", "label", "name"])
+def test_is_valid_of_a_wrong_field_is_false(field):
+    column = Column("coverage", better="higher")
+    assert columns.is_valid(column)
+    assert not columns.is_valid(column._replace(**{field: 3}))
 
 
 def test_find_column_of_a_registered_metric_or_task_returns_it(registries_restored):
     coverage, contrast = Column("coverage", better="higher"), Column("contrast")
     registries.metric("coverage", network="classifier", columns=(coverage,))(len)
     registries.task("contrastive", columns=(contrast,))(len)
-    assert columns.find("coverage") == coverage and columns.is_known("coverage")
+    assert columns.find("coverage") == coverage
     assert columns.find("heldout_contrast").label == "held-out contrast"
-
-
-def test_declare_unknown_direction_raises_user_error(table):
-    with pytest.raises(UserError, match="better='up'.*'lower', 'higher' or None"):
-        columns.declare(Column("coverage", better="up"))
-    assert "coverage" not in table

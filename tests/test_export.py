@@ -12,6 +12,7 @@ from gen_tickets.data import dataset
 from gen_tickets.evaluation import metrics
 from gen_tickets.experiments import quickstart
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.report import render
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import lock, paths, tickets
 
@@ -21,7 +22,7 @@ COUNT = 40
 
 
 def quiet(patch):
-    patch.setattr(procedures.render, "draw", lambda workdir: workdir)
+    patch.setattr(render, "draw", lambda workdir: workdir)
     patch.setattr(events_lib, "_event_file", lambda folder: None)
 
 

@@ -16,6 +16,7 @@ from gen_tickets.config import defaults, registries
 from gen_tickets.data import dataset
 from gen_tickets.evaluation import metrics
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.report import render
 from gen_tickets.workdir import columns
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, tables, tickets
@@ -87,7 +88,7 @@ def test_own_model_data_saliency_and_metric_run_together(tmp_path, monkeypatch):
     monkeypatch.setenv("GEN_TICKETS_CACHE", str(tmp_path / "cache"))
     pixels = untrained.Pixels()
     monkeypatch.setattr(metrics, "_extractor", lambda *_: pixels.extractor)
-    monkeypatch.setattr(procedures.render, "draw", lambda workdir: workdir)
+    monkeypatch.setattr(render, "draw", lambda workdir: workdir)
     monkeypatch.setattr(events_lib, "_event_file", lambda folder: None)
     procedures.run(config, tmp_path / "run")
 

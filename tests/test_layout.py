@@ -47,6 +47,13 @@ def imports(tree):
                 yield full if full in MODULES else node.module
 
 
+def imports_when_loaded(tree):
+    """The dotted names that a module imports when it is itself imported."""
+    for node in tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from imports(node)
+
+
 def edges(name):
     found = {x for x in imports(MODULES[name]) if x in MODULES}
     return found - {"gen_tickets", name}
@@ -120,3 +127,16 @@ def test_every_option_is_read_somewhere():
         if option not in read and option.rpartition(".")[2] not in read
     ]
     assert not unread
+
+
+def test_a_training_starts_without_the_libraries_that_draw():
+    """They take two seconds to import, and are needed when a training has ended."""
+    seen, left = set(), ["gen_tickets.main", "gen_tickets.procedures"]
+    while left:
+        name = left.pop()
+        seen.add(name)
+        if name in MODULES:
+            left += set(imports_when_loaded(MODULES[name])) - seen
+    assert "gen_tickets.workdir.recorder" in seen
+    libraries = {name.partition(".")[0] for name in seen}
+    assert not libraries & {"pandas", "matplotlib"}

@@ -9,6 +9,7 @@ from gen_tickets.data import dataset
 from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import lottery, setup
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.report import render
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, tables, tickets
 
@@ -55,7 +56,7 @@ def run(folder, **changes):
     config = configure(**changes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(events_lib, "EventWriter", NoEvents)
-        patch.setattr(procedures.render, "draw", lambda workdir: workdir)
+        patch.setattr(render, "draw", lambda workdir: workdir)
         procedures.run(config, folder)
     return read(folder, config.prune.rounds, config.runs)
 

@@ -19,8 +19,9 @@ from gen_tickets.evaluation.features import classifier, extractors, weights
 from gen_tickets.evaluation.metrics import Evaluator
 from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import lottery, measurement, rounds
-from gen_tickets.report import statistics
+from gen_tickets.report import render, statistics
 from gen_tickets.training.round_state import Position
+from gen_tickets.workdir import columns
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, tables
 
@@ -214,19 +215,11 @@ def test_validate_of_every_metric_passes():
         defaults.validate(config)
 
 
-def test_columns_have_the_direction_that_they_mean():
-    directions = {name: statistics.direction(name) for name in scores.columns(ALL)}
-    assert directions == {
-        "fd_classifier": -1,
-        "precision_classifier": 1,
-        "recall_classifier": 1,
-        "sample_class_entropy": 0,
-        "sample_confidence": 0,
-        "accuracy_reconstructions": 1,
-    }
-    assert statistics.direction("fid") == statistics.direction("kid_classifier") == -1
+def test_find_column_of_any_metric_has_a_label():
+    for name in scores.columns(registries.metric.names()):
+        assert columns.find(name).label, name
     rows = [{"fid": 1.0, "kid": 1.0, "kid_std": 1.0, "num_samples": 3}]
-    assert statistics.metrics([{**rows[0], "evaluation": "a"}]) == ["fid", "kid"]
+    assert statistics.of_role(rows, "metric") == ["fid", "kid"]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +324,7 @@ def experiment(monkeypatch):
 def test_a_whole_run_has_the_columns_where_they_are_due(
     experiment, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(procedures.render, "draw", lambda workdir: workdir)
+    monkeypatch.setattr(render, "draw", lambda workdir: workdir)
     monkeypatch.setattr(events_lib, "_event_file", lambda folder: None)
     workdir = tmp_path / "run"
     procedures.run(experiment, workdir)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gen_tickets.config.column import Column
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import columns, paths, tables
-from gen_tickets.workdir.columns import Column
 
 ROW = {"round": 1, "run": 0, "arm": "winning", "sparsity": 0.2, "diverged": False}
 
@@ -154,9 +154,8 @@ def test_read_column_of_another_version_returns_a_float(tmp_path):
 
 
 def test_columns_file_returns_what_was_declared(tmp_path, monkeypatch):
-    monkeypatch.setattr(columns, "TABLE", dict(columns.TABLE))
     own = Column("coverage", better="higher", unit="%", label="coverage of α")
-    columns.declare(own)
+    monkeypatch.setattr(columns, "_remembered", {"coverage": own})
     tables.write_rows(paths.results_path(tmp_path), [dict(ROW, coverage=1.0)])
     tables.write_columns(tmp_path)
     assert tables.read_columns(tmp_path) == [*map(columns.find, ROW), own]
@@ -167,7 +166,16 @@ def test_columns_file_that_is_absent_describes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[1]", "{", '{"a": 1}', '{"a": {"b": 1}}', '{"a": {"name": 1}}']
+    "text",
+    [
+        "",
+        "[1]",
+        "{",
+        '{"a": 1}',
+        '{"a": {"b": 1}}',
+        '{"a": {"name": 1}}',
+        '{"a": {"name": "a", "better": "up"}}',
+    ],
 )
 def test_columns_file_that_is_damaged_raises_user_error(tmp_path, text):
     paths.columns_path(tmp_path).write_text(text)

@@ -114,6 +114,10 @@ class Registry(Generic[Entry]):
             )
         return self._entries[name]
 
+    def loaded(self) -> tuple[Entry, ...]:
+        """The entries whose modules are imported by now; imports nothing."""
+        return tuple(self._entries.values())
+
     def items(self) -> list[tuple[str, Entry]]:
         """(name, entry) of all; imports every module that has one."""
         return [(name, self.get(name)) for name in self.names()]

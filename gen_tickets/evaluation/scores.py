@@ -116,9 +116,7 @@ def precision_recall(outputs: Any, reference: Any) -> tuple[float, ...]:
     "sample_class_entropy",
     network="classifier",
     columns=(
-        Column(
-            "sample_class_entropy", unit="nats", label="entropy of the samples' classes"
-        ),
+        Column("sample_class_entropy", unit="nats", label="class entropy of samples"),
     ),
 )
 def class_entropy(outputs: Any, reference: Any) -> tuple[float, ...]:

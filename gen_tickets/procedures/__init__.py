@@ -18,7 +18,6 @@ from gen_tickets.procedures import (
     setup,
     stability,
 )
-from gen_tickets.report import render
 from gen_tickets.report import stability as stability_report
 from gen_tickets.report import verdict
 from gen_tickets.training import driver
@@ -53,6 +52,9 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     if config.procedure == "stability":
         print(stability_report.draw(workdir, config))
         return
+    # Here: what draws takes two seconds to import.
+    from gen_tickets.report import render
+
     page = render.draw(workdir)
     rows = tables.read_rows(paths.results_path(workdir))
     print(verdict.verdict(rows, config.eval.verdict).sentence)

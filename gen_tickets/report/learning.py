@@ -34,7 +34,7 @@ def learning(
     means = means.loc[:, ~means.T.duplicated()]
     names = [name for name in means if columns.find(name).role == "metric"]
     found = []
-    for metric in dict.fromkeys(name.partition("_")[2] for name in names):
+    for metric in dict.fromkeys(map(columns.metric_of, names)):
         values = means.reindex(columns=[f"interval_{metric}", f"heldout_{metric}"])
         arms: dict[str, list[LearningCurve]] = {}
         for (arm, number), of_round in values.groupby(["arm", "round"], sort=False):

@@ -39,17 +39,15 @@ class Outcome(NamedTuple):
         return sum(row[column] for row in rows), sum(seconds.values())
 
 
-def load(workdir) -> Outcome:
+def load(workdir: str | pathlib.Path) -> Outcome:
     """Reads a workdir; raises UserError for a path that is none.
 
-    Columns that this process does not know are declared as columns.json says.
+    Columns that this process does not know are what columns.json says.
     """
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
         raise UserError(workdir, "is no folder", "give a workdir of gen_tickets")
-    columns.declare(
-        *(x for x in tables.read_columns(workdir) if not columns.is_known(x.name))
-    )
+    columns.remember(*tables.read_columns(workdir))
     rows = tables.read_rows(paths.results_path(workdir))
     if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
         raise UserError(paths.results_path(workdir), "is no table of results")

@@ -22,14 +22,14 @@ class Table(NamedTuple):
     styles: Sequence[str] = ()
 
 
-def number(value) -> str:
+def number(value: Any) -> str:
     """Returns a float with six significant digits, anything else as it is."""
     if not isinstance(value, float):
         return str(value)
     return f"{value:.6g}" if math.isfinite(value) else "–"
 
 
-def _is_word(value) -> bool:
+def _is_word(value: Any) -> bool:
     return isinstance(value, str) and value[:1] not in "-–0123456789"
 
 
@@ -54,7 +54,7 @@ verdict, table = _macros.verdict, _macros.table
 picture, grid = _macros.picture, _macros.grid
 
 
-def render(template: str, **values) -> bytes:
+def render(template: str, **values: Any) -> bytes:
     """Returns the page, UTF-8, that a template makes of values."""
     text = _ENVIRONMENT.get_template(template).render(**values)
     return text.encode("utf-8", "replace")

@@ -4,12 +4,13 @@
 - python -m gen_tickets.report WORKDIR WORKDIR ...: lays them over one another in
   comparison.html (see --output).
 
-Read: config.json, results.csv, and where they exist columns.json, layers.csv, curves.csv
-and samples/. Anything may be half finished: what is not there yet is left out.
+Read: config.json, results.csv, and where they exist columns.json, layers.csv,
+curves.csv and samples/. Anything may be half finished: what is not there yet is left
+out of the page.
 """
 
 import pathlib
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 from gen_tickets.report import figures, learning, outcomes, page, sections, statistics
 from gen_tickets.report import verdict as verdict_lib
@@ -36,7 +37,9 @@ class Metrics(NamedTuple):
     others: list[Picture]
 
 
-def draw(workdir, output=None) -> pathlib.Path:
+def draw(
+    workdir: str | pathlib.Path, output: str | pathlib.Path | None = None
+) -> pathlib.Path:
     """Draws the figures/*.png and the page of one workdir; returns the page's path.
 
     Args:
@@ -114,7 +117,9 @@ def draw_metrics(runs: list[Outcome], labels: list[str]) -> dict[str, bytes]:
     return pngs
 
 
-def _curves(runs: list[Outcome], labels: list[str], metric: str):
+def _curves(
+    runs: list[Outcome], labels: list[str], metric: str
+) -> tuple[list[figures.Curve], list[figures.Baseline]]:
     """Returns what `figures.draw_metric` draws of one column: curves and baselines.
 
     One run has a colour for each arm. Several have a colour each, and one line each
@@ -152,7 +157,7 @@ def _draw_learning(run: Outcome) -> dict[str, bytes]:
     sparsity = {row["round"]: row["sparsity"] for row in run.rows}
     labels = {n: f"round {n}, {statistics.percent(x)}" for n, x in sparsity.items()}
     found = learning.learning(curves_lib.read(path), labels)
-    first = (run.metric.partition("_")[2], "loss")
+    first = (columns_lib.metric_of(run.metric), "loss")
     found.sort(key=lambda x: first.index(x.metric) if x.metric in first else len(first))
     return {
         x.metric: figures.draw_learning(x.arms, x.dense, axis_label(x.metric))
@@ -174,7 +179,9 @@ def _draw_searches(run: Outcome) -> dict[int, Picture]:
     return pictures
 
 
-def compare(folders, output) -> pathlib.Path:
+def compare(
+    folders: Sequence[str | pathlib.Path], output: str | pathlib.Path
+) -> pathlib.Path:
     """Lays several workdirs over one another in one page at `output`; returns it."""
     runs = [outcomes.load(workdir) for workdir in folders]
     differences = outcomes.differences([run.config for run in runs])

@@ -8,6 +8,7 @@ import pandas as pd
 from gen_tickets.report import statistics
 from gen_tickets.report.outcomes import Outcome
 from gen_tickets.report.page import Picture, Table
+from gen_tickets.report.statistics import Summary
 from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import paths, tables
 
@@ -38,7 +39,7 @@ def _image(path: pathlib.Path, caption: str) -> Picture:
     return path.read_bytes(), caption
 
 
-def _caption(arm: str, kind: str, metric: str, summary) -> str:
+def _caption(arm: str, kind: str, metric: str, summary: Summary | None) -> str:
     if summary is None:
         return f"{arm}, {kind}"
     sparsity = statistics.percent(summary.sparsity)

@@ -31,13 +31,16 @@ class Summary(NamedTuple):
         return len(self.values) + self.num_diverged
 
 
+Summaries = dict[str, dict[int, Summary]]  #: {arm: {round: Summary}}
+
+
 def of_role(rows: Rows, role: columns.Role) -> list[str]:
     """Returns the columns of a role, in the order of the table."""
     names = dict.fromkeys(name for row in rows for name in row)
     return [name for name in names if columns.find(name).role == role]
 
 
-def summarize(rows: Rows, metric: str) -> dict[str, dict[int, Summary]]:
+def summarize(rows: Rows, metric: str) -> Summaries:
     """Returns {arm: {round: Summary}} of one column, for what has been measured."""
     # A metric that is not finite is bad; an early stop that is not did not happen.
     is_metric = columns.find(metric).role == "metric"

@@ -19,15 +19,8 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 
-from gen_tickets.report.statistics import (
-    Rows,
-    Summary,
-    mean_std,
-    moments,
-    of_role,
-    percent,
-    summarize,
-)
+from gen_tickets.report import statistics
+from gen_tickets.report.statistics import Rows, Summaries, Summary, mean_std, percent
 from gen_tickets.workdir import columns
 
 MIN_RUNS = 3
@@ -50,6 +43,9 @@ class Round(NamedTuple):
         return self.matches and self.worse
 
 
+Rounds = tuple[Round, ...]
+
+
 class Verdict(NamedTuple):
     """Largest sparsity with a winning ticket (None: none), said in words, and why."""
 
@@ -59,7 +55,7 @@ class Verdict(NamedTuple):
     sentence: str
     notes: tuple[str, ...]
     dense: Summary | None
-    rounds: tuple[Round, ...]
+    rounds: Rounds
 
 
 def matches(dense: Summary, winning: Summary, sign: int) -> bool:
@@ -73,7 +69,7 @@ def matches(dense: Summary, winning: Summary, sign: int) -> bool:
 
 def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
     """Returns the two-sided p of Welch's t-test; two constant samples: 0 or 1."""
-    (mean_a, std_a), (mean_b, std_b) = moments(a), moments(b)
+    (mean_a, std_a), (mean_b, std_b) = statistics.moments(a), statistics.moments(b)
     if std_a == std_b == 0:
         return float(mean_a == mean_b)
     from scipy import stats  # here: it takes a second, which every start would wait
@@ -84,12 +80,14 @@ def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
     return float(test.pvalue)
 
 
-def _judge_round(dense, winning, random, sign: int, worst: float) -> Round:
+def _judge_round(
+    dense: Summary, winning: Summary, random: Summary | None, sign: int, worst: float
+) -> Round:
     p_value, worse = math.nan, False
     if random is not None and winning.values and random.num_runs >= MIN_RUNS:
         values = random.values + (worst,) * random.num_diverged
         p_value = welch_p(winning.values, values) if len(winning.values) > 1 else 1.0
-        behind = sign * (winning.mean - moments(values)[0]) > 0
+        behind = sign * (winning.mean - statistics.moments(values)[0]) > 0
         worse = behind and p_value < P_BORDER
     return Round(
         round=winning.round,
@@ -112,22 +110,22 @@ def verdict(rows: Rows, metric: str) -> Verdict:
       rows: of results.csv; round 0 is dense.
       metric: column compared, such as "heldout_reconstruction".
     """
-    arms = summarize(rows, metric)
+    arms = statistics.summarize(rows, metric)
     searched = [row for row in rows if row["arm"] == "early_bird"]
     if searched:
         return _of_searches(searched, metric, arms)
     return _of_rounds(rows, metric, arms)
 
 
-def _of_rounds(rows: Rows, metric: str, arms) -> Verdict:
+def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
     """Winning tickets against the dense network and the random control."""
     dense = arms.get("dense", {}).get(0)
     winning, random = arms.get("winning", {}), arms.get("random", {})
-    sign = columns.find(metric).sign
-    missing = _missing(rows, metric, sign, dense, winning)
+    notes = _notes(arms, metric)
+    missing = _missing(rows, metric, dense, winning)
     if missing:
-        notes = _notes(arms, metric)
         return Verdict(metric, None, None, f"No verdict: {missing}.", notes, dense, ())
+    sign = columns.find(metric).sign
     values = [v for of in arms.values() for s in of.values() for v in s.values]
     worst = min(values) if sign > 0 else max(values)
     rounds = tuple(
@@ -143,11 +141,10 @@ def _of_rounds(rows: Rows, metric: str, arms) -> Verdict:
         unbroken = judged.sparsity
     sentence = _sentence(metric, dense, rounds, best, unbroken)
     sparsity = None if best is None else best.sparsity
-    notes = _notes(arms, metric)
     return Verdict(metric, sparsity, unbroken, sentence, notes, dense, rounds)
 
 
-def _of_searches(rows: Rows, metric: str, arms) -> Verdict:
+def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
     """What early-bird tickets came to; how good they are, a comparison must say."""
     epochs = [row["found_epoch"] for row in rows if math.isfinite(row["found_epoch"])]
     head = f"Early-bird tickets are found in {len(epochs)} of {len(rows)} runs"
@@ -171,12 +168,12 @@ def _sparsity(judged: Round) -> tuple[float, int]:
     return judged.sparsity, judged.round
 
 
-def _missing(rows: Rows, metric: str, sign: int, dense, winning) -> str:
+def _missing(rows: Rows, metric: str, dense: Summary | None, winning: dict) -> str:
     """Returns what keeps a table from a verdict, or an empty text."""
-    measured = of_role(rows, "metric")
+    measured = statistics.of_role(rows, "metric")
     if metric not in measured:
         return f"{metric} is not measured here; measured are {', '.join(measured)}"
-    if sign == 0:
+    if columns.find(metric).sign == 0:
         return f"{metric} has no better side, neither lower nor higher"
     if dense is None:
         return "the dense network is not measured"
@@ -190,7 +187,14 @@ def _missing(rows: Rows, metric: str, sign: int, dense, winning) -> str:
     return "" if winning else "no winning ticket is trained and measured yet"
 
 
-def _sentence(metric: str, dense, rounds, best, unbroken) -> str:
+def _sentence(
+    metric: str,
+    dense: Summary,
+    rounds: Rounds,
+    best: Round | None,
+    unbroken: float | None,
+) -> str:
+    none = f"No winning ticket is found at any of {len(rounds)} sparsities:"
     if best is not None:
         head = (
             f"Winning tickets are found up to {percent(best.sparsity)} sparsity "
@@ -204,25 +208,20 @@ def _sentence(metric: str, dense, rounds, best, unbroken) -> str:
         head = f"No verdict: it needs at least {MIN_RUNS} runs of the winning arm."
     elif not any(judged.matches for judged in rounds):
         head = (
-            f"No winning ticket is found at any of {len(rounds)} sparsities: by "
-            f"{metric} the winning arm never does as well as dense "
+            f"{none} by {metric} the winning arm never does as well as dense "
             f"({mean_std(dense)})."
         )
     elif not any(judged.worse for judged in rounds):
-        head = (
-            f"No winning ticket is found at any of {len(rounds)} sparsities: by "
-            f"{metric} the random control is never significantly worse."
-        )
+        head = f"{none} by {metric} the random control is never significantly worse."
     else:
         head = (
-            f"No winning ticket is found at any of {len(rounds)} sparsities: where "
-            f"{metric} of the winning arm matches dense, random is not "
+            f"{none} where {metric} of the winning arm matches dense, random is not "
             "significantly worse."
         )
     return f"{head} {_reach(rounds, unbroken)}"
 
 
-def _reach(rounds, unbroken) -> str:
+def _reach(rounds: Rounds, unbroken: float | None) -> str:
     if unbroken is None:
         first = percent(rounds[0].sparsity)
         return f"The first round ({first}) already does not match the dense network."
@@ -233,7 +232,7 @@ def _reach(rounds, unbroken) -> str:
     )
 
 
-def _notes(arms, metric: str) -> tuple[str, ...]:
+def _notes(arms: Summaries, metric: str) -> tuple[str, ...]:
     counts = {
         arm: np.sum([(s.num_diverged, s.num_runs) for s in of.values()], axis=0)
         for arm, of in arms.items()

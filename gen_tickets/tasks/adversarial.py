@@ -241,7 +241,7 @@ _COLUMNS = (
     Column("discriminator_loss", label="discriminator loss"),
     Column("generator_loss", label="generator loss"),
     Column("discriminator_accuracy_real", label="discriminator accuracy, real"),
-    Column("discriminator_accuracy_fake", label="discriminator accuracy, generated"),
+    Column("discriminator_accuracy_fake", label="discriminator accuracy, fake"),
     Column("gradient_penalty", label="gradient penalty"),
     Column("sample_spread", label="spread of the samples"),
 )

@@ -1,8 +1,8 @@
-"""The columns of all tables in a workdir, declared once: type, role, unit, direction.
+"""The columns of all tables in a workdir: type, role, unit, direction, label.
 
 Readers and writers of CSV files, figures, the verdict and the paper's claims look
 columns up here. Metrics and tasks declare columns of their own, see
-`config.registries`.
+`config.registries`; all others are declared below.
 
 Some columns come in families whose members need no declaration of their own:
 
@@ -16,11 +16,12 @@ A column that is neither declared nor of a family, as in a table of another vers
 a number without a direction.
 """
 
-from gen_tickets.config import registries
-from gen_tickets.config.column import Column
-from gen_tickets.errors import UserError
+from typing import Any, Callable, Iterable, get_args
 
-_BUILT_IN = (
+from gen_tickets.config import registries
+from gen_tickets.config.column import Better, Column, Role, Type
+
+_OF_NO_ENTRY = (
     Column("round", "int", "key"),
     Column("run", "int", "key"),
     Column("arm", "str", "key"),
@@ -49,76 +50,84 @@ _BUILT_IN = (
     Column("num_samples", "int", "provenance", label="samples"),
     Column("evaluation", "str", "provenance", label="hash of the evaluation"),
 )
-_BUILT_IN_NAMES = frozenset(column.name for column in _BUILT_IN)
+_TABLE = {column.name: column for column in _OF_NO_ENTRY}
 
-#: {name: Column} of those that are no metric's or task's own, and of those that
-#: `declare` added.
-TABLE = {column.name: column for column in _BUILT_IN}
+# Columns that columns.json of a workdir describes.
+_remembered: dict[str, Column] = {}
 
 # {prefix: label} of the families of a task's metric.
 _FAMILIES = {
-    "train_": "{} on training images",
+    "train_": "training {}",
     "heldout_": "held-out {}",
-    "interval_": "training {}",
+    "interval_": "mean {} of training steps",
 }
 
 
-def declare(*new: Column) -> None:
-    """Adds columns that no metric or task of this process declares.
-
-    A name may be declared again; the last declaration counts.
-
-    Raises:
-      UserError: the name is taken, or `better` is no direction.
-    """
-    for column in new:
-        if column.name in _BUILT_IN_NAMES or _of_an_entry(column.name):
-            raise UserError(
-                f"column {column.name!r}",
-                "is one of gen_tickets' own",
-                "give yours another name",
-            )
-        if column.better not in ("lower", "higher", None):
-            raise UserError(
-                f"column {column.name!r}: better={column.better!r}",
-                "says no direction",
-                "give 'lower', 'higher' or None",
-            )
-    TABLE.update({column.name: column for column in new})
-
-
-def _of_an_entry(name: str) -> Column | None:
-    """The column that a metric or a task declares."""
-    for registry in (registries.metric, registries.task):
-        for _, entry in registry.items():
-            for column in entry.columns:
-                if column.name == name:
-                    return column
-    return None
-
-
-def _declared(name: str) -> Column | None:
-    return TABLE.get(name) or _of_an_entry(name)
-
-
-def is_known(name: str) -> bool:
-    """Whether a column is declared, or of a family."""
-    return find(name) != Column(name) or _declared(name) is not None
-
-
 def find(name: str) -> Column:
-    """Returns what a column is: as declared, as its family's, or a plain number."""
-    declared = _declared(name)
-    if declared is not None:
-        return declared
+    """Returns what a column is: as declared, as its family's, or a plain number.
+
+    Modules that declare columns are imported only for a name that nothing else knows,
+    so that a report of a workdir which describes its columns needs no JAX.
+    """
+    column = _resolve(name, _without_import) or _resolve(name, _of_any_entry)
+    if column is None and name.endswith("_std"):
+        return Column(name.removesuffix("_std")).spread
+    return column or Column(name)
+
+
+def metric_of(name: str) -> str:
+    """The task's metric behind a column: "heldout_loss" is of "loss"."""
+    for prefix in _FAMILIES:
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return name
+
+
+def remember(*described: Column) -> None:
+    """Takes in what a workdir says of its columns, for names this process lacks."""
+    _remembered.update({column.name: column for column in described})
+
+
+def is_valid(column: Column) -> bool:
+    """Whether every field has a value that it may have."""
+    return (
+        column.dtype in get_args(Type)
+        and column.role in get_args(Role)
+        and column.better in (*get_args(Better), None)
+        and all(isinstance(x, str) for x in (column.name, column.unit, column.label))
+    )
+
+
+def _resolve(name: str, look_up: Callable[[str], Column | None]) -> Column | None:
+    """A declared column, or a member of a declared one's family; None: neither."""
+    column = look_up(name)
+    if column is not None:
+        return column
     if name.endswith("_std"):
-        return find(name.removesuffix("_std")).spread
+        base = _resolve(name.removesuffix("_std"), look_up)
+        return None if base is None else base.spread
     if name.startswith("sparsity_"):
         label = f"sparsity of the {name.removeprefix('sparsity_')}"
         return Column(name, role="pruning", label=label)
     for prefix, label in _FAMILIES.items():
-        base = _declared(name.removeprefix(prefix))
+        base = look_up(name.removeprefix(prefix))
         if name.startswith(prefix) and base is not None and base.role == "metric":
             label = label.format(base.label or base.name)
             return base._replace(name=name, label=label)
-    return Column(name)
+    return None
+
+
+def _without_import(name: str) -> Column | None:
+    """As this process declares it by now, else as a workdir describes it."""
+    entries = (*registries.metric.loaded(), *registries.task.loaded())
+    return _TABLE.get(name) or _among(entries, name) or _remembered.get(name)
+
+
+def _of_any_entry(name: str) -> Column | None:
+    """As any metric or task declares it, or as a column of none of them."""
+    entries = [x for _, x in (*registries.metric.items(), *registries.task.items())]
+    return _TABLE.get(name) or _among(entries, name)
+
+
+def _among(entries: Iterable[Any], name: str) -> Column | None:
+    return next((x for of in entries for x in of.columns if x.name == name), None)

@@ -26,11 +26,11 @@ Rows = list[dict[str, Any]]
 class CurveWriter:
     """Writes the learning curves of one workdir."""
 
-    def __init__(self, workdir):
+    def __init__(self, workdir: str | pathlib.Path | None):
         """Opens the event file; None: writes nothing, for another process does."""
         self._path = None if workdir is None else paths.curves_path(workdir)
         self._events = events.EventWriter(
-            workdir is not None and paths.tensorboard_dir(workdir)
+            None if workdir is None else paths.tensorboard_dir(workdir)
         )
 
     def write(
@@ -81,13 +81,15 @@ class CurveWriter:
         self._events.close()
 
 
-def _floats(values, divisor: int = 1) -> list[float]:
+def _floats(values: np.ndarray, divisor: int = 1) -> list[float]:
     """values / divisor in float32, each as its shortest decimal."""
     quotients = np.asarray(values, np.float32) / np.float32(divisor)
     return [float(str(x)) for x in quotients]
 
 
-def _scalars(tag: str, arms, metrics: Mapping[str, Sequence[float]]) -> dict:
+def _scalars(
+    tag: str, arms: Sequence[str], metrics: Mapping[str, Sequence[float]]
+) -> dict[str, float]:
     """{"round_03/winning/train/loss": mean over runs, ".../heldout/loss": ...}."""
     scalars = {}
     for name, values in metrics.items():
@@ -115,7 +117,7 @@ def append(path: pathlib.Path, rows: Rows) -> None:
     runs = {row["run"] for row in rows}
     place = (rows[0]["round"], rows[0]["step"])
 
-    def is_earlier(row) -> bool:
+    def is_earlier(row: Mapping[str, Any]) -> bool:
         return row["run"] not in runs or (row["round"], row["step"]) < place
 
     # Rows are in the order of their measurement: all that follow a row which is
@@ -147,7 +149,7 @@ def _columns_if_continued(path: pathlib.Path, rows: Rows) -> list[str]:
     return names if is_earlier and run in {row["run"] for row in rows} else []
 
 
-def read(path) -> Rows:
+def read(path: str | pathlib.Path) -> Rows:
     """Returns the rows of curves.csv; a last line that is not complete is left out.
 
     Raises:

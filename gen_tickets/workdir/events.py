@@ -5,7 +5,7 @@ import os
 import pathlib
 import socket
 import time
-from typing import Mapping
+from typing import Any, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -18,9 +18,9 @@ class EventWriter:
     TensorFlow, whose import would cost every start more seconds than all others.
     """
 
-    def __init__(self, folder):
-        """Writes into `folder`; False: nowhere, for another process does."""
-        self._file = _event_file(folder) if folder else None
+    def __init__(self, folder: str | pathlib.Path | None):
+        """Writes into `folder`; None: nowhere, for another process does."""
+        self._file = None if folder is None else _event_file(folder)
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """Writes scalars, named as in {"winning/heldout/loss": 0.1}."""
@@ -41,7 +41,7 @@ class EventWriter:
             self._file = None
 
 
-def _event_file(folder):
+def _event_file(folder: str | pathlib.Path) -> Any:
     """A new file of TensorBoard events, begun; None where it cannot be written."""
     try:
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -56,7 +56,7 @@ def _event_file(folder):
     return file
 
 
-def _put(file, **fields) -> None:
+def _put(file: Any, **fields: Any) -> None:
     from tensorboard.compat.proto import event_pb2
 
     event = event_pb2.Event(wall_time=time.time(), **fields)

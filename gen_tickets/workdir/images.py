@@ -4,6 +4,7 @@ Images are uint8 [N, H, W, C], C = 1 (grey) or 3 (RGB).
 """
 
 import io
+import pathlib
 
 import numpy as np
 from PIL import Image
@@ -35,7 +36,7 @@ def image_grid(images: np.ndarray, columns: int, border: int = 2) -> np.ndarray:
     return np.pad(grid, ((0, border), (0, border), (0, 0)), constant_values=255)
 
 
-def write_image(path, image: np.ndarray) -> None:
+def write_image(path: str | pathlib.Path, image: np.ndarray) -> None:
     """Writes uint8 [H, W, C] as PNG, grey if C = 1, RGB if C = 3; atomically."""
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):

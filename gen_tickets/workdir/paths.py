@@ -10,78 +10,83 @@ import contextlib
 import os
 import pathlib
 import tempfile
+from typing import Iterator
 
 from gen_tickets.errors import UserError
 
 
-def config_path(workdir) -> pathlib.Path:
+def config_path(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "config.json"
 
 
-def results_path(workdir) -> pathlib.Path:
+def results_path(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "results.csv"
 
 
-def layers_path(workdir) -> pathlib.Path:
+def layers_path(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "layers.csv"
 
 
-def curves_path(workdir) -> pathlib.Path:
+def curves_path(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "curves.csv"
 
 
-def columns_path(workdir) -> pathlib.Path:
+def columns_path(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "columns.json"
 
 
-def stability_path(workdir) -> pathlib.Path:
+def stability_path(workdir: str | pathlib.Path) -> pathlib.Path:
     """Metrics on lines between copies, of an instability analysis."""
     return pathlib.Path(workdir) / "stability.csv"
 
 
-def report_path(workdir) -> pathlib.Path:
+def report_path(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "report.html"
 
 
-def figures_dir(workdir) -> pathlib.Path:
+def figures_dir(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "figures"
 
 
-def tensorboard_dir(workdir) -> pathlib.Path:
+def tensorboard_dir(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "tensorboard"
 
 
-def checkpoints_dir(workdir) -> pathlib.Path:
+def checkpoints_dir(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "checkpoints"
 
 
-def tickets_dir(workdir, round_number: int) -> pathlib.Path:
+def tickets_dir(workdir: str | pathlib.Path, round_number: int) -> pathlib.Path:
     return pathlib.Path(workdir) / "tickets" / f"round_{round_number:02d}"
 
 
-def ticket_path(workdir, round_number: int, run: int) -> pathlib.Path:
+def ticket_path(
+    workdir: str | pathlib.Path, round_number: int, run: int
+) -> pathlib.Path:
     return tickets_dir(workdir, round_number) / f"run_{run}.npz"
 
 
-def search_path(workdir, run: int) -> pathlib.Path:
+def search_path(workdir: str | pathlib.Path, run: int) -> pathlib.Path:
     """What the early-bird search of a run drew and kept."""
     return pathlib.Path(workdir) / "searches" / f"run_{run}.npz"
 
 
-def samples_dir(workdir) -> pathlib.Path:
+def samples_dir(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "samples"
 
 
-def originals_path(workdir) -> pathlib.Path:
+def originals_path(workdir: str | pathlib.Path) -> pathlib.Path:
     return samples_dir(workdir) / "originals.png"
 
 
-def sample_path(workdir, round_number: int, arm: str, kind: str) -> pathlib.Path:
+def sample_path(
+    workdir: str | pathlib.Path, round_number: int, arm: str, kind: str
+) -> pathlib.Path:
     """An image grid; `kind` is "samples" or "reconstructions"."""
     return samples_dir(workdir) / f"round_{round_number:02d}_{arm}_{kind}.png"
 
 
-def write_atomically(path, data: bytes) -> None:
+def write_atomically(path: str | pathlib.Path, data: bytes) -> None:
     """Put `data` at `path` so that a reader or a crash sees the old file or the new.
 
     Written to a temporary file of the same folder (made if absent), synced to the
@@ -109,7 +114,7 @@ def write_atomically(path, data: bytes) -> None:
         _sync_folder(path.parent)
 
 
-def append(path, data: bytes) -> None:
+def append(path: str | pathlib.Path, data: bytes) -> None:
     """Adds `data` to the end of the file at `path`; on the disk when it returns.
 
     A crash may leave a part of it.
@@ -124,7 +129,7 @@ def append(path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _disk_errors_told(path):
+def _disk_errors_told(path: str | pathlib.Path) -> Iterator[None]:
     """Raises an OSError as a UserError that names the file."""
     try:
         yield
@@ -136,7 +141,7 @@ def _disk_errors_told(path):
         ) from error
 
 
-def _sync_folder(folder) -> None:
+def _sync_folder(folder: pathlib.Path) -> None:
     """Brings new names to the disk: they are kept apart from the files' content."""
     descriptor = os.open(folder, os.O_RDONLY)
     with contextlib.suppress(OSError):  # not every file system can

@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 from gen_tickets.config import defaults
 from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.report import render
 from gen_tickets.training.driver import Evaluation, Training
 from gen_tickets.training.round_state import Position
 from gen_tickets.workdir import curves
@@ -116,6 +115,9 @@ class Recorder:
     def page(self, seconds: float) -> None:
         """Draws the report of the rounds so far, where a round took long enough."""
         if seconds > _WORTH_A_PAGE and processes.is_first():
+            # Here: what draws takes two seconds to import.
+            from gen_tickets.report import render
+
             render.draw(self.workdir)
 
 

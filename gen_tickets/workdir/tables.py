@@ -16,10 +16,10 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from gen_tickets.config.column import Column
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import columns as columns_lib
 from gen_tickets.workdir import paths
-from gen_tickets.workdir.columns import Column
 
 #: All arms, in the order of the rows of a round.
 ARMS = ("dense", "winning", "random", "transferred", "early_bird")
@@ -27,7 +27,7 @@ ARMS = ("dense", "winning", "random", "transferred", "early_bird")
 _RESTORE = "restore the file or start anew"
 
 
-def write_rows(path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_rows(path: str | pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Replaces the table at `path` by `rows`, of which there must be one or more.
 
     Columns are the union of the rows' keys in first-seen order. Floats are written
@@ -59,7 +59,7 @@ def _lines(lines: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def read_rows(path) -> list[dict[str, Any]]:
+def read_rows(path: str | pathlib.Path) -> list[dict[str, Any]]:
     """Returns the rows of the table at `path`, each value of its column's type.
 
     A whole number that is not known is the float nan. An empty cell is left out of its
@@ -74,7 +74,7 @@ def read_rows(path) -> list[dict[str, Any]]:
     return parse(path, text)
 
 
-def read_text(path) -> str:
+def read_text(path: str | pathlib.Path) -> str:
     """Returns the text of a table.
 
     Raises:
@@ -90,7 +90,7 @@ def read_text(path) -> str:
         raise UserError(path, "is not a table of text", _RESTORE) from error
 
 
-def parse(path, text: str) -> list[dict[str, Any]]:
+def parse(path: str | pathlib.Path, text: str) -> list[dict[str, Any]]:
     """Returns the rows of a table's text, as `read_rows` does.
 
     Args:
@@ -112,7 +112,7 @@ def parse(path, text: str) -> list[dict[str, Any]]:
     return [_row(path, i, columns, line) for i, line in enumerate(lines, start=2)]
 
 
-def _format(column: Column, value) -> str:
+def _format(column: Column, value: Any) -> str:
     if column.dtype == "str":
         return str(value)
     value = np.asarray(value).item()
@@ -123,7 +123,9 @@ def _format(column: Column, value) -> str:
     return repr(float(value)) if math.isfinite(value) else "nan"
 
 
-def _row(path, line_number: int, columns: list[Column], cells) -> dict[str, Any]:
+def _row(
+    path: str | pathlib.Path, line_number: int, columns: list[Column], cells: list[str]
+) -> dict[str, Any]:
     place = f"{path}, line {line_number}"
     if len(cells) != len(columns):
         raise UserError(place, f"has {len(cells)} of {len(columns)} cells", _RESTORE)
@@ -141,7 +143,7 @@ def _row(path, line_number: int, columns: list[Column], cells) -> dict[str, Any]
     return row
 
 
-def _value(column: Column, cell: str):
+def _value(column: Column, cell: str) -> str | bool | int | float:
     if column.dtype == "str":
         return cell
     if column.dtype == "bool":
@@ -151,7 +153,11 @@ def _value(column: Column, cell: str):
     return float(cell)
 
 
-def replace_round(rows, round_number: int, new_rows) -> list[dict[str, Any]]:
+def replace_round(
+    rows: Iterable[dict[str, Any]],
+    round_number: int,
+    new_rows: Iterable[dict[str, Any]],
+) -> list[dict[str, Any]]:
     """Returns `rows` with those of one round replaced by `new_rows`, in table order.
 
     Order: round, arm (in the order of ARMS), run; rows that agree in these, such
@@ -163,13 +169,13 @@ def replace_round(rows, round_number: int, new_rows) -> list[dict[str, Any]]:
     return sorted(kept + list(new_rows), key=_place)
 
 
-def _place(row) -> tuple:
+def _place(row: Mapping[str, Any]) -> tuple:
     arm = row["arm"] if "arm" in row else ""
     rank = ARMS.index(arm) if arm in ARMS else len(ARMS)
     return row["round"], rank, arm, row["run"]
 
 
-def write_columns(workdir) -> None:
+def write_columns(workdir: str | pathlib.Path) -> None:
     """Writes columns.json: what the columns of the workdir's tables are.
 
     It describes the columns of a user's own metric to programs that have not loaded
@@ -179,12 +185,13 @@ def write_columns(workdir) -> None:
     for find_path in (paths.results_path, paths.layers_path, paths.curves_path):
         if find_path(workdir).exists():
             names += next(csv.reader(io.StringIO(read_text(find_path(workdir)))))
+    names += [columns_lib.metric_of(name) for name in names]
     described = {name: columns_lib.find(name)._asdict() for name in names}
     text = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
     paths.write_atomically(paths.columns_path(workdir), text.encode())
 
 
-def read_columns(workdir) -> list[Column]:
+def read_columns(workdir: str | pathlib.Path) -> list[Column]:
     """Returns what columns.json describes; nothing where there is no such file.
 
     Raises:
@@ -196,8 +203,8 @@ def read_columns(workdir) -> list[Column]:
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
         found = [Column(**fields) for fields in described.values()]
-        if not all(isinstance(x, str) or x is None for fields in found for x in fields):
-            raise ValueError("a column is described by words alone")
+        if not all(map(columns_lib.is_valid, found)):
+            raise ValueError("a field has a value that it may not have")
         return found
     except (OSError, ValueError, TypeError, AttributeError) as error:
         remedy = "restore the file, or remove it"

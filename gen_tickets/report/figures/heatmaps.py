@@ -4,6 +4,7 @@ from typing import Mapping
 
 import numpy as np
 from matplotlib import ticker
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
 from gen_tickets.report.figures import style
@@ -45,7 +46,7 @@ def draw_layers(sparsities: Mapping[str, Mapping[int, float]]) -> bytes:
         return style.to_png(figure)
 
 
-def _write_cells(axes, table: np.ndarray, brightness: np.ndarray) -> None:
+def _write_cells(axes: Axes, table: np.ndarray, brightness: np.ndarray) -> None:
     for (i, j), sparsity in np.ndenumerate(table):
         if np.isfinite(sparsity):
             color = "#222222" if brightness[i, j] > 0.55 else "#f4f4f4"

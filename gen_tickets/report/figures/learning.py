@@ -1,9 +1,10 @@
 """Learning curves: one metric over the steps of each round's training."""
 
-from typing import Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from gen_tickets.report.figures import style
@@ -71,17 +72,17 @@ def _spread(curves: Sequence[LearningCurve]) -> list[LearningCurve]:
     return [curves[round(place)] for place in places]
 
 
-def _draw_curve(axes, curve: LearningCurve, color) -> None:
+def _draw_curve(axes: Axes, curve: LearningCurve, color: Any) -> None:
     axes.plot(curve.steps, curve.training, ":", color=color, linewidth=1.1)
     axes.plot(curve.steps, curve.heldout, "-", color=color, linewidth=1.3)
 
 
-def _scale_values(axes, curves: Sequence[LearningCurve]) -> None:
+def _scale_values(axes: Axes, curves: Sequence[LearningCurve]) -> None:
     values = np.concatenate([x for c in curves for x in (c.training, c.heldout)])
     style.use_log_scale(axes, values[np.isfinite(values)])
 
 
-def _legend(curves: Sequence[LearningCurve], colors: Mapping[int, object]) -> list:
+def _legend(curves: Sequence[LearningCurve], colors: Mapping[int, Any]) -> list[Line2D]:
     """A line for each round, then what solid and dotted lines are."""
     labels = {curve.round: curve.label for curve in curves}
     handles = [

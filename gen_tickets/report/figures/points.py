@@ -3,6 +3,7 @@
 from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from gen_tickets.report.figures import style
 from gen_tickets.report.figures.sparsity import Baseline, draw_baseline
@@ -63,7 +64,7 @@ def draw_points(
         return style.to_png(figure)
 
 
-def _draw_series(axes, series: Series) -> None:
+def _draw_series(axes: Axes, series: Series) -> None:
     points = [point for point in series.points if np.isfinite(point.y)]
     if not points:
         return

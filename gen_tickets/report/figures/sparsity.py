@@ -10,6 +10,7 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 from matplotlib import ticker
+from matplotlib.axes import Axes
 
 from gen_tickets.report.figures import style
 from gen_tickets.report.statistics import Summary
@@ -75,7 +76,7 @@ def draw_metric(
         return style.to_png(figure, tight=False)
 
 
-def draw_baseline(axes, baseline: Baseline, band: bool) -> None:
+def draw_baseline(axes: Axes, baseline: Baseline, band: bool) -> None:
     """Draws the unpruned network into axes; band: one standard deviation, too."""
     dense = baseline.summary
     if not dense.values:
@@ -88,7 +89,7 @@ def draw_baseline(axes, baseline: Baseline, band: bool) -> None:
         axes.axhspan(low, high, color=baseline.color, alpha=0.13, linewidth=0)
 
 
-def _draw_curve(axes, curve: Curve) -> None:
+def _draw_curve(axes: Axes, curve: Curve) -> None:
     remaining = np.array([100 * point.remaining for point in curve.points])
     mean = np.array([point.mean for point in curve.points])
     std = np.nan_to_num([point.std for point in curve.points])
@@ -106,7 +107,7 @@ def _draw_curve(axes, curve: Curve) -> None:
     axes.fill_between(remaining, low, high, color=curve.color, alpha=0.16, linewidth=0)
 
 
-def _mark_diverged(axes, curve: Curve, height: float) -> None:
+def _mark_diverged(axes: Axes, curve: Curve, height: float) -> None:
     """Crosses along the top; `height` in shares of the axes, one line for a curve."""
     for point in curve.points:
         if point.num_diverged:
@@ -122,7 +123,9 @@ def _mark_diverged(axes, curve: Curve, height: float) -> None:
             )
 
 
-def _scale_remaining(axes, curves, paper_sparsity: float, small: bool) -> None:
+def _scale_remaining(
+    axes: Axes, curves: Sequence[Curve], paper_sparsity: float, small: bool
+) -> None:
     """Log axis of remaining %, dense at the left; ticks at rounds that have room."""
     shares = {round(100 * p.remaining, 6) for c in curves for p in c.points}
     shares = sorted({100.0} | {share for share in shares if share > 0}, reverse=True)
@@ -150,7 +153,9 @@ def _scale_remaining(axes, curves, paper_sparsity: float, small: bool) -> None:
     top.set_xlabel("sparsity (%)")
 
 
-def _scale_values(axes, curves, baselines) -> None:
+def _scale_values(
+    axes: Axes, curves: Sequence[Curve], baselines: Sequence[Baseline]
+) -> None:
     points = [p for c in curves for p in c.points] + [b.summary for b in baselines]
     style.use_log_scale(axes, [point.mean for point in points if point.values])
     if any(point.num_diverged for point in points):

@@ -5,8 +5,11 @@ Colours are Okabe and Ito's, told apart by all.
 
 import contextlib
 import io
+from typing import Iterator, Sequence
 
 import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -32,19 +35,19 @@ _LOG_FACTOR = 30
 
 
 @contextlib.contextmanager
-def figure(size: tuple[float, float]):
+def figure(size: tuple[float, float]) -> Iterator[Figure]:
     """A new figure of this size in inches; drawn and written in the style of all."""
     with matplotlib.rc_context(_STYLE):
-        new = Figure(figsize=size, dpi=_DPI)
-        FigureCanvasAgg(new)
-        yield new
+        yield Figure(figsize=size, dpi=_DPI)
 
 
 def to_png(of: Figure, tight: bool = True) -> bytes:
     """Returns the PNG of a figure; tight: cut to what is drawn."""
-    data = io.BytesIO()
-    options = {"bbox_inches": "tight", "pad_inches": 0.06} if tight else {}
-    of.canvas.print_figure(data, format="png", **options)
+    data, canvas = io.BytesIO(), FigureCanvasAgg(of)
+    if tight:
+        canvas.print_figure(data, format="png", bbox_inches="tight", pad_inches=0.06)
+    else:
+        canvas.print_figure(data, format="png")
     return data.getvalue()
 
 
@@ -55,7 +58,7 @@ def percentage(value: float) -> str:
     return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
 
 
-def use_log_scale(axes, values) -> None:
+def use_log_scale(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
     """Makes the vertical axis logarithmic where positive values spread widely."""
     if len(values) and min(values) > 0 and max(values) > _LOG_FACTOR * min(values):
         axes.set_yscale("log")
