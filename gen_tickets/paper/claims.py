@@ -60,17 +60,14 @@ class Evidence(NamedTuple):
         is_compact = self.arm == "early_bird"
         return self.mean("flops_compact" if is_compact else "flops_dense")
 
-    def without_ticket(self) -> int:
-        """Early-bird runs that found no ticket, so that their network stays whole."""
-        is_bird = self.arm == "early_bird"
-        return sum(row["sparsity"] == 0 for row in self.rows) if is_bird else 0
-
 
 def _check_tickets(*evidence: Evidence) -> None:
     """Raises NotTried where a search found nothing: a dense network is no ticket."""
     for one in evidence:
-        if whole := one.without_ticket():
-            found = f"no ticket in {whole} of {len(one.rows)} runs, which stay whole"
+        rows = [row for row in one.rows if row["arm"] == "early_bird"]
+        whole = [row for row in rows if row["sparsity"] == 0]
+        if missing := sum(math.isnan(row["found_epoch"]) for row in whole):
+            found = f"no ticket in {missing} of {len(rows)} runs, which stay whole"
             raise NotTried(f"{one.label}: {found}")
 
 
@@ -163,10 +160,6 @@ def nowhere_worse(metric: str, first: Evidence, second: Evidence) -> Tested:
 def matches(metric: str, first: Evidence, second: Evidence) -> Tested:
     """Is the second within one standard deviation of the first, or better?"""
     _check_tickets(first, second)
-    return _matches(metric, first, second)
-
-
-def _matches(metric: str, first: Evidence, second: Evidence) -> Tested:
     a, b = first.last(metric), second.last(metric)
     if not a.values:
         raise NotTried(f"{first.label}: all runs diverged")
@@ -203,7 +196,7 @@ def _nearest(dense: Evidence, birds, saving: float) -> tuple[Evidence, dict]:
 def as_good_with_less(metric: str, dense, *birds: Evidence, saving: float) -> Tested:
     """Does the ticket that saves such a share of FLOPs match the dense network?"""
     small, saved = _nearest(dense, birds, saving)
-    holds, text = _matches(metric, dense, small)
+    holds, text = matches(metric, dense, small)
     return holds, f"with {percent(saved['flops'])} fewer FLOPs {text}"
 
 
