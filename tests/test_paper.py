@@ -308,7 +308,7 @@ def status(words):
         (["fig3", "--scale=big"], "invalid choice: 'big'"),
         (["fig3"], "--scale"),
         (["fig3", "--scale=smoke", "--fast"], "--fast"),
-        (["fig4", "--scale=laptop"], "config.data.name=mnist: no prepared set"),
+        (["fig4", "--scale=laptop"], "data.name=mnist: no prepared set"),
     ],
 )
 def test_command_with_a_mistake_says_one_line(

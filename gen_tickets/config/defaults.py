@@ -136,7 +136,7 @@ def resize(
         raise UnknownSize(
             f"--config=FILE:{size}",
             "this experiment has no such size",
-            "after ':' give full or smoke, or what its docstring says",
+            "after ':' give full or smoke, or a size that the file states",
         )
     config.update_from_flattened_dict(recipes.get(size, {}))
     if size == "smoke":

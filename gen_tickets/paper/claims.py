@@ -60,17 +60,14 @@ class Evidence(NamedTuple):
         is_compact = self.arm == "early_bird"
         return self.mean("flops_compact" if is_compact else "flops_dense")
 
-    def without_ticket(self) -> int:
-        """Early-bird runs that found no ticket, so that their network stays whole."""
-        is_bird = self.arm == "early_bird"
-        return sum(row["sparsity"] == 0 for row in self.rows) if is_bird else 0
-
 
 def _check_tickets(*evidence: Evidence) -> None:
     """Raises NotTried where a search found nothing: a dense network is no ticket."""
     for one in evidence:
-        if whole := one.without_ticket():
-            found = f"no ticket in {whole} of {len(one.rows)} runs, which stay whole"
+        rows = [row for row in one.rows if row["arm"] == "early_bird"]
+        whole = [row for row in rows if row["sparsity"] == 0]
+        if missing := sum(math.isnan(row["found_epoch"]) for row in whole):
+            found = f"no ticket in {missing} of {len(rows)} runs, which stay whole"
             raise NotTried(f"{one.label}: {found}")
 
 
@@ -163,10 +160,6 @@ def nowhere_worse(metric: str, first: Evidence, second: Evidence) -> Tested:
 def matches(metric: str, first: Evidence, second: Evidence) -> Tested:
     """Is the second within one standard deviation of the first, or better?"""
     _check_tickets(first, second)
-    return _matches(metric, first, second)
-
-
-def _matches(metric: str, first: Evidence, second: Evidence) -> Tested:
     a, b = first.last(metric), second.last(metric)
     if not a.values:
         raise NotTried(f"{first.label}: all runs diverged")
@@ -189,9 +182,9 @@ def savings(dense: Evidence, small: Evidence) -> dict[str, float]:
     }
 
 
-def _nearest(dense: Evidence, birds, saving: float) -> tuple[Evidence, dict]:
+def _nearest(dense: Evidence, tickets, saving: float) -> tuple[Evidence, dict]:
     """The ticket that saves about such a share of the FLOPs, and its savings."""
-    found = [(one, savings(dense, one)) for one in compressed(birds)]
+    found = [(one, savings(dense, one)) for one in compressed(tickets)]
     near = [x for x in found if abs(x[1]["flops"] - saving) <= _NEAR_SAVING]
     if not near:
         most = max((saved["flops"] for _, saved in found), default=None)
@@ -200,25 +193,25 @@ def _nearest(dense: Evidence, birds, saving: float) -> tuple[Evidence, dict]:
     return min(near, key=lambda x: abs(x[1]["flops"] - saving))
 
 
-def as_good_with_less(metric: str, dense, *birds: Evidence, saving: float) -> Tested:
+def as_good_with_less(metric: str, dense, *tickets: Evidence, saving: float) -> Tested:
     """Does the ticket that saves such a share of FLOPs match the dense network?"""
-    small, saved = _nearest(dense, birds, saving)
-    holds, text = _matches(metric, dense, small)
+    small, saved = _nearest(dense, tickets, saving)
+    holds, text = matches(metric, dense, small)
     return holds, f"with {percent(saved['flops'])} fewer FLOPs {text}"
 
 
-def time_saved(metric: str, dense, *birds, flops: float, time: float) -> Tested:
+def time_saved(metric: str, dense, *tickets, flops: float, time: float) -> Tested:
     """Does the ticket that saves such a share of FLOPs save as much time?"""
     del metric
-    _, saved = _nearest(dense, birds, flops)
+    _, saved = _nearest(dense, tickets, flops)
     text = f"{percent(saved['flops'])} fewer FLOPs are {percent(saved['seconds'])} less"
     return saved["seconds"] >= time, f"{text} time"
 
 
-def found_by_epoch(metric: str, dense, *birds: Evidence, last: int) -> Tested:
+def found_by_epoch(metric: str, dense, *tickets: Evidence, last: int) -> Tested:
     """Are all tickets found within so many epochs?"""
     del metric, dense
-    epochs = [row["found_epoch"] for one in birds for row in one.rows]
+    epochs = [row["found_epoch"] for one in tickets for row in one.rows]
     found = [epoch for epoch in epochs if math.isfinite(epoch)]
     text = f"found in {len(found)} of {len(epochs)} searches"
     text += f", at epochs {min(found)} to {max(found)}" if found else ""

@@ -160,20 +160,22 @@ def _tickets(file: str) -> tuple[Curve, ...]:
 
 def _early_birds() -> Figure:
     models = ("dcgan", "vae", "resnet_vae", "resnet_dcgan")
-    birds = {title(f"{x}_cifar10"): _tickets(f"early_bird_{x}_cifar10") for x in models}
-    dcgan = birds[title("dcgan_cifar10")]
+    tickets = {
+        title(f"{x}_cifar10"): _tickets(f"early_bird_{x}_cifar10") for x in models
+    }
+    dcgan = tickets[title("dcgan_cifar10")]
     text = "DCGAN: with 88 % fewer FLOPs an early-bird ticket is not worse than dense "
     as_good = partial(claims.as_good_with_less, saving=0.88)
     by_epoch_6 = partial(claims.found_by_epoch, last=6)
     return Figure(
         "Early-bird tickets: quality, FLOPs and time against compression",
-        tuple(Panel(name, curves, "tradeoff") for name, curves in birds.items()),
+        tuple(Panel(name, curves, "tradeoff") for name, curves in tickets.items()),
         (
             Claim(f"{text}(FID 33.49, 37.71).", dcgan, as_good),
             Claim("DCGAN: 88 % fewer FLOPs are 47 % less time.", dcgan, _SAVES_47),
             *(
                 Claim(f"{name}: tickets are found by epoch 6.", curves, by_epoch_6)
-                for name, curves in birds.items()
+                for name, curves in tickets.items()
             ),
         ),
     )
@@ -206,25 +208,27 @@ def _methods() -> Figure:
     dense = Curve("unpruned", "table2_imp", "dense")
     imp = Curve("IMP, winning", "table2_imp")
     control = Curve("IMP mask, random weights", "table2_imp", "random")
-    bird = Curve("early-bird", "table2_early_bird", "early_bird")
+    early_bird = Curve("early-bird", "table2_early_bird", "early_bird")
     bfloat16 = Variant("bfloat16", (("precision", "bfloat16"),))
-    bird_16 = bird._replace(label="early-bird, bfloat16", variant=bfloat16)
+    early_bird_16 = early_bird._replace(label="early-bird, bfloat16", variant=bfloat16)
     snip, grasp = Curve("SNIP", "table2_snip"), Curve("GraSP", "table2_grasp")
-    rows = (dense, imp, control, bird, bird_16, snip, grasp)
+    rows = (dense, imp, control, early_bird, early_bird_16, snip, grasp)
     saves_54 = partial(claims.time_saved, flops=0.88, time=0.54)
     text = "{} matches the unpruned network (FID {}, 37.71)."
     imp_matches = text.format("IMP's winning ticket", 37.77)
-    bird_matches = text.format("The early-bird ticket", 33.49)
-    bird_16_matches = text.format("In 16 bits it", 34.28)
+    early_bird_matches = text.format("The early-bird ticket", 33.49)
+    bfloat16_matches = text.format("In 16 bits it", 34.28)
     worse = "SNIP and GraSP are worse than the early-bird ticket (FID 56.02, 65.53)."
     saves = "The early-bird ticket saves 88 % of the FLOPs and 47 % of the time."
     judged = (
         Claim(imp_matches, (dense, imp), claims.matches),
-        Claim(bird_matches, (dense, bird), claims.matches),
-        Claim(bird_16_matches, (dense, bird_16), claims.matches),
-        Claim(worse, (bird, snip, grasp), claims.others_worse),
-        Claim(saves, (dense, bird), _SAVES_47),
-        Claim("In 16 bits it saves 54 % of the time.", (dense, bird_16), saves_54),
+        Claim(early_bird_matches, (dense, early_bird), claims.matches),
+        Claim(bfloat16_matches, (dense, early_bird_16), claims.matches),
+        Claim(worse, (early_bird, snip, grasp), claims.others_worse),
+        Claim(saves, (dense, early_bird), _SAVES_47),
+        Claim(
+            "In 16 bits it saves 54 % of the time.", (dense, early_bird_16), saves_54
+        ),
     )
     title_ = "DCGAN unpruned, by IMP, early-bird, SNIP and GraSP"
     return Figure(title_, (Panel("DCGAN", rows, "table2"),), judged)

@@ -102,10 +102,10 @@ def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDic
         if "fid" in config.eval.metrics:
             config.eval.verdict = "fid"
             config.eval.num_samples = 50_000
-    if scale == "smoke":  # on digits of the size of the images that they stand for
+    if scale == "smoke":
         defaults.resize(config, "smoke")
-        if config.data.name == "cifar10":
-            config.data.image_size = 32
+        if config.data.name == "cifar10":  # digits are smaller
+            config.model.widths = config.model.widths[:2]
         config.data.name = "digits"
     return config
 
