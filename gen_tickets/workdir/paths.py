@@ -39,6 +39,10 @@ def stability_path(workdir) -> pathlib.Path:
     return pathlib.Path(workdir) / "stability.csv"
 
 
+def parameters_path(workdir) -> pathlib.Path:
+    return pathlib.Path(workdir) / "parameters.txt"
+
+
 def report_path(workdir) -> pathlib.Path:
     return pathlib.Path(workdir) / "report.html"
 
