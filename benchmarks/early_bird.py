@@ -48,6 +48,7 @@ from gen_tickets.training import driver, loop
 from gen_tickets.training.round_state import Position
 from gen_tickets.workdir import checkpoints, paths, searches, tables
 from gen_tickets.workdir.curves import CurveWriter
+from gen_tickets.workdir.events import EventWriter
 from gen_tickets.workdir.recorder import Recorder
 
 SHAPE = (32, 32, 3)
@@ -294,7 +295,9 @@ def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dic
         prepared, data = procedures.prepare(config, dataset_lib.load(config))
         workdir = folder / "early_bird"
         with contextlib.closing(checkpoints.Checkpoints(workdir)) as store:
-            recorder = Recorder(workdir, config, {}, CurveWriter(None))
+            nowhere = EventWriter(None)
+            curves = CurveWriter(None, nowhere)
+            recorder = Recorder(workdir, config, {}, nowhere, curves)
             prepared = early_bird.check(prepared, data)
             early_bird.run(prepared, data, store, recorder, [])
         (row,) = tables.read_rows(paths.results_path(workdir))

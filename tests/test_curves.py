@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gen_tickets.errors import UserError
-from gen_tickets.workdir import curves, events, paths, tables
+from gen_tickets.workdir import curves, paths, tables
 
 ARMS, RUNS = ("winning", "random"), (0, 1, 2)
 
@@ -15,20 +15,21 @@ ARMS, RUNS = ("winning", "random"), (0, 1, 2)
 class Events:
     """Remembers the scalars that are written."""
 
-    def __init__(self, folder):
+    def __init__(self):
         self.scalars = {}
 
     def write(self, step, scalars):
         self.scalars[step] = scalars
 
-    def close(self):
-        pass
+
+@pytest.fixture
+def events():
+    return Events()
 
 
 @pytest.fixture
-def writer(tmp_path, monkeypatch):
-    monkeypatch.setattr(events, "EventWriter", Events)
-    return curves.CurveWriter(tmp_path)
+def writer(tmp_path, events):
+    return curves.CurveWriter(tmp_path, events)
 
 
 def measure(writer, round_number, step, runs=RUNS, arms=ARMS, **more):
@@ -61,9 +62,9 @@ def test_write_one_evaluation_gives_a_row_for_each_member(writer, tmp_path):
     np.testing.assert_array_equal(found, heldout)
 
 
-def test_write_events_are_means_over_runs_of_each_arm(writer):
+def test_write_events_are_means_over_runs_of_each_arm(writer, events):
     totals, heldout = measure(writer, 1, 40)
-    scalars = writer._events.scalars[40]
+    scalars = events.scalars[40]
     assert set(scalars) == {
         f"round_01/{arm}/{group}/loss" for arm in ARMS for group in ("train", "heldout")
     }
@@ -178,11 +179,9 @@ def test_append_without_space_raises_user_error(writer, tmp_path, monkeypatch):
         measure(writer, 0, 20)
 
 
-def test_writer_of_another_process_writes_nothing(tmp_path):
-    writer = curves.CurveWriter(None)
-    measure(writer, 0, 10)
-    writer.close()
-    assert not list(tmp_path.iterdir())
+def test_writer_of_another_process_writes_nothing(tmp_path, events):
+    measure(curves.CurveWriter(None, events), 0, 10)
+    assert not list(tmp_path.iterdir()) and not events.scalars
 
 
 def test_columns_file_describes_all_tables(writer, tmp_path):

@@ -1,5 +1,6 @@
-"""TensorBoard events are on the disk at once, and off without TensorBoard."""
+"""TensorBoard events are on the disk at once, whichever writer writes them."""
 
+import io
 import logging
 import math
 import os
@@ -7,8 +8,12 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
+from test_lottery import run
 
+from gen_tickets.errors import UserError
 from gen_tickets.workdir import events
 
 
@@ -53,3 +58,57 @@ def test_event_writer_of_a_killed_process_leaves_its_events(tmp_path):
     ]
     assert found[::2] == [(3, "winning/loss", 0.5), (4, "winning/loss", 0.25)]
     assert found[1][:2] == (3, "random/loss") and math.isnan(found[1][2])
+
+
+@pytest.fixture(params=["tensorboard", "clu"])
+def name(request):
+    if request.param == "clu":
+        pytest.importorskip("tensorflow")
+    return request.param
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_writer_scalars_and_image_are_read_back(name, channels, tmp_path):
+    loader = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_file_loader"
+    )
+    shape = (5, 7, channels)
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    writer = events.make(name, tmp_path)
+    writer.write(3, {"round_00/dense/loss": 0.5, "round_00/dense/kl": 2.0})
+    writer.image(1, "samples/winning", image)
+    # Before it is closed, because a killed process does not close it.
+    (path,) = tmp_path.iterdir()
+    *scalars, (step, shown) = [
+        (event.step, value)
+        for event in loader.EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    ]
+    writer.close()
+    found = [(step, value.tag, value.tensor.float_val[0]) for step, value in scalars]
+    assert found == [(3, "round_00/dense/loss", 0.5), (3, "round_00/dense/kl", 2.0)]
+    assert (step, shown.tag) == (1, "samples/winning")
+    assert shown.metadata.plugin_data.plugin_name == "images"
+    width, height, png = shown.tensor.string_val
+    assert (width, height) == (b"7", b"5")
+    with Image.open(io.BytesIO(png)) as opened:
+        np.testing.assert_array_equal(np.asarray(opened).reshape(shape), image)
+
+
+def test_writer_of_another_process_writes_nothing(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    writer = events.make(name, None)
+    writer.write(3, {"loss": 0.5})
+    writer.image(1, "samples", np.zeros((2, 2, 1), np.uint8))
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_clu_writer_without_tensorflow_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(
+        UserError, match="^log.writer='clu': .*needs TensorFlow"
+    ) as told:
+        run(tmp_path, log__writer="clu")
+    assert 'pip install "gen_tickets[tensorflow]"' in told.value.remedy
+    assert list(tmp_path.iterdir()) == []

@@ -25,6 +25,9 @@ class NoEvents:
     def write(self, step, scalars):
         pass
 
+    def image(self, step, name, image):
+        pass
+
     def close(self):
         pass
 

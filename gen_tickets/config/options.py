@@ -202,6 +202,14 @@ OPTIONS: dict[str, Option] = {
         "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
     ),
     "checkpoint.every_seconds": option.Number(60.0, "seconds between checkpoints"),
+    "log.writer": option.Choice(
+        "tensorboard",
+        "what writes TensorBoard's events; clu is clu.metric_writers, on TensorFlow",
+        ("tensorboard", "clu"),
+    ),
+    "profile.steps": option.Whole(
+        0, "training steps that are traced for TensorBoard, once compiled; 0 = none"
+    ),
     "parallel.devices": option.Whole(
         0, "devices that members and batches share; 0 = all"
     ),
@@ -228,6 +236,8 @@ HOW_TO_RUN = (
     "eval.inception_weights",
     "eval.download_weights",
     "checkpoint.every_seconds",
+    "log.writer",
+    "profile.steps",
     "parallel.devices",
     "parallel.members_per_device",
     "parallel.coordinator",

@@ -21,7 +21,7 @@ from gen_tickets.procedures import (
 from gen_tickets.report import stability as stability_report
 from gen_tickets.report import verdict
 from gen_tickets.training import driver
-from gen_tickets.workdir import lock, paths, provenance, tables
+from gen_tickets.workdir import events, lock, paths, provenance, tables
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.curves import CurveWriter
 from gen_tickets.workdir.recorder import Recorder, check_tables
@@ -65,6 +65,7 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     """All but the report: nothing is written before everything has been checked."""
     lock.check(workdir, config)
     check_tables(workdir)
+    events.check(config.log.writer)
     metrics.check(config)
     dataset = load_dataset(config)
     origin = {**provenance.collect(), "data": dataset.provenance}
@@ -82,9 +83,12 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         if held:
             stack.callback(held.release)
         store = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
-        writer = CurveWriter(workdir if processes.is_first() else None)
-        curves = stack.enter_context(contextlib.closing(writer))
-        recorder = Recorder(workdir, config, origin, curves)
+        folder = processes.is_first() and paths.tensorboard_dir(workdir)
+        writer = events.make(config.log.writer, folder)
+        stack.enter_context(contextlib.closing(writer))
+        curves = CurveWriter(workdir if processes.is_first() else None, writer)
+        recorder = Recorder(workdir, config, origin, writer, curves)
+        recorder.parameters(prepared.shapes.params, prepared.pruner.names)
         stop = stack.enter_context(driver.stop_signals())
         procedure.run(prepared, data, store, recorder, stop)
 

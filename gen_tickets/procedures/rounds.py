@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from gen_tickets.data.pipeline import Data
+from gen_tickets.distributed import processes
 from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.procedures import measurement, setup
 from gen_tickets.procedures.setup import Prepared
@@ -14,8 +15,9 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning.pruner import Pruner
 from gen_tickets.training import driver
 from gen_tickets.training.population import Population, Purpose
+from gen_tickets.training.profiler import Profiler
 from gen_tickets.training.round_state import Position, RoundState
-from gen_tickets.workdir import tickets
+from gen_tickets.workdir import paths, tickets
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.recorder import Recorder
 
@@ -34,14 +36,20 @@ def hooks(
     prepared: Prepared, store: Checkpoints, recorder: Recorder, stop: list[int]
 ) -> driver.Hooks:
     """What the driver calls while it trains."""
+    config = prepared.config
 
     def save(round_state: RoundState, position: Position) -> None:
-        num_rounds = prepared.config.prune.rounds
-        number = position.number(prepared.schedule, num_rounds)
+        number = position.number(prepared.schedule, config.prune.rounds)
         store.save(number, round_state, list(position))
 
-    every_seconds = prepared.config.checkpoint.every_seconds
-    return driver.Hooks(save, every_seconds, recorder.evaluation, stop)
+    folder = paths.tensorboard_dir(recorder.workdir) if processes.is_first() else None
+    return driver.Hooks(
+        save=save,
+        save_seconds=config.checkpoint.every_seconds,
+        evaluated=recorder.evaluation,
+        stop=stop,
+        profiler=Profiler(folder, config.profile.steps),
+    )
 
 
 def restore(

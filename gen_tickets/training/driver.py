@@ -20,6 +20,7 @@ from gen_tickets.training import round_state as round_state_lib
 from gen_tickets.training.loop import Loop
 from gen_tickets.training.meter import Meter
 from gen_tickets.training.population import Population
+from gen_tickets.training.profiler import Profiler
 from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.training.schedule import Schedule
 
@@ -74,6 +75,7 @@ class Hooks:
     save_seconds: float  #: most seconds between two checkpoints
     evaluated: Callable[[Training, Position, Evaluation], None]
     stop: list[int]  #: filled by a signal, see `stop_signals`
+    profiler: Profiler = dataclasses.field(default_factory=Profiler)
 
 
 @contextlib.contextmanager
@@ -115,19 +117,32 @@ def train(
     Raises:
       Interrupted: a signal came; everything is saved.
     """
+    with contextlib.closing(hooks.profiler):
+        return _train(training, round_state, position, data, hooks)
+
+
+def _train(
+    training: Training,
+    round_state: RoundState,
+    position: Position,
+    data: Data,
+    hooks: Hooks,
+) -> tuple[RoundState, Position]:
     population, schedule = training.population, training.schedule
     keys = population.train_keys()
     batches = data.batches(population, schedule, position.step, position.reader)
     meter, saved_at = _meter(training), time.monotonic()
     while position.step < training.last_step and not training.is_over(round_state):
-        started = time.monotonic()
         target = training.next_stop(position.step)
         num_steps = min(target - position.step, meter.stretch_steps, data.stretch_steps)
+        num_steps = hooks.profiler.begin(num_steps)
+        started = time.monotonic()
         round_state = _stretch(training, round_state, batches, keys, num_steps)
         position = position._replace(step=position.step + num_steps)
         if position.step == training.kept_step:
             round_state = _keep_weights(round_state)
         jax.block_until_ready(round_state)
+        hooks.profiler.end(num_steps)
         trained = time.monotonic()
         meter.note(num_steps, trained - started)
         if position.step == target and schedule.is_evaluated(target):

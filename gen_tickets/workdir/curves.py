@@ -16,7 +16,8 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from gen_tickets.workdir import events, paths, tables
+from gen_tickets.workdir import events as events_lib
+from gen_tickets.workdir import paths, tables
 
 _TAIL_BYTES = 8192  # of a file's end, enough for its last row
 
@@ -26,12 +27,19 @@ Rows = list[dict[str, Any]]
 class CurveWriter:
     """Writes the learning curves of one workdir."""
 
-    def __init__(self, workdir: str | pathlib.Path | None):
-        """Opens the event file; None: writes nothing, for another process does."""
+    def __init__(
+        self,
+        workdir: str | pathlib.Path | None,
+        events: events_lib.EventWriter | events_lib.CluWriter,
+    ):
+        """Writes nothing yet.
+
+        Args:
+          workdir: None: writes nothing, for another process does.
+          events: writer of TensorBoard events, see `workdir.events`.
+        """
         self._path = None if workdir is None else paths.curves_path(workdir)
-        self._events = events.EventWriter(
-            None if workdir is None else paths.tensorboard_dir(workdir)
-        )
+        self._events = events
 
     def write(
         self,
@@ -75,10 +83,6 @@ class CurveWriter:
             ],
         )
         self._events.write(step, _scalars(tag, arms, metrics))
-
-    def close(self) -> None:
-        """Closes the event file; later calls write no events."""
-        self._events.close()
 
 
 def _floats(values: np.ndarray, divisor: int = 1) -> list[float]:

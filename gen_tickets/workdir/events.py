@@ -1,11 +1,17 @@
-"""TensorBoard events of a run."""
+"""TensorBoard events of a run, by the writer that `log.writer` names."""
 
+import importlib.util
 import logging
 import os
 import pathlib
 import socket
 import time
 from typing import Any, Mapping
+
+import numpy as np
+
+from gen_tickets.errors import UserError
+from gen_tickets.workdir import images
 
 _log = logging.getLogger(__name__)
 
@@ -34,11 +40,70 @@ class EventWriter:
         ]
         _put(self._file, step=step, summary=summary_pb2.Summary(value=values))
 
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes uint8 [H, W, C], C = 1 or 3."""
+        if self._file is None:
+            return
+        from tensorboard.compat.proto import summary_pb2
+
+        height, width, channels = image.shape
+        encoded = summary_pb2.Summary.Image(
+            height=height,
+            width=width,
+            colorspace=channels,
+            encoded_image_string=images.encode_png(image),
+        )
+        values = [summary_pb2.Summary.Value(tag=name, image=encoded)]
+        _put(self._file, step=step, summary=summary_pb2.Summary(value=values))
+
     def close(self) -> None:
         """Closes the file; later calls do nothing."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class CluWriter:
+    """As `EventWriter`, by `clu.metric_writers`; imports TensorFlow."""
+
+    def __init__(self, folder: pathlib.Path | None):
+        """Writes into `folder`; None: nowhere, for another process does."""
+        import tensorflow as tf
+        from clu import metric_writers
+
+        tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
+        self._writer = metric_writers.create_default_writer(
+            folder or None, just_logging=not folder, asynchronous=False
+        )
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes scalars, named as in {"winning/heldout/loss": 0.1}."""
+        self._writer.write_scalars(step, scalars)
+        self._writer.flush()
+
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes uint8 [H, W, C], C = 1 or 3."""
+        self._writer.write_images(step, {name: image})
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._writer.close()
+
+
+def check(name: str) -> None:
+    """Raises UserError where the writer of this name lacks TensorFlow."""
+    if name == "clu" and importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            "log.writer='clu'",
+            "clu.metric_writers needs TensorFlow, which is not installed",
+            'pip install "gen_tickets[tensorflow]", or give tensorboard',
+        )
+
+
+def make(name: str, folder: pathlib.Path | None) -> EventWriter | CluWriter:
+    """The writer that `log.writer` names, into `folder`; None: into none."""
+    return CluWriter(folder) if name == "clu" else EventWriter(folder)
 
 
 def _event_file(folder: str | pathlib.Path) -> Any:

@@ -38,9 +38,14 @@ def image_grid(images: np.ndarray, columns: int, border: int = 2) -> np.ndarray:
 
 def write_image(path: str | pathlib.Path, image: np.ndarray) -> None:
     """Writes uint8 [H, W, C] as PNG, grey if C = 1, RGB if C = 3; atomically."""
+    paths.write_atomically(path, encode_png(image))
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """uint8 [H, W, C] -> PNG, grey if C = 1, RGB if C = 3."""
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
         raise ValueError(f"{image.dtype} {image.shape}: expected uint8 [H, W, 1 or 3]")
     data = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(data, "PNG")
-    paths.write_atomically(path, data.getvalue())
+    return data.getvalue()

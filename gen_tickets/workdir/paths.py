@@ -40,6 +40,10 @@ def stability_path(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "stability.csv"
 
 
+def parameters_path(workdir: str | pathlib.Path) -> pathlib.Path:
+    return pathlib.Path(workdir) / "parameters.txt"
+
+
 def report_path(workdir: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(workdir) / "report.html"
 

@@ -5,6 +5,8 @@ A recorder takes arrays and rows, knows no model, and writes in process 0 alone.
 
 import dataclasses
 import pathlib
+import sys
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,9 @@ from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training.driver import Evaluation, Training
 from gen_tickets.training.round_state import Position
-from gen_tickets.workdir import curves
+from gen_tickets.workdir import curves, events
 from gen_tickets.workdir import images as images_lib
-from gen_tickets.workdir import paths, tables, tickets
+from gen_tickets.workdir import parameters, paths, tables, tickets
 
 _GRID_COLUMNS = 8
 _WORTH_A_PAGE = 60.0  # seconds of a round beyond which the page is drawn after it
@@ -39,7 +41,19 @@ class Recorder:
     workdir: str | pathlib.Path
     config: ConfigDict
     provenance: dict[str, Any]  #: versions, hardware and data, for the tickets
+    events: events.EventWriter | events.CluWriter
     curves: curves.CurveWriter
+
+    def parameters(self, params: Any, prunable: Collection[str]) -> None:
+        """Writes parameters.txt, and shows the weights of each component on stderr.
+
+        Args:
+          params: weights of one run, or their shapes.
+          prunable: names of those that pruning may touch.
+        """
+        if processes.is_first():
+            table = parameters.write(self.workdir, params, prunable)
+            print(table, file=sys.stderr)
 
     def evaluation(
         self, training: Training, position: Position, evaluation: Evaluation
@@ -110,7 +124,8 @@ class Recorder:
 
     def images(self, round_number: int, arm: str, kind: str, images: Any) -> None:
         """Writes a grid of uint8 [N, H, W, C]; kind: samples or reconstructions."""
-        _write_grid(paths.sample_path(self.workdir, round_number, arm, kind), images)
+        path = paths.sample_path(self.workdir, round_number, arm, kind)
+        self.events.image(round_number, f"{kind}/{arm}", _write_grid(path, images))
 
     def page(self, seconds: float) -> None:
         """Draws the report of the rounds so far, where a round took long enough."""
@@ -121,9 +136,11 @@ class Recorder:
             render.draw(self.workdir)
 
 
-def _write_grid(path: pathlib.Path, images: Any) -> None:
+def _write_grid(path: pathlib.Path, images: Any) -> np.ndarray:
+    """Writes uint8 [N, H, W, C] as one image [H', W', C], and returns that."""
     grid = images_lib.image_grid(np.asarray(images), _GRID_COLUMNS)
     images_lib.write_image(path, grid)
+    return grid
 
 
 def _update_table(

@@ -1,0 +1,48 @@
+"""A trace of training steps, as TensorBoard's profile page shows it."""
+
+import pathlib
+import sys
+
+from clu import profiler
+
+
+class Profiler:
+    """Traces the first training steps that follow those of a compilation."""
+
+    def __init__(self, folder: pathlib.Path | None = None, num_steps: int = 0):
+        """Traces nothing yet.
+
+        Args:
+          folder: TensorBoard's; None in a process that only counts along, so that all
+            processes take the same stretches.
+          num_steps: steps to trace; 0 = none.
+        """
+        self._folder, self._steps_left = folder, num_steps
+        self._is_compiled = self._is_tracing = False
+
+    def begin(self, num_steps: int) -> int:
+        """Starts the trace where it is due; how many of these steps to take now."""
+        if not self._is_compiled or self._steps_left == 0:
+            return num_steps
+        if not self._is_tracing:
+            self._is_tracing = True
+            if self._folder is not None:
+                profiler.start(str(self._folder))
+        return min(num_steps, self._steps_left)
+
+    def end(self, num_steps: int) -> None:
+        """Counts the steps that were taken; the last one ends the trace."""
+        self._is_compiled = True
+        if self._is_tracing:
+            self._steps_left -= num_steps
+            if self._steps_left == 0:
+                self.close()
+
+    def close(self) -> None:
+        """Ends the trace with the training; the next training compiles again."""
+        if self._is_tracing and self._folder is not None:
+            profiler.stop()
+            print(f"profile: tensorboard --logdir={self._folder}", file=sys.stderr)
+        if self._is_tracing:
+            self._steps_left = 0
+        self._is_compiled = self._is_tracing = False
