@@ -52,7 +52,7 @@ def _measure_all(options, scale, parts, workers, results, started) -> None:
     described = results.content["device"]
     device = Device(described["platform"], **described["lowerings"])
     experiment = {
-        "experiment": options.experiment,
+        "experiment": options.experiment or scale.experiment,
         "data": options.data,
         "workdir": options.workdir,
         "seconds": plan.PARTS["experiment"] * seconds,
@@ -82,7 +82,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--smoke", action="store_true", help="narrow networks")
     parser.add_argument("--parts", default=",".join(plan.PARTS))
     parser.add_argument("--output", default=str(_OUTPUT), help="folder of the results")
-    parser.add_argument("--experiment", default="dcgan_cifar10")
+    parser.add_argument(
+        "--experiment", default="", help="a name; dcgan_cifar10 if none"
+    )
     parser.add_argument("--data", default="", help=".npz with images; random if none")
     parser.add_argument("--workdir", default="", help="of the experiment, to go on")
     options = parser.parse_args(argv)

@@ -19,9 +19,9 @@ _KINDS[layers.ConvTranspose] = "transposed"
 def shapes(scale: Scale, model: str) -> dict[str, Any]:
     """The different convolutions of a model's training step.
 
-    A layer is named by what decides its time, as "conv-100x32x32x3-k4-s2-p1-o128": kind,
-    images [N, H, W, C], kernel, stride, padding and output channels; "-e1" is the
-    output padding of a transposed one.
+    A layer is named by what decides its time, as "conv-100x32x32x3-k4-s2-p1-o128":
+    kind, images [N, H, W, C], kernel, stride, padding and output channels; "-e1" is
+    the output padding of a transposed one.
     """
     config = models.configure(model, scale.smoke)
     task = models.build(model, scale.smoke)

@@ -42,10 +42,12 @@ class Scale:
 
     smoke: bool  #: narrow networks and small batches
     models: tuple[str, ...]
+    first: tuple[str, ...]  #: models measured first
     peers: tuple[str, ...]  #: models that have a PyTorch peer
+    experiment: str
     members: tuple[int, ...]
     first_members: tuple[int, ...]  #: measured first: alone, and a population
-    variants: tuple[str, ...]  #: of every model; all of the peers' are measured
+    variants: tuple[str, ...]  #: of every model; those of `first` are all measured
     precisions: tuple[str, ...]
     torch: tuple[str, ...]
     layers: int  #: of a model that are timed
@@ -64,7 +66,9 @@ FULL = Scale(
         "beta_vae_cifar10",
         "ae_mnist",
     ),
+    first=tuple(PEERS),
     peers=tuple(PEERS),
+    experiment="dcgan_cifar10",
     members=(1, 10, 5, 20),
     first_members=(1, 10),
     variants=VARIANTS,
@@ -76,8 +80,10 @@ FULL = Scale(
 )
 SMOKE = Scale(
     smoke=True,
-    models=("vae_cifar10",),
+    models=("ae_mnist",),
+    first=("ae_mnist",),
     peers=("vae_cifar10",),
+    experiment="ae_mnist",
     members=(1, 2),
     first_members=(1, 2),
     variants=("masked",),
@@ -158,7 +164,7 @@ def _step(model, precision, members, variant, lowering, part="steps") -> Measure
 def _other_lowerings(scale: Scale, device: Device) -> Iterator[Measurement]:
     """Whole steps of a population in the lowering that the code does not choose."""
     members = scale.first_members[-1]
-    for model, precision in itertools.product(scale.peers, ("tf32", "bfloat16")):
+    for model, precision in itertools.product(scale.first, ("tf32", "bfloat16")):
         for lowering in candidates(device):
             if lowering != device.vmapped:
                 yield _step(model, precision, members, "masked", lowering, "lowering")
@@ -206,17 +212,17 @@ def make(
       results: {name of a measurement: result} so far.
     """
     alone, population = scale.first_members[:1], scale.first_members
-    fast, peers, models = ("tf32", "bfloat16"), scale.peers, scale.models
+    fast, first, models = ("tf32", "bfloat16"), scale.first, scale.models
     masked = ("masked",)
     blocks = (
         _rates(scale),
-        _steps(device, peers[:2], population, fast, masked),
+        _steps(device, first[:2], population, fast, masked),
         _torch(scale, _EAGER),
-        _steps(device, peers[2:], population, fast, masked),
+        _steps(device, first[2:], population, fast, masked),
         _other_lowerings(scale, device),
-        _steps(device, peers, alone, ("tf32",), VARIANTS),
+        _steps(device, first, alone, ("tf32",), VARIANTS),
         _torch(scale, _COMPILED),
-        _layers(scale, device, peers, population[-1:], results),
+        _layers(scale, device, scale.peers, population[-1:], results),
         [
             Measurement(
                 f"experiment/{experiment['experiment']}",

@@ -143,7 +143,7 @@ def _torch(scale: Scale, measured: Measured) -> list[str]:
 def _whole_steps(scale: Scale, measured: Measured) -> list[str]:
     members, names = scale.first_members[-1], plan.candidates(measured.device)
     rows = []
-    for model, precision in itertools.product(scale.peers, ("tf32", "bfloat16")):
+    for model, precision in itertools.product(scale.first, ("tf32", "bfloat16")):
         of = [measured.step(model, precision, members, "masked", x) for x in names]
         if all(of):
             rows.append((model, precision, *(_times(x, members) for x in of)))
