@@ -1,4 +1,4 @@
-"""One product on the patches of a batch: the same numbers as the library's operators."""
+"""Convolutions as one product on the patches of a batch, against the library."""
 
 from functools import partial
 

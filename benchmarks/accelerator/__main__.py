@@ -9,7 +9,7 @@ Parts, the most valuable measurements of each first (`plan`):
     fewer FLOPs.
   torch: the same DCGAN, VAE and ResNet-DCGAN in PyTorch, where it is installed.
   lowering: every convolution of the models in the two lowerings that compete on the
-    device (`kernels.lowerings`), and the table that follows from their times.
+    device (`kernels.lowering`), and the choice that follows from their times.
   experiment: an experiment of experiments/ through the real driver.
 
 Results are saved after every measurement, as <output>/<device>.json, with a page of
@@ -50,7 +50,7 @@ def _measure_all(options, scale, parts, workers, results, started) -> None:
     """Measures until everything is done or the time is over."""
     seconds = 60 * options.minutes
     described = results.content["device"]
-    device = Device(described["platform"], **described["lowerings"])
+    device = Device(described["platform"], **described["lowering"])
     experiment = {
         "experiment": options.experiment or scale.experiment,
         "data": options.data,

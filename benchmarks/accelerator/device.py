@@ -6,7 +6,7 @@ import jax
 
 from benchmarks.accelerator.plan import Scale
 from benchmarks.train_step import hardware
-from gen_tickets.kernels import convolutions
+from gen_tickets.kernels import lowering
 
 
 def describe(scale: Scale) -> dict[str, Any]:
@@ -18,9 +18,6 @@ def describe(scale: Scale) -> dict[str, Any]:
         "platform": jax.default_backend(),
         "device": device.device_kind,
         "memory_bytes": stats.get("bytes_limit"),
-        "lowerings": {
-            "alone": convolutions.lowering(),
-            "vmapped": convolutions.lowering(vmapped=True),
-        },
+        "lowering": lowering.choose()._asdict(),
         **hardware(),
     }

@@ -19,8 +19,8 @@ from gen_tickets.cli import command_line
 from gen_tickets.errors import Interrupted
 from gen_tickets.training import driver
 from gen_tickets.workdir import recorder as recorder_lib
-from gen_tickets.workdir import records
 from gen_tickets.workdir.checkpoints import Checkpoints
+from gen_tickets.workdir.curves import CurveWriter
 
 _NUM_IMAGES, _SMOKE_IMAGES = 11_000, 88
 _EVERY_STEPS, _SMOKE_STEPS = 100, 4  # between two evaluations
@@ -99,8 +99,7 @@ def _train(
     prepared = procedure.check(prepared, images)
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
-        events = records.EventWriter(None)
-        recorder = _Recorder(workdir, config, {}, events)
+        recorder = _Recorder(workdir, config, {}, CurveWriter(None))
         stop = stack.enter_context(driver.stop_signals())
         timer = threading.Timer(seconds, stop.append, [signal.SIGTERM])
         stack.callback(timer.cancel)

@@ -1,4 +1,4 @@
-"""The convolutions of the models, timed in every lowering, forward and backward."""
+"""The convolutions of the models, each timed in several forms, with its gradients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,7 @@ from benchmarks.accelerator import models, timing
 from benchmarks.accelerator.plan import Scale
 from benchmarks.accelerator.steps import dtype_of, precision_of
 from gen_tickets.kernels import convolutions
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import layers, sngan
 
 _KINDS = {layers.Conv: "conv", sngan.SpectralConv: "conv"}
@@ -50,7 +51,9 @@ def _name(module: Any, shape: tuple[int, ...]) -> str:
     return name + (f"-e{extra}" if extra else "")
 
 
-def _parse(layer: str, dtype: str) -> tuple[Callable[..., Any], tuple, tuple]:
+def _parse(
+    layer: str, dtype: str, lowering: Lowering
+) -> tuple[Callable[..., Any], tuple, tuple]:
     """(operator of images and kernel, shape of the images, shape of the kernel)."""
     kind, images, *rest = layer.split("-")
     shape = tuple(map(int, images.split("x")))
@@ -64,14 +67,19 @@ def _parse(layer: str, dtype: str) -> tuple[Callable[..., Any], tuple, tuple]:
 
     def operator(x, k):
         return function(
-            x, k, strides=(stride, stride), padding=(edges, edges), dtype=dtype
+            x,
+            k,
+            lowering=lowering,
+            strides=(stride, stride),
+            padding=(edges, edges),
+            dtype=dtype,
         )
 
     return operator, shape, kernel
 
 
 def layer(
-    scale: Scale, layer: str, precision: str, members: int, lowering: str
+    scale: Scale, layer: str, precision: str, members: int, form: str
 ) -> dict[str, Any]:
     """Seconds of one convolution with both of its gradients, for all members.
 
@@ -80,9 +88,10 @@ def layer(
       layer: from `shapes`.
       precision: one of `plan.PRECISIONS`.
       members: under a `vmap`; 1 = none.
-      lowering: of the convolution.
+      form: of the convolution, see `kernels.lowering`.
     """
-    operator, image_shape, kernel_shape = _parse(layer, dtype_of(precision))
+    lowering = Lowering(form, form)
+    operator, image_shape, kernel_shape = _parse(layer, dtype_of(precision), lowering)
 
     def differentiate(x, k, gradient):
         y, pull = jax.vjp(operator, x, k)
@@ -98,7 +107,7 @@ def layer(
         for key, shape in zip(keys, (image_shape, kernel_shape, output_shape))
     ]
     function = jax.vmap(differentiate) if members > 1 else differentiate
-    with convolutions.use_lowering(lowering), precision_of(precision):
+    with precision_of(precision):
         compiled = jax.jit(function).lower(*arguments).compile()
 
     def run(num_steps):

@@ -12,6 +12,7 @@ from benchmarks import compaction
 from benchmarks.accelerator.plan import REDUCTION
 from gen_tickets import tasks
 from gen_tickets.evaluation import flops
+from gen_tickets.kernels.lowering import LIBRARY, Lowering
 from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import channels
 
@@ -42,12 +43,16 @@ def images_per_step(config: Any) -> int:
 
 
 def build(
-    model: str, smoke: bool, precision: str = "float32", sizes: compaction.Sizes = ()
+    model: str,
+    smoke: bool,
+    precision: str = "float32",
+    sizes: compaction.Sizes = (),
+    lowering: Lowering = LIBRARY,
 ) -> Any:
     """The task; `sizes`: channels of compacted networks."""
     config = configure(model, smoke)
     config.precision = precision
-    return tasks.build(config, image_shape(config), _NUM_STEPS, dict(sizes))
+    return tasks.build(config, image_shape(config), _NUM_STEPS, dict(sizes), lowering)
 
 
 @functools.cache

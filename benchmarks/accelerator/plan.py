@@ -99,7 +99,7 @@ class Device(NamedTuple):
     """What a plan must know of a device."""
 
     platform: str  #: "cpu", "gpu", "tpu"
-    alone: str  #: the lowering of a convolution, by the table in the code
+    alone: str  #: form of a convolution that the code chooses, `kernels.lowering`
     vmapped: str  #: that of one under a vmap over members
 
 
@@ -118,21 +118,21 @@ class Measurement(NamedTuple):
 
 
 def candidates(device: Device) -> tuple[str, str]:
-    """The two lowerings that compete on a device."""
+    """The two forms of a convolution that compete on a device."""
     product = "product" if device.platform == "cpu" else "batched_product"
     return "library", product
 
 
-def step_name(model, precision, members, variant, lowering) -> str:
-    return f"step/{model}/{precision}/{members}/{variant}/{lowering}"
+def step_name(model, precision, members, variant, form) -> str:
+    return f"step/{model}/{precision}/{members}/{variant}/{form}"
 
 
-def layer_name(layer: str, precision, members, lowering) -> str:
-    return f"layer/{layer}/{precision}/{members}/{lowering}"
+def layer_name(layer: str, precision, members, form) -> str:
+    return f"layer/{layer}/{precision}/{members}/{form}"
 
 
-def lowering_of(device: Device, members: int) -> str:
-    """The lowering that the code chooses for so many members."""
+def form_of(device: Device, members: int) -> str:
+    """The form that the code chooses for so many members."""
     return device.alone if members == 1 else device.vmapped
 
 
@@ -146,28 +146,28 @@ def _steps(device, models, members, precisions, variants) -> Iterator[Measuremen
     for model, variant, count, precision in itertools.product(
         models, variants, members, precisions
     ):
-        yield _step(model, precision, count, variant, lowering_of(device, count))
+        yield _step(model, precision, count, variant, form_of(device, count))
 
 
-def _step(model, precision, members, variant, lowering, part="steps") -> Measurement:
+def _step(model, precision, members, variant, form, part="steps") -> Measurement:
     arguments = {
         "model": model,
         "precision": precision,
         "members": members,
         "variant": variant,
-        "lowering": lowering,
+        "form": form,
     }
-    name = step_name(model, precision, members, variant, lowering)
+    name = step_name(model, precision, members, variant, form)
     return Measurement(name, part, "step", arguments)
 
 
-def _other_lowerings(scale: Scale, device: Device) -> Iterator[Measurement]:
-    """Whole steps of a population in the lowering that the code does not choose."""
+def _other_forms(scale: Scale, device: Device) -> Iterator[Measurement]:
+    """Whole steps of a population in the form that the code does not choose."""
     members = scale.first_members[-1]
     for model, precision in itertools.product(scale.first, ("tf32", "bfloat16")):
-        for lowering in candidates(device):
-            if lowering != device.vmapped:
-                yield _step(model, precision, members, "masked", lowering, "lowering")
+        for form in candidates(device):
+            if form != device.vmapped:
+                yield _step(model, precision, members, "masked", form, "lowering")
 
 
 def _torch(scale: Scale, variants: Iterable[str]) -> Iterator[Measurement]:
@@ -182,16 +182,16 @@ def _layers(scale, device, models, members, results) -> Iterator[Measurement]:
         name = f"shapes/{model}"
         yield Measurement(name, "lowering", "shapes", {"model": model})
         layers = results.get(name, {}).get("layers", [])[: scale.layers]
-        for layer, count, precision, lowering in itertools.product(
+        for layer, count, precision, form in itertools.product(
             layers, members, ("tf32", "bfloat16"), candidates(device)
         ):
             arguments = {
                 "layer": layer,
                 "members": count,
                 "precision": precision,
-                "lowering": lowering,
+                "form": form,
             }
-            name = layer_name(layer, precision, count, lowering)
+            name = layer_name(layer, precision, count, form)
             yield Measurement(name, "lowering", "layer", arguments)
 
 
@@ -219,7 +219,7 @@ def make(
         _steps(device, first[:2], population, fast, masked),
         _torch(scale, _EAGER),
         _steps(device, first[2:], population, fast, masked),
-        _other_lowerings(scale, device),
+        _other_forms(scale, device),
         _steps(device, first, alone, ("tf32",), VARIANTS),
         _torch(scale, _COMPILED),
         _layers(scale, device, scale.peers, population[-1:], results),

@@ -1,4 +1,4 @@
-"""Which lowering of a convolution the times speak for, on the device measured."""
+"""Which lowering of convolutions the times speak for, on the device measured."""
 
 import collections
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from benchmarks.accelerator.results import Measured
 
 
 class Choice(NamedTuple):
-    """A row of `kernels.lowerings.TABLE`."""
+    """The form of convolutions, alone or under a vmap over members."""
 
     vmapped: bool
-    lowering: str
+    form: str
     ratio: float  #: seconds of the other one over its own
     basis: str  #: what was measured
 
@@ -27,8 +27,8 @@ def layers(
         kind, *rest = name.split("/")
         seconds = measured.seconds(name) if kind == "layer" else None
         if seconds is not None:
-            layer, precision, members, lowering = rest
-            found[layer, int(members), precision][lowering] = seconds
+            layer, precision, members, form = rest
+            found[layer, int(members), precision][form] = seconds
     names = plan.candidates(measured.device)
     for key, of in sorted(found.items()):
         if of.keys() >= set(names):
@@ -53,11 +53,10 @@ def _steps(
                 yield (model, int(members), precision), times
 
 
-def table(measured: Measured) -> list[Choice]:
-    """The rows that the times speak for: by whole steps where both were measured.
+def choices(measured: Measured) -> list[Choice]:
+    """What the times speak for: by whole steps where they were measured, else layers.
 
-    Sums over what was measured in both lowerings decide; the layers stand in where no
-    step was.
+    Sums over what was measured in both forms decide.
     """
     names, found = plan.candidates(measured.device), []
     for vmapped in (False, True):

@@ -64,7 +64,7 @@ class Measured:
 
     def __init__(self, content: dict[str, Any]):
         described = content["device"]
-        self.device = plan.Device(described["platform"], **described["lowerings"])
+        self.device = plan.Device(described["platform"], **described["lowering"])
         self.all: dict[str, Any] = content["measurements"]
 
     def __call__(self, name: str) -> dict[str, Any] | None:
@@ -77,17 +77,17 @@ class Measured:
         return result and result["step_seconds"]["median"]
 
     def step(
-        self, model: str, precision: str, members: int, variant: str, lowering: str = ""
+        self, model: str, precision: str, members: int, variant: str, form: str = ""
     ) -> dict[str, Any] | None:
-        """A training step, in the lowering of the code if none is given."""
-        lowering = lowering or plan.lowering_of(self.device, members)
-        return self(plan.step_name(model, precision, members, variant, lowering))
+        """A training step, in the form that the code chooses if none is given."""
+        form = form or plan.form_of(self.device, members)
+        return self(plan.step_name(model, precision, members, variant, form))
 
     def member_seconds(
-        self, model: str, precision: str, members: int, variant: str, lowering: str = ""
+        self, model: str, precision: str, members: int, variant: str, form: str = ""
     ) -> float | None:
         """Median seconds of a training step, divided by the members."""
-        result = self.step(model, precision, members, variant, lowering)
+        result = self.step(model, precision, members, variant, form)
         return result and result["step_seconds"]["median"] / members
 
     def share_of_rate(self, model: str, precision: str, members: int) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.accelerator import models, timing
 from benchmarks.accelerator.plan import Scale
 from gen_tickets.distributed import mesh
-from gen_tickets.kernels import convolutions
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import loop as loop_lib
 
@@ -73,7 +73,7 @@ def step(
     precision: str,
     members: int,
     variant: str,
-    lowering: str,
+    form: str,
 ) -> dict[str, Any]:
     """Seconds and memory of a training step of a population.
 
@@ -84,19 +84,20 @@ def step(
       members: of the population, all in one program.
       variant: "masked" (half of each kernel, and the program of a dense training too),
         "dense" (no masks in the program), "compact" (channels cut out).
-      lowering: of convolutions.
+      form: of convolutions, see `kernels.lowering`.
     """
     multiple = 1 if jax.default_backend() == "cpu" else 8
     sizes = ()
     if variant == "compact":
         sizes = models.compact_sizes(model, scale.smoke, multiple)
     config = models.configure(model, scale.smoke)
-    task = models.build(model, scale.smoke, dtype_of(precision), sizes)
+    lowering = Lowering(form, form)
+    task = models.build(model, scale.smoke, dtype_of(precision), sizes, lowering)
     arguments = _arguments(scale, config, task, members, half=variant == "masked")
     stretch = loop_lib.make_loop(task, mesh.choose(1).mesh(members)).stretch
     masks = _no_masks() if variant == "dense" else contextlib.nullcontext()
     started = time.perf_counter()
-    with masks, convolutions.use_lowering(lowering), precision_of(precision):
+    with masks, precision_of(precision):
         lowered = stretch.lower(*arguments, 1)
     traced = time.perf_counter()
     compiled = lowered.compile()

@@ -147,7 +147,7 @@ def _whole_steps(scale: Scale, measured: Measured) -> list[str]:
         of = [measured.step(model, precision, members, "masked", x) for x in names]
         if all(of):
             rows.append((model, precision, *(_times(x, members) for x in of)))
-    title = f"Lowerings: steps of {members} members, milliseconds a step and member"
+    title = f"Forms of convolutions: a step of {members} members, ms a member"
     return _table(title, ("model", "precision", *names), rows)
 
 
@@ -157,20 +157,24 @@ def _layers(measured: Measured) -> list[str]:
         (layer, str(members), precision, *(f"{1e3 * x:.3f}" for x in seconds))
         for (layer, members, precision), seconds in recommendation.layers(measured)
     ]
-    title = "Lowerings: a convolution and both gradients, milliseconds"
+    title = "Forms of convolutions: one with both its gradients, ms"
     return _table(title, ("layer", "members", "precision", *names), rows)
 
 
 def _recommended(measured: Measured) -> list[str]:
-    found = recommendation.table(measured)
+    found, device = recommendation.choices(measured), measured.device
     if not found:
         return []
-    lines = (
-        f'    ("{measured.device.platform}", {x.vmapped}): "{x.lowering}",  '
-        f"# {x.ratio:.2f} times as fast as the other, by {x.basis}"
+    lines = [
+        f"{'Under a vmap' if x.vmapped else 'Alone'}: {x.form}, {x.ratio:.2f} times as "
+        f"fast as the other form, by {x.basis}."
         for x in found
-    )
-    return ["", "## Table of kernels.lowerings that follows", "", *lines]
+    ]
+    forms = {False: device.alone, True: device.vmapped}
+    forms |= {x.vmapped: x.form for x in found}
+    entry = f'    "{device.platform}": Lowering("{forms[False]}", "{forms[True]}"),'
+    title = "## The entry of kernels.lowering that follows"
+    return ["", title, "", *lines, "", entry]
 
 
 def _experiments(measured: Measured) -> list[str]:

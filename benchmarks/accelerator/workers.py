@@ -92,6 +92,16 @@ class Workers:
         """
         if self._kind != measurement.worker:
             self._start(measurement.worker)
+        try:
+            return self._ask(measurement, deadline)
+        except (EOFError, OSError):
+            self._process.join()
+            code = self._process.exitcode
+            self.stop()
+            return {"error": f"the process ended with exit code {code}"}
+
+    def _ask(self, measurement: Measurement, deadline: float) -> dict[str, Any]:
+        """As `measure`; raises EOFError or OSError where the process ends."""
         self._connection.send((measurement.kind, measurement.arguments))
         allowed = _START_SECONDS + measurement.arguments.get("seconds", 0.0)
         left = max(deadline - time.monotonic(), 0.0)
@@ -100,11 +110,5 @@ class Workers:
             if left <= allowed:
                 raise Unfinished(measurement.name)
             return {"error": f"no result within {allowed:.0f} s"}
-        try:
-            result: dict[str, Any] = self._connection.recv()
-        except EOFError:
-            self._process.join()
-            code = self._process.exitcode
-            self.stop()
-            result = {"error": f"the process ended with exit code {code}"}
+        result: dict[str, Any] = self._connection.recv()
         return result
