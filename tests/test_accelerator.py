@@ -226,7 +226,7 @@ def test_ratios_are_those_of_the_times():
     assert (many.ratio, many.verdict) == (pytest.approx(2.0), "reached")
     compact = found["dcgan_cifar10, tf32: dense training / compacted at -88 % FLOPs"]
     assert (compact.ratio, compact.verdict) == (pytest.approx(5.0), "reached")
-    rate = found["dcgan_cifar10, tf32, 1 members: FLOP/s / product's"]
+    rate = found["dcgan_cifar10, tf32, 1 at once: FLOP/s / product's"]
     assert (rate.ratio, rate.verdict) == (pytest.approx(0.25), "reached")
     assert targets.Target("", 1.05, 1.03, 1.01, at_most=True).verdict == "missed"
 

@@ -55,7 +55,7 @@ def _measure_all(options, scale, parts, workers, results, started) -> None:
         "experiment": options.experiment or scale.experiment,
         "data": options.data,
         "workdir": options.workdir,
-        "seconds": plan.PARTS["experiment"] * seconds,
+        "seconds": plan.PARTS["experiment"] * seconds / 2,  # the rest compiles
     }
     tried, spent = set(), dict.fromkeys(plan.PARTS, 0.0)
     while time.monotonic() < started + seconds:

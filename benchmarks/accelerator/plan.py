@@ -170,10 +170,14 @@ def _other_forms(scale: Scale, device: Device) -> Iterator[Measurement]:
                 yield _step(model, precision, members, "masked", form, "lowering")
 
 
-def _torch(scale: Scale, variants: Iterable[str]) -> Iterator[Measurement]:
+def _torch(scale, device, variants: Iterable[str]) -> Iterator[Measurement]:
     for variant, model in itertools.product(variants, scale.peers):
         if variant in scale.torch:
-            arguments = {"model": model, "variant": variant}
+            arguments = {
+                "model": model,
+                "variant": variant,
+                "platform": device.platform,
+            }
             yield Measurement(f"torch/{model}/{variant}", "torch", "torch", arguments)
 
 
@@ -213,24 +217,17 @@ def make(
     """
     alone, population = scale.first_members[:1], scale.first_members
     fast, first, models = ("tf32", "bfloat16"), scale.first, scale.models
-    masked = ("masked",)
+    masked, name = ("masked",), f"experiment/{experiment['experiment']}"
     blocks = (
         _rates(scale),
         _steps(device, first[:2], population, fast, masked),
-        _torch(scale, _EAGER),
+        _torch(scale, device, _EAGER),
         _steps(device, first[2:], population, fast, masked),
+        [Measurement(name, "experiment", "experiment", dict(experiment))],
         _other_forms(scale, device),
         _steps(device, first, alone, ("tf32",), VARIANTS),
-        _torch(scale, _COMPILED),
+        _torch(scale, device, _COMPILED),
         _layers(scale, device, scale.peers, population[-1:], results),
-        [
-            Measurement(
-                f"experiment/{experiment['experiment']}",
-                "experiment",
-                "experiment",
-                dict(experiment),
-            )
-        ],
         _steps(device, models, population, fast, masked),
         _layers(scale, device, models, population, results),
         _steps(device, models, scale.members, scale.precisions, scale.variants),

@@ -18,7 +18,7 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import loop as loop_lib
 
 _NUM_IMAGES = 1024
-_PRODUCT_SIDE = 8192
+_PRODUCT_SIDE, _CPU_SIDE = 8192, 3072
 _SMOKE_IMAGES, _SMOKE_SIDE = 64, 256
 
 
@@ -39,8 +39,8 @@ def dtype_of(precision: str) -> str:
 
 def rate(scale: Scale, precision: str) -> dict[str, Any]:
     """FLOP/s of a large square matrix product, the most that a step can reach."""
-    on_cpu = jax.default_backend() == "cpu"
-    side = _SMOKE_SIDE if scale.smoke or on_cpu else _PRODUCT_SIDE
+    side = _CPU_SIDE if jax.default_backend() == "cpu" else _PRODUCT_SIDE
+    side = _SMOKE_SIDE if scale.smoke else side
     dtype = dtype_of(precision)
     a, b = (
         jax.random.normal(key, (side, side)).astype(dtype)

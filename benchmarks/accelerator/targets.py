@@ -83,7 +83,7 @@ def _bfloat16(scale: Scale, measured: Measured) -> Iterator[Target]:
     for members in scale.first_members:
         above, below = ((x, members, "masked") for x in ("tf32", "bfloat16"))
         for model, ratio in _ratios(scale, measured, above, below):
-            what = f"{model}, {members} members: TF32 / bfloat16"
+            what = f"{model}, {members} at once: TF32 / bfloat16"
             yield Target(what, ratio, 1.3, 2.0)
 
 
@@ -93,7 +93,7 @@ def _share_of_rate(scale: Scale, measured: Measured) -> Iterator[Target]:
             share = measured.share_of_rate("dcgan_cifar10", precision, members)
             if share is not None:
                 what = (
-                    f"dcgan_cifar10, {precision}, {members} members: FLOP/s / product's"
+                    f"dcgan_cifar10, {precision}, {members} at once: FLOP/s / product's"
                 )
                 yield Target(what, share, 0.25, 0.5)
 

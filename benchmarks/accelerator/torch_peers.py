@@ -9,7 +9,7 @@ from benchmarks.accelerator import models, timing
 from benchmarks.accelerator.plan import PEERS, TORCH_VARIANTS, Scale
 
 
-def measure(scale: Scale, model: str, variant: str) -> dict[str, Any]:
+def measure(scale: Scale, model: str, variant: str, platform: str) -> dict[str, Any]:
     """Seconds and memory of a masked training step.
 
     Args:
@@ -17,8 +17,14 @@ def measure(scale: Scale, model: str, variant: str) -> dict[str, Any]:
       model: an experiment of Table 1 that has a peer.
       variant: "eager", "channels_last", and in that layout "autocast" (bfloat16),
         "compile" (torch.compile) and "compile_autocast".
+      platform: JAX's, "cpu" or "gpu".
+
+    Raises:
+      RuntimeError: PyTorch does not see that device.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = {"cpu": "cpu", "gpu": "cuda"}.get(platform)
+    if device is None or (device == "cuda" and not torch.cuda.is_available()):
+        raise RuntimeError(f"PyTorch {torch.__version__} sees no {platform}")
     torch.set_float32_matmul_precision("high")  # TF32, as JAX's default
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True

@@ -21,7 +21,7 @@ _FUNCTIONS = {
     "experiment": ("experiment", "measure"),
     "device": ("device", "describe"),
 }
-_START_SECONDS = 180.0  # for a process to start and to measure; a hang is longer
+_MOST_SECONDS = 300.0  # of a measurement beside its training; a hang is longer
 
 
 class Unfinished(Exception):
@@ -103,7 +103,7 @@ class Workers:
     def _ask(self, measurement: Measurement, deadline: float) -> dict[str, Any]:
         """As `measure`; raises EOFError or OSError where the process ends."""
         self._connection.send((measurement.kind, measurement.arguments))
-        allowed = _START_SECONDS + measurement.arguments.get("seconds", 0.0)
+        allowed = _MOST_SECONDS + measurement.arguments.get("seconds", 0.0)
         left = max(deadline - time.monotonic(), 0.0)
         if not self._connection.poll(min(allowed, left)):
             self.stop()
