@@ -35,6 +35,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import compaction
 from benchmarks.train_step import RESULTS, command, hardware
 from gen_tickets import procedures, tasks
 from gen_tickets.data import dataset as dataset_lib
@@ -78,28 +79,13 @@ def _groups():
     return {name: network.module.channel_groups() for name, network in networks}
 
 
-def _cut(share: float, multiple: int):
-    """{component: channels} where every layer has lost this share, as a tuple."""
-
-    def left(size):
-        count = max(round(size * (1 - share)), 1)
-        return min(-(-count // multiple) * multiple, size)
-
-    return tuple(
-        (name, tuple(left(group.size) for group in of.groups))
-        for name, of in _groups().items()
-    )
-
-
 def _sizes_of(reduction: float, multiple: int):
     """The channels whose step has (about) this share of the dense FLOPs less."""
-    guess = 1 - (1 - reduction) ** 0.5  # inputs and outputs of a layer both lose
-    low, high = max(guess - 0.1, 0.0), min(guess + 0.1, 1.0)
-    for _ in range(5):
-        middle = (low + high) / 2
-        lower = 1 - _step_flops(_cut(middle, multiple)) / _step_flops()
-        low, high = (middle, high) if lower < reduction else (low, middle)
-    return _cut(high, multiple)
+
+    def share_left(sizes):
+        return _step_flops(sizes) / _step_flops()
+
+    return compaction.sizes_of(_groups(), share_left, reduction, multiple)
 
 
 class _Training:

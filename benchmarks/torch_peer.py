@@ -2,18 +2,35 @@
 
 `build` gives one training step on a fixed batch of 32x32x3 images: forward, backward,
 Adam and, when masked, the product of every kernel with a random 50 % mask afterwards,
-which is how pruning is done in PyTorch. Everything is channels_last, PyTorch's fastest
-CPU layout; bfloat16 is CPU autocast. Networks are those of `gen_tickets.models`.
+which is how pruning is done in PyTorch. Networks are those of `gen_tickets.models`.
+Of a GAN both updates share their generated images, as in PyTorch's own tutorial; ours
+draws them anew for the generator (Goodfellow et al. 2014, algorithm 1), one pass more.
 """
 
 import contextlib
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-LATENT_SIZE = 128
-WIDTHS = {"vae": (64, 128, 256, 512), "dcgan": (128, 256, 512)}
+WIDTHS = {
+    "vae": (64, 128, 256, 512),
+    "dcgan": (128, 256, 512),
+    "resnet_dcgan": (28, 56, 112, 224),
+}
+
+
+class Setup(NamedTuple):
+    """How a peer is trained."""
+
+    masked: bool = True  #: multiply every kernel by a fixed mask after each Adam step
+    bfloat16: bool = False  #: autocast
+    device: str = "cpu"
+    channels_last: bool = True  #: PyTorch's fastest layout, at float32 too
+    compiled: bool = False  #: torch.compile of the networks
+    latent_size: int = 128
+    widths: tuple[int, ...] = ()  #: of the networks; () = those of WIDTHS
 
 
 def _contract(widths, num_outputs):
@@ -30,12 +47,12 @@ def _contract(widths, num_outputs):
     return nn.Sequential(*layers)
 
 
-def _expand(widths):
-    """Latent vectors [N, LATENT_SIZE] -> images [N, 3, 32, 32] in [-1, 1]."""
+def _expand(widths, latent_size):
+    """Latent vectors [N, latent_size] -> images [N, 3, 32, 32] in [-1, 1]."""
     inwards, base = widths[::-1], 32 >> len(widths)
     layers = [
-        nn.Unflatten(1, (LATENT_SIZE, 1, 1)),
-        nn.ConvTranspose2d(LATENT_SIZE, inwards[0], base, bias=False),
+        nn.Unflatten(1, (latent_size, 1, 1)),
+        nn.ConvTranspose2d(latent_size, inwards[0], base, bias=False),
     ]
     for before, width in zip(inwards, inwards[1:]):
         layers += [
@@ -71,59 +88,110 @@ def _conv_autoencoder():
     return nn.Sequential(*encoder, *decoder)
 
 
-class _Trainer:
-    """A network with its Adam, masks and precision."""
+class _Block(nn.Module):
+    """Two convolutions k3 around a shortcut, the side divided by `stride` or doubled.
 
-    def __init__(self, network, masked, bfloat16, rate=1e-3, beta=0.9):
-        self.network = network.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(
-            network.parameters(), rate, betas=(beta, 0.999)
+    The shortcut is the input, or a convolution where the side changes.
+    """
+
+    def __init__(self, channels, width, stride=1, doubled=False):
+        super().__init__()
+        self.resize = nn.Upsample(scale_factor=2) if doubled else nn.Identity()
+        inner = channels if doubled else width
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, inner, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            self.resize,
+            nn.Conv2d(inner, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
         )
-        kernels = [p for p in network.parameters() if p.ndim > 1] if masked else []
-        self.masks = [(p, (torch.rand_like(p) < 0.5).float()) for p in kernels]
-        self.bfloat16 = bfloat16
+        self.shortcut = nn.Identity()
+        if stride > 1 or doubled:
+            side = 3 if doubled else 1
+            convolution = nn.Conv2d(
+                channels, width, side, stride, side // 2, bias=False
+            )
+            self.shortcut = nn.Sequential(convolution, nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        return F.relu(self.convolutions(x) + self.shortcut(self.resize(x)))
+
+
+def _resnet_contract(widths, num_outputs):
+    """Images [N, 3, 32, 32] -> [N, num_outputs]; the blocks of `models.resnet`."""
+    stem = nn.Conv2d(3, widths[0], 3, 2, 1, bias=False)
+    layers = [stem, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
+    layers.append(_Block(widths[0], widths[0]))
+    pairs = zip(widths, widths[1:])
+    layers += [_Block(before, width, stride=2) for before, width in pairs]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], num_outputs))
+
+
+def _resnet_expand(widths, latent_size):
+    """Latent vectors -> images [N, 3, 32, 32] in [-1, 1], the mirror of the other."""
+    inwards, base = widths[::-1], 32 >> len(widths)
+    layers = [nn.Linear(latent_size, inwards[0]), nn.Unflatten(1, (inwards[0], 1, 1))]
+    layers.append(nn.Upsample(scale_factor=base))
+    pairs = zip(inwards, inwards[1:])
+    layers += [_Block(before, width, doubled=True) for before, width in pairs]
+    layers += [_Block(widths[0], widths[0]), nn.Upsample(scale_factor=2)]
+    return nn.Sequential(*layers, nn.Conv2d(widths[0], 3, 3, 1, 1), nn.Tanh())
+
+
+class _Trainer:
+    """A network, or several under one optimizer, with Adam, masks and precision."""
+
+    def __init__(self, network, setup, rate=1e-3, beta=0.9):
+        layout = torch.channels_last if setup.channels_last else torch.contiguous_format
+        self.network = network.to(setup.device, memory_format=layout)
+        self._forward = torch.compile(network) if setup.compiled else network
+        self._precision = contextlib.nullcontext()
+        if setup.bfloat16:
+            self._precision = torch.autocast(setup.device, torch.bfloat16)
+        self._optimizer = torch.optim.Adam(
+            network.parameters(), rate, betas=(beta, 0.999), fused=True
+        )
+        kernels = [p for p in network.parameters() if p.ndim > 1]
+        kernels = kernels if setup.masked else []
+        self._masks = [(p, (torch.rand_like(p) < 0.5).float()) for p in kernels]
 
     def __call__(self, x):
-        context = (
-            torch.autocast("cpu", torch.bfloat16)
-            if self.bfloat16
-            else contextlib.nullcontext()
-        )
-        with context:
-            return self.network(x).float()
+        with self._precision:
+            return self._forward(x).float()
 
     def descend(self, loss):
         """One step of Adam on the loss, then the masks."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizer.step()
+        self._optimizer.step()
         with torch.no_grad():
-            for parameter, mask in self.masks:
+            for parameter, mask in self._masks:
                 parameter.mul_(mask)
 
 
-def _images(batch_size):
+def _images(batch_size, setup):
+    layout = torch.channels_last if setup.channels_last else torch.contiguous_format
     images = torch.rand(batch_size, 3, 32, 32) * 2 - 1
-    return images.to(memory_format=torch.channels_last)
+    return images.to(setup.device, memory_format=layout)
 
 
-def _autoencoder_step(batch_size, masked, bfloat16):
-    images = _images(batch_size)
-    model = _Trainer(_conv_autoencoder(), masked, bfloat16)
+def _autoencoder_step(networks, batch_size, setup):
+    images, model = _images(batch_size, setup), _Trainer(networks, setup)
 
     def step():
         loss = F.mse_loss(model(images), images)
         model.descend(loss)
-        return loss.item()
+        return loss.detach()
 
     return step
 
 
-def _vae_step(batch_size, masked, bfloat16):
-    images, widths = _images(batch_size), WIDTHS["vae"]
-    encoder = _Trainer(_contract(widths, 2 * LATENT_SIZE), masked, bfloat16)
-    decoder = _Trainer(_expand(widths), masked, bfloat16)
-    both = _Trainer(nn.Sequential(encoder.network, decoder.network), masked, bfloat16)
+def _vae_step(networks, batch_size, setup):
+    images = _images(batch_size, setup)
+    encoder, decoder = (_Trainer(network, setup) for network in networks)
+    both = _Trainer(nn.Sequential(*networks), setup)
 
     def step():
         mean, log_variance = encoder(images).chunk(2, 1)
@@ -132,40 +200,49 @@ def _vae_step(batch_size, masked, bfloat16):
         kl = mean.square() + log_variance.exp() - 1 - log_variance
         loss = ((output - images).square().sum() + kl.sum() / 2) / batch_size
         both.descend(loss)
-        return loss.item()
+        return loss.detach()
 
     return step
 
 
-def _dcgan_step(batch_size, masked, bfloat16):
-    images, widths = _images(batch_size), WIDTHS["dcgan"]
-    generator = _Trainer(_expand(widths), masked, bfloat16, 2e-4, 0.5)
-    discriminator = _Trainer(_contract(widths, 1), masked, bfloat16, 2e-4, 0.5)
+def _gan_step(networks, batch_size, setup):
+    images = _images(batch_size, setup)
+    discriminator, generator = (
+        _Trainer(network, setup, rate=2e-4, beta=0.5) for network in networks
+    )
+    latents = (batch_size, setup.latent_size)
 
     def step():
-        fakes = generator(torch.randn(batch_size, LATENT_SIZE))
+        fakes = generator(torch.randn(latents, device=setup.device))
         real = F.softplus(-discriminator(images)).mean()
         discriminator.descend(real + F.softplus(discriminator(fakes.detach())).mean())
         discriminator.network.requires_grad_(False)
         loss = F.softplus(-discriminator(fakes)).mean()
         generator.descend(loss)
         discriminator.network.requires_grad_(True)
-        return loss.item()
+        return loss.detach()
 
     return step
 
 
-_STEPS = {"conv_ae": _autoencoder_step, "vae": _vae_step, "dcgan": _dcgan_step}
-
-
-def build(name, batch_size, masked=True, bfloat16=False):
-    """A function that makes one training step and returns its loss.
+def build(name: str, batch_size: int, setup: Setup) -> Any:
+    """A function that makes one training step and returns its loss, a tensor.
 
     Args:
       name: "conv_ae" (5 + 5 convolutions, squared error), "vae" (convolution stack,
-        widths 64 to 512) or "dcgan" (widths 128 to 512, cross-entropy).
+        widths 64 to 512), "dcgan" (widths 128 to 512) or "resnet_dcgan" (one residual
+        block a width, 28 to 224), both with cross-entropy.
       batch_size: images a step.
-      masked: multiply every kernel by a fixed random mask after each Adam step.
-      bfloat16: CPU autocast.
+      setup: device, precision, layout, masks.
     """
-    return _STEPS[name](batch_size, masked, bfloat16)
+    if name == "conv_ae":
+        return _autoencoder_step(_conv_autoencoder(), batch_size, setup)
+    widths, latent_size = setup.widths or WIDTHS[name], setup.latent_size
+    if name == "vae":
+        networks = _contract(widths, 2 * latent_size), _expand(widths, latent_size)
+        return _vae_step(networks, batch_size, setup)
+    if name == "resnet_dcgan":
+        networks = _resnet_contract(widths, 1), _resnet_expand(widths, latent_size)
+    else:
+        networks = _contract(widths, 1), _expand(widths, latent_size)
+    return _gan_step(networks, batch_size, setup)

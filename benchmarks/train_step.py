@@ -99,7 +99,8 @@ def _ours(model: str, variant: str):
 def _torch(model: str, variant: str):
     from benchmarks import torch_peer
 
-    step = torch_peer.build(model, BATCH_SIZES[model], True, variant.endswith("16"))
+    setup = torch_peer.Setup(bfloat16=variant.endswith("16"))
+    step = torch_peer.build(model, BATCH_SIZES[model], setup)
 
     def run(num_steps):
         for _ in range(num_steps):

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap, sequential_vmap
 
-from gen_tickets.kernels import library, products
+from gen_tickets.kernels import batched_products, library, products
 from gen_tickets.kernels.lowering import Lowering
 
 _NONE = ((0, 0), (0, 0))
@@ -181,4 +181,5 @@ def _form(form, operator, geometry):
     if form == "product":
         function = getattr(products, operator)
         return sequential_vmap(functools.partial(function, geometry=geometry))
-    return functools.partial(getattr(library, operator), geometry=geometry)
+    module = batched_products if form == "batched_product" else library
+    return functools.partial(getattr(module, operator), geometry=geometry)

@@ -3,16 +3,20 @@
 - "library": XLA's convolution. A `vmap` over members makes it a grouped convolution.
 - "product": matrix products, a few images at a time so that their patches stay in a
   CPU's cache. The members of a `vmap` follow one another.
+- "batched_product": one matrix product on the patches of all images. The members of a
+  `vmap` become the batch of that product.
 
 The choice is an argument of every convolution and an attribute of every Flax module
 that has one, so it is part of the key under which JAX caches a trace.
+`python -m benchmarks.accelerator` times the forms on a device, for every convolution of
+the paper's models, and prints the choice that follows.
 """
 
 from typing import Literal, NamedTuple
 
 import jax
 
-Form = Literal["library", "product"]
+Form = Literal["library", "product", "batched_product"]
 
 
 class Lowering(NamedTuple):

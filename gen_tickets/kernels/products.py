@@ -15,14 +15,15 @@ _FLOAT32 = jnp.dtype("float32")
 _CHUNK_BYTES = 2**23  # of patches: what stays in the cache, measured
 
 
-def _dot(a, b, contract, dtype):
+def dot(a, b, contract, dtype):
+    """Product of a and b over axes `contract`, operands in `dtype`, sums float32."""
     dimensions = (contract, ((), ()))
     return lax.dot_general(
         a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=jnp.float32
     )
 
 
-def _patches(x, geometry):
+def patches(x, geometry):
     """Windows of x [N, H, W, C] as rows [N * h * w, kh * kw * C], in `dtype`."""
     x = x.astype(geometry.dtype)
     (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
@@ -43,8 +44,8 @@ def _patches(x, geometry):
     return jnp.concatenate(taps, -1).reshape(-1, depth)
 
 
-def _add_windows(windows, geometry):
-    """Transpose of `_patches`: [N, h, w, kh * kw * C] added up to [N, H, W, C]."""
+def add_windows(windows, geometry):
+    """Transpose of `patches`: [N, h, w, kh * kw * C] added up to [N, H, W, C]."""
     (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
     n, channels = len(windows), windows.shape[-1] // (kh * kw)
     th, tw = -(-kh // sh), -(-kw // sw)  # windows over one pixel, a side
@@ -88,7 +89,7 @@ def _plan(geometry, num_images, channels, features):
     return False, values * geometry.dtype.itemsize
 
 
-def _matrix(k, geometry):
+def as_matrix(k, geometry):
     """(kernel as a matrix, its axis of depth kh * kw * C, its axis of features O)."""
     if not geometry.flipped:
         return k.reshape(-1, k.shape[3]), 0, 1
@@ -105,10 +106,10 @@ def forward(x, k, geometry):
     """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
     fewer, image_bytes = _plan(geometry, len(x), channels, features)
-    matrix, depth, _ = _matrix(k, geometry)
+    matrix, depth, _ = as_matrix(k, geometry)
 
     def multiply(x):
-        y = _dot(_patches(x, geometry), matrix, ((1,), (depth,)), geometry.dtype)
+        y = dot(patches(x, geometry), matrix, ((1,), (depth,)), geometry.dtype)
         return y.reshape(len(x), *geometry.out, -1)
 
     function = winograd.forward(k, geometry) if fewer else multiply
@@ -119,11 +120,11 @@ def backward(y, k, geometry):
     """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
     fewer, image_bytes = _plan(geometry, len(y), channels, features)
-    matrix, _, feature = _matrix(k, geometry)
+    matrix, _, feature = as_matrix(k, geometry)
 
     def multiply(y):
-        windows = _dot(y, matrix, ((3,), (feature,)), geometry.dtype)
-        return _add_windows(windows, geometry)
+        windows = dot(y, matrix, ((3,), (feature,)), geometry.dtype)
+        return add_windows(windows, geometry)
 
     function = winograd.backward(k, geometry) if fewer else multiply
     return _map(function, _split(y, image_bytes))
@@ -146,8 +147,8 @@ def correlate(x, y, geometry):
 
     def add(total, chunk):
         x, column = chunk
-        patches = _patches(x, geometry)
-        return total + _dot(column, patches, ((1,), (0,)), geometry.dtype), None
+        rows = patches(x, geometry)
+        return total + dot(column, rows, ((1,), (0,)), geometry.dtype), None
 
     zero = jnp.zeros((features, math.prod(geometry.kernel) * channels))
     total, _ = lax.scan(add, zero, (xs, lax.optimization_barrier(columns)))

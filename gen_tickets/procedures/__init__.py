@@ -83,7 +83,7 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         if held:
             stack.callback(held.release)
         store = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
-        folder = processes.is_first() and paths.tensorboard_dir(workdir)
+        folder = paths.tensorboard_dir(workdir) if processes.is_first() else None
         writer = events.make(config.log.writer, folder)
         stack.enter_context(contextlib.closing(writer))
         curves = CurveWriter(workdir if processes.is_first() else None, writer)

@@ -1,0 +1,1 @@
+"""Everything worth knowing about an accelerator, measured in ten minutes of it."""

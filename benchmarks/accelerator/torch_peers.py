@@ -1,0 +1,54 @@
+"""PyTorch's training steps of the same models, in its own best ways."""
+
+from typing import Any
+
+import torch
+
+from benchmarks import torch_peer
+from benchmarks.accelerator import models, timing
+from benchmarks.accelerator.plan import PEERS, TORCH_VARIANTS, Scale
+
+
+def measure(scale: Scale, model: str, variant: str, platform: str) -> dict[str, Any]:
+    """Seconds and memory of a masked training step.
+
+    Args:
+      scale: how long it is measured.
+      model: an experiment of Table 1 that has a peer.
+      variant: "eager", "channels_last", and in that layout "autocast" (bfloat16),
+        "compile" (torch.compile) and "compile_autocast".
+      platform: JAX's, "cpu" or "gpu".
+
+    Raises:
+      RuntimeError: PyTorch does not see that device.
+    """
+    device = {"cpu": "cpu", "gpu": "cuda"}.get(platform)
+    if device is None or (device == "cuda" and not torch.cuda.is_available()):
+        raise RuntimeError(f"PyTorch {torch.__version__} sees no {platform}")
+    torch.set_float32_matmul_precision("high")  # TF32, as JAX's default
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    torch.compiler.reset()  # what was compiled for another model counts for no limit
+    config = models.configure(model, scale.smoke)
+    setup = torch_peer.Setup(
+        device=device,
+        latent_size=config.model.latent_size,
+        widths=tuple(config.model.widths),
+        **TORCH_VARIANTS[variant],
+    )
+    step = torch_peer.build(PEERS[model], config.data.batch_size, setup)
+
+    def run(num_steps):
+        for _ in range(num_steps):
+            loss = step()
+        loss.item()  # waits for the device
+
+    on_gpu = device == "cuda"
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    found = timing.repeat(run, scale.seconds, scale.repetitions)
+    return {
+        **found,
+        "device_peak_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
+    }

@@ -1,0 +1,34 @@
+"""Lowering "batched_product" of `convolutions`: one product on the patches of a batch.
+
+Under a `vmap` over members each function is a batched matrix product, which an
+accelerator runs where it would run a grouped convolution slowly. Patches of all images
+are in memory at once. Geometries as in `convolutions`; results are float32.
+"""
+
+from gen_tickets.kernels.products import add_windows, as_matrix, dot, patches
+
+
+def forward(x, k, geometry):
+    """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
+    matrix, depth, _ = as_matrix(k, geometry)
+    y = dot(patches(x, geometry), matrix, ((1,), (depth,)), geometry.dtype)
+    return y.reshape(len(x), *geometry.out, -1)
+
+
+def backward(y, k, geometry):
+    """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
+    matrix, _, feature = as_matrix(k, geometry)
+    windows = dot(y, matrix, ((3,), (feature,)), geometry.dtype)
+    return add_windows(windows, geometry)
+
+
+def correlate(x, y, geometry):
+    """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
+    channels, features = x.shape[-1], y.shape[-1]
+    rows, columns = patches(x, geometry), y.reshape(-1, features)
+    if not geometry.flipped:
+        total = dot(rows, columns, ((0,), (0,)), geometry.dtype)
+        return total.reshape(*geometry.kernel, channels, features)
+    total = dot(columns, rows, ((0,), (0,)), geometry.dtype)
+    total = total.reshape(features, *geometry.kernel, channels)
+    return total.transpose(1, 2, 0, 3)[::-1, ::-1]
