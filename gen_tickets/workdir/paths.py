@@ -15,76 +15,76 @@ from typing import Iterator
 from gen_tickets.errors import UserError
 
 
-def config_path(workdir: str | pathlib.Path) -> pathlib.Path:
+def config_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "config.json"
 
 
-def results_path(workdir: str | pathlib.Path) -> pathlib.Path:
+def results_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "results.csv"
 
 
-def layers_path(workdir: str | pathlib.Path) -> pathlib.Path:
+def layers_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "layers.csv"
 
 
-def curves_path(workdir: str | pathlib.Path) -> pathlib.Path:
+def curves_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "curves.csv"
 
 
-def columns_path(workdir: str | pathlib.Path) -> pathlib.Path:
+def columns_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "columns.json"
 
 
-def stability_path(workdir: str | pathlib.Path) -> pathlib.Path:
+def stability_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     """Metrics on lines between copies, of an instability analysis."""
     return pathlib.Path(workdir) / "stability.csv"
 
 
-def parameters_path(workdir: str | pathlib.Path) -> pathlib.Path:
+def parameters_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "parameters.txt"
 
 
-def report_path(workdir: str | pathlib.Path) -> pathlib.Path:
+def report_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "report.html"
 
 
-def figures_dir(workdir: str | pathlib.Path) -> pathlib.Path:
+def figures_dir(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "figures"
 
 
-def tensorboard_dir(workdir: str | pathlib.Path) -> pathlib.Path:
+def tensorboard_dir(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "tensorboard"
 
 
-def checkpoints_dir(workdir: str | pathlib.Path) -> pathlib.Path:
+def checkpoints_dir(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "checkpoints"
 
 
-def tickets_dir(workdir: str | pathlib.Path, round_number: int) -> pathlib.Path:
+def tickets_dir(workdir: str | os.PathLike[str], round_number: int) -> pathlib.Path:
     return pathlib.Path(workdir) / "tickets" / f"round_{round_number:02d}"
 
 
 def ticket_path(
-    workdir: str | pathlib.Path, round_number: int, run: int
+    workdir: str | os.PathLike[str], round_number: int, run: int
 ) -> pathlib.Path:
     return tickets_dir(workdir, round_number) / f"run_{run}.npz"
 
 
-def search_path(workdir: str | pathlib.Path, run: int) -> pathlib.Path:
+def search_path(workdir: str | os.PathLike[str], run: int) -> pathlib.Path:
     """What the early-bird search of a run drew and kept."""
     return pathlib.Path(workdir) / "searches" / f"run_{run}.npz"
 
 
-def samples_dir(workdir: str | pathlib.Path) -> pathlib.Path:
+def samples_dir(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "samples"
 
 
-def originals_path(workdir: str | pathlib.Path) -> pathlib.Path:
+def originals_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return samples_dir(workdir) / "originals.png"
 
 
 def sample_path(
-    workdir: str | pathlib.Path, round_number: int, arm: str, kind: str
+    workdir: str | os.PathLike[str], round_number: int, arm: str, kind: str
 ) -> pathlib.Path:
     """An image grid; `kind` is "samples" or "reconstructions"."""
     return samples_dir(workdir) / f"round_{round_number:02d}_{arm}_{kind}.png"
