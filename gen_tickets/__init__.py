@@ -8,7 +8,7 @@ first used (PEP 562), so that the import itself is cheap.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "__version__",
