@@ -13,12 +13,13 @@ from gen_tickets import tasks
 from gen_tickets.evaluation import flops, programs
 from gen_tickets.kernels.lowering import LIBRARY, PRODUCT
 from gen_tickets.models import groups as groups_lib
-from gen_tickets.paper import plan
 from gen_tickets.pruning import channels, compact
 from gen_tickets.pruning import pruner as pruner_lib
 from tests import networks
 
 EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
+
+SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 
 # The models of the paper's Table 1 as counted with JAX 0.10.2: a step of the whole
 # network, of it whatever the masks, a step with the first half of all channels.
@@ -61,14 +62,15 @@ def half_of(task):
 def of_paper(name):
     """(config, image shape) of an experiment."""
     config = runpy.run_path(EXPERIMENTS / f"{name}.py")["get_config"]()
-    return config, plan.image_shape(config)
+    return config, SHAPES[config.data.name]
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_step_of_a_paper_model_costs_what_it_always_has(name):
     config, shape = of_paper(name)
     build = functools.partial(tasks.build, config, shape, 10, lowering=LIBRARY)
-    images = jax.ShapeDtypeStruct((plan._step_size(config), *shape), jnp.uint8)
+    step_size = config.data.batch_size * config.task.discriminator_steps
+    images = jax.ShapeDtypeStruct((step_size, *shape), jnp.uint8)
     whole = flops.of_step(build(), images)
     half = flops.of_step(build(channels=half_of(build())), images)
     found = whole.total(), whole.fixed, half.total()
