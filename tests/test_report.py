@@ -32,6 +32,7 @@ def write_workdir(folder, rows, layers=True, images=True, **config):
             for name in ("encoder/dense_0/kernel", "decoder/<b>/kernel")
         ]
         tables.write_rows(paths.layers_path(folder), of_layers)
+    tables.write_columns(folder)
     if images:
         image = np.zeros((6, 6, 1), np.uint8)
         images_lib.write_image(paths.originals_path(folder), image)

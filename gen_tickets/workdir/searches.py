@@ -10,7 +10,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_tickets.errors import UserError
-from gen_tickets.pruning import detection
 from gen_tickets.workdir import paths
 
 
@@ -68,6 +67,8 @@ def distances(drawn) -> np.ndarray:
 
 def outcome(search: Search, run: int, options: ConfigDict) -> str:
     """What a search came to, in a sentence; options: `config.early_bird`."""
+    from gen_tickets.pruning import detection  # here: reports do without JAX
+
     epochs = len(search.drawn)
     if search.found:
         return f"run {run}: early-bird ticket found at epoch {search.found}"
