@@ -4,6 +4,7 @@ One .npz a run that NumPy reads without pickle; `report` draws the mask distance
 """
 
 import io
+import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,9 +23,12 @@ class Search(NamedTuple):
     kept: dict[str, dict[str, Any]]
 
 
-def save(path, search: Search) -> None:
+def save(path: str | pathlib.Path, search: Search) -> None:
     """Writes a search to one file, atomically."""
-    arrays = {"drawn": np.asarray(search.drawn), "found": np.int32(search.found)}
+    arrays: dict[str, Any] = {
+        "drawn": np.asarray(search.drawn),
+        "found": np.int32(search.found),
+    }
     for component, groups in search.kept.items():
         for group, mask in groups.items():
             arrays[f"kept/{component}/{group}"] = np.asarray(mask)
@@ -33,7 +37,7 @@ def save(path, search: Search) -> None:
     paths.write_atomically(path, content.getvalue())
 
 
-def load(path) -> Search:
+def load(path: str | pathlib.Path) -> Search:
     """Reads a search.
 
     Raises:
@@ -56,7 +60,7 @@ def load(path) -> Search:
     return Search(drawn, found, kept)
 
 
-def distances(drawn) -> np.ndarray:
+def distances(drawn: Any) -> np.ndarray:
     """Normalised Hamming distance of every two masks: bool [E, C] -> float [E, E]."""
     x = np.asarray(drawn, np.float64)
     # Both kept one of them, or neither did, is the same; the rest differs.
