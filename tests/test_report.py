@@ -20,7 +20,7 @@ from gen_tickets.workdir import paths, tables
 
 
 def write_workdir(folder, rows, layers=True, images=True, **config):
-    nested = {"eval": {"verdict": METRIC}, "paper": {"sparsity": 0.3}, "seed": 0}
+    nested = {"eval": {"verdict": METRIC}, "seed": 0}
     folder.mkdir(parents=True, exist_ok=True)
     paths.config_path(folder).write_text(json.dumps({**nested, **config}))
     tables.write_rows(paths.results_path(folder), rows)
@@ -32,6 +32,7 @@ def write_workdir(folder, rows, layers=True, images=True, **config):
             for name in ("encoder/dense_0/kernel", "decoder/<b>/kernel")
         ]
         tables.write_rows(paths.layers_path(folder), of_layers)
+    tables.write_columns(folder)
     if images:
         image = np.zeros((6, 6, 1), np.uint8)
         images_lib.write_image(paths.originals_path(folder), image)
@@ -126,7 +127,8 @@ def test_draw_run_with_html_in_its_texts_escapes_it(tmp_path):
     assert evil in words and "a<b>&" in words
 
 
-def test_draw_whole_run_shows_config_table_and_paper(tmp_path):
+def test_draw_whole_run_shows_config_table_and_paper(tmp_path, monkeypatch):
+    monkeypatch.setattr(outcomes.published, "winning_sparsity", lambda options: 0.3)
     rows = table([GOOD, BAD], [BAD, BAD])
     model = {"name": "linear", "widths": [128, 12]}
     workdir = write_workdir(tmp_path / "run", rows, model=model)

@@ -5,12 +5,13 @@ Redraws the page of one workdir, or lays several over one another in comparison.
 
 import argparse
 import sys
+from typing import Sequence
 
 from gen_tickets.errors import UserError
 from gen_tickets.report import outcomes, render, verdict
 
 
-def main(arguments=None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status, 2 for a wrong argument."""
     parser = argparse.ArgumentParser(
         prog="python -m gen_tickets.report",

@@ -133,8 +133,9 @@ def _curves(
         lead = next((arm for arm in arms if arm != "dense"), "dense")
         for arm, of in arms.items():
             points = tuple(of.values())
-            name = f"{label or arm} (n = {max(point.num_runs for point in points)})"
-            name = name if arm == lead or not several else None
+            runs_told = f"(n = {max(point.num_runs for point in points)})"
+            is_told = arm == lead or not several
+            name = f"{label or arm} {runs_told}" if is_told else None
             line, marker, color = _LOOKS.get(arm, (":", "^", figures.GREEN))
             color = own if several else color
             if arm == "dense":

@@ -123,7 +123,7 @@ def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
     winning, random = arms.get("winning", {}), arms.get("random", {})
     notes = _notes(arms, metric)
     missing = _missing(rows, metric, dense, winning)
-    if missing:
+    if missing or dense is None:
         return Verdict(metric, None, None, f"No verdict: {missing}.", notes, dense, ())
     sign = columns.find(metric).sign
     values = [v for of in arms.values() for s in of.values() for v in s.values]
@@ -195,7 +195,7 @@ def _sentence(
     unbroken: float | None,
 ) -> str:
     none = f"No winning ticket is found at any of {len(rounds)} sparsities:"
-    if best is not None:
+    if best is not None and best.random is not None:
         head = (
             f"Winning tickets are found up to {percent(best.sparsity)} sparsity "
             f"(round {best.round}). There {metric} is {mean_std(best.winning)} over "

@@ -4,13 +4,13 @@ One .npz a run that NumPy reads without pickle; `report` draws the mask distance
 """
 
 import io
+import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from gen_tickets.errors import UserError
-from gen_tickets.pruning import detection
 from gen_tickets.workdir import paths
 
 
@@ -23,9 +23,12 @@ class Search(NamedTuple):
     kept: dict[str, dict[str, Any]]
 
 
-def save(path, search: Search) -> None:
+def save(path: str | pathlib.Path, search: Search) -> None:
     """Writes a search to one file, atomically."""
-    arrays = {"drawn": np.asarray(search.drawn), "found": np.int32(search.found)}
+    arrays: dict[str, Any] = {
+        "drawn": np.asarray(search.drawn),
+        "found": np.int32(search.found),
+    }
     for component, groups in search.kept.items():
         for group, mask in groups.items():
             arrays[f"kept/{component}/{group}"] = np.asarray(mask)
@@ -34,7 +37,7 @@ def save(path, search: Search) -> None:
     paths.write_atomically(path, content.getvalue())
 
 
-def load(path) -> Search:
+def load(path: str | pathlib.Path) -> Search:
     """Reads a search.
 
     Raises:
@@ -57,7 +60,7 @@ def load(path) -> Search:
     return Search(drawn, found, kept)
 
 
-def distances(drawn) -> np.ndarray:
+def distances(drawn: Any) -> np.ndarray:
     """Normalised Hamming distance of every two masks: bool [E, C] -> float [E, E]."""
     x = np.asarray(drawn, np.float64)
     # Both kept one of them, or neither did, is the same; the rest differs.
@@ -68,6 +71,8 @@ def distances(drawn) -> np.ndarray:
 
 def outcome(search: Search, run: int, options: ConfigDict) -> str:
     """What a search came to, in a sentence; options: `config.early_bird`."""
+    from gen_tickets.pruning import detection  # here: reports do without JAX
+
     epochs = len(search.drawn)
     if search.found:
         return f"run {run}: early-bird ticket found at epoch {search.found}"

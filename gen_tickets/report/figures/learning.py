@@ -89,6 +89,6 @@ def _legend(curves: Sequence[LearningCurve], colors: Mapping[int, Any]) -> list[
         Line2D([], [], color=colors.get(number, style.GREY), label=labels[number])
         for number in sorted(labels)
     ]
-    for line, label in (("-", "held-out"), (":", "training")):
-        handles.append(Line2D([], [], color=style.GREY, linestyle=line, label=label))
-    return handles
+    held_out = Line2D([], [], color=style.GREY, linestyle="-", label="held-out")
+    training = Line2D([], [], color=style.GREY, linestyle=":", label="training")
+    return [*handles, held_out, training]

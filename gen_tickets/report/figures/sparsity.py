@@ -127,14 +127,15 @@ def _scale_remaining(
     axes: Axes, curves: Sequence[Curve], paper_sparsity: float, small: bool
 ) -> None:
     """Log axis of remaining %, dense at the left; ticks at rounds that have room."""
-    shares = {round(100 * p.remaining, 6) for c in curves for p in c.points}
-    shares = sorted({100.0} | {share for share in shares if share > 0}, reverse=True)
+    drawn = {round(100 * p.remaining, 6) for c in curves for p in c.points}
+    shares = sorted({100.0} | {share for share in drawn if share > 0}, reverse=True)
     edges = shares + ([100 * (1 - paper_sparsity)] if paper_sparsity > 0 else [])
     left, right = np.log(100.0), np.log(min(min(edges), 90.0))
     margin = 0.025 * (left - right)
     axes.set_xscale("log")
     axes.set_xlim(np.exp(left + margin), np.exp(right - margin))
-    ticks, room = [], (left - right) / (8 if small else 21)
+    ticks: list[float] = []
+    room = (left - right) / (8 if small else 21)
     for share in shares:
         if not ticks or np.log(ticks[-1] / share) > 0.9 * room:
             ticks.append(share)

@@ -5,7 +5,7 @@ Colours are Okabe and Ito's, told apart by all.
 
 import contextlib
 import io
-from typing import Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
 import matplotlib
 import numpy as np
@@ -18,7 +18,7 @@ PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C
 
 WIDE, MIDDLE, SMALL = (9.0, 4.4), (5.6, 4.0), (4.4, 2.9)  # inches
 _DPI = 130
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.edgecolor": "#888888",
     "axes.labelcolor": "#222222",
