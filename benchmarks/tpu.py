@@ -19,7 +19,7 @@ from benchmarks import hlo
 from gen_tickets import tasks
 from gen_tickets.distributed.mesh import Layout
 from gen_tickets.evaluation import flops
-from gen_tickets.kernels import convolutions
+from gen_tickets.kernels import lowering as lowering_lib
 from gen_tickets.training import loop as loop_lib
 
 TOPOLOGY, CHIPS = "v5e:2x4", 8
@@ -61,11 +61,11 @@ def _config(model: str, precision: str):
     return config
 
 
-def _build(config):
+def _build(config, lowering):
     """-> (task, shape of what a step takes)."""
     shape = _IMAGES[config.data.name][1:]
     per_step = config.data.batch_size * config.task.discriminator_steps
-    task = tasks.build(config, shape, num_steps=1000)
+    task = tasks.build(config, shape, num_steps=1000, lowering=lowering)
     return task, jax.ShapeDtypeStruct((per_step, *shape), "uint8")
 
 
@@ -94,19 +94,21 @@ def lower(config, arrangement: Arrangement):
       jax.stages.Lowered.
     """
     layout = Layout(topologies.get_topology_desc(TOPOLOGY, "tpu").devices)
-    with convolutions.use_lowering("library"):
-        task, batch = _build(config)
-        arguments = _arguments(config, task, batch, layout, arrangement.members)
-        mesh = layout.mesh(arrangement.members)
-        loop = loop_lib.make_loop(task, mesh, arrangement.at_once)
-        return loop.stretch.lower(*arguments, 1)
+    task, batch = _build(config, lowering_lib.choose("tpu"))
+    arguments = _arguments(config, task, batch, layout, arrangement.members)
+    mesh = layout.mesh(arrangement.members)
+    loop = loop_lib.make_loop(task, mesh, arrangement.at_once)
+    return loop.stretch.lower(*arguments, 1)
 
 
 def _own_flops(config) -> tuple[float, float]:
     """Our FLOPs of a member's step, and with every loop's body counted once."""
     once = config.copy_and_resolve_references()
     once.task.discriminator_steps = 1
-    return tuple(flops.of_step(*_build(c)).total() for c in (config, once))
+    own, own_once = (
+        flops.of_step(*_build(c, lowering_lib.LIBRARY)).total() for c in (config, once)
+    )
+    return own, own_once
 
 
 def measure(model: str, layout: str, precision: str, hlo_directory=None) -> dict:

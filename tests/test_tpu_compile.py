@@ -28,14 +28,13 @@ calls=%product, backend_config={"window_config":{"estimated_cycles":"100"}}
 
 %product (p.2: f32[8,128]) -> f32[8,128] {
   %p.2 = f32[8,128]{1,0:T(8,128)S(1)} parameter(0)
-  ROOT %d.2 = f32[8,128]{1,0:T(8,128)S(1)} convolution(%p.2, %p.2), dim_labels=bf_io->bf
+  ROOT %d.2 = f32[8,128]{1,0:T(8,128)S(1)} convolution(%p.2, %p.2)
 }
 
 %take (p.3: f32[64,128], p.4: s32[]) -> f32[8,128] {
   %p.3 = f32[64,128]{1,0:T(8,128)} parameter(0)
   %p.4 = s32[]{:T(128)S(1)} parameter(1)
-  ROOT %s.3 = f32[8,128]{1,0:T(8,128)} dynamic-slice(%p.3, %p.4), \
-dynamic_slice_sizes={8,128}
+  ROOT %s.3 = f32[8,128]{1,0:T(8,128)} dynamic-slice(%p.3, %p.4)
 }
 
 %step (p.5: (s32[], s32[], f32[64,128])) -> (s32[], s32[], f32[64,128]) {
@@ -49,8 +48,7 @@ copy-start(%f.5)
   %d.5 = f32[8,128]{1,0:T(8,128)} copy-done(%s.5)
   %w.5 = (s32[]{:T(128)}, f32[8,128]{1,0:T(8,128)S(1)}) while(%p.5), \
 condition=%three, body=%inner
-  ROOT %t.5 = (s32[]{:T(128)}, s32[]{:T(128)S(1)}, f32[64,128]{1,0:T(8,128)}) \
-tuple(%p.5)
+  ROOT %t.5 = (s32[]{:T(128)}, s32[]{:T(128)S(1)}, f32[64,128]{1,0:T(8,128)}) tuple()
 }
 
 %many (p.6: (s32[], s32[], f32[64,128])) -> pred[] {

@@ -52,14 +52,15 @@ def empty_totals(task, batch, num_members: int) -> dict[str, jax.Array]:
     return {name: jnp.zeros(num_members) for name in metric_names(task, batch)}
 
 
-def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
+def _platform(mesh) -> str:
+    """What the loop is compiled for, which need not be what runs here."""
+    return jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
 
 
 def _over_members(function, trees, at_once: int | None):
-    """Maps function over axis 0, `at_once` members at a time; see `make_loop`."""
+    """Maps function over axis 0, `at_once` members at a time; None: all together."""
     count = len(jax.tree.leaves(trees)[0])
-    at_once = at_once or (1 if _on_cpu() else count)
+    at_once = at_once or count
     if at_once >= count > 1:
         return jax.vmap(function)(trees)
     return lax.map(function, trees, batch_size=None if at_once == 1 else at_once)
@@ -128,6 +129,8 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
     - examples: [batches, batch, ...]; weights: float [batches, batch], 0 for padding;
     - keys: one key a member.
     """
+    if at_once is None and _platform(mesh) == "cpu":
+        at_once = 1
 
     def divide(batch):
         """A batch over the devices that have the same members."""
