@@ -41,6 +41,16 @@ def write_workdir(folder, rows, layers=True, images=True, **config):
     return folder
 
 
+def test_page_shows_table_of_weights(tmp_path):
+    rows = table([GOOD], [BAD])
+    write_workdir(tmp_path, rows, images=False)
+    before = check(render.draw(tmp_path)).words
+    text = "| encoder/<b>/kernel | (2, 3) | 6 |\n| total | 6 |"
+    paths.parameters_path(tmp_path).write_text(text)
+    shown = check(render.draw(tmp_path)).words
+    assert [x for x in shown if x not in before] == ["Weights", text]
+
+
 class Checker(html.parser.HTMLParser):
     """Collects what a page would load from elsewhere, its tags, and its text."""
 

@@ -21,6 +21,7 @@ from gen_tickets.training import driver
 from gen_tickets.workdir import recorder as recorder_lib
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.curves import CurveWriter
+from gen_tickets.workdir.events import EventWriter
 
 _NUM_IMAGES, _SMOKE_IMAGES = 11_000, 88
 _EVERY_STEPS, _SMOKE_STEPS = 100, 4  # between two evaluations
@@ -99,7 +100,9 @@ def _train(
     prepared = procedure.check(prepared, images)
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
-        recorder = _Recorder(workdir, config, {}, CurveWriter(None))
+        nowhere = EventWriter(None)
+        curves = CurveWriter(None, nowhere)
+        recorder = _Recorder(workdir, config, {}, nowhere, curves)
         stop = stack.enter_context(driver.stop_signals())
         timer = threading.Timer(seconds, stop.append, [signal.SIGTERM])
         stack.callback(timer.cancel)

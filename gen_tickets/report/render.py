@@ -81,6 +81,7 @@ def _report(run: Outcome, judged: Verdict) -> bytes:
         rounds=sections.rounds(run, judged),
         samples=sections.samples(run),
         results=sections.results(run.rows),
+        parameters=sections.parameters(run.workdir),
         config=sections.facts(run.config),
     )
 

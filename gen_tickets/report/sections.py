@@ -46,6 +46,12 @@ def _caption(arm: str, kind: str, metric: str, summary: Summary | None) -> str:
     return f"{arm}, {kind}, {sparsity}: {metric} {statistics.mean_std(summary)}"
 
 
+def parameters(workdir: pathlib.Path) -> str:
+    """Returns the table of weights, "" of a workdir that has none."""
+    path = paths.parameters_path(workdir)
+    return path.read_text("utf-8", "replace") if path.exists() else ""
+
+
 def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns all options by group; those of no group are the runs'."""
     groups: dict[str, dict[str, Any]] = {}
