@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import math
-import os
 import pathlib
 import subprocess
 import sys
@@ -23,11 +22,9 @@ from benchmarks.accelerator import (
 )
 from benchmarks.accelerator.results import Measured
 from gen_tickets.errors import UserError
-from gen_tickets.kernels.lowering import LIBRARY
+from gen_tickets.kernels.lowering import LIBRARY, choose
 from gen_tickets.models import layers
 
-# Programs compile fast, and bfloat16 products exist.
-_XLA_FLAGS = "--xla_backend_optimization_level=0"
 ROOT = pathlib.Path(__file__).parent.parent
 GPU = plan.Device("gpu", "library", "library")
 EXPERIMENT = {"experiment": "dcgan_cifar10", "seconds": 1.0}
@@ -42,7 +39,6 @@ def start(folder):
     return subprocess.Popen(
         [*command, "--minutes=5", f"--output={folder}"],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": _XLA_FLAGS},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -75,7 +71,7 @@ def test_smoke_is_cut_off_and_resumed(tmp_path):
     assert process.returncode == 0, output
     found = read(tmp_path)["measurements"]
     assert before and all(found[name] == result for name, result in before.items())
-    device = plan.Device(jax.default_backend(), "product", "product")
+    device = plan.Device(jax.default_backend(), *choose())
     expected = plan.make(
         plan.SMOKE, device, plan.PARTS, {"experiment": "ae_mnist"}, found
     )

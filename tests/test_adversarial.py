@@ -11,6 +11,7 @@ from gen_tickets import losses, trees
 from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.tasks import adversarial, average
+from gen_tickets.tasks.task import Setting
 from tests import gans
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
@@ -50,7 +51,7 @@ def test_state_has_a_generator_and_a_discriminator():
 
 @pytest.mark.parametrize("family", ["dcgan", "sngan"])
 def test_an_update_changes_one_network_and_nothing_of_the_other(family):
-    game = adversarial._Game(gans.make_config(family), gans.IMAGE_SHAPE, 10)
+    game = adversarial._Game(gans.make_config(family), Setting(gans.IMAGE_SHAPE, 10))
     state = jax.jit(game.init)(KEY)
     masks, images = everything(state.params), gans.make_images(BATCH)
     after, _ = jax.jit(game._discriminator_step)(state, masks, images, KEY)
@@ -70,7 +71,7 @@ def test_an_update_changes_one_network_and_nothing_of_the_other(family):
     "family, kept", [("dcgan", "batch_stats"), ("sngan", "spectral")]
 )
 def test_a_pass_advances_only_the_collections_it_is_told_to(family, kept):
-    game = adversarial._Game(gans.make_config(family), gans.IMAGE_SHAPE, 10)
+    game = adversarial._Game(gans.make_config(family), Setting(gans.IMAGE_SHAPE, 10))
     state, images = jax.jit(game.init)(KEY), gans.make_images(BATCH) / 127.5 - 1
     player = state.params["discriminator"], state.stats["discriminator"]
     judge = jax.jit(game._judge, static_argnums=3)
@@ -79,7 +80,7 @@ def test_a_pass_advances_only_the_collections_it_is_told_to(family, kept):
 
 
 def test_generator_step_makes_no_gradient_of_the_discriminators_weights():
-    game = adversarial._Game(gans.make_config(), gans.IMAGE_SHAPE, 10)
+    game = adversarial._Game(gans.make_config(), Setting(gans.IMAGE_SHAPE, 10))
     state = jax.eval_shape(game.init, KEY)
     masks, latents = everything(state.params), jnp.zeros((BATCH, 3))
 
@@ -112,7 +113,7 @@ def test_discriminator_sees_real_and_generated_batches_apart():
     task, init, step = trainer()
     state, images = init(KEY), gans.make_images(BATCH)
     after, _ = step(state, everything(state.params), images, KEY)
-    game = adversarial._Game(gans.make_config(), gans.IMAGE_SHAPE, 10)
+    game = adversarial._Game(gans.make_config(), Setting(gans.IMAGE_SHAPE, 10))
     latent_key = jax.random.split(jax.random.fold_in(KEY, 0))[0]
     latents = jax.random.normal(latent_key, (BATCH, 3))
     fakes, _ = game._generate(
@@ -136,7 +137,8 @@ def test_every_discriminator_update_takes_images_of_its_own():
     images, state = gans.make_images(3 * BATCH), init(KEY)
     masks = everything(state.params)
     game = adversarial._Game(
-        gans.make_config(**{"task.discriminator_steps": 3}), gans.IMAGE_SHAPE, 10
+        gans.make_config(**{"task.discriminator_steps": 3}),
+        Setting(gans.IMAGE_SHAPE, 10),
     )
     one = jax.jit(game._discriminator_step)
     expected, found_losses = state, []
@@ -256,7 +258,7 @@ def test_clipping_spares_batch_norm():
 
 def test_loss_gives_each_network_the_gradient_of_its_own_player():
     task, init, _ = trainer()
-    game = adversarial._Game(gans.make_config(), gans.IMAGE_SHAPE, 10)
+    game = adversarial._Game(gans.make_config(), Setting(gans.IMAGE_SHAPE, 10))
     state, images = init(KEY), gans.make_images(BATCH)
     found = jax.jit(jax.grad(task.loss))(state.params, state.stats, images, KEY)
     latents = jax.random.normal(jax.random.split(KEY)[0], (BATCH, 3))
@@ -293,7 +295,7 @@ def test_loss_gives_each_network_the_gradient_of_its_own_player():
 
 @pytest.mark.parametrize("family", ["dcgan", "sngan", "resnet_dcgan"])
 def test_penalty_has_a_gradient_in_every_model(family):
-    game = adversarial._Game(gans.make_config(family), gans.IMAGE_SHAPE, 10)
+    game = adversarial._Game(gans.make_config(family), Setting(gans.IMAGE_SHAPE, 10))
     state = jax.jit(game.init)(KEY)
     images, fakes = np.random.default_rng(0).uniform(-1, 1, (2, 4, *gans.IMAGE_SHAPE))
     images, fakes = images.astype(np.float32), fakes.astype(np.float32)

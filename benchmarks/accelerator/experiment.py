@@ -18,6 +18,7 @@ from gen_tickets import procedures
 from gen_tickets.cli import command_line
 from gen_tickets.errors import Interrupted
 from gen_tickets.training import driver
+from gen_tickets.workdir import events, paths
 from gen_tickets.workdir import recorder as recorder_lib
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.curves import CurveWriter
@@ -53,7 +54,7 @@ def _configure(scale: Scale, experiment: str, data: str, folder: pathlib.Path) -
     config.eval.metrics, config.eval.verdict = (), "heldout_loss"
     config.eval.every_steps = _SMOKE_STEPS if scale.smoke else _EVERY_STEPS
     if scale.smoke:
-        config.runs, config.prune.rounds, config.rewind.step = 1, 1, 2
+        config.runs, config.prune.rounds, config.rewind.step = 1, 1, "2"
         config.train.epochs, config.train.steps = 0, 4 * _SMOKE_STEPS
     return config
 
@@ -100,9 +101,11 @@ def _train(
     prepared = procedure.check(prepared, images)
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
-        nowhere = EventWriter(None)
-        curves = CurveWriter(None, nowhere)
-        recorder = _Recorder(workdir, config, {}, nowhere, curves)
+        folder = paths.tensorboard_dir(workdir)
+        writer = events.make(config.log.writer, folder)
+        stack.enter_context(contextlib.closing(writer))
+        curves = CurveWriter(workdir, writer)
+        recorder = _Recorder(workdir, config, {}, writer, curves)
         stop = stack.enter_context(driver.stop_signals())
         timer = threading.Timer(seconds, stop.append, [signal.SIGTERM])
         stack.callback(timer.cancel)

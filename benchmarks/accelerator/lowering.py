@@ -1,5 +1,6 @@
 """The convolutions of the models, each timed in several forms, with its gradients."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,8 @@ def shapes(scale: Scale, model: str) -> dict[str, Any]:
         shape = (config.data.batch_size, *network.input_shape)
         images = jax.ShapeDtypeStruct(shape, "float32")
         with nn.intercept_methods(note):
-            jax.eval_shape(network.module.init, jax.random.key(0), images, False)
+            init = functools.partial(network.module.init, train=False)
+            jax.eval_shape(init, jax.random.key(0), images)
     return {"layers": list(dict.fromkeys(found))}
 
 
