@@ -22,7 +22,6 @@ from gen_tickets.workdir import events, paths
 from gen_tickets.workdir import recorder as recorder_lib
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.curves import CurveWriter
-from gen_tickets.workdir.events import EventWriter
 
 _NUM_IMAGES, _SMOKE_IMAGES = 11_000, 88
 _EVERY_STEPS, _SMOKE_STEPS = 100, 4  # between two evaluations
