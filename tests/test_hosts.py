@@ -15,6 +15,7 @@ from test_lottery import configure, make, read, run
 
 from gen_tickets.distributed import processes as processes_lib
 from gen_tickets.errors import UserError
+from gen_tickets.procedures import lottery
 from gen_tickets.workdir import checkpoints, columns
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -42,13 +43,14 @@ def start_two(workdir):
     ]
 
 
-def final_state(experiment, workdir):
+def final_state(prepared, workdir):
     """The training state of the last checkpoint, on the devices of this process."""
     store = checkpoints.Checkpoints(workdir)
-    _, session, position = experiment.restore(store, workdir)
+    trained = lottery.trained(prepared, store, workdir)
     store.close()
-    assert position.finished and position.round == OPTIONS["prune__rounds"]
-    return jax.tree.map(np.asarray, session.state)
+    assert trained.position.finished
+    assert trained.position.round == OPTIONS["prune__rounds"]
+    return jax.tree.map(np.asarray, trained.round_state.state)
 
 
 def test_two_processes_train_to_the_weights_of_one(tmp_path):
@@ -73,8 +75,8 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
         floats = [x for x in one if columns.find(x).dtype == "float" and x != "seconds"]
         for name in floats:
             assert two[name] == pytest.approx(one[name], rel=1e-5), name
-    experiment = make(configure(**OPTIONS))
-    states = [final_state(experiment, tmp_path / x) for x in ("one", "two")]
+    prepared, _ = make(configure(**OPTIONS))
+    states = [final_state(prepared, tmp_path / x) for x in ("one", "two")]
     for one, two in zip(*map(jax.tree.leaves, states), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from test_lottery import RUNS, configure, kept, make, run, total
 
+from gen_tickets.procedures import arms, lottery
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import loop as loop_lib
 
@@ -12,7 +13,7 @@ from gen_tickets.training import loop as loop_lib
 def test_rewinding_to_initialization_without_a_control(tmp_path):
     found, rows = run(tmp_path, rewind__step=0, arms=("winning",), prune__rounds=1)
     assert [row["arm"] for row in rows] == ["dense"] * RUNS + ["winning"] * RUNS
-    initial = make(configure()).dense_round().state.params
+    initial = lottery.dense(make(configure())[0]).state.params
     for i in range(RUNS):
         for mask, start, weight in zip(
             jax.tree.leaves(found[1, i].masks),
@@ -23,77 +24,78 @@ def test_rewinding_to_initialization_without_a_control(tmp_path):
             np.testing.assert_array_equal(weight, expected)
 
 
-def trained(experiment, seed=0):
-    """A dense session whose weights are nothing like those of step k."""
-    session = experiment.dense_round()
+def with_params(begun, params):
+    return begun._replace(state=begun.state._replace(params=params))
+
+
+def trained(prepared, seed=0):
+    """A dense round whose weights are nothing like those of step k."""
+    begun = lottery.dense(prepared)
     rng = np.random.default_rng(seed)
     params = jax.tree.map(
-        lambda x: np.float32(rng.normal(size=x.shape)), session.state.params
+        lambda x: np.float32(rng.normal(size=x.shape)), begun.state.params
     )
-    return session._replace(state=session.state._replace(params=params))
+    return with_params(begun, params)
 
 
-def pooled(experiment, params, run_number):
+def pooled(prepared, params, run_number):
     leaves = {
         name: x[run_number] for name, x in masks_lib.trees.named_leaves(params).items()
     }
-    names = experiment.pruner.names
+    names = prepared.pruner.names
     return np.concatenate([np.abs(leaves[name]).ravel() for name in names])
 
 
 def test_one_shot_keeps_the_top_of_the_dense_magnitudes():
-    experiment = make(configure(prune__schedule="one_shot"))
-    dense = trained(experiment)
-    magnitudes = [pooled(experiment, dense.state.params, i) for i in range(RUNS)]
-    session = experiment.next_round(dense, 1)
-    later = trained(experiment, seed=1)  # what round 1 learned does not matter
-    session = session._replace(
-        state=session.state._replace(params=experiment.tile_arms(later.state.params, 1))
-    )
-    session = experiment.next_round(session, 2)
+    prepared, data = make(configure(prune__schedule="one_shot"))
+    dense = trained(prepared)
+    magnitudes = [pooled(prepared, dense.state.params, i) for i in range(RUNS)]
+    begun = lottery.next_round(prepared, data, dense, 1)
+    later = trained(prepared, seed=1)  # what round 1 learned does not matter
+    both = jax.tree.map(lambda x: np.concatenate([x, x]), later.state.params)
+    begun = lottery.next_round(prepared, data, with_params(begun, both), 2)
     for i, magnitude in enumerate(magnitudes):
         num_keep = round(len(magnitude) * 0.25)
         threshold = np.sort(magnitude)[-num_keep]
-        found = pooled(experiment, session.masks, i)
+        found = pooled(prepared, begun.masks, i)
         np.testing.assert_array_equal(found, magnitude >= threshold)
 
 
 def test_iterative_scores_the_winning_ticket_of_the_round_before():
-    experiment = make(configure())
-    session = experiment.next_round(trained(experiment), 1)
-    winning, other = trained(experiment, 1).state.params, trained(experiment, 2)
+    prepared, data = make(configure())
+    begun = lottery.next_round(prepared, data, trained(prepared), 1)
+    winning, other = trained(prepared, 1).state.params, trained(prepared, 2)
     both = jax.tree.map(
         lambda a, b: np.concatenate([a, b]), winning, other.state.params
     )
-    session = session._replace(state=session.state._replace(params=both))
-    after = experiment.next_round(session, 2)
+    after = lottery.next_round(prepared, data, with_params(begun, both), 2)
     for i in range(RUNS):
-        alive = pooled(experiment, session.masks, i) > 0
-        magnitude = np.where(alive, pooled(experiment, winning, i), -1)
+        alive = pooled(prepared, begun.masks, i) > 0
+        magnitude = np.where(alive, pooled(prepared, winning, i), -1)
         threshold = np.sort(magnitude)[-round(len(magnitude) * 0.25)]
-        found = pooled(experiment, after.masks, i) > 0
+        found = pooled(prepared, after.masks, i) > 0
         np.testing.assert_array_equal(found, magnitude >= threshold)
 
 
 def test_layer_scope_prunes_every_layer_alike():
-    experiment = make(configure(prune__scope="layer"))
+    prepared, data = make(configure(prune__scope="layer"))
     for r in (1, 2):
-        session = experiment.next_round(trained(experiment), r)
+        begun = lottery.next_round(prepared, data, trained(prepared), r)
         for i in range(RUNS):
-            masks = jax.tree.map(lambda m: m[i], session.masks)
+            masks = jax.tree.map(lambda m: m[i], begun.masks)
             for size, count in masks_lib.layer_counts(masks).values():
                 assert count == max(round(size * 0.5**r), 1)
 
 
 def test_all_rounds_share_one_compile():
-    experiment = make(configure())
-    session = experiment.next_round(trained(experiment), 1)
-    prune, begin_round = experiment.pruner.prune, experiment.begin_round
-    compiled = prune._cache_size(), begin_round._cache_size()
+    prepared, data = make(configure())
+    begun = lottery.next_round(prepared, data, trained(prepared), 1)
+    prune = prepared.pruner.prune
+    compiled = prune._cache_size(), arms.rewind._cache_size()
     for r in (2, 3, 4):
-        session = experiment.next_round(session, r)
+        begun = lottery.next_round(prepared, data, begun, r)
     assert prune._cache_size() <= compiled[0] + 1  # from device arrays once
-    assert begin_round._cache_size() <= compiled[1] + 1
+    assert arms.rewind._cache_size() <= compiled[1] + 1
 
 
 def test_the_floor_keeps_every_layer_and_is_recorded(tmp_path):

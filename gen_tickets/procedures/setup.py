@@ -165,7 +165,8 @@ def _stretch_shapes(
 ) -> tuple[Any, ...]:
     """What a stretch of a population takes, as shapes with shardings."""
     round_state = round_shapes(prepared, population)
-    keys = jax.eval_shape(lambda: population.train_keys())
+    numbers = jax.ShapeDtypeStruct((population.num_members,), jnp.uint32)
+    keys = jax.eval_shape(jax.vmap(jax.random.key), numbers)
     return (
         round_state.state,
         round_state.totals,

@@ -165,7 +165,11 @@ def _restore(
 
     def shapes(position: list[Any]) -> RoundState:
         del position
-        begun = jax.eval_shape(lambda: _begin(prepared, population))
+        size = population.num_members
+        state = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), prepared.shapes
+        )
+        begun = jax.eval_shape(lambda x: _begin_round(x, prepared.metric_names), state)
         return population.layout.shapes(begun)
 
     restored = store.restore(shapes)
