@@ -152,17 +152,19 @@ def test_the_default_is_inception_for_colour_and_the_classifier_for_grey(
     grey, in_colour = digits, digits._replace(
         train=digits.train._replace(images=colour(5))
     )
-    assert names(grey) == command._CLASSIFIER
-    assert names(grey, "--inception-weights", "file") == command._INCEPTION
-    assert names(in_colour) == command._INCEPTION
+    assert names(grey) == command._by_default("classifier")
+    assert names(grey, "--inception-weights", "file") == command._by_default(
+        "inception"
+    )
+    assert names(in_colour) == command._by_default("inception")
     unlabelled = grey._replace(train=grey.train._replace(labels=None))
-    assert names(unlabelled) == command._INCEPTION
+    assert names(unlabelled) == command._by_default("inception")
 
 
 def test_without_weights_labels_decide(digits, tmp_path, capfd):
     options = command._parse(["--images", "a", "--reference", "b"])
     in_colour = digits._replace(train=digits.train._replace(images=colour(5)))
-    assert command._names(options, in_colour) == command._CLASSIFIER
+    assert command._names(options, in_colour) == command._by_default("classifier")
     images = save(tmp_path / "x.npz", colour(20))
     status, lines, err = run(capfd, "--images", images, "--reference", images)
     assert status == 2 and not lines

@@ -196,5 +196,5 @@ def test_a_file_of_extensions_is_loaded_first(finished, tmp_path, capsys):
     broken.write_text("def\n")
     for path in (broken, tmp_path / "none.py"):
         status, _, said = run(capsys, *words, f"--extensions={path}")
-        assert status == 2 and said.startswith(f"gen_tickets: --extensions={path}:")
-        assert said.count("\n") == 1
+        assert status == 2 and said.startswith("gen_tickets: ")
+        assert str(path) in said and said.count("\n") == 1

@@ -20,13 +20,12 @@ from hypothesis import strategies as st
 from test_defaults import configure, put
 from test_tickets import TICKET
 
-from gen_tickets import main, tasks, trees
+from gen_tickets import main, procedures, tasks, trees
 from gen_tickets.cli import command_line
 from gen_tickets.config import defaults
 from gen_tickets.config.options import OPTIONS
 from gen_tickets.data import dataset
 from gen_tickets.errors import UserError
-from gen_tickets.procedures import lottery
 from gen_tickets.report import outcomes
 from gen_tickets.workdir import lock, paths, tickets
 
@@ -213,7 +212,7 @@ def fresh_flags():
             lambda function, argv, flags_parser: function(flags_parser(argv)),
         )
         patch.setattr(main.command_line, "use_compilation_cache", lambda: None)
-        patch.setattr(lottery, "run", lambda config, workdir, kind: None)
+        patch.setattr(procedures, "run", lambda config, workdir: None)
         yield
 
 
