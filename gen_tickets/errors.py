@@ -16,17 +16,20 @@ class UserError(ValueError):
       remedy: what to do about it; "" where the problem says it.
     """
 
+    def __init__(self, field: object, problem: str, remedy: str = ""):
+        self.field, self.problem, self.remedy = str(field), problem, remedy
+        super().__init__(self.field, problem, remedy)
+
     @property
     def option(self) -> str:
         """The field without its value: "data.batch_size" of "data.batch_size=0"."""
         return self.field.partition("=")[0]
 
-    def __init__(self, field: object, problem: str = "", remedy: str = ""):
-        self.field, self.problem, self.remedy = str(field), problem, remedy
-        message = self.field + (f": {problem}" if problem else "")
-        message += f"; {remedy}" if remedy else ""
+    def __str__(self) -> str:
+        message = f"{self.field}: {self.problem}"
+        message += f"; {self.remedy}" if self.remedy else ""
         # A file name or a value may hold line breaks and control characters.
-        super().__init__("".join(c if c.isprintable() else " " for c in message))
+        return "".join(c if c.isprintable() else " " for c in message)
 
 
 class Interrupted(Exception):

@@ -53,7 +53,7 @@ def test_run_of_an_error_ends_with_its_exit_status(capsys):
 
         return main
 
-    for error, status in ((UserError("seed=-1: no"), 2), (Interrupted(2), 130)):
+    for error, status in ((UserError("seed=-1", "no"), 2), (Interrupted(2), 130)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
                 command_line.app, "run", lambda main, argv, flags_parser: main(argv)

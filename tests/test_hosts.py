@@ -146,7 +146,7 @@ def test_a_tpu_is_known_by_its_chips_and_its_library(monkeypatch, chips, libtpu)
 
 
 def complain():
-    raise UserError("mine")
+    raise UserError("mine", "is wrong")
 
 
 def test_processes_that_do_not_come_together_are_one_line(monkeypatch):

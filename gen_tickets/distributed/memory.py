@@ -36,9 +36,10 @@ def largest(bytes_of: Callable[[int], float], count: int, limit: float) -> int:
         if needed <= limit:
             return at_once
     raise UserError(
-        f"runs: a device has {limit / _GIB:.3g} GiB, and its members need "
-        f"{needed / _GIB:.3g} GiB, even trained one at a time; give fewer runs, a "
-        "smaller data.batch_size or more devices"
+        "runs",
+        f"a device has {limit / _GIB:.3g} GiB, and its members need "
+        f"{needed / _GIB:.3g} GiB, even trained one at a time",
+        "give fewer runs, a smaller data.batch_size or more devices",
     )
 
 
@@ -93,8 +94,9 @@ def memory_errors_told():
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise UserError(
-            f"runs: the memory does not suffice ({str(error).splitlines()[0]}); give "
-            "fewer runs, a smaller model or more devices"
+            "runs",
+            f"the memory does not suffice ({str(error).splitlines()[0]})",
+            "give fewer runs, a smaller model or more devices",
         ) from error
 
 
