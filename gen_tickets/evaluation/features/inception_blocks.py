@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from gen_tickets.kernels.convolutions import conv
-from gen_tickets.kernels.lowering import LIBRARY, Lowering
+from gen_tickets.kernels.inference import convolve
+from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.kernels.pools import average_pool, max_pool
 
 
@@ -33,16 +33,7 @@ class Block(nn.Module):
         """One layer; at stride 1 it keeps the size, unless it is `valid`."""
         kernel, bias = Folded((*window, x.shape[-1], features), name=name)()
         padding = [0, 0] if valid or stride > 1 else [size // 2 for size in window]
-        # At inference XLA:CPU's own convolution is as fast as products of patches,
-        # but for a kernel of one pixel and for strides.
-        by_products = stride > 1 or window == (1, 1)
-        y = conv(
-            x,
-            kernel,
-            lowering=self.lowering if by_products else LIBRARY,
-            strides=(stride, stride),
-            padding=[(pad, pad) for pad in padding],
-        )
+        y = convolve(x, kernel, self.lowering, stride, padding)
         return nn.relu(y + bias)
 
     def siblings(self, x, **features):
@@ -53,7 +44,7 @@ class Block(nn.Module):
                 for name, width in features.items()
             )
         )
-        y = conv(x, jnp.concatenate(kernels, -1), lowering=self.lowering)
+        y = convolve(x, jnp.concatenate(kernels, -1), self.lowering)
         y = nn.relu(y + jnp.concatenate(biases))
         return jnp.split(y, np.cumsum(list(features.values()))[:-1], -1)
 
