@@ -1,5 +1,7 @@
 """What can be added by name: models, data sets, saliencies, metrics, losses, tasks.
 
+A saliency of your own, for instance::
+
     from gen_tickets.config import registries
 
     @registries.saliency("lamp")
