@@ -61,6 +61,19 @@ def test_stopped_analysis_ends_with_the_same_rows(rows, tmp_path):
     assert run(tmp_path / "run") == rows
 
 
+def test_copies_that_keep_their_optimizer_end_elsewhere_than_with_a_new_one(
+    rows, tmp_path
+):
+    reset = run(tmp_path / "run", stability__reset_optimizer=True)
+    by_step = {
+        step: [r for r in rows if r["step"] == step]
+        == [r for r in reset if r["step"] == step]
+        for step in STEPS
+    }
+    # At step 0 there are no moments to keep.
+    assert by_step == {0: True, 3: False, 6: False}
+
+
 def prepared_copies(noise):
     """States after training two arms with the given noise, from the same weights."""
     config = options()

@@ -161,6 +161,10 @@ OPTIONS: dict[str, Option] = {
     "stability.margin": option.Number(
         0.03, "largest relative instability that counts as stable", is_open=True
     ),
+    "stability.reset_optimizer": option.Switch(
+        False,
+        "copies begin with a new optimizer, as rewound tickets do (masked ones always)",
+    ),
     "stability.tickets": option.Text(
         "", "workdir whose masks the copies have; '' = dense networks"
     ),

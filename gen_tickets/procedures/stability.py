@@ -10,8 +10,9 @@ finds matching tickets where the network is stable at the rewind step.
 
 All copies of all steps are arms of one population: until step k a copy trains with the
 noise that its run's dense training has, so it *is* the dense training; from k on it has
-noise of its own. At step k its optimizer starts anew, as that of a rewound ticket does,
-and, where a ticket is analysed, its weights are masked.
+noise of its own. Where a ticket is analysed, its weights are masked at step k and its
+optimizer starts anew, as that of a rewound ticket does; of a dense network that is an
+option, for Adam's first steps are large and move the copies apart.
 """
 
 import functools
@@ -199,7 +200,7 @@ def _trainings(prepared: Prepared, loop: Loop) -> list[driver.Training]:
 def _separate(
     prepared: Prepared, round_state: RoundState, masks: Any, step: int
 ) -> RoundState:
-    """Copies of this k start as a rewound ticket does: masked, with a new optimizer.
+    """Copies of this k start on their own; a ticket's are masked.
 
     Args:
       prepared: the experiment.
@@ -210,11 +211,14 @@ def _separate(
     arms = copies(prepared)
     runs = prepared.dense.num_runs
     starts = np.repeat([copy.step == step for copy in arms], runs)  # [M]
-    fresh = prepared.init(prepared.dense.run_keys(Purpose.INIT)).opt_state
-    layout = prepared.dense.layout
+    options, layout = prepared.config.stability, prepared.dense.layout
+    opt_state = round_state.state.opt_state
+    if options.reset_optimizer or options.tickets:
+        fresh = prepared.init(prepared.dense.run_keys(Purpose.INIT)).opt_state
+        opt_state = _tile(fresh, len(arms))
     separated = _restart(
         round_state,
-        _tile(fresh, len(arms)),
+        opt_state,
         _tile(masks, len(arms)),
         layout.members(starts),
     )
