@@ -69,10 +69,13 @@ def _figure(found: Sequence[Instability], name: str, margin: float) -> bytes:
     deviations = [100 * one.std for one in found]
     axes.errorbar(steps, means, deviations, marker="o", capsize=3)
     axes.axhline(100 * margin, color="grey", linestyle="--", label="margin")
-    axes.set_xscale("symlog", linthresh=max(1, min(filter(None, steps), default=1)))
+    first = min(filter(None, steps), default=1)
+    axes.set_xscale("symlog", linthresh=first)
+    axes.set_xlim(-first / 3, 1.5 * max(steps[-1], first))
+    axes.set_xticks(steps, map(str, steps))
     if all(math.isfinite(x) for x in means):
         axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 2 * max(*means, 100 * margin))
     axes.set_xlabel("step k from which the copies train apart")
     axes.set_ylabel(f"instability, % of {columns.find(name).title}")
     axes.legend()
