@@ -2,10 +2,10 @@
 
     python -m benchmarks.compare_results BEFORE AFTER
 
-BEFORE and AFTER are folders of workdirs of the same names, written by two versions with
 BEFORE and AFTER are folders of workdirs of the same names, written by two versions
 with the same options on one machine. Compared are every number of results.csv and
-layers.csv (seconds and the hash of an evaluation apart) and every array of tickets.
+layers.csv (seconds and the hash of an evaluation apart) and every array of every ticket
+and search. Ends with status 1 where anything differs.
 """
 
 import argparse
