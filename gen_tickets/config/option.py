@@ -1,5 +1,6 @@
 """The kinds of options: what each takes, in words and as a test."""
 
+import abc
 import dataclasses
 import os
 import re
@@ -13,20 +14,20 @@ _MOST = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Option:
+class Option(abc.ABC):
     """One option. A kind says what it takes by `allowed` and `is_allowed`."""
 
     default: Any
     meaning: str  #: with its unit
 
     @property
+    @abc.abstractmethod
     def allowed(self) -> str:
         """What it takes, in words."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def is_allowed(self, value: Any) -> bool:
         """Whether it takes a value."""
-        raise NotImplementedError
 
     def summaries(self) -> dict[str, str]:
         """{name: what it is} of names that a registry knows."""

@@ -6,7 +6,6 @@ from gen_tickets.report.figures.points import (
     Point,
     Series,
     draw_images,
-    draw_lines,
     draw_points,
 )
 from gen_tickets.report.figures.sparsity import Baseline, Curve, draw_metric
@@ -27,7 +26,6 @@ __all__ = [
     "draw_images",
     "draw_layers",
     "draw_learning",
-    "draw_lines",
     "draw_metric",
     "draw_points",
 ]

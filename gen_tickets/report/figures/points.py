@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 
 from gen_tickets.report.figures import style
 from gen_tickets.report.figures.sparsity import Baseline, draw_baseline
-from gen_tickets.report.statistics import Summary
 
 
 class Point(NamedTuple):
@@ -90,36 +89,6 @@ def _draw_series(axes: Axes, series: Series) -> None:
             color=series.color,
             fontsize=7.5,
         )
-
-
-def draw_lines(
-    names: Sequence[str], summaries: Sequence[Summary], xlabel: str
-) -> bytes:
-    """Draws a number of several experiments, a line each, from top to bottom.
-
-    Args:
-      names, summaries: of the experiments; a gap where all runs diverged.
-      xlabel: what the number is.
-
-    Returns:
-      PNG bytes.
-    """
-    places = np.arange(len(names))[::-1]
-    with style.figure(style.MIDDLE) as figure:
-        axes = figure.add_subplot()
-        axes.errorbar(
-            [of.mean for of in summaries],
-            places,
-            xerr=np.nan_to_num([of.std for of in summaries]),
-            fmt="o",
-            color=style.BLUE,
-            capsize=2.5,
-        )
-        axes.set_yticks(places, names)
-        axes.set_xlabel(xlabel)
-        axes.margins(x=0.08, y=0.08)
-        axes.grid(True)
-        return style.to_png(figure)
 
 
 def draw_images(
