@@ -14,7 +14,7 @@ def on_celeba(config, size):
     config.data.image_size = 64
     full = size == "full"  # An FID of a smoke's few samples is refused.
     config.eval.metrics = ("fid",) if full else ()
-    config.eval.verdict = "fid" if full else "heldout_loss"
+    config.eval.verdict = "fid" if full else "heldout_sample_spread"
     return defaults.resize(config, size)
 
 

@@ -38,6 +38,17 @@ def test_converged_compares_the_last_tenth_with_a_deviation(curve, passed):
     assert judge(curve)[0]["converged"].passed is passed
 
 
+def test_converged_of_a_metric_without_a_curve_takes_its_last_value_from_the_table():
+    rows = table([STEADY], [BAD], (1.9, 2.0, 2.1), "fd_classifier")
+    curves = [
+        {"round": 0, "run": run, "arm": "dense", "step": step, **more}
+        for step, more in ((90, {"fd_classifier": 2.5}), (100, {}))
+        for run in range(3)
+    ]
+    gate = verdict.verdict(rows, "fd_classifier", curves).gates[0]
+    assert gate.passed is False and "improved by 0.5 from step 90" in gate.sentence
+
+
 def test_converged_of_a_growing_metric_knows_its_direction():
     better = table([(0.9,) * 3], [(0.1,) * 3], (0.88, 0.9, 0.92), "accuracy")
     curve = [

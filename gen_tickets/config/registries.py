@@ -112,6 +112,9 @@ class TaskBuilder(NamedTuple):
     #: options that tasks without them refuse, such as ("task.beta",)
     options: tuple[str, ...] = ()
     reconstructs: bool = True  #: whether `Task.reconstruct` is not None
+    #: whether a lower held-out loss is a better model; not where two networks play
+    #: against each other. Else no verdict goes by it, and no early stopping.
+    loss_is_quality: bool = True
     #: its metrics, beside "loss", as the step and `Task.evaluate` call them; a metric X
     #: stands in tables as train_X, heldout_X and interval_X
     columns: tuple[Column, ...] = ()

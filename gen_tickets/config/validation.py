@@ -170,10 +170,26 @@ def _check_columns(options: Options) -> None:
                     f"{name} has the column {column.name!r} of {owner}",
                     "give it another name",
                 )
+    if verdict in ("train_loss", "heldout_loss"):
+        _check_loss(options)
     if verdict in owners and owners[verdict] not in names:
         raise UserError(
             f"eval.verdict={verdict!r}",
             f"is measured by eval.metrics={owners[verdict]!r} only, not by "
             f"{tuple(names)}",
             "add it, or compare another column",
+        )
+
+
+def _check_loss(options: Options) -> None:
+    """Raises UserError where the loss does not say how good a model is."""
+    task = options["task.name"]
+    if not registries.task.get(task).loss_is_quality:
+        raise UserError(
+            f"eval.verdict={options['eval.verdict']!r}",
+            f"with task.name={task!r} the loss says how two networks play against each "
+            "other, not how good the samples are",
+            "compare a metric of samples, as eval.metrics='fd_classifier' and "
+            "eval.verdict='fd_classifier'; where none can be measured give "
+            "eval.verdict='heldout_sample_spread', which gives no verdict",
         )

@@ -54,27 +54,33 @@ def of_training(
         row for row in curves if (row["arm"], row["round"]) == (arm, trained.round)
     ]
     return (
-        _converged(metric, trained, arm, _mean_curve(metric, of_arm)),
+        _converged(metric, trained, arm, _mean_curve(metric, of_arm, trained.mean)),
         _repeatable(trained, arm),
         _learned(metric, trained, arm, baselines.get(metric, {})),
     )
 
 
-def _mean_curve(metric: str, rows: Rows) -> dict[int, float]:
-    """{step: mean over the runs that are finite} in the order of the steps."""
+def _mean_curve(metric: str, rows: Rows, final: float) -> dict[int, float]:
+    """{step: mean over the runs that are finite} in the order of the steps.
+
+    A metric of samples is measured before the last tenth, and at the end for
+    results.csv, where its mean is `final`.
+    """
     values: dict[int, list[float]] = collections.defaultdict(list)
     for row in rows:
         if math.isfinite(row.get(metric, math.nan)):
             values[row["step"]].append(row[metric])
+    if values:
+        values.setdefault(max(row["step"] for row in rows), [final])
     return {step: float(np.mean(values[step])) for step in sorted(values)}
 
 
 def _converged(
     metric: str, trained: Summary, arm: str, curve: Mapping[int, float]
 ) -> Gate:
-    earlier = [step for step in curve if step <= (1 - _TENTH) * max(curve)]
+    earlier = [step for step in curve if 10 * step <= 9 * max(curve)]
     if not earlier or math.isnan(trained.std):
-        reason = f"{metric} during the {arm} training is not recorded"
+        reason = f"{metric} before the last tenth of the {arm} training is not recorded"
         return Gate("converged", None, f"convergence unknown: {reason}")
     sign, first, last = columns.find(metric).sign, earlier[-1], max(curve)
     best = max(curve, key=lambda step: sign * curve[step])

@@ -257,6 +257,7 @@ _COLUMNS = (
         "eval.average_decay",
     ),
     reconstructs=False,
+    loss_is_quality=False,
     columns=_COLUMNS,
 )
 def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:
