@@ -14,7 +14,9 @@ import numpy as np
 
 from gen_tickets.report import statistics, verdict
 from gen_tickets.report.statistics import Summary, mean_std, percent
+from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import columns
+from gen_tickets.workdir.baselines import Baselines
 
 Tested = tuple[bool, str]
 
@@ -34,6 +36,12 @@ class Evidence(NamedTuple):
     rows: Sequence[dict[str, Any]]  #: of results.csv, all arms; seconds of one member
     layers: Sequence[dict[str, Any]] = ()  #: of layers.csv
     workdir: pathlib.Path = pathlib.Path()
+    curves: Sequence[dict[str, Any]] = ()  #: of curves.csv
+    baselines: Baselines = {}
+
+    def judge(self, metric: str) -> Verdict:
+        """The verdict on the experiment, and its gates."""
+        return verdict.verdict(self.rows, metric, self.curves, self.baselines)
 
     def summaries(self, metric: str) -> dict[int, Summary]:
         """{round: Summary} of the arm."""
@@ -125,11 +133,11 @@ def winning_sparsity(metric: str, winning: Evidence, published: float) -> Tested
     Rounds have sparsities of their own: asked for is the largest that is not above
     the paper's.
     """
-    judged = verdict.verdict(winning.rows, metric)
+    judged = winning.judge(metric)
     below = [x.sparsity for x in judged.rounds if x.sparsity < published + _NEAR]
     if not below:
-        raise NotTried(judged.sentence)
-    return (judged.sparsity or 0.0) >= max(below) - _NEAR, judged.sentence
+        raise NotTried(judged.finding)
+    return (judged.sparsity or 0.0) >= max(below) - _NEAR, judged.finding
 
 
 def others_worse(metric: str, first: Evidence, *others: Evidence) -> Tested:

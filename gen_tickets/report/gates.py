@@ -7,7 +7,8 @@
 - power: Welch's test found the random control worse, or would have found a difference
   of a tenth of the dense mean.
 
-A gate that fails is said in the verdict's sentence. It hides no number.
+A gate that fails is said before the verdict, power where no difference was found. None
+of them hides a number.
 """
 
 import collections
@@ -31,11 +32,19 @@ class Gate(NamedTuple):
     passed: bool | None  #: None: what it looks at is not recorded, or not there yet
     sentence: str  #: the numbers in words, without a full stop
 
+    @property
+    def in_words(self) -> str:
+        """The sentence as it stands in a text."""
+        return f"{self.sentence[0].upper()}{self.sentence[1:]}."
+
 
 def failures(gates: Sequence[Gate]) -> str:
-    """Returns the sentences of the gates that fail; "" where none does."""
-    failed = [gate.sentence for gate in gates if gate.passed is False]
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in failed)
+    """Returns what fails of a training, in words; "" where nothing does.
+
+    The gate of power stands beside a difference that was not found, see `verdict`.
+    """
+    failed = [x for x in gates if x.passed is False and x.name != "power"]
+    return " ".join(gate.in_words for gate in failed)
 
 
 def of_training(

@@ -58,16 +58,19 @@ class Verdict(NamedTuple):
     metric: str
     sparsity: float | None
     unbroken: float | None  #: the winning arm matches in every round up to here
-    sentence: str
+    finding: str  #: in words, whatever the gates say
     notes: tuple[str, ...]
     dense: Summary | None
     rounds: Rounds
     gates: tuple[Gate, ...] = ()  #: none where nothing is measured yet
 
     @property
-    def is_sound(self) -> bool:
-        """Whether no gate fails."""
-        return not gates_lib.failures(self.gates)
+    def sentence(self) -> str:
+        """The finding, after what the gates of the training have against it."""
+        reservations = gates_lib.failures(self.gates)
+        if not reservations or self.finding.startswith("No verdict"):
+            return self.finding
+        return f"{reservations} With this reservation: {self.finding}"
 
 
 def matches(dense: Summary, winning: Summary, sign: int) -> bool:
@@ -150,9 +153,12 @@ def verdict(
     if trained is None or columns.find(metric).sign == 0:
         return judged
     gates = gates_lib.of_training(metric, trained, arm, curves, baselines)
-    if not searched:
-        gates += (_power(trained, judged.rounds),)
-    return judged._replace(gates=gates, sentence=_reserved(judged, gates))
+    if searched:
+        return judged._replace(gates=gates)
+    power = _power(trained, judged.rounds)
+    if judged.rounds and judged.sparsity is None and power.passed is not None:
+        judged = judged._replace(finding=f"{judged.finding} {power.in_words}")
+    return judged._replace(gates=(*gates, power))
 
 
 def _power(dense: Summary, rounds: Rounds) -> Gate:
@@ -164,20 +170,6 @@ def _power(dense: Summary, rounds: Rounds) -> Gate:
     if one is None:
         return gates_lib.power(dense, None, None, False)
     return gates_lib.power(dense, one.winning, one.random, one.worse)
-
-
-def _reserved(judged: Verdict, gates: tuple[Gate, ...]) -> str:
-    """The sentence, with the gates that fail before it."""
-    sentence, reservations = judged.sentence, gates_lib.failures(gates)
-    if sentence.startswith("No verdict"):
-        return sentence
-    if judged.rounds and judged.sparsity is None and gates[-1].passed:
-        sentence += f" {gates[-1].sentence[0].upper()}{gates[-1].sentence[1:]}."
-    return (
-        f"{reservations} With this reservation: {sentence}"
-        if reservations
-        else sentence
-    )
 
 
 def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
