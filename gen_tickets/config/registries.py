@@ -44,10 +44,12 @@ class Model(NamedTuple):
     """
 
     #: (arguments of the contracting module, those of the expanding one) -> both
-    #: modules. The arguments are dicts with `widths`, `dtype`, `channels` and
-    #: `lowering`, the first also with `num_outputs`, the second with `image_shape`;
-    #: see `models.build`.
+    #: modules. The arguments are dicts with `widths`, `dtype`, `channels`, `lowering`
+    #: and the model's `options`, the first also with `num_outputs`, the second with
+    #: `image_shape`; see `models.build`.
     build: Callable[[dict[str, Any], dict[str, Any]], tuple[Any, Any]]
+    #: options that models without them refuse, such as ("model.initializer",)
+    options: tuple[str, ...] = ()
     #: widths -> what the side of the images must be a multiple of
     multiple: Callable[[tuple[int, ...]], int] = _any_side
     #: whether kernels are divided by a norm of their own, as by spectral normalization

@@ -254,6 +254,7 @@ _COLUMNS = (
         "task.discriminator_steps",
         "task.weight_clip",
         "task.gradient_penalty",
+        "model.discriminator",
         "eval.average_decay",
     ),
     reconstructs=False,
