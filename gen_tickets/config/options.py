@@ -59,6 +59,17 @@ OPTIONS: dict[str, Option] = {
         _MOST_UNITS,
     ),
     "model.latent_size": option.Whole(3, "numbers in a latent vector", 1, _MOST_UNITS),
+    "model.initializer": option.Choice(
+        "authors",
+        "how kernels are drawn: uniform as PyTorch does by default, or N(0, 0.02)",
+        ("authors", "radford"),
+    ),
+    "model.discriminator": option.Choice(
+        "authors",
+        "of a GAN: ReLU and batch norm in every layer, or leaky ReLU and none in the "
+        "first one",
+        ("authors", "radford"),
+    ),
     "task.name": option.Choice("ae", "what is learned", registries.task),
     "task.beta": option.Number(1.0, "weight of the KL term (beta-VAE: > 1)"),
     "task.loss": option.Choice(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from gen_tickets.config import registries
+from gen_tickets.config.registry import Registry
 from gen_tickets.errors import UserError
 
 Options = Mapping[str, Any]
@@ -35,7 +36,8 @@ def check(options: Options, changed: Set[str]) -> None:
     _check_critic(options)
     _check_evaluation(options)
     # From here on the chosen entries are imported.
-    _check_task(options, changed)
+    _check_readers(registries.task, options, changed)
+    _check_readers(registries.model, options, changed)
     for registry in _CHOSEN:
         registry.get(options[registry.option]).check(options)
     for name in options[registries.metric.option]:
@@ -133,16 +135,18 @@ def _check_evaluation(options: Options) -> None:
         )
 
 
-def _check_task(options: Options, changed: Set[str]) -> None:
-    """Options that only other tasks read."""
-    tasks = dict(registries.task.items())
-    chosen = options["task.name"]
-    for name in sorted(changed - set(tasks[chosen].options)):
-        readers = [other for other, task in tasks.items() if name in task.options]
+def _check_readers(
+    registry: Registry[Any], options: Options, changed: Set[str]
+) -> None:
+    """Options that only other entries of a registry read."""
+    entries = dict(registry.items())
+    chosen = options[registry.option]
+    for name in sorted(changed - set(entries[chosen].options)):
+        readers = [x for x, entry in entries.items() if name in entry.options]
         if readers:
             raise UserError(
                 f"{name}={options[name]!r}",
-                f"only for task.name={' or '.join(readers)}, not {chosen}",
+                f"only for {registry.option}={' or '.join(readers)}, not {chosen}",
             )
 
 
@@ -170,10 +174,26 @@ def _check_columns(options: Options) -> None:
                     f"{name} has the column {column.name!r} of {owner}",
                     "give it another name",
                 )
+    if verdict in ("train_loss", "heldout_loss"):
+        _check_loss(options)
     if verdict in owners and owners[verdict] not in names:
         raise UserError(
             f"eval.verdict={verdict!r}",
             f"is measured by eval.metrics={owners[verdict]!r} only, not by "
             f"{tuple(names)}",
             "add it, or compare another column",
+        )
+
+
+def _check_loss(options: Options) -> None:
+    """Raises UserError where the loss does not say how good a model is."""
+    task = options["task.name"]
+    if not registries.task.get(task).loss_is_quality:
+        raise UserError(
+            f"eval.verdict={options['eval.verdict']!r}",
+            f"with task.name={task!r} the loss says how two networks play against each "
+            "other, not how good the samples are",
+            "compare a metric of samples, as eval.metrics='fd_classifier' and "
+            "eval.verdict='fd_classifier'; where none can be measured give "
+            "eval.verdict='heldout_sample_spread', which gives no verdict",
         )

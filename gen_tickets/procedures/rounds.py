@@ -42,11 +42,17 @@ def hooks(
         number = position.number(prepared.schedule, config.prune.rounds)
         store.save(number, round_state, list(position))
 
+    def evaluated(
+        training: driver.Training, position: Position, evaluation: driver.Evaluation
+    ) -> None:
+        measured = measurement.before_the_end(prepared, training, evaluation)
+        recorder.evaluation(training, position, evaluation, measured)
+
     folder = paths.tensorboard_dir(recorder.workdir) if processes.is_first() else None
     return driver.Hooks(
         save=save,
         save_seconds=config.checkpoint.every_seconds,
-        evaluated=recorder.evaluation,
+        evaluated=evaluated,
         stop=stop,
         profiler=Profiler(folder, config.profile.steps),
     )

@@ -6,7 +6,7 @@ A recorder takes arrays and rows, knows no model, and writes in process 0 alone.
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,9 +56,18 @@ class Recorder:
             print(table, file=sys.stderr)
 
     def evaluation(
-        self, training: Training, position: Position, evaluation: Evaluation
+        self,
+        training: Training,
+        position: Position,
+        evaluation: Evaluation,
+        measured: Mapping[str, Sequence[float]],
     ) -> None:
-        """Learning curves: a row a member in curves.csv, and TensorBoard events."""
+        """Learning curves: a row a member in curves.csv, and TensorBoard events.
+
+        Args:
+          training, position, evaluation: where it is, and the task's metrics.
+          measured: {column of eval.metrics: its values [M]}, where they are measured.
+        """
         self.curves.write(
             training.tag,
             position.round,
@@ -68,6 +77,7 @@ class Recorder:
             evaluation.num_steps,
             evaluation.totals,
             evaluation.heldout,
+            measured,
         )
 
     def rows(self, round_number: int, rows: list[dict[str, Any]]) -> None:
