@@ -20,7 +20,6 @@ from gen_tickets import tasks
 from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.report import kept, outcomes
-from gen_tickets.report import verdict as verdict_lib
 from gen_tickets.report.verdict import Verdict
 from gen_tickets.tasks import networks
 from gen_tickets.tasks.task import Task
@@ -117,8 +116,7 @@ def load(
             "give a workdir whose first round has ended; earlier versions than 0.3 "
             "kept none: go on with it for one more round (prune.rounds)",
         )
-    outcome = outcomes.load(path)
-    verdict = verdict_lib.verdict(outcome.rows, outcome.metric)
+    verdict = outcomes.load(path).verdict()
     numbers = {member.round for member in members}
     best = kept.best_round(verdict)
     if round is None:
