@@ -19,6 +19,8 @@ __all__ = [
     "groups",
     "load",
     "masks",
+    "pull",
+    "push",
     "rewind",
     "saliency",
     "select",
@@ -40,6 +42,8 @@ _MODULES = {
 _FUNCTIONS = {
     "find_ticket": "gen_tickets.imp",
     "load": "gen_tickets.trained",
+    "pull": "gen_tickets.hub",
+    "push": "gen_tickets.hub",
     "rewind": "gen_tickets.pruning.masks",
     "select": "gen_tickets.pruning.masks",
     "wrap_optax": "gen_tickets.training.optimizer",
@@ -53,6 +57,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from gen_tickets import trees
     from gen_tickets.evaluation import distances
+    from gen_tickets.hub import pull, push
     from gen_tickets.imp import find_ticket
     from gen_tickets.models import groups
     from gen_tickets.pruning import channels, compact, masks, saliency

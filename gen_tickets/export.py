@@ -18,7 +18,7 @@ import io
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -38,6 +38,19 @@ _KINDS = ("samples", "reconstructions", "weights")
 _FORMATS = ("npz", "safetensors", "torch")
 
 
+def _compiled(
+    member: Trained, what: str, function: Callable[..., jax.Array] | None
+) -> Callable[..., jax.Array]:
+    """A function of a task, compiled; UserError where the task has none."""
+    if function is None:
+        raise UserError(
+            f"--what={what}",
+            f"task.name={member.config.task.name!r} makes none",
+            "give another",
+        )
+    return jax.jit(function)
+
+
 def samples(member: Trained, num: int, seed: int | None = None) -> np.ndarray:
     """Images of a network's own, from standard normal latents.
 
@@ -51,7 +64,7 @@ def samples(member: Trained, num: int, seed: int | None = None) -> np.ndarray:
       uint8 [num, H, W, C].
     """
     config, state = member.config, member.state
-    sample = jax.jit(member.task.sample)
+    sample = _compiled(member, "samples", member.task.sample)
     return metrics.draw_samples(
         lambda latents: sample(state, latents),
         num,
@@ -78,19 +91,13 @@ def reconstructions(
       UserError: its task has none, or there are fewer held-out images.
     """
     config, state = member.config.copy_and_resolve_references(), member.state
-    if member.task.reconstruct is None:
-        raise UserError(
-            "--what=reconstructions",
-            f"task.name={config.task.name!r} makes none",
-            "give samples or weights",
-        )
+    reconstruct = _compiled(member, "reconstructions", member.task.reconstruct)
     config.data.dir = data_dir or config.data.dir
     images = dataset_lib.load(config).heldout.images
     if num is not None and num > len(images):
         raise UserError(
             f"--num={num}", f"there are {len(images)} held-out images", "give fewer"
         )
-    reconstruct = jax.jit(member.task.reconstruct)
     return map_batches(
         lambda batch: reconstruct(state, batch), images[:num], config.data.batch_size
     )
@@ -152,11 +159,10 @@ def _check_output(options: argparse.Namespace, what: str) -> None:
     output, form = pathlib.Path(options.output), options.format or "npz"
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UserError(output, "is there already", "give another name")
+    allowed, described = ["", ".npz"], f"--what={what}"
     if what == "weights":
-        allowed = ("",) if form == "torch" else (f".{form}",)
+        allowed = [""] if form == "torch" else [f".{form}"]
         described = f"--format={form}"
-    else:
-        allowed, described = ("", ".npz"), f"--what={what}"
     if output.suffix not in allowed:
         names = {"": "the name of a new folder, without a suffix"}
         remedy = " or ".join(names.get(x, f"a name that ends in {x}") for x in allowed)

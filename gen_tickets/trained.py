@@ -116,7 +116,7 @@ def load(
             "give a workdir whose first round has ended; earlier versions than 0.3 "
             "kept none: go on with it for one more round (prune.rounds)",
         )
-    verdict = outcomes.load(path).verdict()
+    verdict = outcomes.load(path).judge()
     numbers = {member.round for member in members}
     best = kept.best_round(verdict)
     if round is None:

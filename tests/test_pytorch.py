@@ -31,6 +31,7 @@ def draw(model):
     config = defaults.get_config()
     config.task.name, config.model.name = task, model
     config.model.widths, config.model.latent_size = widths, latent
+    config.train.steps = 20
     built = tasks.build(config, (side, side, 2), 10, None, LIBRARY)
     shapes = jax.eval_shape(built.init, jax.random.key(0))
     rng = np.random.default_rng(0)
@@ -49,7 +50,13 @@ def draw(model):
         stats=weights(shapes.stats),
         config=config,
         verdict=None,
-        provenance={"round": 3, "arm": "winning", "run": 0, "step": 10},
+        provenance={
+            "config": defaults.flatten(config),
+            "round": 3,
+            "arm": "winning",
+            "run": 0,
+            "step": 10,
+        },
         channels={},
         task=built,
     )

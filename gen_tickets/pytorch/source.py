@@ -104,7 +104,7 @@ def write(folder: pathlib.Path, trained: Trained) -> None:
     """
     source, arrays = convert(trained)
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, allow_pickle=False, **arrays)
     paths.write_atomically(folder / "weights.npz", content.getvalue())
     paths.write_atomically(folder / "model.py", source.encode())
 
