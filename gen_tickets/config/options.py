@@ -216,6 +216,12 @@ OPTIONS: dict[str, Option] = {
     "eval.verdict": option.Text(
         "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
     ),
+    "keep.rounds": option.Choice(
+        "best",
+        "rounds whose trained weights are kept: best = the dense round, the last one, "
+        "and the sparsest that matches and that is found, as the verdict has it",
+        ("best", "all", "last"),
+    ),
     "checkpoint.every_seconds": option.Number(60.0, "seconds between checkpoints"),
     "log.writer": option.Choice(
         "tensorboard",
@@ -250,6 +256,7 @@ HOW_TO_RUN = (
     "data.resident",
     "eval.inception_weights",
     "eval.download_weights",
+    "keep.rounds",
     "checkpoint.every_seconds",
     "log.writer",
     "profile.steps",

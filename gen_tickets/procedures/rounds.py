@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -14,22 +14,12 @@ from gen_tickets.procedures.setup import Prepared
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning.pruner import Pruner
 from gen_tickets.training import driver
-from gen_tickets.training.population import Population, Purpose
+from gen_tickets.training.population import Purpose
 from gen_tickets.training.profiler import Profiler
 from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.workdir import paths, tickets
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.recorder import Recorder
-
-
-class Trained(NamedTuple):
-    """The population of the newest checkpoint of a workdir."""
-
-    prepared: Prepared  #: of the networks that it trains
-    population: Population
-    round_state: RoundState
-    position: Position
-    masks_of: Callable[[int], Any]  #: member -> masks of the shapes of whole networks
 
 
 def hooks(
