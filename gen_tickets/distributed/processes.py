@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from gen_tickets.errors import UserError
+from gen_tickets.errors import Damaged, UserError
 
 _TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
 # A container on a TPU (Colab, Kaggle, Kubernetes) has these, and often no such server.
@@ -121,18 +121,20 @@ def _gather_texts(*texts: str) -> list[list[str]]:
 def together(function: Callable[[], Any]):
     """Runs function() on every process; a UserError of one is raised by all.
 
-    Without it the others would wait for that one until they are told that it died.
+    Without it the others would wait for that one until they are told that it died. A
+    file that one cannot read is not `Damaged` because others find it so.
     """
-    result, parts = None, ("", "", "")
+    result, parts = None, ("", "", "", "")
     try:
         result = function()
     except UserError as error:
         if jax.process_count() == 1:
             raise
-        parts = (error.field, error.problem, error.remedy)
-    for field, problem, remedy in _gather_texts(*parts):
-        if field or problem:
-            raise UserError(field, problem, remedy)
+        kind = "damaged" if isinstance(error, Damaged) else ""
+        parts = (error.field, error.problem, error.remedy, kind)
+    failed = [texts for texts in _gather_texts(*parts) if texts[0] or texts[1]]
+    for field, problem, remedy, kind in sorted(failed, key=lambda texts: texts[3]):
+        raise (Damaged if kind else UserError)(field, problem, remedy)
     return result
 
 

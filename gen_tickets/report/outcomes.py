@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Sequence
 from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.paper import published
-from gen_tickets.workdir import columns, paths, tables
+from gen_tickets.workdir import columns, paths, reading, tables
 
 
 class Outcome(NamedTuple):
@@ -61,12 +61,8 @@ def load(workdir: str | pathlib.Path) -> Outcome:
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:
-    try:
+    with reading.explained(path, "configuration", "restore it"):
         config = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(path, error.strerror or str(error)) from error
-    except ValueError as error:
-        raise UserError(path, "is not JSON", "restore it") from error
     flat = defaults.flatten_nested(config) if isinstance(config, dict) else {}
     if "eval.verdict" not in flat:
         raise UserError(path, "has no eval.verdict", "give a workdir of gen_tickets")

@@ -24,7 +24,7 @@ import numpy as np
 from gen_tickets import trees
 from gen_tickets.errors import UserError
 from gen_tickets.trees import Tree
-from gen_tickets.workdir import npz, paths
+from gen_tickets.workdir import npz, paths, reading
 
 
 class Ticket(NamedTuple):
@@ -159,13 +159,8 @@ def load(path: str | os.PathLike[str]) -> Ticket:
       UserError: no such file, or not an intact ticket. No code in it is ever run, and
         nothing is allocated that the file is not large enough to hold.
     """
-    try:
+    with reading.explained(path, "ticket"):
         return _read(path)
-    except FileNotFoundError:
-        raise UserError(path, "there is no such ticket") from None
-    except Exception as error:  # zipfile, zlib, NumPy and JSON raise a dozen kinds.
-        reason = (str(error).splitlines() or [repr(error)])[0][:200]
-        raise UserError(path, f"is not an intact ticket ({reason})") from None
 
 
 def to_device(tree: Tree) -> Tree:
