@@ -5,6 +5,7 @@ on its own devices. With one process all of this does nothing. Process 0 alone w
 (Orbax apart, to which every process gives what its devices hold).
 """
 
+import collections
 import glob
 import importlib.util
 import json
@@ -142,7 +143,7 @@ def read_shares(read, indices):
     """Reads images, each process its share of them, and hands them all to all.
 
     Args:
-      read: indices -> (images [n, ...], labels [n] or None, set of file formats).
+      read: indices -> (images [n, ...], labels [n] or None, Counter of facts).
       indices: int [N]; every process gives the same.
 
     Returns:
@@ -153,9 +154,10 @@ def read_shares(read, indices):
         return read(indices)
     shares = np.array_split(np.asarray(indices), count)
     own = shares[jax.process_index()]
-    images, labels, formats = together(
+    images, labels, facts = together(
         lambda: read(own if len(own) else indices[:1])  # fewer images than processes
     )
+    facts = facts if len(own) else {}
 
     def join(rows):
         # As many rows from each, so that one collective carries them.
@@ -163,6 +165,8 @@ def read_shares(read, indices):
         parts = gather(np.pad(rows, padding))
         return np.concatenate([x[: len(share)] for x, share in zip(parts, shares)])
 
-    texts = _gather_texts(json.dumps(sorted(formats)))
-    formats = set().union(*(json.loads(text) for [text] in texts))
-    return join(images), None if labels is None else join(labels), formats
+    texts = _gather_texts(json.dumps(facts))
+    total: collections.Counter[str] = collections.Counter()
+    for [text] in texts:
+        total.update(json.loads(text))
+    return join(images), None if labels is None else join(labels), total
