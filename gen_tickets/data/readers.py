@@ -107,7 +107,7 @@ def resize(images: np.ndarray, crop: int, size: int) -> np.ndarray:
     return decode(images, len(images), open_array, str, crop, size, "images")[0]
 
 
-@registries.data_set("digits")
+@registries.data_set("digits", reads_dir=False)
 def digits(options: ml_collections.ConfigDict) -> Reader:
     """The 1797 handwritten digits of scikit-learn, resized to 28x28."""
     return find_digits(options.image_size)

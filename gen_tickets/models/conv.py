@@ -86,7 +86,12 @@ def _check(options) -> None:
         )
 
 
-@registries.model("conv", multiple=lambda widths: 32, check=_check)
+@registries.model(
+    "conv",
+    multiple=lambda widths: 32,
+    normalizes_batches=False,
+    check=_check,
+)
 def conv(contract, expand):
     """The paper's convolutional autoencoder, five convolutions a side."""
     side, code = expand["image_shape"][0], contract["num_outputs"]
