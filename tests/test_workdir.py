@@ -53,6 +53,16 @@ def test_more_rounds_and_how_to_run_are_no_difference(tmp_path):
         start(tmp_path, prune__rounds=4)
 
 
+def test_claim_with_another_verdict_goes_on_unless_it_chooses_the_rewind_step(tmp_path):
+    start(tmp_path, prune__rounds=3)
+    start(tmp_path, prune__rounds=3, eval__verdict="heldout_loss", eval__num_shown=3)
+    stored = lock_lib.stored_config(tmp_path)
+    assert stored.eval.verdict == "heldout_loss" and stored.eval.num_shown == 3
+    start(tmp_path / "auto", rewind__step="auto")
+    with pytest.raises(UserError, match="eval.verdict: .* -> "):
+        start(tmp_path / "auto", rewind__step="auto", eval__verdict="heldout_loss")
+
+
 def test_an_option_that_is_younger_than_the_folder_was_at_its_default(tmp_path):
     start(tmp_path)
     path = paths.config_path(tmp_path)

@@ -5,18 +5,28 @@ import pathlib
 from typing import Any, NamedTuple, Sequence
 
 from gen_tickets.config import defaults
+from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
 from gen_tickets.paper import published
-from gen_tickets.workdir import columns, paths, reading, tables
+from gen_tickets.report import statistics, verdict
+from gen_tickets.report.verdict import Verdict
+from gen_tickets.workdir import baselines, columns, curves, paths, reading, tables
+from gen_tickets.workdir.baselines import Baselines
 
 
 class Outcome(NamedTuple):
-    """What a workdir holds: its flat config and its two tables."""
+    """What a workdir holds: its flat config and its tables."""
 
     workdir: pathlib.Path
     config: dict[str, Any]  #: {"data.name": "digits", ...}
     rows: list[dict[str, Any]]
     layers: list[dict[str, Any]]
+    curves: list[dict[str, Any]]
+    baselines: Baselines
+
+    def judge(self) -> Verdict:
+        """The verdict by the metric of its config, with its gates."""
+        return verdict.verdict(self.rows, self.metric, self.curves, self.baselines)
 
     @property
     def metric(self) -> str:
@@ -39,10 +49,18 @@ class Outcome(NamedTuple):
         return sum(row[column] for row in rows), sum(seconds.values())
 
 
-def load(workdir: str | pathlib.Path) -> Outcome:
-    """Reads a workdir; raises UserError for a path that is none.
+def load(workdir: str | pathlib.Path, metric: str = "") -> Outcome:
+    """Reads a workdir.
 
     Columns that this process does not know are what columns.json says.
+
+    Args:
+      workdir: of a run that has finished a round or more.
+      metric: column that the verdict compares; "" = as the run's eval.verdict.
+
+    Raises:
+      UserError: it is no workdir, a file of it is damaged or cannot be read, or it
+        does not measure the metric.
     """
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
@@ -51,12 +69,24 @@ def load(workdir: str | pathlib.Path) -> Outcome:
     rows = tables.read_rows(paths.results_path(workdir))
     if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
         raise UserError(paths.results_path(workdir), "is no table of results")
-    layers = paths.layers_path(workdir)
+    layers, learning = paths.layers_path(workdir), paths.curves_path(workdir)
+    config = _read_config(paths.config_path(workdir))
+    if metric:
+        measured = statistics.of_role(rows, "metric")
+        if metric not in measured:
+            raise UserError(
+                f"eval.verdict={metric!r}",
+                f"measured in {workdir} are {', '.join(measured)}",
+                nearest(metric, measured),
+            )
+        config["eval.verdict"] = metric
     return Outcome(
         workdir=workdir,
-        config=_read_config(paths.config_path(workdir)),
+        config=config,
         rows=rows,
         layers=tables.read_rows(layers) if layers.exists() else [],
+        curves=curves.read(learning) if learning.exists() else [],
+        baselines=baselines.read(workdir),
     )
 
 

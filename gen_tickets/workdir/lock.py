@@ -16,7 +16,7 @@ import ml_collections
 
 from gen_tickets.config import defaults
 from gen_tickets.config import options as options_lib
-from gen_tickets.config.options import HOW_TO_RUN
+from gen_tickets.config.options import HOW_TO_JUDGE, HOW_TO_RUN
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import paths, reading
 
@@ -84,13 +84,15 @@ def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
     An option that is younger than the folder was at what is its default now.
     """
-    found = []
+    found, free = [], HOW_TO_RUN
+    if wanted["rewind.step"] != "auto":
+        free += HOW_TO_JUDGE
     before = {**defaults.flatten(defaults.get_config()), **stored}
     for name in sorted(before.keys() | wanted.keys()):
         old, new = before[name], wanted.get(name)
         if name == "prune.rounds" and isinstance(old, int) and wanted[name] >= old:
             continue
-        if old != new and name not in HOW_TO_RUN:
+        if old != new and name not in free:
             found.append(f"{name}: {json.dumps(old)} -> {json.dumps(new)}")
     return found
 
