@@ -29,11 +29,6 @@ CASES = [
     ({"arms": ("winning",), **EARLY}, "arms=.*only for prune.schedule=iter", None),
     ({"stability__points": 5}, "stability.points=5: only", {"rewind__step": "auto"}),
     (
-        {"eval__num_samples": 9, "eval__every_rounds": 2},
-        "eval.every_rounds=2, eval.num_samples=9: only for eval.metrics.*leave them",
-        {"eval__metrics": ("fd_classifier",)},
-    ),
-    (
         {"eval__download_weights": True, "eval__metrics": ("fd_classifier",)},
         "eval.download_weights=True: only for eval.metrics by Inception",
         {"eval__metrics": ("fid",)},

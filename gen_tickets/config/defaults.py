@@ -27,8 +27,6 @@ _SMOKE = {
     "train.steps": 30,
     "eval.every_steps": 10,
     "eval.num_shown": 8,
-}
-_SMOKE_METRICS = {
     "eval.num_samples": 64,
     "eval.classifier_epochs": 1,
     "eval.classifier_width": 4,
@@ -147,8 +145,6 @@ def resize(
     config.update_from_flattened_dict(recipes.get(size, {}))
     if size == "smoke":
         config.update_from_flattened_dict(_SMOKE)
-        if config.eval.metrics:
-            config.update_from_flattened_dict(_SMOKE_METRICS)
         config.prune.rounds = min(config.prune.rounds, 2)
         if config.rewind.step != "0":
             config.rewind.step = "4"

@@ -51,7 +51,9 @@ def _measures_by_inception(options: Options) -> bool:
     return any(metric.network == "inception" for metric in found)
 
 
-# An instability analysis has the options of the tickets that it belongs to.
+# Not among them: an instability analysis has the options of the tickets that it belongs
+# to, and an experiment states the sizes of metrics (eval.num_samples and the like) that
+# a smaller size of it does not measure.
 _RULES = (
     _Rule(
         ("data.dir",),
@@ -94,15 +96,6 @@ _RULES = (
         "stability.tickets",
         lambda options: not options["stability.tickets"],
         lambda: "stability.tickets='', as masked copies always begin with a new one",
-    ),
-    _Rule(
-        (
-            *("eval.num_samples", "eval.every_rounds"),
-            *("eval.classifier_epochs", "eval.classifier_width"),
-        ),
-        "eval.metrics",
-        lambda options: bool(options["eval.metrics"]),
-        lambda: "eval.metrics that are not empty",
     ),
     _Rule(
         ("eval.inception_weights", "eval.download_weights"),
