@@ -249,11 +249,13 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-# Options that say how to run, not what to compute: they may change at a restart.
+# Options that say how to run or draw, not what to compute: they may change at a
+# restart.
 HOW_TO_RUN = (
     "data.dir",
     "data.download",
     "data.resident",
+    "eval.num_shown",
     "eval.inception_weights",
     "eval.download_weights",
     "keep.rounds",
@@ -266,6 +268,10 @@ HOW_TO_RUN = (
     "parallel.processes",
     "parallel.process",
 )
+
+# Options that only judge what was computed: they may change, too, unless it is by them
+# that rewind.step="auto" chooses.
+HOW_TO_JUDGE = ("eval.verdict", "stability.margin")
 
 # Options of earlier versions that changed no result: a workdir that has them is read
 # and continued as if it had not.

@@ -1,6 +1,7 @@
 """Bookkeeping of an experiment's rounds: restored, trained, saved, recorded."""
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -144,6 +145,19 @@ def _pruning_flops(prepared: Prepared, data: Data) -> float:
     pruner = Pruner(prepared.config, task, prepared.shapes)
     keys = prepared.dense.run_keys(Purpose.SCORE)
     return pruner.flops(keys, *scored_images(prepared, data))
+
+
+def tell_repeated(prepared: Prepared) -> None:
+    """Says on stderr which rounds will train a ticket that was trained before."""
+    repeated = prepared.pruner.repeated_rounds(prepared.config.prune.rounds)
+    if repeated and processes.is_first():
+        numbers = ", ".join(map(str, repeated[:3])) + ", ..." * (len(repeated) > 3)
+        print(
+            f"prune.rounds={prepared.config.prune.rounds}: {len(repeated)} rounds "
+            f"({numbers}) train the winning ticket of the round before again, because "
+            "a weight stays in every layer",
+            file=sys.stderr,
+        )
 
 
 def scored_images(prepared: Prepared, data: Data) -> tuple[Any, Any]:

@@ -173,10 +173,9 @@ class Recorder:
                 folder.rmdir()
 
     def originals(self, images: Any) -> None:
-        """Writes the grid of the held-out images that are reconstructed, once."""
-        path = paths.originals_path(self.workdir)
-        if processes.is_first() and not path.exists():
-            _write_grid(path, images)
+        """Writes the grid of the held-out images that are reconstructed."""
+        if processes.is_first():
+            _write_grid(paths.originals_path(self.workdir), images)
 
     def images(self, round_number: int, arm: str, kind: str, images: Any) -> None:
         """Writes a grid of uint8 [N, H, W, C]; kind: samples or reconstructions."""
