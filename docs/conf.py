@@ -72,8 +72,8 @@ def _plain_text(app, what, name, obj, options, lines) -> None:
 
 def _formula(writer, node) -> None:
     """A formula as MathML, which browsers draw without a script or a network."""
-    is_block = isinstance(node, docutils.nodes.math_block)
-    writer.body.append(convert(node.astext(), display="block" if is_block else "inline"))
+    display = "block" if isinstance(node, docutils.nodes.math_block) else "inline"
+    writer.body.append(convert(node.astext(), display=display))
     raise docutils.nodes.SkipNode
 
 

@@ -1,7 +1,7 @@
 """Which options have no effect beside which others: refused, not ignored.
 
-One table. Options of one task, model or optimizer are declared with it, as the `options` of
-its entry in `config.registries`.
+One table. Options of one task, model or optimizer are declared with it, as the
+`options` of its entry in `config.registries`.
 """
 
 from collections.abc import Callable, Mapping, Set
