@@ -10,12 +10,24 @@ import math
 
 import jax
 import numpy as np
+from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gen_tickets.errors import UserError
 
 MEMBER, DATA = "member", "data"
+
+
+def divide(batch: jax.Array) -> jax.Array:
+    """A batch [N, ...] over the devices that train the same members.
+
+    For what is traced in a population's loop. The compiler divides what follows from a
+    divided array; what does not, such as drawn latents or a slice in an inner loop,
+    every device would compute as a whole. Without a mesh the batch is left as it is.
+    """
+    axes = jax.sharding.get_abstract_mesh().axis_names
+    return lax.with_sharding_constraint(batch, P(DATA)) if DATA in axes else batch
 
 
 class Layout:

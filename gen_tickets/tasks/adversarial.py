@@ -26,6 +26,7 @@ from gen_tickets import losses, models, trees
 from gen_tickets.config import registries
 from gen_tickets.config.column import Column
 from gen_tickets.data import pixels
+from gen_tickets.distributed import mesh
 from gen_tickets.tasks import average, networks
 from gen_tickets.tasks.task import Setting, Task
 from gen_tickets.training import optimizer as optimizer_lib
@@ -79,7 +80,7 @@ class _Game:
         return state
 
     def _latents(self, key, count):
-        return jax.random.normal(key, (count, self.latent_size))
+        return mesh.divide(jax.random.normal(key, (count, self.latent_size)))
 
     def _generate(self, params, stats, latents, train, advance=()):
         """-> (images [N, H, W, C] in [-1, 1], statistics of the generator)."""
@@ -174,7 +175,7 @@ class _Game:
         def update(state, i_and_batch):
             i, batch = i_and_batch
             step_key = jax.random.fold_in(key, i)
-            return self._discriminator_step(state, masks, batch, step_key)
+            return self._discriminator_step(state, masks, mesh.divide(batch), step_key)
 
         state, metrics = lax.scan(update, state, (jnp.arange(count), batches))
         metrics = {name: values.mean() for name, values in metrics.items()}

@@ -23,7 +23,7 @@ from jax import lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from gen_tickets.distributed.mesh import DATA, MEMBER
+from gen_tickets.distributed.mesh import MEMBER, divide
 
 _MEMBERS = P(MEMBER)
 
@@ -131,10 +131,6 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
     """
     if at_once is None and _platform(mesh) == "cpu":
         at_once = 1
-
-    def divide(batch):
-        """A batch over the devices that have the same members."""
-        return batch if mesh is None else lax.with_sharding_constraint(batch, P(DATA))
 
     def stretch(state, totals, masks, examples, order, keys, num_steps):
         read = None if streamed else _reader(examples)
