@@ -2,8 +2,8 @@
 
 A test takes the column that is quality and the evidence of each curve of the claim; it
 returns whether the claim holds, and the numbers that say so. Arms are compared as in
-`report.verdict`: Welch's two-sided t-test over the runs that did not diverge, p < 0.05,
-at least 3 runs a side.
+`report.comparison`: Welch's two-sided t-test over the runs that did not diverge, p <
+0.05, at least 3 runs a side.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from gen_tickets.report import statistics, verdict
+from gen_tickets.report import comparison, statistics, verdict
 from gen_tickets.report.statistics import Summary, mean_std, percent
 from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import columns
@@ -50,8 +50,8 @@ class Evidence(NamedTuple):
     def last(self, metric: str) -> Summary:
         """Of the arm's last round; raises NotTried where it has fewer than 3 runs."""
         *_, last = self.summaries(metric).values() or [None]
-        if last is None or last.num_runs < verdict.MIN_RUNS:
-            raise NotTried(f"{self.label}: it needs {verdict.MIN_RUNS} runs")
+        if last is None or last.num_runs < comparison.MIN_RUNS:
+            raise NotTried(f"{self.label}: it needs {comparison.MIN_RUNS} runs")
         return last
 
     def last_rows(self) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def compare(metric: str, first: Summary, second: Summary, names) -> tuple[int, s
       (-1 where the second is significantly worse, +1 where it is better, else 0; the
       numbers).
     """
-    p_value = verdict.compare(first, second)
+    p_value = comparison.compare(first, second)
     if first.values and second.values:
         ahead = columns.find(metric).sign * (second.mean - first.mean)
     else:
@@ -98,7 +98,7 @@ def compare(metric: str, first: Summary, second: Summary, names) -> tuple[int, s
     is_tested = min(len(first.values), len(second.values)) > 1
     test = f", Welch p = {p_value:.1g}" if is_tested else ""
     text = f"{metric} {' against '.join(texts)}{test}"
-    return (int(np.sign(ahead)) if p_value < verdict.P_BORDER else 0), text
+    return (int(np.sign(ahead)) if p_value < comparison.P_BORDER else 0), text
 
 
 def _common(metric: str, first: Evidence, second: Evidence):
@@ -108,7 +108,7 @@ def _common(metric: str, first: Evidence, second: Evidence):
         for a in first.summaries(metric).values()
         for b in second.summaries(metric).values()
         if abs(a.sparsity - b.sparsity) < _NEAR
-        and min(a.num_runs, b.num_runs) >= verdict.MIN_RUNS
+        and min(a.num_runs, b.num_runs) >= comparison.MIN_RUNS
     ]
     return sorted(pairs, key=lambda pair: pair[0].sparsity)
 
@@ -157,7 +157,7 @@ def nowhere_worse(metric: str, first: Evidence, second: Evidence) -> Tested:
     """Is the first arm at no sparsity significantly worse than the second?"""
     names, pairs = (first.label, second.label), _common(metric, first, second)
     if not pairs:
-        raise NotTried(f"no sparsity at which both have {verdict.MIN_RUNS} runs")
+        raise NotTried(f"no sparsity at which both have {comparison.MIN_RUNS} runs")
     orders = [compare(metric, a, b, names)[0] for a, b in pairs]
     text = f"{names[0]} is significantly better than {names[1]} at {orders.count(-1)} "
     text += f"of {len(pairs)} sparsities, significantly worse at {orders.count(1)}"
@@ -171,7 +171,7 @@ def matches(metric: str, first: Evidence, second: Evidence) -> Tested:
     if not a.values:
         raise NotTried(f"{first.label}: all runs diverged")
     text = f"{metric} {mean_std(b)} ({second.label}), {mean_std(a)} ({first.label})"
-    return verdict.matches(a, b, columns.find(metric).sign), text
+    return comparison.matches(a, b, columns.find(metric).sign), text
 
 
 def compressed(evidence: Sequence[Evidence]) -> list[Evidence]:
