@@ -79,7 +79,9 @@ def _check_tickets(*evidence: Evidence) -> None:
             raise NotTried(f"{one.label}: {found}")
 
 
-def compare(metric: str, first: Summary, second: Summary, names) -> tuple[int, str]:
+def compare(
+    metric: str, first: Summary, second: Summary, names: Sequence[str]
+) -> tuple[int, str]:
     """Compares two arms by a column.
 
     Returns:
@@ -101,7 +103,9 @@ def compare(metric: str, first: Summary, second: Summary, names) -> tuple[int, s
     return (int(np.sign(ahead)) if p_value < comparison.P_BORDER else 0), text
 
 
-def _common(metric: str, first: Evidence, second: Evidence):
+def _common(
+    metric: str, first: Evidence, second: Evidence
+) -> list[tuple[Summary, Summary]]:
     """[(Summary, Summary)] at equal sparsities with 3 runs each, the sparsest last."""
     pairs = [
         (a, b)
@@ -146,7 +150,9 @@ def others_worse(metric: str, first: Evidence, *others: Evidence) -> Tested:
     return all(order < 0 for order, _ in found), "; ".join(text for _, text in found)
 
 
-def like_the_own_ticket(metric: str, transferred, own, random) -> Tested:
+def like_the_own_ticket(
+    metric: str, transferred: Evidence, own: Evidence, random: Evidence
+) -> Tested:
     """Is a transferred ticket not worse than the own one, and better than random?"""
     to_own, text = _at_the_top(metric, own, transferred)
     of_random, more = _at_the_top(metric, transferred, random)
@@ -189,7 +195,9 @@ def savings(dense: Evidence, small: Evidence) -> dict[str, float]:
     }
 
 
-def _nearest(dense: Evidence, tickets, saving: float) -> tuple[Evidence, dict]:
+def _nearest(
+    dense: Evidence, tickets: Sequence[Evidence], saving: float
+) -> tuple[Evidence, dict[str, float]]:
     """The ticket that saves about such a share of the FLOPs, and its savings."""
     found = [(one, savings(dense, one)) for one in compressed(tickets)]
     near = [x for x in found if abs(x[1]["flops"] - saving) <= _NEAR_SAVING]
@@ -200,14 +208,18 @@ def _nearest(dense: Evidence, tickets, saving: float) -> tuple[Evidence, dict]:
     return min(near, key=lambda x: abs(x[1]["flops"] - saving))
 
 
-def as_good_with_less(metric: str, dense, *tickets: Evidence, saving: float) -> Tested:
+def as_good_with_less(
+    metric: str, dense: Evidence, *tickets: Evidence, saving: float
+) -> Tested:
     """Does the ticket that saves such a share of FLOPs match the dense network?"""
     small, saved = _nearest(dense, tickets, saving)
     holds, text = matches(metric, dense, small)
     return holds, f"with {percent(saved['flops'])} fewer FLOPs {text}"
 
 
-def time_saved(metric: str, dense, *tickets, flops: float, time: float) -> Tested:
+def time_saved(
+    metric: str, dense: Evidence, *tickets: Evidence, flops: float, time: float
+) -> Tested:
     """Does the ticket that saves such a share of FLOPs save as much time?"""
     del metric
     _, saved = _nearest(dense, tickets, flops)
@@ -215,7 +227,9 @@ def time_saved(metric: str, dense, *tickets, flops: float, time: float) -> Teste
     return saved["seconds"] >= time, f"{text} time"
 
 
-def found_by_epoch(metric: str, dense, *tickets: Evidence, last: int) -> Tested:
+def found_by_epoch(
+    metric: str, dense: Evidence, *tickets: Evidence, last: int
+) -> Tested:
     """Are all tickets found within so many epochs?"""
     del metric, dense
     epochs = [row["found_epoch"] for one in tickets for row in one.rows]
