@@ -221,6 +221,12 @@ OPTIONS: dict[str, Option] = {
     "eval.verdict": option.Text(
         "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
     ),
+    "keep.rounds": option.Choice(
+        "best",
+        "rounds whose trained weights are kept: best = the dense round, the last one, "
+        "and the sparsest that matches and that is found, as the verdict has it",
+        ("best", "all", "last"),
+    ),
     "checkpoint.every_seconds": option.Number(60.0, "seconds between checkpoints"),
     "log.writer": option.Choice(
         "tensorboard",
@@ -248,13 +254,16 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-# Options that say how to run, not what to compute: they may change at a restart.
+# Options that say how to run or draw, not what to compute: they may change at a
+# restart.
 HOW_TO_RUN = (
     "data.dir",
     "data.download",
     "data.resident",
+    "eval.num_shown",
     "eval.inception_weights",
     "eval.download_weights",
+    "keep.rounds",
     "checkpoint.every_seconds",
     "log.writer",
     "profile.steps",
@@ -264,6 +273,10 @@ HOW_TO_RUN = (
     "parallel.processes",
     "parallel.process",
 )
+
+# Options that only judge what was computed: they may change, too, unless it is by them
+# that rewind.step="auto" chooses.
+HOW_TO_JUDGE = ("eval.verdict", "stability.margin")
 
 # Options of earlier versions that changed no result: a workdir that has them is read
 # and continued as if it had not.

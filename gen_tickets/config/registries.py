@@ -54,6 +54,8 @@ class Model(NamedTuple):
     multiple: Callable[[tuple[int, ...]], int] = _any_side
     #: whether kernels are divided by a norm of their own, as by spectral normalization
     normalizes_kernels: bool = False
+    #: whether it has batch norm
+    normalizes_batches: bool = True
     check: Check = _no_check
 
 
@@ -62,6 +64,7 @@ class DataSet(NamedTuple):
 
     #: config.data -> `data.readers.Reader`; looks at names and headers only
     find: Callable[..., Any]
+    reads_dir: bool = True  #: whether it looks at `data.dir`
 
 
 class Saliency(NamedTuple):
@@ -129,6 +132,8 @@ class Optimizer(NamedTuple):
     #: (config.optimizer, decay) -> optax transformations in order; `decay`, one of
     #: them, adds weight_decay * weight
     transformations: Callable[..., tuple[Any, ...]]
+    #: its own options; others refuse them where they are in no such list
+    options: tuple[str, ...] = ("optimizer.b1", "optimizer.b2")
 
 
 class RateSchedule(NamedTuple):

@@ -100,6 +100,7 @@ def _check(options) -> None:
     "conv",
     options=("model.initializer",),
     multiple=lambda widths: 32,
+    normalizes_batches=False,
     check=_check,
 )
 def conv(contract, expand):

@@ -70,7 +70,7 @@ class Expand(nn.Module):
         return jnp.tanh(x).reshape(-1, *self.image_shape)
 
 
-@registries.model("linear", options=("model.initializer",))
+@registries.model("linear", options=("model.initializer",), normalizes_batches=False)
 def linear(contract, expand):
     """Fully connected, ReLU between."""
     return Contract(**contract), Expand(**expand)

@@ -22,6 +22,7 @@ from gen_tickets.training import population as population_lib
 from gen_tickets.training.driver import Evaluation, Training
 from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.training.state import TrainState
+from gen_tickets.workdir import tickets
 from gen_tickets.workdir.recorder import Recorder
 
 MasksOf = Callable[[int], Any]  # member -> masks, of the shapes of whole networks
@@ -67,6 +68,36 @@ def record(
         row |= {name: float(values[member]) for name, values in metrics.items()}
         row |= evaluations[member]
     recorder.rows(position.round, rows)
+    _record_trained(prepared, training, round_state, position, recorder, masks_of)
+
+
+def _record_trained(
+    prepared: Prepared,
+    training: Training,
+    round_state: RoundState,
+    position: Position,
+    recorder: Recorder,
+    masks_of: MasksOf,
+) -> None:
+    """Keeps what was trained; what `keep.rounds` no longer asks for is removed."""
+    population, averaged = training.population, prepared.task.averaged
+    members = round_state.state, round_state.masks
+    for arm in population.arms:
+        for run in population.runs:
+            member = population.index(arm, run)
+            state, masks = population.layout.member(members, member)
+            params = state.params if averaged is None else averaged(state)
+            recorder.trained(
+                tickets.Ticket(
+                    masks, params, state.stats, channels=dict(prepared.channels)
+                ),
+                position.round,
+                arm,
+                run,
+                position.step,
+                masks_lib.sparsity(masks_of(member)),
+            )
+    recorder.remove_superseded(position.round)
 
 
 def _metrics(

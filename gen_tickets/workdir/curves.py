@@ -18,7 +18,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from gen_tickets.workdir import events as events_lib
-from gen_tickets.workdir import paths, tables
+from gen_tickets.workdir import paths, reading, tables
 
 _TAIL_BYTES = 8192  # of a file's end, enough for its last row
 
@@ -143,7 +143,7 @@ def _columns_if_continued(path: pathlib.Path, rows: Rows) -> list[str]:
     """
     if not path.exists():
         return []
-    with open(path, "rb") as file:
+    with reading.explained(path, "table"), open(path, "rb") as file:
         names = file.readline().decode(errors="replace").rstrip("\n").split(",")
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         tail = file.read().decode(errors="replace")
