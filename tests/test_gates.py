@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from result_rows import BAD, METRIC, table
 
-from gen_tickets.report import gates, verdict
+from gen_tickets.report import comparison, gates, verdict
 from gen_tickets.workdir import baselines
 
 STEADY = (1.98, 2.0, 2.02)  # mean 2, standard deviation 0.02
@@ -84,7 +84,7 @@ def test_smallest_difference_is_where_welch_s_p_is_five_percent():
     smallest = gates.smallest_difference(of_round.winning, of_round.random)
     winning, random = of_round.winning.values, np.asarray(of_round.random.values)
     shifted = random - random.mean() + np.mean(winning) + smallest
-    assert verdict.welch_p(winning, shifted) == pytest.approx(0.05, rel=1e-9)
+    assert comparison.welch_p(winning, shifted) == pytest.approx(0.05, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,32 @@ def test_arms_share_masks_and_differ_in_weights():
     assert both.any() and np.all(np.asarray(first != second)[both])
 
 
+def test_rewound_random_has_the_weights_of_step_k_and_the_counts_of_each_layer():
+    config = configure(arms=("winning", "random", "rewound_random"))
+    prepared, data = make(config)
+    begun = lottery.dense(prepared)
+    first = lottery.next_round(prepared, data, begun, 1)
+    second = lottery.next_round(prepared, data, first, 2)
+    for round_state in (first, second):
+        leaves = [
+            trees.named_leaves(x) for x in (round_state.masks, begun.state.params)
+        ]
+        params = trees.named_leaves(round_state.state.params)
+        for name, mask in leaves[0].items():
+            of_arms = np.asarray(mask).reshape(3, RUNS, -1)
+            winning, random, control = of_arms
+            np.testing.assert_array_equal(winning, random)
+            np.testing.assert_array_equal(winning.sum(-1), control.sum(-1))
+            assert (winning == control).all() == winning.all()
+            kept = np.asarray(leaves[1][name]).reshape(RUNS, -1)
+            found = np.asarray(params[name]).reshape(3, RUNS, -1)[2]
+            np.testing.assert_array_equal(found, np.where(control, kept, 0))
+    # Every run and every round draws its own.
+    name = "encoder/dense_0/kernel"
+    masks = [trees.named_leaves(x.masks)[name][2 * RUNS :] for x in (first, second)]
+    assert (masks[0][0] != masks[0][1]).any() and (masks[1] & ~masks[0]).any()
+
+
 def test_rows_say_what_the_tickets_hold(standard):
     folder, found, rows = standard
     keys = [(row["round"], row["arm"], row["run"]) for row in rows]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from result_rows import BAD, DENSE, GOOD, METRIC, table
 from scipy import stats
 
-from gen_tickets.report import verdict
+from gen_tickets.report import comparison, verdict
 
 
 def test_verdict_on_planted_tickets_names_the_largest_sparsity():
@@ -83,15 +83,15 @@ def _welch_by_hand(a, b):
     ],
 )
 def test_welch_p_of_samples_equals_the_integral_and_scipy(a, b):
-    assert verdict.welch_p(a, b) == pytest.approx(_welch_by_hand(a, b), abs=1e-8)
+    assert comparison.welch_p(a, b) == pytest.approx(_welch_by_hand(a, b), abs=1e-8)
     expected = stats.ttest_ind(a, b, equal_var=False).pvalue
-    assert verdict.welch_p(a, b) == pytest.approx(expected, rel=1e-9)
+    assert comparison.welch_p(a, b) == pytest.approx(expected, rel=1e-9)
 
 
 def test_welch_p_without_variance_is_zero_or_one():
     same = (0.1, 0.1, 0.1)
-    assert verdict.welch_p(same, same * 2) == 1.0
-    assert verdict.welch_p(same, (0.2, 0.2, 0.2)) == 0.0
+    assert comparison.welch_p(same, same * 2) == 1.0
+    assert comparison.welch_p(same, (0.2, 0.2, 0.2)) == 0.0
     judged = verdict.verdict(table([same], [(0.3,) * 3], dense=same), METRIC)
     assert judged.sparsity == pytest.approx(0.2)
     judged = verdict.verdict(table([same], [same], dense=same), METRIC)
@@ -127,6 +127,26 @@ def test_verdict_with_one_diverged_random_run_keeps_the_ticket_of_the_others():
     judged = verdict.verdict(rows, METRIC)
     assert judged.sparsity == pytest.approx(1 - 0.8**2)
     assert "random 4.10 ± 0.10" in judged.sentence
+
+
+@pytest.mark.parametrize(
+    "control, words",
+    [
+        (
+            BAD,
+            "9.50 ± 0.50, winning 2.03 ± 0.15, which is significantly better, so the",
+        ),
+        ((2.0, 2.1, 2.2), "which is not significantly better, so this may be their"),
+        ((1.0, 1.1, 1.2), "which is not significantly better, so this may be their"),
+    ],
+)
+def test_verdict_with_rewound_random_says_whether_the_mask_matters(control, words):
+    rows = table([GOOD, BAD], [BAD, BAD])
+    of_control = [{**row, "arm": "rewound_random"} for row in table([control], [])]
+    rows += [row for row in of_control if row["round"] == 1]
+    judged = verdict.verdict(rows, METRIC)
+    assert judged.sparsity == pytest.approx(0.2)
+    assert "random mask, at 20.0 %" in judged.notes[0] and words in judged.notes[0]
 
 
 def test_verdict_on_random_that_always_diverges_is_worse():
@@ -168,7 +188,7 @@ def test_verdict_on_any_table_follows_the_definition(data):
     runs = st.lists(st.floats(-4, 4), min_size=3, max_size=5)
     dense, winning, random = (data.draw(runs) for _ in range(3))
     judged = verdict.verdict(table([winning], [random], dense), METRIC)
-    p_value = verdict.welch_p(winning, random)
+    p_value = comparison.welch_p(winning, random)
     # Away from rounding at the two borders.
     gap = np.mean(winning) - np.mean(dense) - np.std(dense, ddof=1)
     if abs(gap) > 1e-9 and abs(np.mean(random) - np.mean(winning)) > 1e-9:

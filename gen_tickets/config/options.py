@@ -12,8 +12,13 @@ OPTIONS: dict[str, Option] = {
     "arms": option.Choice(
         ("winning", "random"),
         "tickets trained each round, pruning goes on from the winning one; random is "
-        "the control",
-        (("winning", "random"), ("winning",)),
+        "the control, rewound_random that of the mask alone",
+        (
+            ("winning", "random"),
+            ("winning", "random", "rewound_random"),
+            ("winning", "rewound_random"),
+            ("winning",),
+        ),
     ),
     "procedure": option.Choice(
         "tickets",

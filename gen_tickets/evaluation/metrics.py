@@ -7,6 +7,8 @@ rounds differ in weights only. All else that a number depends on is in
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import ml_collections
@@ -154,60 +156,61 @@ class Evaluator:
         """
         values = {}
         if self._of_samples:
-            values |= self._score_samples(self._samples(sample))
+            outputs = self._outputs(self._of_samples, self._samples(sample))
+            values |= self._score_samples(outputs)
         if self._of_reconstructions:
             images, batch_size = self._heldout.images, self._config.data.batch_size
             images = map_batches(reconstruct, images, batch_size)
-            values |= self._score_reconstructions(images)
+            outputs = self._outputs(self._of_reconstructions, images)
+            values |= self._score_reconstructions(outputs)
         names = scores.columns(self._names)
         return {name: values[name] for name in names} | self._count()
 
     def baselines(self, mean_image: np.ndarray) -> dict[str, dict[str, float]]:
         """{column: {baseline: value}} of real images, a constant one, and noise.
 
+        Of each at most as many as there are held-out images: with Inception they take
+        minutes on a CPU.
+
         Args:
           mean_image: uint8 [H, W, C], of the training images.
         """
-        images, count = np.asarray(self._heldout.images), self._config.eval.num_samples
-        shape = (count, *mean_image.shape)
-        noise = np.random.default_rng(self._config.seed).integers(
-            0, 256, shape, np.uint8
-        )
-        real = images[:: max(1, len(images) // count)][:count]
-        constant = np.broadcast_to(mean_image, shape)
-        of_samples = {
-            baselines_lib.REAL: self._score_samples(real),
-            baselines_lib.MEAN: self._score_samples(constant),
-            baselines_lib.NOISE: self._score_samples(noise),
+        images = np.asarray(self._heldout.images)
+        count = min(self._config.eval.num_samples, len(images))
+        random = np.random.default_rng(self._config.seed)
+        noise = random.integers(0, 256, (count, *mean_image.shape), np.uint8)
+        real = images[:: len(images) // count][:count]
+        constant = self._outputs(self._names, mean_image[None])
+        samples = {
+            baselines_lib.REAL: self._outputs(self._of_samples, real),
+            baselines_lib.MEAN: _repeated(constant, count),
+            baselines_lib.NOISE: self._outputs(self._of_samples, noise),
         }
-        of_reconstructions = {
-            baselines_lib.REAL: self._score_reconstructions(images),
-            baselines_lib.MEAN: self._score_reconstructions(
-                np.broadcast_to(mean_image, images.shape)
-            ),
+        reconstructions = {
+            baselines_lib.REAL: self._outputs(self._of_reconstructions, images),
+            baselines_lib.MEAN: _repeated(constant, len(images)),
         }
+        scored = [(k, self._score_samples(x)) for k, x in samples.items()]
+        scored += [
+            (k, self._score_reconstructions(x)) for k, x in reconstructions.items()
+        ]
         found: dict[str, dict[str, float]] = {}
-        for of_baselines in (of_samples, of_reconstructions):
-            for baseline, values in of_baselines.items():
-                for column, value in values.items():
-                    found.setdefault(column, {})[baseline] = value
+        for baseline, values in scored:
+            for column, value in values.items():
+                found.setdefault(column, {})[baseline] = value
         return found
 
-    def _score_samples(self, images: np.ndarray) -> dict[str, float]:
+    def _score_samples(self, outputs: Mapping[str, Any]) -> dict[str, float]:
         """The columns of samples, those aside that need more images than these."""
-        names = [
-            name
-            for name in self._of_samples
-            if len(images) >= registries.metric.get(name).minimum
-        ]
-        return scores.score(names, self._outputs(names, images), self._references)
+        metrics = [(x, registries.metric.get(x)) for x in self._of_samples]
+        counts = {network: len(x.features) for network, x in outputs.items()}
+        names = [x for x, of in metrics if counts[of.network] >= of.minimum]
+        return scores.score(names, outputs, self._references)
 
-    def _score_reconstructions(self, images: np.ndarray) -> dict[str, float]:
+    def _score_reconstructions(self, outputs: Mapping[str, Any]) -> dict[str, float]:
         """The columns of reconstructions of all held-out images."""
-        names = self._of_reconstructions
-        outputs = self._outputs(names, images)
         reference = dict.fromkeys(outputs, self._heldout.labels)
-        return scores.score(names, outputs, reference)
+        return scores.score(self._of_reconstructions, outputs, reference)
 
     def _outputs(self, names, images):
         """{network: its outputs of the images} that metrics need."""
@@ -229,6 +232,14 @@ class Evaluator:
             config.model.latent_size,
             config.seed,
         )
+
+
+def _repeated(outputs: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """{network: its outputs of one image, `count` times}."""
+    return {
+        network: jax.tree.map(lambda x: np.repeat(x, count, axis=0), of_one)
+        for network, of_one in outputs.items()
+    }
 
 
 def _extractor(network: str, config: ml_collections.ConfigDict, dataset: Dataset):

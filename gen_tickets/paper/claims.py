@@ -2,8 +2,8 @@
 
 A test takes the column that is quality and the evidence of each curve of the claim; it
 returns whether the claim holds, and the numbers that say so. Arms are compared as in
-`report.verdict`: Welch's two-sided t-test over the runs that did not diverge, p < 0.05,
-at least 3 runs a side.
+`report.comparison`: Welch's two-sided t-test over the runs that did not diverge, p <
+0.05, at least 3 runs a side.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from gen_tickets.report import statistics, verdict
+from gen_tickets.report import comparison, statistics, verdict
 from gen_tickets.report.statistics import Summary, mean_std, percent
 from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import columns
@@ -50,8 +50,8 @@ class Evidence(NamedTuple):
     def last(self, metric: str) -> Summary:
         """Of the arm's last round; raises NotTried where it has fewer than 3 runs."""
         *_, last = self.summaries(metric).values() or [None]
-        if last is None or last.num_runs < verdict.MIN_RUNS:
-            raise NotTried(f"{self.label}: it needs {verdict.MIN_RUNS} runs")
+        if last is None or last.num_runs < comparison.MIN_RUNS:
+            raise NotTried(f"{self.label}: it needs {comparison.MIN_RUNS} runs")
         return last
 
     def last_rows(self) -> list[dict[str, Any]]:
@@ -79,14 +79,16 @@ def _check_tickets(*evidence: Evidence) -> None:
             raise NotTried(f"{one.label}: {found}")
 
 
-def compare(metric: str, first: Summary, second: Summary, names) -> tuple[int, str]:
+def compare(
+    metric: str, first: Summary, second: Summary, names: Sequence[str]
+) -> tuple[int, str]:
     """Compares two arms by a column.
 
     Returns:
       (-1 where the second is significantly worse, +1 where it is better, else 0; the
       numbers).
     """
-    p_value = verdict.compare(first, second)
+    p_value = comparison.compare(first, second)
     if first.values and second.values:
         ahead = columns.find(metric).sign * (second.mean - first.mean)
     else:
@@ -98,17 +100,19 @@ def compare(metric: str, first: Summary, second: Summary, names) -> tuple[int, s
     is_tested = min(len(first.values), len(second.values)) > 1
     test = f", Welch p = {p_value:.1g}" if is_tested else ""
     text = f"{metric} {' against '.join(texts)}{test}"
-    return (int(np.sign(ahead)) if p_value < verdict.P_BORDER else 0), text
+    return (int(np.sign(ahead)) if p_value < comparison.P_BORDER else 0), text
 
 
-def _common(metric: str, first: Evidence, second: Evidence):
+def _common(
+    metric: str, first: Evidence, second: Evidence
+) -> list[tuple[Summary, Summary]]:
     """[(Summary, Summary)] at equal sparsities with 3 runs each, the sparsest last."""
     pairs = [
         (a, b)
         for a in first.summaries(metric).values()
         for b in second.summaries(metric).values()
         if abs(a.sparsity - b.sparsity) < _NEAR
-        and min(a.num_runs, b.num_runs) >= verdict.MIN_RUNS
+        and min(a.num_runs, b.num_runs) >= comparison.MIN_RUNS
     ]
     return sorted(pairs, key=lambda pair: pair[0].sparsity)
 
@@ -146,7 +150,9 @@ def others_worse(metric: str, first: Evidence, *others: Evidence) -> Tested:
     return all(order < 0 for order, _ in found), "; ".join(text for _, text in found)
 
 
-def like_the_own_ticket(metric: str, transferred, own, random) -> Tested:
+def like_the_own_ticket(
+    metric: str, transferred: Evidence, own: Evidence, random: Evidence
+) -> Tested:
     """Is a transferred ticket not worse than the own one, and better than random?"""
     to_own, text = _at_the_top(metric, own, transferred)
     of_random, more = _at_the_top(metric, transferred, random)
@@ -157,7 +163,7 @@ def nowhere_worse(metric: str, first: Evidence, second: Evidence) -> Tested:
     """Is the first arm at no sparsity significantly worse than the second?"""
     names, pairs = (first.label, second.label), _common(metric, first, second)
     if not pairs:
-        raise NotTried(f"no sparsity at which both have {verdict.MIN_RUNS} runs")
+        raise NotTried(f"no sparsity at which both have {comparison.MIN_RUNS} runs")
     orders = [compare(metric, a, b, names)[0] for a, b in pairs]
     text = f"{names[0]} is significantly better than {names[1]} at {orders.count(-1)} "
     text += f"of {len(pairs)} sparsities, significantly worse at {orders.count(1)}"
@@ -171,7 +177,7 @@ def matches(metric: str, first: Evidence, second: Evidence) -> Tested:
     if not a.values:
         raise NotTried(f"{first.label}: all runs diverged")
     text = f"{metric} {mean_std(b)} ({second.label}), {mean_std(a)} ({first.label})"
-    return verdict.matches(a, b, columns.find(metric).sign), text
+    return comparison.matches(a, b, columns.find(metric).sign), text
 
 
 def compressed(evidence: Sequence[Evidence]) -> list[Evidence]:
@@ -189,7 +195,9 @@ def savings(dense: Evidence, small: Evidence) -> dict[str, float]:
     }
 
 
-def _nearest(dense: Evidence, tickets, saving: float) -> tuple[Evidence, dict]:
+def _nearest(
+    dense: Evidence, tickets: Sequence[Evidence], saving: float
+) -> tuple[Evidence, dict[str, float]]:
     """The ticket that saves about such a share of the FLOPs, and its savings."""
     found = [(one, savings(dense, one)) for one in compressed(tickets)]
     near = [x for x in found if abs(x[1]["flops"] - saving) <= _NEAR_SAVING]
@@ -200,14 +208,18 @@ def _nearest(dense: Evidence, tickets, saving: float) -> tuple[Evidence, dict]:
     return min(near, key=lambda x: abs(x[1]["flops"] - saving))
 
 
-def as_good_with_less(metric: str, dense, *tickets: Evidence, saving: float) -> Tested:
+def as_good_with_less(
+    metric: str, dense: Evidence, *tickets: Evidence, saving: float
+) -> Tested:
     """Does the ticket that saves such a share of FLOPs match the dense network?"""
     small, saved = _nearest(dense, tickets, saving)
     holds, text = matches(metric, dense, small)
     return holds, f"with {percent(saved['flops'])} fewer FLOPs {text}"
 
 
-def time_saved(metric: str, dense, *tickets, flops: float, time: float) -> Tested:
+def time_saved(
+    metric: str, dense: Evidence, *tickets: Evidence, flops: float, time: float
+) -> Tested:
     """Does the ticket that saves such a share of FLOPs save as much time?"""
     del metric
     _, saved = _nearest(dense, tickets, flops)
@@ -215,7 +227,9 @@ def time_saved(metric: str, dense, *tickets, flops: float, time: float) -> Teste
     return saved["seconds"] >= time, f"{text} time"
 
 
-def found_by_epoch(metric: str, dense, *tickets: Evidence, last: int) -> Tested:
+def found_by_epoch(
+    metric: str, dense: Evidence, *tickets: Evidence, last: int
+) -> Tested:
     """Are all tickets found within so many epochs?"""
     del metric, dense
     epochs = [row["found_epoch"] for one in tickets for row in one.rows]

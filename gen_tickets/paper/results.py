@@ -72,7 +72,7 @@ class Experiment(NamedTuple):
         return text
 
 
-def _trainings(config) -> set[tuple[int, str, int]]:
+def _trainings(config: ConfigDict) -> set[tuple[int, str, int]]:
     """(round, arm, run) of every row that results.csv has at the end."""
     runs, arms = range(config.runs), tuple(config.arms)
     if config.prune.schedule == "early_bird":
@@ -129,6 +129,8 @@ class Results(NamedTuple):
         source = None
         if curve.file in _SOURCES:
             source = self.experiment(_SOURCES[curve.file])
+            if source is None:
+                return None
             config.ticket.path = str(source.folder)
         defaults.validate(config)
         name = "-".join(filter(None, (curve.file, curve.variant.name)))
@@ -207,7 +209,7 @@ def judge(claim: Claim, results: Results) -> Judged:
     reasons = filter(None, map(results.unfinished, claim.curves))
     if reason := "; ".join(dict.fromkeys(reasons)):
         return Judged(NOT_TRIED, reason)
-    evidence = [results.evidence(curve) for curve in claim.curves]
+    evidence = list(filter(None, map(results.evidence, claim.curves)))
     name = first_column(claim.columns, evidence)
     if name is None:
         return Judged(NOT_TRIED, f"{' or '.join(claim.columns)} is not measured")
@@ -217,7 +219,8 @@ def judge(claim: Claim, results: Results) -> Judged:
         return Judged(NOT_TRIED, str(missing))
     outcome = "reproduced" if holds else "not reproduced"
     failed = {x.workdir.name: gates.failures(x.judge(name).gates) for x in evidence}
-    if told := " ".join(f"{folder}: {text}" for folder, text in failed.items() if text):
+    told = " ".join(f"{folder}: {text}" for folder, text in failed.items() if text)
+    if told and claim.is_of_quality:
         return Judged(NOT_JUDGED, f"{outcome} by the numbers: {found}", told)
     return Judged(outcome, found)
 

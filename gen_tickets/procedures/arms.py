@@ -2,6 +2,8 @@
 
 - winning: the surviving weights as they were in the dense training at step k;
 - random: the same mask over weights that are freshly drawn;
+- rewound_random: the winning arm's weights under a random mask with as many kept in
+  every layer, so that the head start of step k is not taken for the mask's merit;
 - transferred: components of another experiment's tickets (`transfer`).
 """
 
@@ -25,6 +27,7 @@ def rewind(
     masks: Any,
     floored: jax.Array,
     fresh: TrainState,
+    shuffle_keys: jax.Array,
     transplant: transfer.Transplant | None,
     arms: tuple[str, ...],
     step: int,
@@ -37,6 +40,7 @@ def rewind(
       diverged: bool [R], of the runs so far.
       masks, floored: of the round, [R, ...].
       fresh: newly drawn states, [R, ...].
+      shuffle_keys: [R], for the random masks of rewound_random.
       transplant: components of another experiment's tickets, where there are any.
       arms, step, metric_names: names of the arms, k, names of the training metrics.
     """
@@ -46,6 +50,9 @@ def rewind(
         "winning": (masks, kept["params"], kept["stats"]),
         "random": (masks, fresh.params, fresh.stats),
     }
+    if "rewound_random" in arms:
+        shuffled = jax.vmap(masks_lib.shuffle)(masks, shuffle_keys)
+        starts["rewound_random"] = (shuffled, kept["params"], kept["stats"])
     if transplant is not None:
         starts["transferred"] = transfer.put_into(transplant, kept)
     members = [

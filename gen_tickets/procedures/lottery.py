@@ -97,6 +97,7 @@ def next_round(
         masks,
         floored,
         fresh,
+        prepared.dense.run_keys(Purpose.SHUFFLE, round_number),
         transfer.load_round(
             prepared.source, round_number, prepared.dense, prepared.shapes
         ),

@@ -55,10 +55,12 @@ def record(
     recorder.layers(position.round, layers)
     metrics = _metrics(training, round_state, data)
     diverged = _diverged(round_state, metrics)
-    evaluations = [{} for _ in diverged]
+    evaluations: list[dict[str, Any]] = [{} for _ in diverged]
     evaluator, num_rounds = prepared.evaluator, prepared.config.prune.rounds
     if evaluator is not None and evaluator.is_due(position.round, num_rounds):
-        evaluations = _evaluations(prepared, training, round_state.state, diverged)
+        evaluations = _evaluations(
+            prepared, evaluator, training, round_state.state, diverged
+        )
     rows = _rows(
         prepared, training, round_state, position, diverged, masks_of, columns_of
     )
@@ -124,22 +126,24 @@ def before_the_end(
 
     The gate "converged" of `report.gates` compares them with those of the end.
     """
-    is_dense = training.kept_step is not None
-    if evaluation.step != training.schedule.convergence_step or not is_dense:
-        return {}
-    if prepared.evaluator is None:
+    evaluator, is_dense = prepared.evaluator, training.kept_step is not None
+    is_due = is_dense and evaluation.step == training.schedule.convergence_step
+    if evaluator is None or not is_due:
         return {}
     diverged = ~np.isfinite(evaluation.heldout["loss"])
-    found = _evaluations(prepared, training, evaluation.state, diverged)
+    found = _evaluations(prepared, evaluator, training, evaluation.state, diverged)
     names = scores.columns(prepared.config.eval.metrics)
     return {name: [columns.get(name, math.nan) for columns in found] for name in names}
 
 
 def _evaluations(
-    prepared: Prepared, training: Training, state: TrainState, diverged: np.ndarray
+    prepared: Prepared,
+    evaluator: Evaluator,
+    training: Training,
+    state: TrainState,
+    diverged: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Columns of eval.metrics for every member."""
-    evaluator = prepared.evaluator
     layout = training.population.layout
     found = []
     for member, is_diverged in enumerate(diverged):

@@ -228,6 +228,23 @@ def select(
     return trees.like(masks, {**named_masks, **selected}), floored
 
 
+def shuffle(masks: Tree, key: jax.Array) -> Tree:
+    """Puts the True of every leaf at random places; each leaf keeps as many.
+
+    Args:
+      masks: of one member; leaves that are True all over, and so all that may not be
+        pruned, stay as they are.
+      key: leaf i uses fold_in(key, i).
+    """
+    leaves, structure = jax.tree.flatten(masks)
+    shuffled = [
+        jax.random.permutation(jax.random.fold_in(key, i), leaf.ravel())
+        for i, leaf in enumerate(leaves)
+    ]
+    reshaped = map(jnp.reshape, shuffled, [leaf.shape for leaf in leaves])
+    return jax.tree.unflatten(structure, list(reshaped))
+
+
 def _check_numbers(scores: Mapping[str, jax.Array]) -> None:
     """Raises UserError for a nan, where the values are known already."""
     for name, values in scores.items():

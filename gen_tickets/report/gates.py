@@ -17,11 +17,11 @@ from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from gen_tickets.report.comparison import P_BORDER
 from gen_tickets.report.statistics import Rows, Summary, mean_std, percent
 from gen_tickets.workdir import baselines as baselines_lib
 from gen_tickets.workdir import columns
 
-P_BORDER = 0.05
 _TENTH = 0.1
 
 

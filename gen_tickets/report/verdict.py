@@ -1,55 +1,31 @@
 """Was a winning ticket found? What a results table says, in numbers and in words.
 
 A winning ticket is *found* at a sparsity when the winning arm does as well as the
-unpruned network and the random control does significantly worse:
-
-- as well: mean(winning) is at most one standard deviation of the dense runs (ddof = 1)
-  worse than mean(dense), the border included;
-- worse: mean(random) is worse than mean(winning) and Welch's two-sided t-test gives
-  p < 0.05, for each round alone, not corrected for the number of rounds.
-
-A diverged run (flagged, or with a number that is not finite) is counted apart: means,
-deviations and tests are of the other runs. A winning arm with one does not match, and
-the dense runs must leave three. Of a random arm at least two runs must be left for a
-test; one whose runs all diverged is worse. To leave its worst runs out can only make
-random look better; as a number they would need a value that nobody measured, whose
-distance to the others hides the difference in their variance.
+unpruned network and the random control does significantly worse, as `report.comparison`
+has it. The dense runs must leave three that did not diverge.
 
 Four gates say whether the trainings allow a verdict at all, see `report.gates`. What
 fails stands before the sentence, and takes no number from it.
 """
 
 import math
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple
 
 import numpy as np
 
 from gen_tickets.report import gates as gates_lib
 from gen_tickets.report import statistics
-from gen_tickets.report.gates import P_BORDER, Gate
+from gen_tickets.report.comparison import (
+    MIN_RUNS,
+    P_BORDER,
+    Round,
+    Rounds,
+    compare,
+    judge_round,
+)
+from gen_tickets.report.gates import Gate
 from gen_tickets.report.statistics import Rows, Summaries, Summary, mean_std, percent
 from gen_tickets.workdir import columns
-
-MIN_RUNS = 3
-
-
-class Round(NamedTuple):
-    """What a round says: `matches` and `worse` together are a ticket found."""
-
-    round: int
-    sparsity: float
-    winning: Summary
-    random: Summary | None
-    matches: bool
-    worse: bool
-    p_value: float  #: nan where the random control is missing
-
-    @property
-    def found(self) -> bool:
-        return self.matches and self.worse
-
-
-Rounds = tuple[Round, ...]
 
 
 class Verdict(NamedTuple):
@@ -71,61 +47,6 @@ class Verdict(NamedTuple):
         if not reservations or self.finding.startswith("No verdict"):
             return self.finding
         return f"{reservations} With this reservation: {self.finding}"
-
-
-def matches(dense: Summary, winning: Summary, sign: int) -> bool:
-    """Is the winning mean within one dense deviation of the dense mean, or better?"""
-    if winning.num_diverged > 0:
-        return False
-    deficit = sign * (dense.mean - winning.mean)
-    rounding = 4 * np.finfo(np.float64).eps * max(abs(dense.mean), dense.std)
-    return bool(deficit <= dense.std + rounding)
-
-
-def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """Returns the two-sided p of Welch's t-test; two constant samples: 0 or 1."""
-    (mean_a, std_a), (mean_b, std_b) = statistics.moments(a), statistics.moments(b)
-    if std_a == std_b == 0:
-        return float(mean_a == mean_b)
-    from scipy import stats  # here: it takes a second, which every start would wait
-
-    test = stats.ttest_ind_from_stats(
-        mean_a, std_a, len(a), mean_b, std_b, len(b), equal_var=False
-    )
-    return float(test.pvalue)
-
-
-def compare(a: Summary, b: Summary) -> float:
-    """Returns Welch's p of the runs of two arms that did not diverge.
-
-    It is 0 where all runs of one arm diverged, and of the other at most one run in two;
-    nan where an arm has fewer than two runs left.
-    """
-    for one, other in ((a, b), (b, a)):
-        if not one.values and len(other.values) > max(1, other.num_diverged):
-            return 0.0
-    if min(len(a.values), len(b.values)) < 2:
-        return math.nan
-    return welch_p(a.values, b.values)
-
-
-def _judge_round(
-    dense: Summary, winning: Summary, random: Summary | None, sign: int
-) -> Round:
-    p_value, worse = math.nan, False
-    if random is not None and random.num_runs >= MIN_RUNS:
-        p_value = compare(winning, random)
-        behind = not random.values or sign * (winning.mean - random.mean) > 0
-        worse = behind and p_value < P_BORDER
-    return Round(
-        round=winning.round,
-        sparsity=winning.sparsity,
-        winning=winning,
-        random=random,
-        matches=winning.num_runs >= MIN_RUNS and matches(dense, winning, sign),
-        worse=worse,
-        p_value=p_value,
-    )
 
 
 def verdict(
@@ -182,7 +103,7 @@ def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
         return Verdict(metric, None, None, f"No verdict: {missing}.", notes, dense, ())
     sign = columns.find(metric).sign
     rounds = tuple(
-        _judge_round(dense, winning[number], random.get(number), sign)
+        judge_round(dense, winning[number], random.get(number), sign)
         for number in sorted(winning)
     )
     # The sparsest round; of two that are as sparse (floors), the later one.
@@ -194,7 +115,29 @@ def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
         unbroken = judged.sparsity
     sentence = _sentence(metric, dense, rounds, best, unbroken)
     sparsity = None if best is None else best.sparsity
+    notes += _head_start(rounds, arms.get("rewound_random", {}), sign)
     return Verdict(metric, sparsity, unbroken, sentence, notes, dense, rounds)
+
+
+def _head_start(
+    rounds: Rounds, controls: dict[int, Summary], sign: int
+) -> tuple[str, ...]:
+    """Whether the ticket is more than the head start of its rewound weights."""
+    known = [x for x in rounds if x.round in controls]
+    found = [x for x in known if x.found]
+    one = max(found or known[-1:], key=_sparsity, default=None)
+    if one is None:
+        return ()
+    winning, control = one.winning, controls[one.round]
+    p_value = compare(winning, control)
+    ahead = not control.values or sign * (winning.mean - control.mean) > 0
+    is_mask = ahead and p_value < P_BORDER
+    says = "so the mask matters" if is_mask else "so this may be their head start alone"
+    return (
+        f"The same rewound weights under a random mask, at {percent(one.sparsity)}: "
+        f"{mean_std(control)}, winning {mean_std(winning)}, which is "
+        f"{'' if is_mask else 'not '}significantly better, {says}.",
+    )
 
 
 def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:

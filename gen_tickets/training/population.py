@@ -25,6 +25,7 @@ class Purpose(enum.IntEnum):
     SCORE = 3
     EVALUATE = 4
     LATENTS = 5
+    SHUFFLE = 6
 
 
 @dataclasses.dataclass(frozen=True)

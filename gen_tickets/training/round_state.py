@@ -17,7 +17,7 @@ class RoundState(NamedTuple):
     """Arrays only, so that Orbax keeps it as it is."""
 
     state: TrainState  #: [M, ...]
-    masks: Any  #: bool [M, ...]; winning and random of a run have the same
+    masks: Any  #: bool [M, ...]; of a run, winning and random have the same
     rewind: dict[str, Any]  #: params and stats of the dense training at step k [R, ...]
     dense: Any  #: trained dense weights [R, ...] for one-shot pruning, else {}
     totals: dict[str, jax.Array]  #: sums of training metrics since an evaluation [M]

@@ -22,7 +22,14 @@ from gen_tickets.workdir import columns as columns_lib
 from gen_tickets.workdir import paths, reading
 
 #: All arms, in the order of the rows of a round.
-ARMS = ("dense", "winning", "random", "transferred", "early_bird")
+ARMS = (
+    "dense",
+    "winning",
+    "random",
+    "rewound_random",
+    "transferred",
+    "early_bird",
+)
 
 _RESTORE = "restore the file or start anew"
 
