@@ -84,6 +84,10 @@ class Config(ml_collections.ConfigDict):
 
 def no_option(name: str) -> UserError:
     """The error of a name that no option has."""
+    of_group = [option for option in OPTIONS if option.startswith(f"{name}.")]
+    if of_group:
+        problem = f"is a group of options ({', '.join(of_group)})"
+        return UserError(name, problem, "set each by its name")
     remedy = nearest(name, OPTIONS) or "--help lists all options"
     return UserError(name, "there is no such option", remedy)
 

@@ -31,6 +31,7 @@ def check(prepared: Prepared, data: Data) -> Prepared:
       UserError: a transferred ticket is missing, or the memory does not suffice.
     """
     num_rounds, shapes = prepared.config.prune.rounds, prepared.shapes
+    rounds.tell_repeated(prepared)
     transfer.load_round(prepared.source, num_rounds, prepared.dense, shapes)
     return setup.plan_memory(prepared, data, (prepared.dense, prepared.tickets))
 

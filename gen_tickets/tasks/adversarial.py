@@ -260,9 +260,11 @@ _COLUMNS = (
         "task.discriminator_steps",
         "task.weight_clip",
         "task.gradient_penalty",
+        "model.discriminator",
         "eval.average_decay",
     ),
     reconstructs=False,
+    loss_is_quality=False,
     columns=_COLUMNS,
 )
 def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:

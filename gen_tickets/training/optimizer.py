@@ -30,7 +30,7 @@ def adamw(
     return optax.scale_by_adam(b1=options.b1, b2=options.b2), decay
 
 
-@registries.optimizer("sgd")
+@registries.optimizer("sgd", options=("optimizer.b1",))
 def sgd(
     options: ConfigDict, decay: optax.GradientTransformation
 ) -> tuple[optax.GradientTransformation, ...]:

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,9 +58,18 @@ class Recorder:
             print(table, file=sys.stderr)
 
     def evaluation(
-        self, training: Training, position: Position, evaluation: Evaluation
+        self,
+        training: Training,
+        position: Position,
+        evaluation: Evaluation,
+        measured: Mapping[str, Sequence[float]],
     ) -> None:
-        """Learning curves: a row a member in curves.csv, and TensorBoard events."""
+        """Learning curves: a row a member in curves.csv, and TensorBoard events.
+
+        Args:
+          training, position, evaluation: where it is, and the task's metrics.
+          measured: {column of eval.metrics: its values [M]}, where they are measured.
+        """
         self.curves.write(
             training.tag,
             position.round,
@@ -70,6 +79,7 @@ class Recorder:
             evaluation.num_steps,
             evaluation.totals,
             evaluation.heldout,
+            measured,
         )
 
     def rows(self, round_number: int, rows: list[dict[str, Any]]) -> None:
@@ -163,10 +173,9 @@ class Recorder:
                 folder.rmdir()
 
     def originals(self, images: Any) -> None:
-        """Writes the grid of the held-out images that are reconstructed, once."""
-        path = paths.originals_path(self.workdir)
-        if processes.is_first() and not path.exists():
-            _write_grid(path, images)
+        """Writes the grid of the held-out images that are reconstructed."""
+        if processes.is_first():
+            _write_grid(paths.originals_path(self.workdir), images)
 
     def images(self, round_number: int, arm: str, kind: str, images: Any) -> None:
         """Writes a grid of uint8 [N, H, W, C]; kind: samples or reconstructions."""

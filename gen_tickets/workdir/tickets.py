@@ -25,7 +25,7 @@ import numpy as np
 from gen_tickets import trees
 from gen_tickets.errors import UserError
 from gen_tickets.trees import Tree
-from gen_tickets.workdir import npz, paths
+from gen_tickets.workdir import npz, paths, reading
 
 
 class Ticket(NamedTuple):
@@ -191,7 +191,8 @@ def load(path: str | os.PathLike[str], like: Tree = None) -> Ticket:
         it is ever run, and nothing is allocated that the file is not large enough to
         hold.
     """
-    ticket = _load(path)
+    with reading.explained(path, "ticket"):
+        ticket = _read(path)
     if like is None:
         return ticket
     stored, wanted = trees.named_leaves(ticket.params), trees.named_leaves(like)
@@ -203,16 +204,6 @@ def load(path: str | os.PathLike[str], like: Tree = None) -> Ticket:
     parts = (trees.named_leaves(tree) for tree in (ticket.masks, ticket.params))
     masks, params = (trees.like(like, leaves) for leaves in parts)
     return ticket._replace(masks=masks, params=params)
-
-
-def _load(path: str | os.PathLike[str]) -> Ticket:
-    try:
-        return _read(path)
-    except FileNotFoundError:
-        raise UserError(path, "there is no such ticket") from None
-    except Exception as error:  # zipfile, zlib, NumPy and JSON raise a dozen kinds.
-        reason = (str(error).splitlines() or [repr(error)])[0][:200]
-        raise UserError(path, f"is not an intact ticket ({reason})") from None
 
 
 def to_device(tree: Tree) -> Tree:
