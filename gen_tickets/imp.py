@@ -49,24 +49,14 @@ class _Training(NamedTuple):
     heldout: Tree
     order: jax.Array  #: the batch of every step, int32 [steps]
 
-    @property
-    def num_steps(self) -> int:
-        return len(self.order)
-
     def run(
         self, params: Tree, masks: Tree, first: int = 0, last: int | None = None
     ) -> Tree:
         """The weights after steps `first` to `last`, with a new optimizer state."""
-        last = self.num_steps if last is None else last
+        last = len(self.order) if last is None else last
+        order, batches = self.order, self.batches
         return _run(
-            self.loss,
-            self.optimizer,
-            params,
-            masks,
-            self.batches,
-            self.order,
-            first,
-            last,
+            self.loss, self.optimizer, params, masks, batches, order, first, last
         )
 
     def evaluate(self, params: Tree) -> float:
@@ -165,20 +155,14 @@ def find_ticket(
     if rounds < 1 or epochs < 1:
         raise UserError(f"rounds={rounds}, epochs={epochs}", "1 or more allowed")
     order_key, noise_key, control_key = jax.random.split(jax.random.key(seed), 3)
-    training = _Training(
-        loss,
-        optimizer,
-        batches,
-        batches if heldout is None else heldout,
-        _order(batches, epochs, order_key),
-    )
+    order = _order(batches, epochs, order_key)
+    heldout = batches if heldout is None else heldout
+    training = _Training(loss, optimizer, batches, heldout, order)
     if rewind == "auto":
         noise = _order(batches, epochs, noise_key)
         rewind = _stable_step(training, params, noise)
-    if not 0 <= rewind < training.num_steps:
-        raise UserError(
-            f"rewind={rewind}", f"0 or more allowed, below {training.num_steps} steps"
-        )
+    if not 0 <= rewind < len(order):
+        raise UserError(f"rewind={rewind}", f"0 to {len(order) - 1} steps allowed")
     control = _redraw(params, control_key)
     names = masks_lib.kernel_names(params, names)
     return _search(training, params, control, names, rewind, rounds, fraction)
@@ -219,9 +203,10 @@ def _stable_step(training: _Training, params: Tree, noise: jax.Array) -> int:
     Two copies share their batches up to a step, `noise` is the order of the second one
     after it (Frankle et al. 2020). The last step looked at where none is stable.
     """
-    masks, place = masks_lib.dense(params), jnp.arange(training.num_steps)
+    num_steps = len(training.order)
+    masks, place = masks_lib.dense(params), jnp.arange(num_steps)
     one, found = training.run(params, masks), []
-    for step in sorted({round(x * training.num_steps) for x in _SHARES}):
+    for step in sorted({round(x * num_steps) for x in _SHARES}):
         order = jnp.where(place < step, training.order, noise)
         other = training._replace(order=order).run(params, masks)
         losses = [
@@ -235,8 +220,15 @@ def _stable_step(training: _Training, params: Tree, noise: jax.Array) -> int:
 
 
 def _order(batches: Tree, epochs: int, key: jax.Array) -> jax.Array:
-    """The batch of every step, int32 [steps]: each epoch in an order of its own."""
-    count = len(jax.tree.leaves(batches)[0])
+    """The batch of every step, int32 [steps]: each epoch in an order of its own.
+
+    Raises:
+      UserError: the arrays of a batch are not as many.
+    """
+    counts = {len(x) for x in jax.tree.leaves(batches)}
+    if len(counts) != 1:
+        raise UserError("batches", f"its arrays have {sorted(counts)} batches")
+    count = counts.pop()
     keys = jax.random.split(key, epochs)
     return jax.vmap(lambda key: jax.random.permutation(key, count))(keys).ravel()
 

@@ -113,8 +113,8 @@ def load(
         raise UserError(
             path,
             "holds no trained networks",
-            "give a workdir whose first round has ended; earlier versions than 0.3 "
-            "kept none: go on with it for one more round (prune.rounds)",
+            "give a workdir whose first round has ended; one of an earlier version "
+            "goes on for a round more (prune.rounds), and keeps that one's",
         )
     verdict = outcomes.load(path).judge()
     numbers = {member.round for member in members}

@@ -160,7 +160,7 @@ def test_find_ticket_trains_prunes_and_rewinds_as_numpy_does():
     "options, expected",
     [
         ({"fraction": 20}, "fraction=20: is the share of weights"),
-        ({"rewind": 18}, "rewind=18: 0 or more allowed, below 18 steps"),
+        ({"rewind": 18}, "rewind=18: 0 to 17 steps allowed"),
         ({"rounds": 0}, "rounds=0, epochs=3: 1 or more"),
         ({"names": ["0/2"]}, "names='0/2': the tree has 0/0, 0/1, 1/0, 1/1"),
     ],
@@ -168,6 +168,12 @@ def test_find_ticket_trains_prunes_and_rewinds_as_numpy_does():
 def test_find_ticket_of_wrong_arguments_says_what_is_allowed(options, expected):
     with pytest.raises(UserError, match=expected):
         search(list_loss, draw_list(), **options)
+
+
+def test_find_ticket_of_arrays_of_different_lengths_is_refused():
+    short = {**BATCHES, "y": BATCHES["y"][:5]}
+    with pytest.raises(UserError, match=r"its arrays have \[5, 6\] batches"):
+        gt.find_ticket(list_loss, draw_list(), short, optax.sgd(0.1))
 
 
 def test_find_ticket_of_a_diverged_training_is_refused():

@@ -98,6 +98,7 @@ def test_the_loop_knows_no_model_and_the_masks_no_training():
     assert edges("gen_tickets.pruning.masks") <= {
         "gen_tickets.trees",
         "gen_tickets.errors",
+        "gen_tickets.pruning.selection",
     }
 
 

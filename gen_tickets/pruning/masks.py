@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gen_tickets import trees
 from gen_tickets.errors import UserError
+from gen_tickets.pruning import selection
 from gen_tickets.trees import Tree
 
 
@@ -131,46 +131,6 @@ def keep_count(total: int, fraction: float, round_number: int) -> int:
     return round(total * (1.0 - fraction) ** round_number)
 
 
-def _keep_best(
-    scores: jax.Array, alive: jax.Array, num_keep: int | jax.Array, starts: list[int]
-) -> tuple[jax.Array, jax.Array]:
-    """Keeps the `num_keep` best of one pool, at least one a layer that has any.
-
-    Args:
-      scores: float [total], higher = more salient; alive: bool [total].
-      num_keep: number to keep, at most the alive ones (may be traced);
-      starts: bounds of the layers in the pool.
-
-    Returns:
-      kept: bool [total] with exactly max(num_keep, layers with survivors) True; ties
-        go to the lower index, and what is not alive stays so.
-      floored: number of layers that only the floor kept from vanishing.
-    """
-    # A nan saliency is worth nothing; what is pruned comes after all that is alive.
-    scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores.astype(jnp.float32))
-    index = jnp.arange(scores.size)
-    order = _best_first(scores, alive)
-    rank = jnp.zeros_like(index).at[order].set(index)
-    best_ranks = jnp.stack([rank[a:b].min() for a, b in zip(starts, starts[1:])])
-    has_survivors = best_ranks < alive.sum()
-    floored = jnp.sum((best_ranks >= num_keep) & has_survivors)
-    num_floor = has_survivors.sum()
-    num_keep = jnp.maximum(num_keep, num_floor)
-    # The best survivor of every layer comes first; all others keep their order.
-    best = jnp.zeros(scores.size, bool).at[order[best_ranks]].set(has_survivors)
-    before = jnp.cumsum(best[order])  # bests among the ranks up to and with this one
-    final_rank = num_floor + jnp.arange(scores.size) - before
-    kept_in_order = jnp.where(best[order], True, final_rank < num_keep)
-    kept = jnp.zeros(scores.size, bool).at[order].set(kept_in_order)
-    return kept & alive, floored
-
-
-def _best_first(scores: jax.Array, alive: jax.Array) -> jax.Array:
-    """Indices by (alive first, score descending, index ascending)."""
-    index = jnp.arange(scores.size)
-    return lax.sort((~alive, -scores, index), num_keys=3)[2]
-
-
 def pools(names: Sequence[str], scope: str) -> list[tuple[str, ...]]:
     """The names that are ranked together: all, those of a component, or each alone."""
     if scope == "global":
@@ -216,7 +176,7 @@ def select(
     for pool, keep in zip(pools(names, scope), num_keep, strict=True):
         sizes = [named_scores[name].size for name in pool]
         starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
-        kept, pool_floored = _keep_best(
+        kept, pool_floored = selection.keep_best(
             jnp.concatenate([named_scores[name].ravel() for name in pool]),
             jnp.concatenate([named_masks[name].ravel() for name in pool]),
             keep,
