@@ -190,7 +190,7 @@ class _Steps:
 
         # The orders of an epoch and the next: a step alone would draw its whole epoch.
         @functools.lru_cache(maxsize=2 * len(self._runs))
-        def order(run, epoch):
+        def order(run: int, epoch: int) -> np.ndarray:
             first_step = epoch * per_epoch
             return dataset_lib.order(
                 population.seed, run, len(images), batch_size, first_step, per_epoch
