@@ -76,7 +76,7 @@ class Checkpoints:
         folder = paths.checkpoints_dir(workdir).absolute()
         try:
             self._manager = ocp.CheckpointManager(folder, options=options)
-        except OSError as error:
+        except Exception as error:  # as in `save`
             raise UserError(
                 folder, f"cannot be used ({reading.reason(error)})"
             ) from error

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from gen_tickets.errors import Damaged, UserError
 
-_PIECE = 2**20
+_PIECE = 2**16
 _INTACT = "it may be intact: nothing was changed; make it readable, then try again"
 # Numbers of errors that content may be to blame for: a file's directory that tells of
 # places before its beginning, of files that are not in its folder.
