@@ -94,7 +94,8 @@ def _compiled(folder: pathlib.Path) -> pathlib.Path:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise SystemExit("--only=network needs a C compiler")
-    words = [compiler, "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"]
+    files = ["-o", str(library), str(source), "-ldl"]
+    words = [compiler, "-shared", "-fPIC", "-O2", *files]
     subprocess.run(words, check=True)
     return library
 

@@ -258,4 +258,5 @@ def _needed(population: Population, batch_size: int) -> np.ndarray:
     sharding = population.layout.batch_sharding(shape)
     for index in sharding.addressable_devices_indices_map(shape).values():
         needed[index] = True
-    return needed.reshape(len(population.arms), population.num_runs, -1).any(0)
+    of_arms = needed.reshape(len(population.arms), population.num_runs, -1)
+    return np.any(of_arms, axis=0)
