@@ -15,7 +15,7 @@ from test_lottery import configure, make, read, run
 
 from gen_tickets.distributed import processes as processes_lib
 from gen_tickets.errors import UserError
-from gen_tickets.procedures import lottery
+from gen_tickets.procedures import rounds
 from gen_tickets.workdir import checkpoints, columns
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -46,11 +46,11 @@ def start_two(workdir):
 def final_state(prepared, workdir):
     """The training state of the last checkpoint, on the devices of this process."""
     store = checkpoints.Checkpoints(workdir)
-    trained = lottery.trained(prepared, store, workdir)
+    round_state, position = rounds.restore(prepared, store)
     store.close()
-    assert trained.position.finished
-    assert trained.position.round == OPTIONS["prune__rounds"]
-    return jax.tree.map(np.asarray, trained.round_state.state)
+    assert position.finished
+    assert position.round == OPTIONS["prune__rounds"]
+    return jax.tree.map(np.asarray, round_state.state)
 
 
 def test_two_processes_train_to_the_weights_of_one(tmp_path):

@@ -1,7 +1,7 @@
 """Which options have no effect beside which others: refused, not ignored.
 
-One table. Options of one task or optimizer are declared with it, as the `options` of
-its entry in `config.registries`.
+One table. Options of one task, model or optimizer are declared with it, as the
+`options` of its entry in `config.registries`.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -124,12 +124,12 @@ def check(options: Options, changed: Set[str]) -> None:
                 f"only for {rule.needed()}, not {options[rule.other]!r}",
                 "leave it out" if len(idle) == 1 else "leave them out",
             )
-    _check_owners(registries.task, options, changed)
-    _check_owners(registries.optimizer, options, changed)
+    for registry in (registries.task, registries.model, registries.optimizer):
+        _check_owners(registry, options, changed)
 
 
 def _check_owners(registry: Registry[Any], options: Options, changed: Set[str]) -> None:
-    """Refuses options that only other tasks or optimizers read."""
+    """Refuses options that only other entries of a registry read."""
     entries, chosen = dict(registry.items()), options[registry.option]
     for name in sorted(changed - set(entries[chosen].options)):
         owners = [other for other, entry in entries.items() if name in entry.options]

@@ -59,6 +59,17 @@ OPTIONS: dict[str, Option] = {
         _MOST_UNITS,
     ),
     "model.latent_size": option.Whole(3, "numbers in a latent vector", 1, _MOST_UNITS),
+    "model.initializer": option.Choice(
+        "authors",
+        "how kernels are drawn: uniform as PyTorch does by default, or N(0, 0.02)",
+        ("authors", "radford"),
+    ),
+    "model.discriminator": option.Choice(
+        "authors",
+        "of a GAN: ReLU and batch norm in every layer, or leaky ReLU and none in the "
+        "first one",
+        ("authors", "radford"),
+    ),
     "task.name": option.Choice("ae", "what is learned", registries.task),
     "task.beta": option.Number(1.0, "weight of the KL term (beta-VAE: > 1)"),
     "task.loss": option.Choice(
@@ -205,6 +216,12 @@ OPTIONS: dict[str, Option] = {
     "eval.verdict": option.Text(
         "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
     ),
+    "keep.rounds": option.Choice(
+        "best",
+        "rounds whose trained weights are kept: best = the dense round, the last one, "
+        "and the sparsest that matches and that is found, as the verdict has it",
+        ("best", "all", "last"),
+    ),
     "checkpoint.every_seconds": option.Number(60.0, "seconds between checkpoints"),
     "log.writer": option.Choice(
         "tensorboard",
@@ -241,6 +258,7 @@ HOW_TO_RUN = (
     "eval.num_shown",
     "eval.inception_weights",
     "eval.download_weights",
+    "keep.rounds",
     "checkpoint.every_seconds",
     "log.writer",
     "profile.steps",

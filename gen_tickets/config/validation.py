@@ -134,6 +134,8 @@ def _check_columns(options: Options) -> None:
                     f"{name} has the column {column.name!r} of {owner}",
                     "give it another name",
                 )
+    if verdict in ("train_loss", "heldout_loss"):
+        _check_loss(options)
     if verdict in owners and owners[verdict] not in names:
         raise UserError(
             f"eval.verdict={verdict!r}",
@@ -143,17 +145,31 @@ def _check_columns(options: Options) -> None:
         )
 
 
+def _check_loss(options: Options) -> None:
+    """Raises UserError where the loss does not say how good a model is."""
+    task = options["task.name"]
+    if not registries.task.get(task).loss_is_quality:
+        raise UserError(
+            f"eval.verdict={options['eval.verdict']!r}",
+            f"with task.name={task!r} the loss says how two networks play against each "
+            "other, not how good the samples are",
+            "compare a metric of samples, as eval.metrics='fd_classifier' and "
+            "eval.verdict='fd_classifier'; where none can be measured give "
+            "eval.verdict='heldout_sample_spread', which gives no verdict",
+        )
+
+
 def _check_verdict(options: Options, changed: Set[str]) -> None:
-    """A verdict on what nothing measures, or on what has no better side."""
+    """A verdict on what nothing measures."""
     task = registries.task.get(options["task.name"])
     metrics = (registries.metric.get(name) for name in options["eval.metrics"])
     directed = [x.name for of in metrics for x in of.columns if x.better]
-    losses = ["loss", *(column.name for column in task.columns if column.better)]
-    directed += [f"{of}_{name}" for of in ("heldout", "train") for name in losses]
+    losses = ["loss", *(column.name for column in task.columns)]
+    allowed = directed + [f"{of}_{x}" for of in ("heldout", "train") for x in losses]
     verdict = options["eval.verdict"]
-    if "eval.verdict" in changed and verdict not in directed:
+    if "eval.verdict" in changed and verdict not in allowed:
         raise UserError(
             f"eval.verdict={verdict!r}",
-            f"measured here, with a better side, are {', '.join(directed)}",
-            nearest(verdict, directed),
+            f"measured here are {', '.join(allowed)}",
+            nearest(verdict, allowed),
         )

@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -15,22 +15,12 @@ from gen_tickets.procedures.setup import Prepared
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning.pruner import Pruner
 from gen_tickets.training import driver
-from gen_tickets.training.population import Population, Purpose
+from gen_tickets.training.population import Purpose
 from gen_tickets.training.profiler import Profiler
 from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.workdir import paths, tickets
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.recorder import Recorder
-
-
-class Trained(NamedTuple):
-    """The population of the newest checkpoint of a workdir."""
-
-    prepared: Prepared  #: of the networks that it trains
-    population: Population
-    round_state: RoundState
-    position: Position
-    masks_of: Callable[[int], Any]  #: member -> masks of the shapes of whole networks
 
 
 def hooks(
@@ -43,11 +33,17 @@ def hooks(
         number = position.number(prepared.schedule, config.prune.rounds)
         store.save(number, round_state, list(position))
 
+    def evaluated(
+        training: driver.Training, position: Position, evaluation: driver.Evaluation
+    ) -> None:
+        measured = measurement.before_the_end(prepared, training, evaluation)
+        recorder.evaluation(training, position, evaluation, measured)
+
     folder = paths.tensorboard_dir(recorder.workdir) if processes.is_first() else None
     return driver.Hooks(
         save=save,
         save_seconds=config.checkpoint.every_seconds,
-        evaluated=recorder.evaluation,
+        evaluated=evaluated,
         stop=stop,
         profiler=Profiler(folder, config.profile.steps),
     )

@@ -52,19 +52,12 @@ def stored_config(workdir: Path) -> ml_collections.ConfigDict:
     stored = _stored(workdir)
     if stored is None:
         raise UserError(workdir, "has no config.json", "give a workdir of gen_tickets")
-    config = defaults.get_config()
     try:
-        for name, value in stored[0].items():
-            if not name.startswith("parallel."):
-                value = tuple(value) if isinstance(value, list) else value
-                config.update_from_flattened_dict({name: value})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            paths.config_path(workdir),
-            f"{name} is not what this version takes ({error})",
-            "use the version that wrote it",
-        ) from None
-    return config
+        return defaults.restore(stored[0])
+    except UserError as error:
+        path = paths.config_path(workdir)
+        problem = f"{error.field} {error.problem}"
+        raise UserError(path, problem, error.remedy) from None
 
 
 def stored_provenance(workdir: Path) -> dict[str, Any]:

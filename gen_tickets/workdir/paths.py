@@ -75,6 +75,17 @@ def ticket_path(
     return tickets_dir(workdir, round_number) / f"run_{run}.npz"
 
 
+def trained_dir(workdir: str | os.PathLike[str], round_number: int) -> pathlib.Path:
+    return pathlib.Path(workdir) / "trained" / f"round_{round_number:02d}"
+
+
+def trained_path(
+    workdir: str | os.PathLike[str], round_number: int, arm: str, run: int
+) -> pathlib.Path:
+    """The weights of a member at the end of its training."""
+    return trained_dir(workdir, round_number) / f"{arm}_run_{run}.npz"
+
+
 def search_path(workdir: str | os.PathLike[str], run: int) -> pathlib.Path:
     """What the early-bird search of a run drew and kept."""
     return pathlib.Path(workdir) / "searches" / f"run_{run}.npz"
