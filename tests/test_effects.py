@@ -39,7 +39,7 @@ CASES = [
         {"task__name": "vae"},
     ),
     ({"eval__verdict": "heldout_los"}, "did you mean 'heldout_loss'", None),
-    ({"eval__verdict": "heldout_kl", "task__name": "vae"}, "with a better side", None),
+    ({"eval__verdict": "heldout_kl"}, "measured here", {"task__name": "vae"}),
     ({"eval__verdict": "no_such"}, "measured here", None),
 ]
 

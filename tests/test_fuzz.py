@@ -1,13 +1,15 @@
 """Whatever a file or a command line holds, the answer is a result or one clean line.
 
-Some cases of each kind; `GEN_TICKETS_FUZZ=1700 pytest tests/test_fuzz.py` tries 1,700
-of each, 10,200 in all.
+And nothing that was there is gone. Some cases of each kind: `python -m
+benchmarks.fault_campaign --only=fuzz` tries 20,000, with a seed that it prints.
 """
 
 import contextlib
 import io
 import json
 import os
+import shutil
+import struct
 import tracemalloc
 import zipfile
 
@@ -17,11 +19,13 @@ import pytest
 from absl import flags
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
+from PIL import Image
+from test_checkpoints import assert_is, fill, restore
 from test_defaults import configure, put
 from test_tickets import TICKET
 
 from gen_tickets import main, procedures, tasks, trees
-from gen_tickets.cli import command_line
+from gen_tickets.cli import command_line, experiment_file
 from gen_tickets.config import defaults
 from gen_tickets.config.options import OPTIONS
 from gen_tickets.data import dataset
@@ -51,6 +55,16 @@ def one_line(error, *parts):
     message = str(error)
     assert message and len(message.splitlines()) == 1, message
     assert all(part in message for part in parts), message
+
+
+def altered(data, content):
+    """Bytes overwritten, put in or cut out."""
+    content = bytearray(content)
+    for _ in range(data.draw(st.integers(0, 3))):
+        start = data.draw(st.integers(0, len(content)))
+        cut = data.draw(st.sampled_from([0, 1, 4, 100, 10_000]))
+        content[start : start + cut] = data.draw(st.binary(max_size=12))
+    return bytes(content)
 
 
 # --- tickets ---------------------------------------------------------------------
@@ -92,12 +106,8 @@ def read_ticket(path, content):
 @given(data=st.data())
 def test_bytes_that_changed(ticket, data):
     """Bytes of a ticket overwritten, put in or cut out."""
-    damaged = bytearray(ticket.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))):
-        start = data.draw(st.integers(0, len(damaged)))
-        cut = data.draw(st.sampled_from([0, 1, 4, 100, 10_000]))
-        damaged[start : start + cut] = data.draw(st.binary(max_size=12))
-    read_ticket(ticket.with_name("damaged.npz"), bytes(damaged))
+    content = altered(data, ticket.read_bytes())
+    read_ticket(ticket.with_name("damaged.npz"), content)
 
 
 TICKET_LEAVES = trees.named_leaves(TICKET.params)
@@ -282,15 +292,146 @@ def test_files_of_a_workdir(tmp_path_factory, config, table):
             one_line(error, str(folder))
 
 
-@fuzz
-@given(content=st.binary(max_size=60), name=st.sampled_from(["arrays", "folder"]))
-def test_files_of_images(tmp_path_factory, content, name):
-    folder = tmp_path_factory.getbasetemp() / "images"
-    folder.mkdir(exist_ok=True)
-    (folder / "a.png").write_bytes(content)
+# --- images ----------------------------------------------------------------------
+
+EXIF_ENTRY = st.tuples(
+    st.sampled_from([0x0112, 0x8769, 0x8825, 0x0110]) | st.integers(0, 2**16 - 1),
+    st.integers(0, 14),
+    st.sampled_from([0, 1, 2, 2**31]),
+    st.binary(min_size=4, max_size=4),
+).map(lambda x: struct.pack("<HHI4s", *x))
+EXIF = st.lists(EXIF_ENTRY, max_size=3).map(
+    lambda entries: b"Exif\0\0II*\0\x08\0\0\0"
+    + struct.pack("<H", len(entries))
+    + b"".join(entries)
+)
+
+
+def encoded(file_format, exif):
+    file = io.BytesIO()
+    pixels = np.arange(6 * 6 * 3, dtype=np.uint8).reshape(6, 6, 3)
+    Image.fromarray(pixels).save(file, file_format, exif=exif)
+    return file.getvalue()
+
+
+def load_images(name, path):
+    """Reads a set; it must be images, or be refused in one line."""
     config = configure(data__name=name, data__batch_size=1)
-    config.data.dir = str(folder if name == "folder" else folder / "a.png")
+    config.data.dir, config.data.image_size = str(path), 4
     try:
-        dataset.load(config)
+        found = dataset.load(config)
     except UserError as error:
         one_line(error, "data.")
+    else:
+        assert found.train.images.dtype == np.uint8
+        assert found.train.images.shape[1:3] == (4, 4)
+
+
+@fuzz
+@given(data=st.data())
+def test_files_of_images(tmp_path_factory, data):
+    """Noise, and images with odd EXIF data and altered bytes."""
+    folder = tmp_path_factory.getbasetemp() / "images"
+    folder.mkdir(exist_ok=True)
+    contents = {}
+    for name in ("a", "b"):
+        kind = data.draw(st.sampled_from(["noise", "PNG", "JPEG", "WEBP"]))
+        if kind == "noise":
+            content = data.draw(st.binary(max_size=60))
+        else:
+            content = altered(data, encoded(kind, data.draw(EXIF)))
+        contents[folder / f"{name}.png"] = content
+    for path, content in contents.items():
+        path.write_bytes(content)
+    load_images("folder", folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == contents
+
+
+@fuzz
+@given(data=st.data())
+def test_files_of_arrays(tmp_path_factory, data):
+    """Arrays of other dtypes and shapes, headers that say what is not so."""
+    images = npy(np.zeros((4, 4, 4, 3), np.uint8))
+    entries = {"images.npy": images, "heldout_images.npy": images}
+    entries["labels.npy"] = npy(np.arange(4))
+    for _ in range(data.draw(st.integers(0, 3))):
+        name = data.draw(st.sampled_from(sorted(entries)) | NAMES)
+        shape = data.draw(st.sampled_from([(4,), (4, 4, 4, 1), (4, 4, 4, 3), (0,)]))
+        values = np.full(shape, data.draw(st.sampled_from([0, 1, 200])))
+        dtype = data.draw(st.sampled_from(DTYPES))
+        claim = data.draw(st.none() | CLAIMS)
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            entries[name] = npy(values.astype(dtype), claim)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", data.draw(st.sampled_from([0, 8]))) as file:
+        for name, content in entries.items():
+            file.writestr(name, content)
+    path = tmp_path_factory.getbasetemp() / "arrays.npz"
+    content = altered(data, out.getvalue())
+    path.write_bytes(content)
+    load_images("arrays", path)
+    assert path.read_bytes() == content
+
+
+# --- checkpoints -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A workdir with two checkpoints."""
+    folder = tmp_path_factory.mktemp("saved")
+    fill(folder, [2, 3])
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@settings(parent=fuzz, max_examples=max(1, CASES // 4))
+@given(data=st.data())
+def test_files_of_a_checkpoint(saved, data):
+    """The newest, the one before or a refusal; every byte is still somewhere."""
+    folder = saved.with_name("altered")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(saved, folder)
+    files = sorted(x for x in folder.rglob("*") if x.is_file())
+    path = data.draw(st.sampled_from(files))
+    path.write_bytes(altered(data, path.read_bytes()))
+    before = sorted(x.read_bytes() for x in files)
+    try:
+        tree, position = restore(folder)
+    except UserError as error:
+        one_line(error, "checkpoint")
+    else:
+        assert_is((tree, position), position[1])
+    after = [x.read_bytes() for x in folder.rglob("*") if x.is_file()]
+    assert sorted(after) == before
+
+
+# --- experiment files ------------------------------------------------------------
+
+STATEMENTS = st.one_of(
+    st.tuples(st.sampled_from(sorted(OPTIONS)), VALUES).map(
+        "config.{0[0]} = {0[1]}".format
+    ),
+    st.tuples(st.sampled_from(sorted(OPTIONS)), VALUES).map(
+        "config.update_from_flattened_dict({{{0[0]!r}: {0[1]}}})".format
+    ),
+    st.sampled_from(["1 / 0", "assert size == 3", "config.a.b = 1", "del config.seed"]),
+    st.sampled_from(["raise ValueError('a\\nb')", "return 3", "import x_y", "def"]),
+    st.text(max_size=9),
+)
+
+
+@fuzz
+@given(statement=STATEMENTS)
+def test_statements_of_an_experiment_file(tmp_path_factory, statement):
+    path = tmp_path_factory.getbasetemp() / "mine.py"
+    path.write_text(
+        "from gen_tickets.config import defaults\ndef get_config(size=''):\n"
+        f"    config = defaults.get_config()\n    {statement}\n    return config\n",
+        encoding="utf-8",
+        errors="replace",
+    )
+    try:
+        experiment_file.load(str(path), "")
+    except UserError as error:
+        one_line(error)

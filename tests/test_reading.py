@@ -87,6 +87,7 @@ def _raise(error):
         (ValueError("PERMISSION_DENIED: Error reading local file"), False),
         (ValueError("DATA_LOSS: checksum"), True),
         (OSError("image file is truncated"), True),
+        (OSError(22, "Invalid argument"), True),  # a seek to before the beginning
         (KeyError("header"), True),
     ],
 )

@@ -65,7 +65,7 @@ _RULES = (
         ("data.download",),
         "data.name",
         _is_tfds,
-        lambda: "data.name= the name of a TFDS set",
+        lambda: "data.name=NAME of a TFDS set",
     ),
     _entries(
         ("optimizer.scale_l1", "eval.batch_norm"),

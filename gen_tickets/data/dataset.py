@@ -98,12 +98,13 @@ def load(
     for i, (split, indices) in enumerate(chosen):
         read = functools.partial(_read, reader, split, crop, size)
         if i == 0 and reader.streams and not data.resident:
-            images = Stream(read, indices)
-            labels, found = None, images.facts
+            stream = Stream(read, indices)
+            sets.append(ImageSet(stream, None))
+            facts.update(stream.facts)
         else:
             images, labels, found = read_shares(read, indices)
-        sets.append(ImageSet(images, labels))
-        facts.update(found)
+            sets.append(ImageSet(images, labels))
+            facts.update(found)
     train, heldout = sets
     if train.images.shape[1:] != heldout.images.shape[1:]:
         raise UserError(
@@ -153,7 +154,7 @@ def order(
         raise ValueError(f"batch_size {batch_size} is larger than {num_images} images")
     first_epoch, skip = divmod(first_step, per_epoch)
     num_epochs = -(-(skip + num_steps) // per_epoch)
-    batches = [np.zeros((0, batch_size), np.int32)]
+    batches: list[np.ndarray] = [np.zeros((0, batch_size), np.int32)]
     for epoch in range(first_epoch, first_epoch + num_epochs):
         words = (seed, run, epoch, noise) if noise else (seed, run, epoch)
         permutation = _generator(*words).permutation(num_images)

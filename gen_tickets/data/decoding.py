@@ -142,7 +142,8 @@ def decode(
       UserError: broken images (the first and their number), or `size` 0 and squares
         that differ in size.
     """
-    images, facts, broken = None, Facts(), []
+    images: np.ndarray | None = None
+    facts, broken = Facts(), []
     with (
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
         _progress_bar(title, num_images) as progress,
@@ -174,6 +175,7 @@ def decode(
             f"{names(position)} ({reason})",
             "repair them, make them readable, or move them elsewhere",
         )
+    assert images is not None, "num_images is 0"
     return images, facts
 
 

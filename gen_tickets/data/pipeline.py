@@ -190,7 +190,7 @@ class _Steps:
 
         # The orders of an epoch and the next: a step alone would draw its whole epoch.
         @functools.lru_cache(maxsize=2 * len(self._runs))
-        def order(run, epoch):
+        def order(run: int, epoch: int) -> np.ndarray:
             first_step = epoch * per_epoch
             return dataset_lib.order(
                 population.seed, run, len(images), batch_size, first_step, per_epoch
@@ -258,4 +258,5 @@ def _needed(population: Population, batch_size: int) -> np.ndarray:
     sharding = population.layout.batch_sharding(shape)
     for index in sharding.addressable_devices_indices_map(shape).values():
         needed[index] = True
-    return needed.reshape(len(population.arms), population.num_runs, -1).any(0)
+    of_arms = needed.reshape(len(population.arms), population.num_runs, -1)
+    return np.any(of_arms, axis=0)

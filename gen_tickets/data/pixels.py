@@ -4,15 +4,17 @@ Outside of models images are uint8 in 0..255; models see float32 in [-1, 1]. Bot
 functions work on arrays of any shape and may be called inside compiled code.
 """
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 
-def to_float(images):
+def to_float(images: jax.Array | np.ndarray) -> jax.Array:
     """uint8 of any shape → float32 of that shape in [-1, 1], as x / 127.5 - 1."""
     return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
 
 
-def to_uint8(images):
+def to_uint8(images: jax.Array | np.ndarray) -> jax.Array:
     """float in [-1, 1] of any shape → uint8, (x + 1) * 127.5 rounded half up, clipped.
 
     NaN, which a diverged model may give, becomes 0: a cast of NaN to an integer

@@ -34,13 +34,13 @@ _OTHER_WAYS = (
 )
 
 
-def tfds_folder(directory):
+def tfds_folder(directory: str) -> pathlib.Path:
     """The folder of prepared TFDS sets; '' means TFDS's own default."""
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return pathlib.Path(directory or default).expanduser()
 
 
-def parse_name(name):
+def parse_name(name: str) -> tuple[str, str | None, str | None]:
     """'name', 'name/config' and 'name:version' → (name, config, version)."""
     match = _NAME.fullmatch(name)
     if not match:
@@ -49,10 +49,11 @@ def parse_name(name):
             f"allowed is one of {', '.join(registries.data_set.names())}, or a TFDS "
             "set, written name, name/config or name:version",
         )
-    return match.groups()
+    name, config, version = match.groups()
+    return name, config, version
 
 
-def find_prepared(directory, name):
+def find_prepared(directory: str, name: str) -> pathlib.Path | None:
     """The folder `<directory>/<name>/<config>/<version>` of a prepared set, or None.
 
     Without a version in `name` it is the highest one there.
@@ -66,14 +67,14 @@ def find_prepared(directory, name):
     return None
 
 
-def _versions(base):
+def _versions(base: pathlib.Path) -> list[str]:
     """Names of the version folders in `base`, highest first."""
     names = [path.name for path in base.iterdir()] if base.is_dir() else []
     names = [name for name in names if _VERSION.fullmatch(name)]
     return sorted(names, key=lambda name: [int(x) for x in name.split(".")])[::-1]
 
 
-def find_tfds(path):
+def find_tfds(path: pathlib.Path) -> Reader:
     """A prepared TFDS set in the version folder `path` → Reader.
 
     Reads array_record, without TensorFlow, or tfrecord, with it. The images' bytes
@@ -112,12 +113,12 @@ def find_tfds(path):
     return Reader(counts, heldout, read, about, crop, size, streams)
 
 
-def has_array_record():
+def has_array_record() -> bool:
     """Whether array_record can be imported; it has no package on macOS."""
     return importlib.util.find_spec("array_record") is not None
 
 
-def _check_format(file_format, path):
+def _check_format(file_format: str, path: pathlib.Path) -> None:
     needed = {"array_record": "array_record", "tfrecord": "tensorflow"}
     if file_format not in needed:
         raise UserError(
@@ -158,7 +159,7 @@ def check_known(name: str) -> None:
         )
 
 
-def prepare(directory, name):
+def prepare(directory: str, name: str) -> pathlib.Path:
     """Downloads and prepares a TFDS set → its version folder.
 
     Raises:

@@ -5,14 +5,25 @@ The images' bytes are decoded here, so both ways give the same pixels in the sam
 
 import functools
 import io
+import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from gen_tickets.data.decoding import decode, open_image
+from gen_tickets.data.readers import Read
 from gen_tickets.errors import UserError
 
 
-def read(path, file_format, split, indices, crop, size):
+def read(
+    path: pathlib.Path,
+    file_format: str,
+    split: str,
+    indices: np.ndarray,
+    crop: int,
+    size: int,
+) -> Read:
     """The `Reader.read` of the set in the version folder `path`.
 
     Args:
@@ -27,9 +38,9 @@ def read(path, file_format, split, indices, crop, size):
     channels = _channels(features, name)
     mode = "L" if channels == 1 else "RGB"
     labelled = isinstance(features.get("label"), tfds.features.ClassLabel)
-    labels = []
+    labels: list[int] = []
 
-    def encoded():
+    def encoded() -> Iterator[bytes]:
         for example in _RECORDS[file_format](path, split, indices):
             labels.append(example["label"] if labelled else 0)
             yield example["image"]
@@ -46,7 +57,7 @@ def read(path, file_format, split, indices, crop, size):
     return images, np.asarray(labels, np.int32) if labelled else None, facts
 
 
-def _channels(features, name):
+def _channels(features: dict[str, Any], name: str) -> int | None:
     """Channels of the feature `image`, 1 or 3 (None, unknown, is read as RGB)."""
     import tensorflow_datasets as tfds
 
@@ -63,37 +74,42 @@ def _channels(features, name):
             f"images of shape {image.shape}, of which 1 or 3 channels can be read",
             "give another set",
         )
-    return image.shape[-1]
+    channels: int | None = image.shape[-1]
+    return channels
 
 
 @functools.lru_cache(maxsize=2)
-def _builder(path):
+def _builder(path: pathlib.Path) -> Any:
     """The builder of a prepared set; reading what it is takes a while."""
     import tensorflow_datasets as tfds
 
     return tfds.builder_from_directory(path)
 
 
-def _decoders():
+def _decoders() -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
     return {"image": tfds.decode.SkipDecoding()}
 
 
 @functools.lru_cache(maxsize=2)
-def _source(path, split):
+def _source(path: pathlib.Path, split: str) -> Any:
     """The open files of a split: one that streams is read batch by batch."""
     return _builder(path).as_data_source(split=split, decoders=_decoders())
 
 
-def _array_records(path, split, indices):
+def _array_records(
+    path: pathlib.Path, split: str, indices: np.ndarray
+) -> Iterator[dict[str, Any]]:
     """Examples at `indices`, by random access."""
     source = _source(path, split)
     for start in range(0, len(indices), 256):
         yield from source.__getitems__(indices[start : start + 256].tolist())
 
 
-def _tf_records(path, split, indices):
+def _tf_records(
+    path: pathlib.Path, split: str, indices: np.ndarray
+) -> Iterator[dict[str, Any]]:
     """Examples at `indices` (sorted), by one pass over the files in their order."""
     import tensorflow as tf
     import tensorflow_datasets as tfds

@@ -26,7 +26,8 @@ from gen_tickets.workdir import paths, reading
 #: position -> pytree of `jax.ShapeDtypeStruct`
 MakeTemplate = Callable[[list[Any]], Any]
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells every step at INFO.
+# Orbax tells every step, and also what is raised.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 def _words(x: jax.Array) -> jax.Array:
@@ -76,7 +77,7 @@ class Checkpoints:
         folder = paths.checkpoints_dir(workdir).absolute()
         try:
             self._manager = ocp.CheckpointManager(folder, options=options)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise UserError(
                 folder, f"cannot be used ({reading.reason(error)})"
             ) from error

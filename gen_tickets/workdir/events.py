@@ -11,7 +11,7 @@ from typing import Any, Mapping
 import numpy as np
 
 from gen_tickets.errors import UserError
-from gen_tickets.workdir import images
+from gen_tickets.workdir import images, paths
 
 _log = logging.getLogger(__name__)
 
@@ -115,8 +115,9 @@ def _event_file(folder: str | pathlib.Path) -> Any:
         return None
     name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
     path = pathlib.Path(folder) / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = RecordWriter(open(path, "xb"))
+    with paths.disk_errors_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = RecordWriter(open(path, "xb"))
     _put(file, file_version="brain.Event:2")
     return file
 
@@ -125,5 +126,6 @@ def _put(file: Any, **fields: Any) -> None:
     from tensorboard.compat.proto import event_pb2
 
     event = event_pb2.Event(wall_time=time.time(), **fields)
-    file.write(event.SerializeToString())
-    file.flush()
+    with paths.disk_errors_told("TensorBoard's event file"):
+        file.write(event.SerializeToString())
+        file.flush()

@@ -77,9 +77,9 @@ def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
     An option that is younger than the folder was at what is its default now.
     """
-    found, free = [], HOW_TO_RUN
+    found, free = [], set(HOW_TO_RUN)
     if wanted["rewind.step"] != "auto":
-        free += HOW_TO_JUDGE
+        free |= set(HOW_TO_JUDGE)
     before = {**defaults.flatten(defaults.get_config()), **stored}
     for name in sorted(before.keys() | wanted.keys()):
         old, new = before[name], wanted.get(name)

@@ -5,12 +5,17 @@ is judged by its headers first.
 """
 
 import math
+import os
 import zipfile
+from collections.abc import Mapping
+from typing import IO
 
 import numpy as np
 
 
-def headers(file) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+def headers(
+    file: str | os.PathLike[str] | IO[bytes],
+) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Returns {name: (shape, dtype)} of the arrays in an .npz.
 
     Args:
@@ -34,6 +39,8 @@ def headers(file) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     return found
 
 
-def announced_bytes(arrays) -> int:
+def announced_bytes(
+    arrays: Mapping[str, tuple[tuple[int, ...], np.dtype]],
+) -> int:
     """Memory that arrays with these headers take."""
     return sum(math.prod(shape) * dtype.itemsize for shape, dtype in arrays.values())

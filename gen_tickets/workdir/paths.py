@@ -116,7 +116,7 @@ def write_atomically(path: str | pathlib.Path, data: bytes) -> None:
       UserError: the disk is full, or not to be written.
     """
     path = pathlib.Path(path)
-    with _disk_errors_told(path):
+    with disk_errors_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(
             prefix=f".{path.name}.", dir=path.parent
@@ -142,7 +142,7 @@ def append(path: str | pathlib.Path, data: bytes) -> None:
     Raises:
       UserError: the disk is full, or not to be written.
     """
-    with _disk_errors_told(path), open(path, "ab") as file:
+    with disk_errors_told(path), open(path, "ab") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -161,7 +161,7 @@ def move_into(path: pathlib.Path, folder: str) -> pathlib.Path:
     Raises:
       UserError: the disk is not to be written.
     """
-    with _disk_errors_told(path):
+    with disk_errors_told(path):
         place = path.parent / folder
         place.mkdir(exist_ok=True)
         taken = {x.name for x in place.iterdir()}
@@ -173,7 +173,7 @@ def move_into(path: pathlib.Path, folder: str) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def _disk_errors_told(path: str | pathlib.Path) -> Iterator[None]:
+def disk_errors_told(path: str | pathlib.Path) -> Iterator[None]:
     """Raises an OSError as a UserError that names the file."""
     try:
         yield

@@ -6,6 +6,7 @@ what is intact is never replaced, moved aside or computed again.
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import re
@@ -13,8 +14,14 @@ from collections.abc import Iterator
 
 from gen_tickets.errors import Damaged, UserError
 
-_PIECE = 2**20
+_PIECE = 2**16
 _INTACT = "it may be intact: nothing was changed; make it readable, then try again"
+# Numbers of errors that content may be to blame for: a file's directory that tells of
+# places before its beginning, of files that are not in its folder.
+_OF_CONTENT = (
+    *(None, errno.EINVAL, errno.EOVERFLOW),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+)
 # What TensorStore begins a message with where content is not to blame.
 _STATUS = re.compile(
     "PERMISSION_DENIED|UNAUTHENTICATED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
@@ -106,9 +113,8 @@ def _unread(path: str | os.PathLike[str], error: Exception) -> Exception | None:
     """What kept `path` from being read; None where its content raised `error`."""
     if isinstance(error, UnicodeEncodeError):  # of its name
         return error
-    missing = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
     # Decoders raise OSErrors of their own, which have no number.
-    if isinstance(error, OSError) and error.errno and not isinstance(error, missing):
+    if isinstance(error, OSError) and error.errno not in _OF_CONTENT:
         return error
     if isinstance(error, ValueError) and _STATUS.match(str(error)):
         return error

@@ -1,0 +1,1 @@
+"""Faults done to small experiments, again and again; see `__main__`."""

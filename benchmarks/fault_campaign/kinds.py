@@ -1,0 +1,216 @@
+"""The kinds of faults. A trial disturbs one experiment until it has come to its end.
+
+A trial takes (folder, draw) and returns what it counted; the experiment must then have
+the results of the undisturbed run, bit for bit, or else it raises `Loss`.
+"""
+
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.fault_campaign import runs
+from benchmarks.fault_campaign.runs import Experiment, Loss
+
+SMOKE = Experiment(
+    "experiments/quickstart.py:smoke",
+    ("--config.prune.rounds=1", "--config.data.limit=64"),
+)
+_ROOT = pathlib.Path(__file__).parents[2]
+_NOTICE_SECONDS = 30.0  # between SIGTERM and the end, as clouds give them
+_ONE_IN = (200, 400, 800, 1600, 3200)  # calls that fail, fewer from start to start
+_CASES = 2425  # of each kind of the eight and a quarter that tests/test_fuzz.py has
+
+
+def kills(
+    folder: pathlib.Path, draw: random.Random, experiment: Experiment = SMOKE
+) -> dict[str, float]:
+    """kill -9 to a process at random moments, every second time within a save."""
+    calm = folder.parent / f"calm_{experiment.processes}"
+    length = runs.calm(experiment, calm)
+    workdir, log, count, halves = folder / "run", folder / "log", 0, 0
+    while True:
+        processes = experiment.start(workdir, log)
+        with runs.ended(processes):
+            # Most of a short run is its start, so moments are drawn over all of it.
+            seconds, in_save = draw.uniform(0.2, 1.0) * length, count % 2 == 1
+            before = runs.half_written(workdir)
+            going = runs.wait_for_a_moment(processes, workdir, seconds, in_save, draw)
+            if not going:
+                statuses = runs.wait(processes)
+                if any(statuses):
+                    raise Loss(f"ended by itself with {statuses}: {log}")
+                break
+            draw.choice(processes).kill()
+            count += 1
+            # The others of several see it at once, or by their heartbeat.
+            runs.wait(processes)
+            halves += bool(runs.half_written(workdir) - before)
+    runs.compare(calm, workdir)
+    return {"kills": count, "in a save": halves, "runs": 1}
+
+
+def kills_of_one_of_two(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
+    """The same to one of two processes; both are then started again."""
+    return kills(folder, draw, SMOKE._replace(processes=2))
+
+
+def network(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
+    """Stale handles, I/O errors and lost answers, by LD_PRELOAD; see network.c."""
+    library = _compiled(folder.parent)
+    calm = folder.parent / "calm_1"
+    runs.calm(SMOKE, calm)
+    workdir, log = folder / "run", folder / "log"
+    faults, starts, told = folder / "faults", 0, 0
+    while True:
+        environment = {
+            "LD_PRELOAD": str(library),
+            "FAULT_FOLDER": str(workdir),
+            "FAULT_SEED": str(draw.randrange(2**31)),
+            "FAULT_LOG": str(faults),
+            "FAULT_ONE_IN": str(_ONE_IN[min(starts, len(_ONE_IN) - 1)]),
+        }
+        starts += 1
+        [status] = runs.wait(SMOKE.start(workdir, log, **environment))
+        if status == 0:
+            break
+        runs.check_told(log, status)
+        told += 1
+    runs.compare(calm, workdir)
+    lines = faults.read_text().splitlines() if faults.exists() else []
+    return {"faults": len(lines), "told in one line": told, "runs": 1}
+
+
+def _compiled(folder: pathlib.Path) -> pathlib.Path:
+    source = pathlib.Path(__file__).with_name("network.c")
+    library = folder / "network.so"
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise SystemExit("--only=network needs a C compiler")
+    files = ["-o", str(library), str(source), "-ldl"]
+    words = [compiler, "-shared", "-fPIC", "-O2", *files]
+    subprocess.run(words, check=True)
+    return library
+
+
+def preemptions(
+    folder: pathlib.Path, draw: random.Random, experiment: Experiment = SMOKE
+) -> dict[str, float]:
+    """SIGTERM at random moments; all must be saved before the notice is over."""
+    calm = folder.parent / "calm_1"
+    length = runs.calm(experiment, calm)
+    workdir, log, count, longest = folder / "run", folder / "log", 0, 0.0
+    while True:
+        processes = experiment.start(workdir, log)
+        with runs.ended(processes):
+            seconds = draw.uniform(0.3, 1.0) * length
+            if not runs.wait_for_a_moment(processes, workdir, seconds, False, draw):
+                if any(runs.wait(processes)):
+                    raise Loss(f"ended by itself: {log}")
+                break
+            started = time.monotonic()
+            runs.send(processes[0], signal.SIGTERM)
+            [status] = runs.wait(processes)
+            longest = max(longest, time.monotonic() - started)
+            count += 1
+            # Before the training there is nothing to save: it ends at once.
+            if status not in (0, -signal.SIGTERM) or longest > _NOTICE_SECONDS:
+                raise Loss(f"exit status {status} after {longest:.1f} s: {log}")
+    runs.compare(calm, workdir)
+    return {"signals": count, "longest seconds": longest, "runs": 1}
+
+
+def bit_rot(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
+    """Bits of streamed images turn while they are trained on."""
+    images = folder.parent / "images"
+    if not images.exists():
+        _write_images(images)
+    experiment = SMOKE._replace(
+        options=(
+            *SMOKE.options,
+            *("--config.data.name=folder", "--config.data.resident=False"),
+            f"--config.data.dir={images}",
+        )
+    )
+    calm = folder.parent / "calm_images"
+    runs.calm(experiment, calm)
+    mine, workdir, log = folder / "images", folder / "run", folder / "log"
+    shutil.copytree(images, mine)
+    experiment = experiment._replace(
+        options=(*experiment.options[:-1], f"--config.data.dir={mine}")
+    )
+    turned = found = 0
+    while True:
+        processes = experiment.start(workdir, log)
+        with runs.ended(processes):
+            if not found and _wait_for_a_checkpoint(processes, workdir):
+                turned += _turn_a_bit(draw.choice(sorted(mine.iterdir())), draw)
+            [status] = runs.wait(processes)
+        if status == 0:
+            break
+        runs.check_told(log, status)
+        found += 1
+        shutil.copytree(images, mine, dirs_exist_ok=True)
+    runs.compare(calm, workdir)
+    return {"bits turned": turned, "found": found, "runs": 1}
+
+
+def _write_images(folder: pathlib.Path) -> None:
+    """Uncompressed ones, which have no checksum of their own."""
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 28, 28, 3), np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{i:02}.bmp")
+
+
+def _turn_a_bit(path: pathlib.Path, draw: random.Random) -> int:
+    content = bytearray(path.read_bytes())
+    content[draw.randrange(60, len(content))] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
+    return 1
+
+
+def _wait_for_a_checkpoint(
+    processes: list[subprocess.Popen[bytes]], workdir: pathlib.Path
+) -> bool:
+    """Whether there is one while the run goes on: all images were read by then."""
+    folder = runs.paths.checkpoints_dir(workdir)
+    while all(x.poll() is None for x in processes):
+        if folder.exists() and sum(x.name.isdigit() for x in folder.iterdir()) > 1:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def fuzz(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
+    """Images, EXIF data, arrays, tickets, checkpoints, tables, options, commands."""
+    del folder
+    seed = draw.randrange(2**31)
+    words = [
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        *(str(_ROOT / "tests" / "test_fuzz.py"), f"--hypothesis-seed={seed}"),
+    ]
+    cases = int(os.environ.get("GEN_TICKETS_FUZZ", _CASES))
+    environment = {**os.environ, "GEN_TICKETS_FUZZ": str(cases)}
+    done = subprocess.run(words, cwd=_ROOT, env=environment, capture_output=True)
+    if done.returncode:
+        text = done.stdout.decode(errors="replace")
+        raise Loss(f"--hypothesis-seed={seed}: {text[-2000:]}")
+    return {"inputs": 8 * cases + cases // 4, "seeds": 1}
+
+
+KINDS = {
+    "kills": kills,
+    "kills of one of two": kills_of_one_of_two,
+    "network": network,
+    "preemptions": preemptions,
+    "bit rot": bit_rot,
+    "fuzz": fuzz,
+}
