@@ -49,15 +49,15 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         _run(config, workdir)
     if not processes.is_first():
         return
-    if config.procedure == "stability":
-        print(stability_report.draw(workdir, config))
-        return
     # Here: what draws takes two seconds to import.
     from gen_tickets.report import render
 
     page = render.draw(workdir)
-    rows = tables.read_rows(paths.results_path(workdir))
-    print(verdict.verdict(rows, config.eval.verdict).sentence)
+    if config.procedure == "stability":
+        print(stability_report.told(stability_report.load(workdir)))
+    else:
+        rows = tables.read_rows(paths.results_path(workdir))
+        print(verdict.verdict(rows, config.eval.verdict).sentence)
     print(f"report: {page}")
 
 

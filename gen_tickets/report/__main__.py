@@ -8,7 +8,8 @@ import sys
 from typing import Sequence
 
 from gen_tickets.errors import UserError
-from gen_tickets.report import outcomes, render, verdict
+from gen_tickets.report import outcomes, render, stability, verdict
+from gen_tickets.workdir import paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("workdirs", nargs="+", metavar="WORKDIR")
     parser.add_argument(
         "--output",
-        help="the page (default: WORKDIR/report.html; of several: comparison.html)",
+        help="the page, or a folder for it; the figures go beside it, and nothing is "
+        "written elsewhere (default: WORKDIR/report.html; of several: comparison.html)",
     )
     options = parser.parse_args(arguments)
     try:
@@ -29,14 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             path = render.compare(options.workdirs, options.output or "comparison.html")
         for workdir in options.workdirs:
-            run = outcomes.load(workdir)
-            judged = verdict.verdict(run.rows, run.metric)
-            print(" ".join((f"{workdir}:", judged.sentence, *judged.notes)))
+            print(f"{workdir}: {_judged(workdir)}")
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     print(path)
     return 0
+
+
+def _judged(workdir: str) -> str:
+    """What a workdir came to, in words."""
+    if paths.stability_path(workdir).exists():
+        return stability.load(workdir).sentence
+    run = outcomes.load(workdir)
+    judged = verdict.verdict(run.rows, run.metric)
+    return " ".join((judged.sentence, *judged.notes))
 
 
 if __name__ == "__main__":

@@ -54,13 +54,15 @@ def load(workdir: str | pathlib.Path) -> Outcome:
     layers = paths.layers_path(workdir)
     return Outcome(
         workdir=workdir,
-        config=_read_config(paths.config_path(workdir)),
+        config=config_of(workdir),
         rows=rows,
         layers=tables.read_rows(layers) if layers.exists() else [],
     )
 
 
-def _read_config(path: pathlib.Path) -> dict[str, Any]:
+def config_of(workdir: str | pathlib.Path) -> dict[str, Any]:
+    """The flat options of a workdir; raises UserError where there are none."""
+    path = paths.config_path(workdir)
     try:
         config = json.loads(path.read_bytes())
     except OSError as error:
