@@ -8,7 +8,7 @@ import sys
 from typing import Sequence
 
 from gen_tickets.errors import UserError
-from gen_tickets.report import outcomes, render, stability, verdict
+from gen_tickets.report import outcomes, render, stability
 from gen_tickets.workdir import paths
 
 
@@ -44,7 +44,7 @@ def _judged(workdir: str) -> str:
     if paths.stability_path(workdir).exists():
         return stability.load(workdir).sentence
     run = outcomes.load(workdir)
-    judged = verdict.verdict(run.rows, run.metric)
+    judged = run.judge()
     return " ".join((judged.sentence, *judged.notes))
 
 

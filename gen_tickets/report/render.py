@@ -27,11 +27,10 @@ from gen_tickets.report import (
     stability,
     statistics,
 )
-from gen_tickets.report import verdict as verdict_lib
 from gen_tickets.report.charts import Chart, Figure, Heatmap
 from gen_tickets.report.outcomes import Outcome
+from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import columns as columns_lib
-from gen_tickets.workdir import curves as curves_lib
 from gen_tickets.workdir import paths, searches
 
 
@@ -74,7 +73,7 @@ def _write_figures(folder: pathlib.Path, drawn: Iterable[Figure]) -> None:
 
 def _report(workdir: pathlib.Path, output: pathlib.Path) -> bytes:
     run = outcomes.load(workdir)
-    judged = verdict_lib.verdict(run.rows, run.metric)
+    judged = run.judge()
     against = sparsity.charts([run], [""], judged)
     of_learning = _learning(run)
     layers = (
@@ -122,7 +121,7 @@ def _subtitle(options: dict[str, object]) -> str:
     return ", ".join(form.format(options[x]) for x, form in told if options.get(x))
 
 
-def _notes(run: Outcome, judged: verdict_lib.Verdict) -> list[str]:
+def _notes(run: Outcome, judged: Verdict) -> list[str]:
     if run.paper_sparsity <= 0:
         return list(judged.notes)
     share = statistics.percent(run.paper_sparsity)
@@ -134,13 +133,12 @@ def _notes(run: Outcome, judged: verdict_lib.Verdict) -> list[str]:
 
 def _learning(run: Outcome) -> list[list[Chart]]:
     """The learning curves, those of the verdict's metric first; a chart an arm."""
-    path = paths.curves_path(run.workdir)
-    if not path.exists():
+    if not run.curves:
         return []
     shares = pd.DataFrame(run.rows).groupby("round")["sparsity"].mean()
     labels = {n: f"round {n}, {statistics.percent(x)}" for n, x in shares.items()}
     labels[0] = "dense" if 0 in labels else "search"
-    found = learning.learning(curves_lib.read(path), labels)
+    found = learning.learning(run.curves, labels)
     first = (columns_lib.metric_of(run.metric), "loss")
     found.sort(key=lambda x: first.index(x.metric) if x.metric in first else len(first))
     return [learning.charts(one) for one in found]
@@ -190,7 +188,7 @@ def compare(
     runs = [outcomes.load(workdir) for workdir in folders]
     differences = outcomes.differences([run.config for run in runs])
     labels = outcomes.labels(runs, differences)
-    judged = [verdict_lib.verdict(run.rows, run.metric) for run in runs]
+    judged = [run.judge() for run in runs]
     rows = [("folder", *(str(run.workdir) for run in runs))]
     rows += [(name, *map(str, values)) for name, values in differences.items()]
     against = sparsity.charts(runs, labels)
