@@ -385,6 +385,19 @@ def test_page_marks_the_winning_ticket_that_is_found(tmp_path):
     assert mark["y"] == pytest.approx(np.mean(GOOD))
 
 
+def test_page_shows_every_gate_and_whether_it_is_passed(tmp_path):
+    rows = table([GOOD, BAD], [BAD, BAD])
+    workdir = write_workdir(tmp_path / "run", rows)
+    judged = outcomes.load(workdir).judge()
+    text = render.draw(workdir).read_text()
+    words = check(paths.report_path(workdir)).words
+    states = {True: "passed", False: "failed", None: "unknown"}
+    assert len(judged.gates) == 4
+    for gate in judged.gates:
+        assert gate.sentence in words
+        assert f'title="{states[gate.passed]}"><b>{gate.name}</b>' in text
+
+
 def test_heat_map_cells_and_colours_are_the_same_quantity():
     layers = heatmaps.layers({"a": {0: 0.0, 1: 0.5}, "b": {0: 0.0, 1: 0.98}})
     assert layers.values == [[0, 50], [0, 98]] and layers.bar == "sparsity (%)"

@@ -176,6 +176,7 @@ def _stability(workdir: pathlib.Path, output: pathlib.Path) -> bytes:
         subtitle=_subtitle(config),
         folder=folder.name,
         stability=found,
+        steps=sections.steps(found),
         config=sections.facts(config),
     )
 

@@ -11,6 +11,7 @@ from gen_tickets.report import statistics
 from gen_tickets.report.outcomes import Outcome
 from gen_tickets.report.page import Cell, Sample, Table
 from gen_tickets.report.sparsity import distinct
+from gen_tickets.report.stability import Stability
 from gen_tickets.report.statistics import Summary
 from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import columns, paths, tables
@@ -200,6 +201,19 @@ def _cell(name: str, summary: Summary | None) -> Cell:
     if summary.std == 0:
         return Cell(f"{summary.mean:.6g}", summary.mean)
     return Cell(statistics.mean_std(summary), summary.mean)
+
+
+def steps(found: Stability) -> Table:
+    """Returns the instability at every step k."""
+    title = columns.find(found.column).title
+    rows = []
+    for one in found.steps:
+        mean, std = 100 * one.mean, 100 * one.std
+        cell = Cell(f"{mean:.2f} ± {std:.2f}", mean)
+        rows.append((one.step, cell, one.ends, one.num_lines))
+    return Table(
+        ("step k", "instability (%)", f"mean {title} of the ends", "lines"), rows
+    )
 
 
 def results(rows: statistics.Rows) -> Table:

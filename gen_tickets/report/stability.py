@@ -9,7 +9,6 @@ from gen_tickets.evaluation import instability
 from gen_tickets.evaluation.instability import Instability
 from gen_tickets.report import outcomes
 from gen_tickets.report.charts import BLUE, GREY, Chart, Line, Mark, Tick
-from gen_tickets.report.page import Cell, Table
 from gen_tickets.workdir import columns, paths, tables
 
 
@@ -19,7 +18,8 @@ class Stability(NamedTuple):
     sentence: str
     is_stable: bool
     chart: Chart
-    steps: Table
+    column: str  #: what is judged on the lines
+    steps: Sequence[Instability]
 
 
 def load(workdir: str | pathlib.Path) -> Stability:
@@ -41,7 +41,8 @@ def load(workdir: str | pathlib.Path) -> Stability:
         sentence=_sentence(stable, margin),
         is_stable=stable is not None,
         chart=_chart(found, name, margin, stable),
-        steps=_steps(found, name),
+        column=name,
+        steps=found,
     )
 
 
@@ -60,23 +61,12 @@ def _sentence(stable: int | None, margin: float) -> str:
     )
 
 
-def _steps(found: Sequence[Instability], name: str) -> Table:
-    """A row a step k."""
-    title = columns.find(name).title
-    headings = ("step k", "instability (%)", f"mean {title} of the ends", "lines")
-    rows = []
-    for one in found:
-        mean, std = 100 * one.mean, 100 * one.std
-        instability_cell = Cell(f"{mean:.2f} ± {std:.2f}", mean)
-        rows.append((one.step, instability_cell, one.ends, one.num_lines))
-    return Table(headings, rows)
-
-
 def told(found: Stability) -> str:
-    """The table and the sentence as lines of text."""
+    """A line a step k, and what it comes to."""
     lines = ["  step k  instability (%)"]
-    for step, instability_cell, ends, _ in found.steps.rows:
-        lines.append(f"{step:8}  {instability_cell.text} (ends {ends:.4g})")
+    for one in found.steps:
+        mean, std = 100 * one.mean, 100 * one.std
+        lines.append(f"{one.step:8}  {mean:.2f} ± {std:.2f} (ends {one.ends:.4g})")
     return "\n".join([*lines, found.sentence])
 
 
