@@ -117,6 +117,19 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()}
 
 
+def changed(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Returns the flat options whose value is not the default, text for a list."""
+    found = {}
+    for name, value in flatten_nested(config.to_dict()).items():
+        if value != OPTIONS[name].default:
+            found[name] = ", ".join(map(str, value)) if _is_list(value) else value
+    return found
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, tuple | list)
+
+
 def resize(
     config: ml_collections.ConfigDict, size: str, **recipes: Mapping[str, Any]
 ) -> ml_collections.ConfigDict:

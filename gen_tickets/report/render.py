@@ -10,11 +10,13 @@ may be half finished: what is not there yet is left out of the page. Nothing but
 page and the folder of its figures is written.
 """
 
+import os
 import pathlib
 from typing import Iterable, Sequence
 
 import pandas as pd
 
+from gen_tickets.errors import UserError
 from gen_tickets.report import (
     charts,
     figures,
@@ -44,8 +46,13 @@ def draw(
         analysis.
       output: where the page goes, or the folder for it; None: the workdir. The figures
         lie beside it, as PNG, SVG, PDF and CSV.
+
+    Raises:
+      UserError: there is no such workdir, it is damaged, or the page cannot be written.
     """
     workdir = pathlib.Path(workdir)
+    if output is None and workdir.is_dir() and not os.access(workdir, os.W_OK):
+        raise UserError(workdir, "is read-only", "give --output=FOLDER for the page")
     output = _page_path(workdir if output is None else output, "report.html")
     is_analysis = paths.stability_path(workdir).exists()
     content = (_stability if is_analysis else _report)(workdir, output)

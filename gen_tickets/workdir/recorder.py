@@ -17,7 +17,7 @@ from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training.driver import Evaluation, Training
 from gen_tickets.training.round_state import Position
-from gen_tickets.workdir import curves, events
+from gen_tickets.workdir import columns, curves, events
 from gen_tickets.workdir import images as images_lib
 from gen_tickets.workdir import parameters, paths, tables, tickets
 
@@ -54,6 +54,8 @@ class Recorder:
         if processes.is_first():
             table = parameters.write(self.workdir, params, prunable)
             print(table, file=sys.stderr)
+            whole = paths.parameters_path(self.workdir).read_text()
+            self.events.text("", "parameters", f"```\n{whole}```")
 
     def evaluation(
         self, training: Training, position: Position, evaluation: Evaluation
@@ -70,11 +72,26 @@ class Recorder:
             evaluation.heldout,
         )
 
-    def rows(self, round_number: int, rows: list[dict[str, Any]]) -> None:
-        """Replaces the rows of these runs and this round in results.csv."""
+    def rows(self, tag: str, round_number: int, rows: list[dict[str, Any]]) -> None:
+        """Replaces the rows of these runs and this round in results.csv.
+
+        TensorBoard has their means over the rounds, in a run an arm, and in the HParams
+        tab; tag: of the training.
+        """
         _update_table(paths.results_path(self.workdir), round_number, rows)
-        if processes.is_first():
-            tables.write_columns(self.workdir)
+        if not processes.is_first():
+            return
+        tables.write_columns(self.workdir)
+        for arm in dict.fromkeys(row["arm"] for row in rows):
+            scalars = _means([row for row in rows if row["arm"] == arm])
+            self.events.write(_over_rounds(arm, tag), round_number, scalars)
+            place = {"arm": arm, "round": round_number}
+            place["sparsity"] = scalars["sparsity/total"]
+            # A run of its own: what is written again after a kill replaces all of it.
+            run = f"{arm}/{tag}/result"
+            changed = place | defaults.changed(self.config)
+            self.events.hparams(run, round_number, changed)
+            self.events.write(run, round_number, scalars)
 
     def layers(self, round_number: int, rows: list[dict[str, Any]]) -> None:
         """Replaces the rows of these runs and this round in layers.csv."""
@@ -122,10 +139,20 @@ class Recorder:
         if processes.is_first() and not path.exists():
             _write_grid(path, images)
 
-    def images(self, round_number: int, arm: str, kind: str, images: Any) -> None:
-        """Writes a grid of uint8 [N, H, W, C]; kind: samples or reconstructions."""
+    def images(
+        self, tag: str, round_number: int, arm: str, kind: str, images: Any
+    ) -> None:
+        """Writes a grid of uint8 [N, H, W, C].
+
+        Args:
+          tag: of the training.
+          round_number, arm: whose images.
+          kind: samples or reconstructions.
+          images: on any device.
+        """
         path = paths.sample_path(self.workdir, round_number, arm, kind)
-        self.events.image(round_number, f"{kind}/{arm}", _write_grid(path, images))
+        grid = _write_grid(path, images)
+        self.events.image(_over_rounds(arm, tag), round_number, kind, grid)
 
     def page(self, seconds: float) -> None:
         """Draws the report of the rounds so far, where a round took long enough."""
@@ -134,6 +161,28 @@ class Recorder:
             from gen_tickets.report import render
 
             render.draw(self.workdir)
+
+
+def _over_rounds(arm: str, tag: str) -> str:
+    """TensorBoard's run of what an arm has once a round, of its training's tag."""
+    return str(pathlib.PurePosixPath(arm, tag).parent)
+
+
+def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """{"sparsity/encoder": mean over runs, "result/heldout_loss": ...}, finite ones."""
+    means = {"sparsity/total": float(np.mean([row["sparsity"] for row in rows]))}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        column = columns.find(name)
+        values = [row[name] for row in rows if name in row]
+        if name.startswith("sparsity_"):
+            tag = f"sparsity/{name.removeprefix('sparsity_')}"
+        elif column.role in ("metric", "progress", "cost"):
+            tag = f"result/{name}"
+        else:
+            continue
+        if np.isfinite(values).all():
+            means[tag] = float(np.mean(values))
+    return means
 
 
 def _write_grid(path: pathlib.Path, images: Any) -> np.ndarray:

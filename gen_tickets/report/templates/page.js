@@ -112,7 +112,7 @@ class Chart {
     this.x = (x) => (w * (fx(x) - fx(x0))) / (fx(x1) - fx(x0));
     this.y = (y) => h - (h * (fy(Math.max(y, this.log ? y0 / 10 : y)) - fy(y0))) / (fy(y1) - fy(y0));
     const group = make(svg, "g", { transform: `translate(${left} ${top})` });
-    for (const [y, text] of this.log ? logTicks(y0, y1) : niceTicks(y0, y1, Math.max(4, h / 45))) {
+    for (const [y, text] of this.log ? logTicks(y0, y1) : niceTicks(y0, y1, Math.max(5, h / 45))) {
       make(group, "path", { d: `M0 ${this.y(y)}H${w}`, class: "tick" });
       make(group, "text", { x: -8, y: this.y(y) + 4, class: "end" }, text);
     }
