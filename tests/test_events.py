@@ -164,3 +164,27 @@ def test_run_clu_writer_without_tensorflow_is_refused(monkeypatch, tmp_path):
         run(tmp_path, log__writer="clu")
     assert 'pip install "gen_tickets[tensorflow]"' in told.value.remedy
     assert list(tmp_path.iterdir()) == []
+
+
+def test_results_are_means_over_runs_beside_their_round_and_sparsity(tmp_path):
+    rows = [
+        {"arm": arm, "sparsity": 0.5, "sparsity_encoder": 0.25 + run / 2, "run": run}
+        | {"heldout_loss": 1.0 + run, "fid": math.nan if run else 3.0, "seconds": 2.0}
+        for arm in ("winning", "random")
+        for run in (0, 1)
+    ]
+    writer = events.EventWriter(tmp_path)
+    events.write_results(writer, "round_03", 3, rows, {"data.name": "digits"})
+    writer.close()
+    expected = {
+        "sparsity/total": 0.5,
+        "sparsity/encoder": 0.5,
+        "result/heldout_loss": 1.5,
+        "result/seconds": 2.0,
+    }
+    for name in ("winning", "winning/round_03/result", "random"):
+        found = load(tmp_path / name)
+        tags = set(found.Tags()["tensors"]) - {"_hparams_/session_start_info"}
+        assert tags == set(expected)  # one of the two scores is not a number
+        for tag, value in expected.items():
+            assert points(tmp_path / name, tag) == [(3, value)]

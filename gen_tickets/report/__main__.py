@@ -1,4 +1,5 @@
 """python -m gen_tickets.report WORKDIR [WORKDIR ...] [--output=PAGE]
+    [--config.eval.verdict=COLUMN]
 
 Redraws the page of one workdir, or lays several over one another in comparison.html.
 """
@@ -24,14 +25,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="the page, or a folder for it; the figures go beside it, and nothing is "
         "written elsewhere (default: WORKDIR/report.html; of several: comparison.html)",
     )
+    parser.add_argument(
+        "--config.eval.verdict",
+        dest="metric",
+        default="",
+        metavar="COLUMN",
+        help="column that the verdict compares (default: as the run was told)",
+    )
     options = parser.parse_args(arguments)
+    workdirs, metric = options.workdirs, options.metric
     try:
-        if len(options.workdirs) == 1:
-            path = render.draw(options.workdirs[0], options.output)
+        if len(workdirs) == 1:
+            path = render.draw(workdirs[0], options.output, metric)
         else:
-            path = render.compare(options.workdirs, options.output or "comparison.html")
-        for workdir in options.workdirs:
-            print(f"{workdir}: {_judged(workdir)}")
+            output = options.output or "comparison.html"
+            path = render.compare(workdirs, output, metric)
+        for workdir in workdirs:
+            print(f"{workdir}: {_judged(workdir, metric)}")
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -39,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _judged(workdir: str) -> str:
+def _judged(workdir: str, metric: str) -> str:
     """What a workdir came to, in words."""
     if paths.stability_path(workdir).exists():
         return stability.load(workdir).sentence
-    run = outcomes.load(workdir)
+    run = outcomes.load(workdir, metric)
     judged = run.judge()
     return " ".join((judged.sentence, *judged.notes))
 

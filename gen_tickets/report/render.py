@@ -37,7 +37,9 @@ from gen_tickets.workdir import paths, searches
 
 
 def draw(
-    workdir: str | pathlib.Path, output: str | pathlib.Path | None = None
+    workdir: str | pathlib.Path,
+    output: str | pathlib.Path | None = None,
+    metric: str = "",
 ) -> pathlib.Path:
     """Draws the page of one workdir and its figures; returns the page's path.
 
@@ -46,6 +48,7 @@ def draw(
         analysis.
       output: where the page goes, or the folder for it; None: the workdir. The figures
         lie beside it, as PNG, SVG, PDF and CSV.
+      metric: see `outcomes.load`.
 
     Raises:
       UserError: there is no such workdir, it is damaged, or the page cannot be written.
@@ -54,8 +57,10 @@ def draw(
     if output is None and workdir.is_dir() and not os.access(workdir, os.W_OK):
         raise UserError(workdir, "is read-only", "give --output=FOLDER for the page")
     output = _page_path(workdir if output is None else output, "report.html")
-    is_analysis = paths.stability_path(workdir).exists()
-    content = (_stability if is_analysis else _report)(workdir, output)
+    if paths.stability_path(workdir).exists():
+        content = _stability(workdir, output)
+    else:
+        content = _report(outcomes.load(workdir, metric), output)
     paths.write_atomically(output, content)
     return output
 
@@ -78,8 +83,7 @@ def _write_figures(folder: pathlib.Path, drawn: Iterable[Figure]) -> None:
             paths.write_atomically(folder / f"{figure.name}.{suffix}", content)
 
 
-def _report(workdir: pathlib.Path, output: pathlib.Path) -> bytes:
-    run = outcomes.load(workdir)
+def _report(run: Outcome, output: pathlib.Path) -> bytes:
     judged = run.judge()
     against = sparsity.charts([run], [""], judged)
     of_learning = _learning(run)
@@ -96,7 +100,7 @@ def _report(workdir: pathlib.Path, output: pathlib.Path) -> bytes:
     fixed, samples = sections.samples(run)
     return page.render(
         "report.html",
-        title=workdir.resolve().name,
+        title=run.workdir.resolve().name,
         subtitle=_subtitle(run.config),
         folder=folder.name,
         verdict=judged,
@@ -110,7 +114,7 @@ def _report(workdir: pathlib.Path, output: pathlib.Path) -> bytes:
         samples=samples,
         rounds=sections.rounds([run], [""], [judged]),
         results=sections.results(run.rows),
-        parameters=sections.parameters(workdir),
+        parameters=sections.parameters(run.workdir),
         config=sections.facts(run.config),
     )
 
@@ -189,11 +193,13 @@ def _stability(workdir: pathlib.Path, output: pathlib.Path) -> bytes:
 
 
 def compare(
-    folders: Sequence[str | pathlib.Path], output: str | pathlib.Path
+    folders: Sequence[str | pathlib.Path],
+    output: str | pathlib.Path,
+    metric: str = "",
 ) -> pathlib.Path:
     """Lays several workdirs over one another in one page at `output`; returns it."""
     output = _page_path(output, "comparison.html")
-    runs = [outcomes.load(workdir) for workdir in folders]
+    runs = [outcomes.load(workdir, metric) for workdir in folders]
     differences = outcomes.differences([run.config for run in runs])
     labels = outcomes.labels(runs, differences)
     judged = [run.judge() for run in runs]

@@ -6,12 +6,12 @@ import os
 import pathlib
 import socket
 import time
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
 from gen_tickets.errors import UserError
-from gen_tickets.workdir import images
+from gen_tickets.workdir import columns, images
 
 _log = logging.getLogger(__name__)
 
@@ -22,11 +22,10 @@ class EventWriter:
     What TensorBoard calls a run is a folder of events here, and it lays runs over one
     another whose tags are the same: "winning/round_03" and "random/round_03".
 
-    Each call is on the disk when it returns (no thread, no queue), so an event of a
-    finished round outlives any end of the process. A process that goes on writes files
-    of its own; TensorBoard drops what earlier files have at the step where it begins
-    and later. TensorBoard writes here without TensorFlow, whose import would cost every
-    start more seconds than all others.
+    Each call is on the disk when it returns (no thread, no queue), so an event outlives
+    any end of the process. A process that goes on writes files of its own; TensorBoard
+    drops what earlier files have from the step on where it begins. All without
+    TensorFlow, whose import would cost every start more seconds than all others.
     """
 
     def __init__(self, folder: str | pathlib.Path | None):
@@ -167,6 +166,52 @@ def check(name: str) -> None:
 def make(name: str, folder: pathlib.Path | None) -> EventWriter | CluWriter:
     """The writer that `log.writer` names, into `folder`; None: into none."""
     return CluWriter(folder) if name == "clu" else EventWriter(folder)
+
+
+def over_rounds(arm: str, tag: str) -> str:
+    """The run of what an arm has once a round; tag: of its training."""
+    return str(pathlib.PurePosixPath(arm, tag).parent)
+
+
+def write_results(
+    writer: EventWriter | CluWriter,
+    tag: str,
+    round_number: int,
+    rows: Sequence[Mapping[str, Any]],
+    options: Mapping[str, Any],
+) -> None:
+    """Writes a round's means over runs: over the rounds, and for the HParams tab.
+
+    Args:
+      writer, tag, round_number: of the training, such as "round_03", and the step.
+      rows: of results.csv, of one round.
+      options: that the HParams tab has beside arm, round and sparsity.
+    """
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        scalars = _means([row for row in rows if row["arm"] == arm])
+        writer.write(over_rounds(arm, tag), round_number, scalars)
+        # A run of its own: what is written again after a kill replaces all of it.
+        run = f"{arm}/{tag}/result"
+        sparsity = scalars["sparsity/total"]
+        place = {"arm": arm, "round": round_number, "sparsity": sparsity}
+        writer.hparams(run, round_number, {**place, **options})
+        writer.write(run, round_number, scalars)
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """{"sparsity/encoder": mean over runs, "result/heldout_loss": ...}, finite ones."""
+    means = {"sparsity/total": float(np.mean([row["sparsity"] for row in rows]))}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if name.startswith("sparsity_"):
+            tag = f"sparsity/{name.removeprefix('sparsity_')}"
+        elif columns.find(name).role in ("metric", "progress", "cost"):
+            tag = f"result/{name}"
+        else:
+            continue
+        values = [row[name] for row in rows if name in row]
+        if np.isfinite(values).all():
+            means[tag] = float(np.mean(values))
+    return means
 
 
 def _event_file(folder: str | pathlib.Path) -> Any:

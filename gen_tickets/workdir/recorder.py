@@ -3,10 +3,11 @@
 A recorder takes arrays and rows, knows no model, and writes in process 0 alone.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from ml_collections import ConfigDict
 from gen_tickets.config import defaults
 from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.report import kept
 from gen_tickets.training.driver import Evaluation, Training
 from gen_tickets.training.round_state import Position
-from gen_tickets.workdir import columns, curves, events
+from gen_tickets.workdir import curves, events
 from gen_tickets.workdir import images as images_lib
 from gen_tickets.workdir import parameters, paths, tables, tickets
 
@@ -58,9 +60,18 @@ class Recorder:
             self.events.text("", "parameters", f"```\n{whole}```")
 
     def evaluation(
-        self, training: Training, position: Position, evaluation: Evaluation
+        self,
+        training: Training,
+        position: Position,
+        evaluation: Evaluation,
+        measured: Mapping[str, Sequence[float]],
     ) -> None:
-        """Learning curves: a row a member in curves.csv, and TensorBoard events."""
+        """Learning curves: a row a member in curves.csv, and TensorBoard events.
+
+        Args:
+          training, position, evaluation: where it is, and the task's metrics.
+          measured: {column of eval.metrics: its values [M]}, where they are measured.
+        """
         self.curves.write(
             training.tag,
             position.round,
@@ -70,28 +81,20 @@ class Recorder:
             evaluation.num_steps,
             evaluation.totals,
             evaluation.heldout,
+            measured,
         )
 
     def rows(self, tag: str, round_number: int, rows: list[dict[str, Any]]) -> None:
         """Replaces the rows of these runs and this round in results.csv.
 
-        TensorBoard has their means over the rounds, in a run an arm, and in the HParams
-        tab; tag: of the training.
+        TensorBoard has their means; tag: of the training.
         """
         _update_table(paths.results_path(self.workdir), round_number, rows)
         if not processes.is_first():
             return
         tables.write_columns(self.workdir)
-        for arm in dict.fromkeys(row["arm"] for row in rows):
-            scalars = _means([row for row in rows if row["arm"] == arm])
-            self.events.write(_over_rounds(arm, tag), round_number, scalars)
-            place = {"arm": arm, "round": round_number}
-            place["sparsity"] = scalars["sparsity/total"]
-            # A run of its own: what is written again after a kill replaces all of it.
-            run = f"{arm}/{tag}/result"
-            changed = place | defaults.changed(self.config)
-            self.events.hparams(run, round_number, changed)
-            self.events.write(run, round_number, scalars)
+        options = defaults.changed(self.config)
+        events.write_results(self.events, tag, round_number, rows, options)
 
     def layers(self, round_number: int, rows: list[dict[str, Any]]) -> None:
         """Replaces the rows of these runs and this round in layers.csv."""
@@ -122,22 +125,65 @@ class Recorder:
             return
         if sparsity is None:
             sparsity = masks_lib.sparsity(ticket.masks)
-        provenance = {
-            "config": defaults.flatten(self.config),
-            "run": run,
-            "round": round_number,
-            "sparsity": sparsity,
-            "step": step,
-            **self.provenance,
-        }
         path = paths.ticket_path(self.workdir, round_number, run)
-        tickets.save(path, ticket._replace(provenance=provenance))
+        about = {"run": run, "round": round_number, "sparsity": sparsity, "step": step}
+        self._save(path, ticket, about)
+
+    def trained(
+        self,
+        trained: tickets.Ticket,
+        round_number: int,
+        arm: str,
+        run: int,
+        step: int,
+        sparsity: float,
+    ) -> None:
+        """Saves a trained member, in the form of a ticket.
+
+        Args:
+          trained: masks, trained weights and statistics, without provenance.
+          round_number, arm, run: whose they are.
+          step: of the weights.
+          sparsity: of the whole networks.
+        """
+        if not processes.is_first():
+            return
+        path = paths.trained_path(self.workdir, round_number, arm, run)
+        about = {"arm": arm, "run": run, "round": round_number}
+        self._save(path, trained, {**about, "sparsity": sparsity, "step": step})
+
+    def _save(
+        self, path: pathlib.Path, ticket: tickets.Ticket, about: dict[str, Any]
+    ) -> None:
+        config = defaults.flatten(self.config)
+        about = {"config": config, **about, **self.provenance}
+        tickets.save(path, ticket._replace(provenance=about))
+
+    def remove_superseded(self, round_number: int) -> None:
+        """Removes trained networks that were kept until this round's were there.
+
+        Only those that `keep.rounds` had kept up to the round before are looked at, so
+        that a restart with another `keep.rounds` removes nothing that is older.
+        """
+        policy = self.config.keep.rounds
+        if not processes.is_first() or policy == "all" or round_number == 0:
+            return
+        rows = tables.read_rows(paths.results_path(self.workdir))
+        before, now = (
+            kept.rounds(rows, self.config.eval.verdict, policy, last)
+            for last in (round_number - 1, round_number)
+        )
+        for number in before - now:
+            folder = paths.trained_dir(self.workdir, number)
+            for path in folder.glob("*_run_*.npz"):
+                path.unlink()
+            with contextlib.suppress(OSError):  # absent, or something else is in it
+                folder.rmdir()
 
     def originals(self, images: Any) -> None:
-        """Writes the grid of the held-out images that are reconstructed, once."""
-        path = paths.originals_path(self.workdir)
-        if processes.is_first() and not path.exists():
-            _write_grid(path, images)
+        """Writes the grid of the held-out images that are reconstructed."""
+        if processes.is_first():
+            _write_grid(paths.originals_path(self.workdir), images)
 
     def images(
         self, tag: str, round_number: int, arm: str, kind: str, images: Any
@@ -152,7 +198,7 @@ class Recorder:
         """
         path = paths.sample_path(self.workdir, round_number, arm, kind)
         grid = _write_grid(path, images)
-        self.events.image(_over_rounds(arm, tag), round_number, kind, grid)
+        self.events.image(events.over_rounds(arm, tag), round_number, kind, grid)
 
     def page(self, seconds: float) -> None:
         """Draws the report of the rounds so far, where a round took long enough."""
@@ -161,28 +207,6 @@ class Recorder:
             from gen_tickets.report import render
 
             render.draw(self.workdir)
-
-
-def _over_rounds(arm: str, tag: str) -> str:
-    """TensorBoard's run of what an arm has once a round, of its training's tag."""
-    return str(pathlib.PurePosixPath(arm, tag).parent)
-
-
-def _means(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """{"sparsity/encoder": mean over runs, "result/heldout_loss": ...}, finite ones."""
-    means = {"sparsity/total": float(np.mean([row["sparsity"] for row in rows]))}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        column = columns.find(name)
-        values = [row[name] for row in rows if name in row]
-        if name.startswith("sparsity_"):
-            tag = f"sparsity/{name.removeprefix('sparsity_')}"
-        elif column.role in ("metric", "progress", "cost"):
-            tag = f"result/{name}"
-        else:
-            continue
-        if np.isfinite(values).all():
-            means[tag] = float(np.mean(values))
-    return means
 
 
 def _write_grid(path: pathlib.Path, images: Any) -> np.ndarray:
