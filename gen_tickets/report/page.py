@@ -1,9 +1,11 @@
 """Self-contained HTML pages, from the templates of this package (Jinja2).
 
 Templates lay a page out and escape every text; pictures, numbers and the script that
-draws them are inside the page. The macros of templates/macros.html are functions here,
-too, for a page that is put together in Python: each returns a piece, and `document`
-makes a page of pieces.
+draws them are inside the page. Charts are SVG by 17 kB of templates/page.js: Plotly's
+basic bundle would add 1 MB to every page, and a canvas does not print as lines, nor
+does it take the colours of a dark page. The macros of templates/macros.html are
+functions here, too, for a page that is put together in Python: each returns a piece,
+and `document` makes a page of pieces.
 """
 
 import base64
