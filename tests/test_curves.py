@@ -18,8 +18,8 @@ class Events:
     def __init__(self):
         self.scalars = {}
 
-    def write(self, step, scalars):
-        self.scalars[step] = scalars
+    def write(self, run, step, scalars):
+        self.scalars[run, step] = scalars
 
 
 @pytest.fixture
@@ -64,16 +64,16 @@ def test_write_one_evaluation_gives_a_row_for_each_member(writer, tmp_path):
 
 def test_write_events_are_means_over_runs_of_each_arm(writer, events):
     totals, heldout = measure(writer, 1, 40)
-    scalars = events.scalars[40]
-    assert set(scalars) == {
-        f"round_01/{arm}/{group}/loss" for arm in ARMS for group in ("train", "heldout")
-    }
+    runs = [f"{arm}/round_01" for arm in ARMS]
+    assert list(events.scalars) == [(run, 40) for run in runs]
+    winning, random = (events.scalars[run, 40] for run in runs)
+    assert set(winning) == {"train/loss", "heldout/loss"} == set(random)
     np.testing.assert_allclose(
-        [scalars[f"round_01/{arm}/train/loss"] for arm in ARMS],
+        [winning["train/loss"], random["train/loss"]],
         [totals[:3].mean() / 3, totals[3:].mean() / 3],
         rtol=1e-6,
     )
-    assert scalars["round_01/random/heldout/loss"] == pytest.approx(heldout[3:].mean())
+    assert random["heldout/loss"] == pytest.approx(heldout[3:].mean())
 
 
 def test_write_value_that_is_not_finite_is_nan(writer, tmp_path):

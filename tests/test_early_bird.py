@@ -134,7 +134,7 @@ def test_the_page_shows_the_mask_distances(standard):
     folder = standard[0]
     text = render.draw(folder).read_text()
     assert "Early-bird tickets are found in 2 of 2 runs, at epoch 6." in text
-    assert "When the channels stand still" in text
+    assert "Early-bird search" in text
     assert len(list(paths.figures_dir(folder).glob("mask_distance_*.png"))) == RUNS
 
 

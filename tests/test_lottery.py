@@ -22,10 +22,16 @@ class NoEvents:
     def __init__(self, folder):
         pass
 
-    def write(self, step, scalars):
+    def write(self, run, step, scalars):
         pass
 
-    def image(self, step, name, image):
+    def image(self, run, step, name, image):
+        pass
+
+    def text(self, run, name, text):
+        pass
+
+    def hparams(self, run, step, values):
         pass
 
     def close(self):

@@ -410,7 +410,7 @@ def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):
         masks_of=lambda member: jax.tree.map(lambda x: x[member], begun.masks),
         columns_of=lambda masks: {},
     )
-    (_, rows), _ = recorder.rows.call_args
+    (_, _, rows), _ = recorder.rows.call_args
     assert [row["diverged"] for row in rows] == [False, True]
     for name in ("fd_classifier", "accuracy_reconstructions"):
         assert math.isfinite(rows[0][name]) and math.isnan(rows[1][name])

@@ -1,6 +1,8 @@
 """Pages of finished and half-finished workdirs, and the command that draws them."""
 
+import csv
 import html.parser
+import io
 import json
 import math
 import re
@@ -9,14 +11,37 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from result_rows import BAD, GOOD, METRIC, table
 
 from gen_tickets.config.column import Column
 from gen_tickets.report import __main__ as command
-from gen_tickets.report import learning, outcomes, render, verdict
+from gen_tickets.report import (
+    charts,
+    figures,
+    heatmaps,
+    learning,
+    outcomes,
+    render,
+    sparsity,
+    verdict,
+)
 from gen_tickets.workdir import columns
 from gen_tickets.workdir import images as images_lib
 from gen_tickets.workdir import paths, tables
+
+
+@pytest.fixture(autouse=True)
+def no_matplotlib(monkeypatch, request):
+    """Files of figures cost a second each, and few tests look at them."""
+    if "drawn" not in request.fixturenames:
+        files = {suffix: b"x" for suffix in ("png", "svg", "pdf")}
+        monkeypatch.setattr(figures, "draw_files", lambda figure: files)
+
+
+@pytest.fixture
+def drawn():
+    """Figures are drawn."""
 
 
 def write_workdir(folder, rows, layers=True, images=True, **config):
@@ -52,36 +77,58 @@ def test_page_shows_table_of_weights(tmp_path):
 
 
 class Checker(html.parser.HTMLParser):
-    """Collects what a page would load from elsewhere, its tags, and its text."""
+    """Collects what a page links to and loads, its figures, its text and its tables."""
 
     def __init__(self, text):
         super().__init__()
-        self.outside, self.open, self.words, self.images = [], [], [], 0
+        self.links, self.loaded, self.open, self.words = [], [], [], []
+        self.figures, self.captions, self.ids = {}, [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        for name, value in attrs:
-            if name in ("src", "href", "srcset", "action", "data"):
-                if value.startswith("data:image/png;base64,"):
-                    self.images += 1
-                else:
-                    self.outside.append(value)
-        if tag not in ("img", "meta", "br"):
+        attrs = dict(attrs)
+        self.loaded += [attrs[x] for x in ("src", "srcset", "data") if x in attrs]
+        self.links += [attrs["href"]] if "href" in attrs else []
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.captions += [attrs["alt"]] if attrs.get("alt") else []
+        if tag not in ("img", "meta", "br", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.words += [data.strip()] if data.strip() else []
+        tag = self.open[-1] if self.open else ""
+        if tag == "script" and data.lstrip().startswith("{"):
+            figure = json.loads(data)
+            self.figures[figure["name"]] = figure
+        elif tag not in ("script", "style") and data.strip():
+            self.words.append(data.strip())
 
 
 def check(path):
+    """Nothing is loaded, and what is linked to is there."""
     text = path.read_text()
     checker = Checker(text)
-    assert checker.outside == [] and checker.open == []
-    assert not re.search(r"url\(|@import|<script|<a ", text)
+    assert checker.open == []
+    assert all(x.startswith("data:image/png;base64,") for x in checker.loaded)
+    for link in checker.links:
+        if link.startswith("#"):
+            assert link[1:] in checker.ids
+        else:
+            assert (path.parent / link).stat().st_size > 0
+    assert not re.search(r"url\(|@import|https?://(?!www.w3.org/2000/svg)", text)
     return checker
+
+
+def names_of(folder):
+    """The figures of a folder, each of which has all kinds of files."""
+    names = {path.stem for path in folder.iterdir()}
+    kinds = ("png", "svg", "pdf", "csv")
+    assert {x.name for x in folder.iterdir()} == {
+        f"{n}.{k}" for n in names for k in kinds
+    }
+    return names
 
 
 @pytest.mark.parametrize(
@@ -114,25 +161,29 @@ def test_draw_half_finished_run_writes_figures_and_page(tmp_path, rows):
     checker = check(path)
     judged = verdict.verdict(rows, METRIC)
     assert judged.sentence in " ".join(checker.words)  # in two elements
-    drawn = sorted(p.name for p in paths.figures_dir(workdir).iterdir())
-    assert "layers.png" in drawn
-    has_numbers = any(not row["diverged"] for row in rows)
-    assert (f"{METRIC}.png" in drawn) == has_numbers
+    drawn = names_of(paths.figures_dir(workdir))
+    assert "layers" in drawn and set(checker.figures) == drawn
+    arms = {row["arm"] for row in rows if not row["diverged"]}
+    assert (METRIC in drawn) == (len(arms) > 1)  # one point is no picture
     samples = len({(row["round"], row["arm"]) for row in rows})
-    assert checker.images == len(drawn) + 1 + samples  # the originals
+    assert len(checker.captions) == 1 + samples  # the originals
 
 
 def test_draw_run_without_layers_and_images_leaves_them_out(tmp_path):
     rows = table([GOOD], [BAD])
     workdir = write_workdir(tmp_path / "run", rows, layers=False, images=False)
-    assert check(render.draw(workdir)).images == 2  # metric and early-stopping step
+    checker = check(render.draw(workdir))
+    assert list(checker.figures) == [METRIC] and checker.captions == []
 
 
 def test_draw_run_with_html_in_its_texts_escapes_it(tmp_path):
     rows = table([GOOD], [BAD])
     evil = "<script>alert('&')</script>"
     workdir = write_workdir(tmp_path / "a<b>&", rows, data={"name": evil})
+    text = (paths.layers_path(workdir)).read_text().replace("<b>", "</script><b>")
+    paths.layers_path(workdir).write_text(text)
     checker = check(render.draw(workdir))
+    assert "decoder/</script><b>/kernel" in checker.figures["layers"]["rows"]
     words = "".join(checker.words)
     assert evil in words and "a<b>&" in words
 
@@ -293,18 +344,192 @@ def test_learning_without_a_number_is_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 9])
-def test_draw_run_with_curves_shows_them_once(tmp_path, rounds):
+def test_draw_run_with_curves_shows_each_arm_once(tmp_path, rounds):
     workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]), images=False)
-    before = check(render.draw(workdir)).images
     write_curves(workdir, rounds)
-    assert check(render.draw(workdir)).images == before + 1
-    assert (paths.figures_dir(workdir) / "learning_loss.png").exists()
+    found = check(render.draw(workdir)).figures
+    arms = ("winning", "random") if rounds > 1 else ("dense",)
+    names = {name for name in found if name.startswith("learning_")}
+    assert names == {f"learning_loss_{arm}" for arm in arms}
+    first, *others = [found[name] for name in sorted(names)]
+    assert all(other["ylim"] == first["ylim"] for other in others)
+    # Dense and at most six rounds, held-out and training images of each.
+    assert len(first["lines"]) == 2 * min(rounds, 7)
 
 
 def test_axis_label_of_columns_tells_what_they_are():
-    assert render.axis_label("heldout_loss") == "held-out loss\nlower is better"
-    assert render.axis_label("heldout_kl") == "held-out KL divergence (nats)"
-    assert render.axis_label("unknown") == "unknown"
+    assert sparsity.axis_label("heldout_loss") == "held-out loss\nlower is better"
+    # A KL divergence that is 0 says that nothing is encoded: neither side is better.
+    assert sparsity.axis_label("heldout_kl") == "held-out KL divergence (nats)"
+    assert sparsity.axis_label("unknown") == "unknown"
+
+
+def test_metric_with_the_same_values_is_drawn_once_and_named(tmp_path):
+    rows = table([GOOD, BAD], [BAD, BAD])
+    for row in rows:
+        same = row[METRIC]
+        row |= {"heldout_loss": same, "train_loss": same + 1, "heldout_kl": 0.0}
+    checker = check(render.draw(write_workdir(tmp_path / "run", rows)))
+    assert METRIC in checker.figures
+    assert not {"heldout_loss", "train_loss", "heldout_kl"} & set(checker.figures)
+    title = "held-out reconstruction error (the same as held-out loss)"
+    assert checker.figures[METRIC]["title"] == title
+    assert "held-out reconstruction error = held-out loss" in checker.words
+
+
+def test_page_marks_the_winning_ticket_that_is_found(tmp_path):
+    rows = table([GOOD, BAD], [BAD, BAD])
+    checker = check(render.draw(write_workdir(tmp_path / "run", rows)))
+    (mark,) = checker.figures[METRIC]["marks"]
+    assert (mark["x"], mark["label"]) == (80.0, "winning ticket found, 20.0 %")
+    assert mark["y"] == pytest.approx(np.mean(GOOD))
+
+
+def test_page_shows_every_gate_and_whether_it_is_passed(tmp_path):
+    rows = table([GOOD, BAD], [BAD, BAD])
+    workdir = write_workdir(tmp_path / "run", rows)
+    judged = outcomes.load(workdir).judge()
+    text = render.draw(workdir).read_text()
+    words = check(paths.report_path(workdir)).words
+    states = {True: "passed", False: "failed", None: "unknown"}
+    assert len(judged.gates) == 4
+    for gate in judged.gates:
+        assert gate.sentence in words
+        assert f'title="{states[gate.passed]}"><b>{gate.name}</b>' in text
+
+
+def test_heat_map_cells_and_colours_are_the_same_quantity():
+    layers = heatmaps.layers({"a": {0: 0.0, 1: 0.5}, "b": {0: 0.0, 1: 0.98}})
+    assert layers.values == [[0, 50], [0, 98]] and layers.bar == "sparsity (%)"
+    ticks = {text: shade for shade, text in layers.bar_ticks}
+    assert [row[1] for row in layers.shades] == pytest.approx(
+        [ticks["50"], ticks["98"]]
+    )
+    assert ticks["0"] == 1 and ticks["98"] == 0
+
+
+def test_samples_and_reconstructions_have_metrics_of_their_own(tmp_path):
+    rows = table([GOOD], [BAD])
+    for row in rows:
+        row["fid"] = 7.0 + row["run"]
+    workdir = write_workdir(tmp_path / "run", rows)
+    image = np.zeros((6, 6, 1), np.uint8)
+    path = paths.sample_path(workdir, 1, "winning", "reconstructions")
+    images_lib.write_image(path, image)
+    captions = check(render.draw(workdir)).captions
+    assert "winning, samples of run 0; FID: 8.0 ± 1.0" in captions
+    told = "held-out reconstruction error: 2.03 ± 0.15"
+    assert f"winning, reconstructions of run 0; {told}" in captions
+
+
+def test_sparsity_that_differs_between_runs_is_a_mean_with_its_deviation(tmp_path):
+    rows = table([GOOD], [BAD])
+    shares = iter((0.70, 0.75, 0.80))
+    for row in rows:
+        if row["arm"] == "winning":
+            row["sparsity"] = next(shares)
+    words = check(render.draw(write_workdir(tmp_path / "run", rows))).words
+    assert "75.0 ± 5.0 %" in words and "20.0 %" in words
+
+
+def test_figure_csv_has_the_numbers_drawn(tmp_path):
+    rows = table([GOOD], [BAD])
+    workdir = write_workdir(tmp_path / "run", rows)
+    render.draw(workdir)
+    text = (paths.figures_dir(workdir) / f"{METRIC}.csv").read_text()
+    head, *lines = csv.reader(text.splitlines())
+    assert head[1:4] == [
+        "remaining weights (%)",
+        "held-out reconstruction error",
+        "standard deviation",
+    ]
+    found = {line[0]: line[1:4] for line in lines}
+    assert found["dense"] == ["", "2", "1"]
+    assert found["random"] == ["80", "9.5", "0.5"]
+
+
+def test_draw_writes_each_figure_as_png_svg_and_pdf_the_same_each_time(tmp_path, drawn):
+    rows = table([GOOD, BAD], [(None, 9.0, 9.5), BAD])
+    workdir = write_workdir(tmp_path / "run", rows, layers=False)
+    render.draw(workdir)
+    starts = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF", ".csv": b"line"}
+    files = {p: p.read_bytes() for p in paths.figures_dir(workdir).glob("held*")}
+    assert len(files) == 4
+    assert all(data.startswith(starts[p.suffix]) for p, data in files.items())
+    assert b"winning ticket found" in next(
+        data for p, data in files.items() if p.suffix == ".svg"
+    )
+    render.draw(workdir)
+    assert {p: p.read_bytes() for p in files} == files
+
+
+def test_no_text_of_a_figure_is_cut_off(drawn):
+    label = "discriminator accuracy on generated images, a very long label"
+    line = charts.Line("a", charts.BLUE, [1, 2, 3], [1e-7, 2e-7, 3e-7])
+    chart = charts.Chart("x", "x", "step", label, [line], small=True)
+    png = Image.open(io.BytesIO(figures.draw(chart))).convert("L")
+    pixels = np.asarray(png)
+    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    assert all((edge == 255).all() for edge in edges) and pixels.min() < 100
+
+
+def test_draw_read_only_workdir_with_output_folder_writes_only_there(tmp_path):
+    workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
+    before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+    output = tmp_path / "there"
+    assert command.main([str(workdir), f"--output={output}"]) == 0
+    assert {p: p.stat().st_mtime_ns for p in workdir.rglob("*")} == before
+    assert METRIC in names_of(output / "figures")
+    check(output / "report.html")
+
+
+def write_stability(folder, margin=0.03):
+    config = {"eval": {"verdict": METRIC}, "stability": {"margin": margin}}
+    folder.mkdir(parents=True)
+    paths.config_path(folder).write_text(json.dumps(config))
+    heights = {0: 0.5, 8: 0.01}
+    rows = [
+        {"round": 0, "run": run, "step": step, "copy_a": 1, "copy_b": 2}
+        | {"point": point, METRIC: 1 + height * (point == 0.5)}
+        for step, height in heights.items()
+        for run in (0, 1)
+        for point in (0.0, 0.5, 1.0)
+    ]
+    tables.write_rows(paths.stability_path(folder), rows)
+
+
+def test_instability_analysis_has_a_page_and_stands_in_that_of_its_run(
+    tmp_path, capsys
+):
+    write_stability(tmp_path / "run-stability")
+    assert command.main([str(tmp_path / "run-stability")]) == 0
+    sentence = "Stable (margin 0.03) from step 8 on."
+    assert sentence in capsys.readouterr().out
+    checker = check(paths.report_path(tmp_path / "run-stability"))
+    assert sentence in checker.words
+    line, border = checker.figures["stability"]["lines"]
+    assert (line["y"], border["y"]) == ([50.0, 1.0], [3.0])
+    (mark,) = checker.figures["stability"]["marks"]
+    assert mark["label"] == "first stable step, 8"
+    workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
+    checker = check(render.draw(workdir))
+    assert "stability" in checker.figures and "Rewind point" in checker.words
+
+
+def test_comparison_has_samples_and_tables_of_all_workdirs(tmp_path):
+    folders = [
+        write_workdir(tmp_path / name, table([GOOD], [bad]), seed=i)
+        for i, (name, bad) in enumerate((("one", BAD), ("two", GOOD)))
+    ]
+    checker = check(render.compare(folders, tmp_path / "out"))
+    assert {"seed=0: originals", "seed=1: winning, samples of run 0"} <= set(
+        checker.captions
+    )
+    assert checker.words.count("seed=1") > 3  # rows of the table among them
+    assert {line["label"] for line in checker.figures[METRIC]["lines"]} == {
+        "seed=0",
+        "seed=1",
+    }
 
 
 def test_report_by_another_verdict_judges_by_it_and_refuses_one_not_measured(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gen_tickets.errors import UserError
-from gen_tickets.report import figures
+from gen_tickets.report import figures, heatmaps
 from gen_tickets.workdir import searches
 
 
@@ -53,5 +53,6 @@ def test_distances_are_the_brute_force(seed, epochs, channels):
 
 @pytest.mark.parametrize("found", [0, 6])
 def test_the_picture_is_a_png(found):
-    png = figures.draw_distances(searches.distances(draw().drawn), found)
+    distances = searches.distances(draw().drawn)
+    png = figures.draw(heatmaps.distances(distances, found))
     assert png.startswith(b"\x89PNG") and len(png) > 2000

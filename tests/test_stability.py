@@ -12,6 +12,7 @@ from gen_tickets.data import dataset
 from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.evaluation import instability
 from gen_tickets.procedures import line, stability
+from gen_tickets.report import render
 from gen_tickets.training import driver
 from gen_tickets.training.round_state import Position
 from gen_tickets.training.state import TrainState
@@ -32,7 +33,7 @@ def options(**changes):
 
 def run(folder, **changes):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(procedures.stability_report, "_figure", lambda *_: b"png")
+        patch.setattr(render, "draw", lambda workdir: workdir)
         procedures.run(options(**changes), folder)
     return tables.read_rows(paths.stability_path(folder))
 

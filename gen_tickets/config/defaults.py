@@ -121,6 +121,16 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()}
 
 
+def changed(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Returns the flat options whose value is not the default, text for a list."""
+    found = {}
+    for name, value in flatten_nested(config.to_dict()).items():
+        if value != OPTIONS[name].default:
+            is_list = isinstance(value, tuple)
+            found[name] = ", ".join(map(str, value)) if is_list else value
+    return found
+
+
 def restore(flat: Mapping[str, Any]) -> Config:
     """The options that `flatten` gave; those on devices and hosts at their defaults.
 

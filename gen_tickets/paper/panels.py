@@ -5,7 +5,7 @@ each kind.
 """
 
 import math
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import jax
 import numpy as np
@@ -16,14 +16,15 @@ from gen_tickets.paper import claims, published
 from gen_tickets.paper.claims import Evidence
 from gen_tickets.paper.figures import Panel
 from gen_tickets.paper.results import Results, first_column, options_of
-from gen_tickets.report import figures, gates
-from gen_tickets.report.figures import Baseline, Curve, Point, Series
-from gen_tickets.report.statistics import mean_std, percent
+from gen_tickets.report import charts, figures, gates, sparsity
+from gen_tickets.report.charts import Chart, Line, Mark
+from gen_tickets.report.sparsity import axis_label
+from gen_tickets.report.statistics import Summary, mean_std, percent
 from gen_tickets.workdir import columns, paths
 
 _MOST_COLUMNS = 6
 # Orange is the random control's.
-_COLORS = [color for color in figures.PALETTE if color != figures.ORANGE]
+_COLORS = [color for color in charts.PALETTE if color != charts.ORANGE]
 _CAPTION = (
     "Mean over runs, band = one standard deviation; grey: the dense network; dotted: "
     "the paper's winning sparsity; a cross: diverged runs, which no mean contains."
@@ -59,35 +60,37 @@ def _numbers(panel: Panel, one: Evidence, name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _axis(name: str) -> str:
-    column = columns.find(name)
-    return column.title + (f"\n{column.better} is better" if column.better else "")
-
-
 def _draw_sparsity(panel: Panel, results: Results) -> Drawn | None:
     """Curves against sparsity; the dense network is that of the first of them."""
     evidence, name = _begun(panel, results)
     if name is None:
         return None
     dense = evidence[0]._replace(label="dense", arm="dense")
-    baselines = [
-        Baseline(f"dense (n = {summary.num_runs})", figures.GREY, summary)
+    lines = [
+        _line("dense", (summary,), charts.GREY)
         for summary in dense.summaries(name).values()
     ]
-    curves = []
     for one, color in zip(evidence, _COLORS):
-        points = tuple(one.summaries(name).values())
-        line, marker = "-", "o"
-        if one.arm == "random":
-            line, marker, color = "--", "s", figures.ORANGE
-        if points:
-            label = f"{one.label} (n = {max(point.num_runs for point in points)})"
-            curves.append(Curve(label, color, line, marker, points))
-    if not curves and not baselines:
+        if points := tuple(one.summaries(name).values()):
+            lines.append(_line(one.label, points, color, one.arm == "random"))
+    if not lines:
         return None
-    png = figures.draw_metric(curves, baselines, _axis(name), panel.published)
+    marks = []
+    if panel.published > 0:
+        label = f"paper, {percent(panel.published)}"
+        marks.append(Mark(100 * (1 - panel.published), math.nan, label))
+    png = figures.draw(sparsity.chart(name, lines, marks))
     numbers = [row for one in (dense, *evidence) for row in _numbers(panel, one, name)]
     return Drawn([(png, _CAPTION)], numbers, columns.find(name).title)
+
+
+def _line(
+    label: str, points: Sequence[Summary], color: str, is_random: bool = False
+) -> Line:
+    """A curve against sparsity, with its number of runs in the legend."""
+    label = f"{label} (n = {max(point.num_runs for point in points)})"
+    look = ("dashed", "square", charts.ORANGE) if is_random else ("", "circle", color)
+    return sparsity.line(label, points, *look)
 
 
 def _draw_tradeoff(panel: Panel, results: Results) -> Drawn | None:
@@ -105,30 +108,41 @@ def _draw_tradeoff(panel: Panel, results: Results) -> Drawn | None:
         saved = claims.savings(dense, one).items()
         rows.append(row | {_AXES[axis]: 100 * share for axis, share in saved})
     for across, up in (("flops", name), ("weights", "flops"), ("weights", "seconds")):
-        points = [_point(row, _AXES[across], _AXES.get(up), baseline) for row in rows]
-        series = [Series("early-bird, share of channels cut", figures.BLUE, points)]
-        line = mark = None
+        lines = [_tickets(rows, _AXES[across], _AXES.get(up), baseline)]
+        marks = []
         if up == name:
-            line = Baseline("dense", figures.GREY, baseline)
-            label = "paper: FID 33.49 (dense 37.71)"
-            mark = (100 * paper[across], label) if paper else None
+            lines.append(_line("dense", (baseline,), charts.GREY))
+            if paper:
+                label = "paper: FID 33.49 (dense 37.71)"
+                marks.append(Mark(100 * paper[across], math.nan, label))
         elif paper:
-            place = Point(100 * paper[across], 100 * paper[up], math.nan, "")
-            series.append(Series("paper", figures.GREEN, [place], "", True))
-        label = _AXES.get(up) or _axis(up)
-        png = figures.draw_points(series, _AXES[across], label, line, mark)
-        pictures.append((png, f"{panel.title}: {label} against {_AXES[across]}."))
+            place = ([100 * paper[across]], [100 * paper[up]])
+            lines.append(Line("paper", charts.GREEN, *place, marker="hollow"))
+        label = _AXES.get(up) or axis_label(up)
+        title = f"{panel.title}: {label} against {_AXES[across]}."
+        chart = Chart("", title, _AXES[across], label, lines, marks, named=True)
+        pictures.append((figures.draw(chart), title))
     return Drawn(pictures, [*_numbers(panel, dense, name), *rows]) if rows else None
 
 
-def _point(row, across: str, up: str | None, dense) -> Point:
-    """A ticket in a plane; `up` None: its quality."""
-    label = row["curve"]
-    if row["runs"] < dense.num_runs:  # the others found no ticket
-        label += f", n = {row['runs']}"
-    if up is None:
-        return Point(row[across], row["mean"], row["std"], label)
-    return Point(row[across], row[up], math.nan, label)
+def _tickets(
+    rows: Sequence[Mapping[str, Any]], across: str, up: str | None, dense: Summary
+) -> Line:
+    """Tickets in a plane, each with its name; `up` None: its quality."""
+    notes = [
+        # The others found no ticket.
+        row["curve"] + (f", n = {row['runs']}" if row["runs"] < dense.num_runs else "")
+        for row in rows
+    ]
+    return Line(
+        label="early-bird, share of channels cut",
+        color=charts.BLUE,
+        x=[row[across] for row in rows],
+        y=[row[up or "mean"] for row in rows],
+        std=[math.nan if up else row["std"] for row in rows],
+        notes=notes,
+        marker="circle",
+    )
 
 
 def _draw_images(panel: Panel, results: Results) -> Drawn | None:

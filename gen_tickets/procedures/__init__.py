@@ -51,14 +51,14 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         _run(config, workdir)
     if not processes.is_first():
         return
-    if config.procedure == "stability":
-        print(stability_report.draw(workdir, config))
-        return
     # Here: what draws takes two seconds to import.
     from gen_tickets.report import outcomes, render
 
     page = render.draw(workdir)
-    print(outcomes.load(workdir).judge().sentence)
+    if config.procedure == "stability":
+        print(stability_report.told(stability_report.load(workdir)))
+    else:
+        print(outcomes.load(workdir).judge().sentence)
     print(f"report: {page}")
 
 

@@ -67,7 +67,7 @@ def record(
     for member, row in enumerate(rows):
         row |= {name: float(values[member]) for name, values in metrics.items()}
         row |= evaluations[member]
-    recorder.rows(position.round, rows)
+    recorder.rows(training.tag, position.round, rows)
     _record_trained(prepared, training, round_state, position, recorder, masks_of)
 
 
@@ -242,7 +242,10 @@ def _record_images(
         state = population.layout.member(round_state.state, member)
         if not processes.is_first():
             continue
-        recorder.images(position.round, arm, "samples", task.sample(state, latents))
+        images = task.sample(state, latents)
+        recorder.images(training.tag, position.round, arm, "samples", images)
         if task.reconstruct is not None:
             images = task.reconstruct(state, data.shown)
-            recorder.images(position.round, arm, "reconstructions", images)
+            recorder.images(
+                training.tag, position.round, arm, "reconstructions", images
+            )

@@ -44,7 +44,8 @@ def choose(
     options = analysis(config)
     run(options, folder)
     rows = tables.read_rows(paths.stability_path(folder))
-    found = instability.by_step(rows, stability_report.column(config, rows))
+    column = stability_report.column(config.eval.verdict, rows)
+    found = instability.by_step(rows, column)
     margin = config.stability.margin
     stable = instability.first_stable_step(found, margin)
     # Nothing is stable: the latest step analysed is nearest to it.

@@ -9,7 +9,8 @@ import sys
 from typing import Sequence
 
 from gen_tickets.errors import UserError
-from gen_tickets.report import outcomes, render
+from gen_tickets.report import outcomes, render, stability
+from gen_tickets.workdir import paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("workdirs", nargs="+", metavar="WORKDIR")
     parser.add_argument(
         "--output",
-        help="the page (default: WORKDIR/report.html; of several: comparison.html)",
+        help="the page, or a folder for it; the figures go beside it, and nothing is "
+        "written elsewhere (default: WORKDIR/report.html; of several: comparison.html)",
     )
     parser.add_argument(
         "--config.eval.verdict",
@@ -39,14 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             output = options.output or "comparison.html"
             path = render.compare(workdirs, output, metric)
         for workdir in workdirs:
-            run = outcomes.load(workdir, metric)
-            judged = run.judge()
-            print(" ".join((f"{workdir}:", judged.sentence, *judged.notes)))
+            print(f"{workdir}: {_judged(workdir, metric)}")
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     print(path)
     return 0
+
+
+def _judged(workdir: str, metric: str) -> str:
+    """What a workdir came to, in words."""
+    if paths.stability_path(workdir).exists():
+        return stability.load(workdir).sentence
+    run = outcomes.load(workdir, metric)
+    judged = run.judge()
+    return " ".join((judged.sentence, *judged.notes))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,24 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 import pandas as pd
 
-from gen_tickets.report.figures import LearningCurve
+from gen_tickets.report.charts import GREY, Chart, Line
+from gen_tickets.report.sparsity import axis_label
 from gen_tickets.workdir import columns
+
+_MOST_ROUNDS = 6  # of an arm, evenly spaced, the first and the last among them
+# Viridis without its darkest and its brightest shades, from the first round on.
+_SHADES = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39")
+
+
+class LearningCurve(NamedTuple):
+    """A metric in the course of one training, mean over runs; E = evaluations."""
+
+    round: int
+    label: str
+    steps: np.ndarray  #: int [E]
+    training: np.ndarray  #: float [E], mean over the steps up to each evaluation
+    heldout: np.ndarray  #: float [E]
+    std: np.ndarray  #: float [E], of `heldout` over runs (ddof = 1), nan of one run
 
 
 class Learning(NamedTuple):
@@ -29,22 +45,81 @@ def learning(
       rows: of curves.csv.
       labels: {round: in words}; others are "round 7".
     """
-    frame = pd.DataFrame(rows)
-    means = frame.groupby(["arm", "round", "step"], sort=False).mean(numeric_only=True)
+    groups = pd.DataFrame(rows).groupby(["arm", "round", "step"], sort=False)
+    means = groups.mean(numeric_only=True)
     means = means.loc[:, ~means.T.duplicated()]
+    deviations = groups.std(numeric_only=True)
     names = [name for name in means if columns.find(name).role == "metric"]
     found = []
     for metric in dict.fromkeys(map(columns.metric_of, names)):
         values = means.reindex(columns=[f"interval_{metric}", f"heldout_{metric}"])
+        values["std"] = deviations.get(f"heldout_{metric}", np.nan)
         arms: dict[str, list[LearningCurve]] = {}
         for (arm, number), of_round in values.groupby(["arm", "round"], sort=False):
-            training, heldout = of_round.to_numpy().T
+            training, heldout, std = of_round.to_numpy().T
             if np.isfinite([training, heldout]).any():
                 steps = of_round.index.get_level_values("step").to_numpy()
                 label = labels.get(number, f"round {number}")
-                curve = LearningCurve(number, label, steps, training, heldout)
+                curve = LearningCurve(number, label, steps, training, heldout, std)
                 arms.setdefault(arm, []).append(curve)
         if arms:
             (dense,) = arms.pop("dense", [None])
             found.append(Learning(metric, arms, dense))
     return found
+
+
+def charts(found: Learning) -> list[Chart]:
+    """A chart an arm, with a line a round, and the dense network in each of them."""
+    chosen = {arm: _spread(curves) for arm, curves in found.arms.items()} or {
+        "dense": []
+    }
+    rounds = sorted({curve.round for curves in chosen.values() for curve in curves})
+    places = np.linspace(0, len(_SHADES) - 1, len(rounds)).round().astype(int)
+    colors = {number: _SHADES[place] for number, place in zip(rounds, places)}
+    dense = [] if found.dense is None else _lines(found.dense, GREY)
+    drawn = [
+        Chart(
+            name=f"learning_{found.metric}_{arm}",
+            title=f"{arm.replace('_', ' ')}: {columns.find(found.metric).title}",
+            xlabel="training step",
+            ylabel=axis_label(found.metric),
+            lines=[
+                *dense,
+                *(x for curve in curves for x in _lines(curve, colors[curve.round])),
+            ],
+        )
+        for arm, curves in chosen.items()
+    ]
+    # All arms have the same axis, which begins above 0 where it may be logarithmic.
+    low = min(chart.ends[0] for chart in drawn)
+    high = max(chart.ends[1] for chart in drawn)
+    margin = 0.04 * (high - low) or 1.0
+    low = max(low - margin, low / 2) if low > 0 else low - margin
+    return [chart._replace(ylim=(low, high + margin)) for chart in drawn]
+
+
+def _spread(curves: Sequence[LearningCurve]) -> list[LearningCurve]:
+    places = np.linspace(0, len(curves) - 1, min(len(curves), _MOST_ROUNDS))
+    return [curves[round(place)] for place in places]
+
+
+def _lines(curve: LearningCurve, color: str) -> list[Line]:
+    """Held-out images solid, training images dotted."""
+    steps = curve.steps.tolist()
+    both = (
+        ("held-out images", "", curve.heldout, curve.std),
+        ("training images", "dotted", curve.training, np.full(len(steps), np.nan)),
+    )
+    return [
+        Line(
+            label=curve.label,
+            color=color,
+            x=steps,
+            y=y.tolist(),
+            std=std.tolist(),
+            dash=dash,
+            kind=kind,
+        )
+        for kind, dash, y, std in both
+        if np.isfinite(y).any()
+    ]

@@ -70,7 +70,7 @@ def load(workdir: str | pathlib.Path, metric: str = "") -> Outcome:
     if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
         raise UserError(paths.results_path(workdir), "is no table of results")
     layers, learning = paths.layers_path(workdir), paths.curves_path(workdir)
-    config = _read_config(paths.config_path(workdir))
+    config = config_of(workdir)
     if metric:
         measured = statistics.of_role(rows, "metric")
         if metric not in measured:
@@ -90,7 +90,9 @@ def load(workdir: str | pathlib.Path, metric: str = "") -> Outcome:
     )
 
 
-def _read_config(path: pathlib.Path) -> dict[str, Any]:
+def config_of(workdir: str | pathlib.Path) -> dict[str, Any]:
+    """The flat options of a workdir; raises UserError where there are none."""
+    path = paths.config_path(workdir)
     with reading.explained(path, "configuration", "restore it"):
         config = json.loads(path.read_bytes())
     flat = defaults.flatten_nested(config) if isinstance(config, dict) else {}

@@ -2,37 +2,38 @@
 
 - python -m gen_tickets.report WORKDIR: redraws WORKDIR/report.html.
 - python -m gen_tickets.report WORKDIR WORKDIR ...: lays them over one another in
-  comparison.html (see --output).
+  comparison.html.
 
 Read: config.json, results.csv, and where they exist columns.json, layers.csv,
-curves.csv and samples/. Anything may be half finished: what is not there yet is left
-out of the page.
+curves.csv, searches/ and samples/; of an instability analysis stability.csv. Anything
+may be half finished: what is not there yet is left out of the page. Nothing but the
+page and the folder of its figures is written.
 """
 
+import os
 import pathlib
-from typing import NamedTuple, Sequence
+from typing import Iterable, Sequence
 
-from gen_tickets.report import figures, learning, outcomes, page, sections, statistics
+import pandas as pd
+
+from gen_tickets.errors import UserError
+from gen_tickets.report import (
+    charts,
+    figures,
+    heatmaps,
+    learning,
+    outcomes,
+    page,
+    sections,
+    sparsity,
+    stability,
+    statistics,
+)
+from gen_tickets.report.charts import Chart, Figure, Heatmap
 from gen_tickets.report.outcomes import Outcome
-from gen_tickets.report.page import Picture
 from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import columns as columns_lib
 from gen_tickets.workdir import paths, searches
-
-_LOOKS = {
-    "dense": ("-", "", figures.GREY),
-    "winning": ("-", "o", figures.BLUE),
-    "random": ("--", "s", figures.ORANGE),
-    "early_bird": ("-", "D", figures.GREEN),
-}
-
-
-class Metrics(NamedTuple):
-    """The figures against sparsity, that of the verdict's metric first."""
-
-    name: str
-    main: bytes | None
-    others: list[Picture]
 
 
 def draw(
@@ -40,145 +41,155 @@ def draw(
     output: str | pathlib.Path | None = None,
     metric: str = "",
 ) -> pathlib.Path:
-    """Draws the figures/*.png and the page of one workdir; returns the page's path.
+    """Draws the page of one workdir and its figures; returns the page's path.
 
     Args:
-      workdir: of a run that has finished a round or more.
-      output: where the page goes; None: report.html in the workdir.
+      workdir: of a run that has finished a round or more, or of an instability
+        analysis.
+      output: where the page goes, or the folder for it; None: the workdir. The figures
+        lie beside it, as PNG, SVG, PDF and CSV.
       metric: see `outcomes.load`.
+
+    Raises:
+      UserError: there is no such workdir, it is damaged, or the page cannot be written.
     """
-    run = outcomes.load(workdir, metric)
-    judged = run.judge()
-    output = paths.report_path(workdir) if output is None else pathlib.Path(output)
-    paths.write_atomically(output, _report(run, judged))
+    workdir = pathlib.Path(workdir)
+    if output is None and workdir.is_dir() and not os.access(workdir, os.W_OK):
+        raise UserError(workdir, "is read-only", "give --output=FOLDER for the page")
+    output = _page_path(workdir if output is None else output, "report.html")
+    if paths.stability_path(workdir).exists():
+        content = _stability(workdir, output)
+    else:
+        content = _report(outcomes.load(workdir, metric), output)
+    paths.write_atomically(output, content)
     return output
 
 
-def _report(run: Outcome, judged: Verdict) -> bytes:
-    against_sparsity = draw_metrics([run], [""])
-    of_learning = _draw_learning(run)
-    searched = _draw_searches(run)
-    pngs = {**against_sparsity, **{f"learning_{k}": v for k, v in of_learning.items()}}
-    pngs |= {f"mask_distance_{number}": png for number, (png, _) in searched.items()}
-    layers = None
-    if run.layers:
-        layers = figures.draw_layers(statistics.layer_sparsity(run.layers))
-        pngs["layers"] = layers
-    for name, png in pngs.items():
-        paths.write_atomically(paths.figures_dir(run.workdir) / f"{name}.png", png)
-    notes = [*judged.notes]
-    if run.paper_sparsity > 0:
-        share = statistics.percent(run.paper_sparsity)
-        notes.append(f"The paper found a winning ticket at {share} sparsity here.")
+def _page_path(output: str | pathlib.Path, name: str) -> pathlib.Path:
+    path = pathlib.Path(output)
+    return path if path.suffix.lower() in (".html", ".htm") else path / name
+
+
+def figures_dir(page_path: pathlib.Path) -> pathlib.Path:
+    """The folder of a page's figures, beside the page."""
+    stem = page_path.stem
+    return page_path.with_name("figures" if stem == "report" else f"{stem}_figures")
+
+
+def _write_figures(folder: pathlib.Path, drawn: Iterable[Figure]) -> None:
+    for figure in drawn:
+        files = {**figures.draw_files(figure), "csv": charts.to_csv(figure)}
+        for suffix, content in files.items():
+            paths.write_atomically(folder / f"{figure.name}.{suffix}", content)
+
+
+def _report(run: Outcome, output: pathlib.Path) -> bytes:
+    judged = run.judge()
+    against = sparsity.charts([run], [""], judged)
+    of_learning = _learning(run)
+    layers = (
+        heatmaps.layers(statistics.layer_sparsity(run.layers)) if run.layers else None
+    )
+    searched = _searches(run)
+    analysis = _rewind_point(run)
+    drawn: list[Figure] = [*against, *(x for of in of_learning for x in of), *searched]
+    drawn += [layers] if layers else []
+    drawn += [analysis.chart] if analysis else []
+    folder = figures_dir(output)
+    _write_figures(folder, drawn)
+    fixed, samples = sections.samples(run)
     return page.render(
         "report.html",
         title=run.workdir.resolve().name,
+        subtitle=_subtitle(run.config),
+        folder=folder.name,
         verdict=judged,
-        notes=notes,
-        metrics=_metrics(against_sparsity, run.metric),
-        learning=[(png, name) for name, png in of_learning.items()],
+        notes=_notes(run, judged),
+        charts=against,
+        learning=of_learning,
         layers=layers,
-        searches=list(searched.values()),
-        rounds=sections.rounds(run, judged),
-        samples=sections.samples(run),
+        searches=searched,
+        stability=analysis,
+        fixed=fixed,
+        samples=samples,
+        rounds=sections.rounds([run], [""], [judged]),
         results=sections.results(run.rows),
         parameters=sections.parameters(run.workdir),
         config=sections.facts(run.config),
     )
 
 
-def axis_label(name: str) -> str:
-    """What a figure writes beside an axis: a column, and which side is better."""
-    column = columns_lib.find(name)
-    better = f"{column.better} is better" if column.better else ""
-    return f"{column.title}\n{better}".strip()
+def _subtitle(options: dict[str, object]) -> str:
+    """What was trained, in a line."""
+    told = (
+        ("data.name", "{}"),
+        ("model.name", "{}"),
+        ("runs", "{} runs"),
+        ("prune.rounds", "{} rounds"),
+        ("provenance.devices", "{}"),
+        ("provenance.time", "{}"),
+    )
+    return ", ".join(form.format(options[x]) for x, form in told if options.get(x))
 
 
-def draw_metrics(runs: list[Outcome], labels: list[str]) -> dict[str, bytes]:
-    """Returns {column: PNG}: the first run's verdict metric, then all others.
-
-    Args:
-      runs: of one or more workdirs; with several, each has a colour of its own.
-      labels: a name for each in the legend.
-    """
-    names = [runs[0].metric]
-    for role in ("metric", "progress"):
-        names += [x for run in runs for x in statistics.of_role(run.rows, role)]
-    pngs = {}
-    for name in dict.fromkeys(names):
-        curves, baselines = _curves(runs, labels, name)
-        drawn = [b.summary for b in baselines] + [p for c in curves for p in c.points]
-        if any(summary.values for summary in drawn):
-            pngs[name] = figures.draw_metric(
-                curves,
-                baselines,
-                axis_label(name),
-                runs[0].paper_sparsity,
-                small=name != runs[0].metric,
-            )
-    return pngs
+def _notes(run: Outcome, judged: Verdict) -> list[str]:
+    if run.paper_sparsity <= 0:
+        return list(judged.notes)
+    share = statistics.percent(run.paper_sparsity)
+    return [
+        *judged.notes,
+        f"The paper found a winning ticket at {share} sparsity here.",
+    ]
 
 
-def _curves(
-    runs: list[Outcome], labels: list[str], metric: str
-) -> tuple[list[figures.Curve], list[figures.Baseline]]:
-    """Returns what `figures.draw_metric` draws of one column: curves and baselines.
-
-    One run has a colour for each arm. Several have a colour each, and one line each
-    in the legend, that of the winning arm where there is one.
-    """
-    curves, baselines = [], []
-    several = len(runs) > 1
-    for index, (run, label) in enumerate(zip(runs, labels)):
-        own = figures.PALETTE[index % len(figures.PALETTE)]
-        arms = statistics.summarize(run.rows, metric)
-        lead = next((arm for arm in arms if arm != "dense"), "dense")
-        for arm, of in arms.items():
-            points = tuple(of.values())
-            runs_told = f"(n = {max(point.num_runs for point in points)})"
-            is_told = arm == lead or not several
-            name = f"{label or arm} {runs_told}" if is_told else None
-            line, marker, color = _LOOKS.get(arm, (":", "^", figures.GREEN))
-            color = own if several else color
-            if arm == "dense":
-                baselines.append(figures.Baseline(name, color, points[0]))
-            else:
-                curves.append(figures.Curve(name, color, line, marker, points))
-    return curves, baselines
-
-
-def _metrics(pngs: dict[str, bytes], main: str) -> Metrics:
-    others = [(png, name) for name, png in pngs.items() if name != main]
-    return Metrics(main, pngs.get(main), others)
-
-
-def _draw_learning(run: Outcome) -> dict[str, bytes]:
-    """{metric: PNG} of the learning curves, the verdict's metric first."""
+def _learning(run: Outcome) -> list[list[Chart]]:
+    """The learning curves, those of the verdict's metric first; a chart an arm."""
     if not run.curves:
-        return {}
-    sparsity = {row["round"]: row["sparsity"] for row in run.rows}
-    labels = {n: f"round {n}, {statistics.percent(x)}" for n, x in sparsity.items()}
+        return []
+    shares = pd.DataFrame(run.rows).groupby("round")["sparsity"].mean()
+    labels = {n: f"round {n}, {statistics.percent(x)}" for n, x in shares.items()}
+    labels[0] = "dense" if 0 in labels else "search"
     found = learning.learning(run.curves, labels)
     first = (columns_lib.metric_of(run.metric), "loss")
     found.sort(key=lambda x: first.index(x.metric) if x.metric in first else len(first))
-    return {
-        x.metric: figures.draw_learning(x.arms, x.dense, axis_label(x.metric))
-        for x in found
-    }
+    return [learning.charts(one) for one in found]
 
 
-def _draw_searches(run: Outcome) -> dict[int, Picture]:
-    """{run: mask distances} of every early-bird search that there is."""
-    pictures = {}
+def _searches(run: Outcome) -> list[Heatmap]:
+    """The mask distances of every early-bird search that there is."""
+    found = []
     for number in sorted({row["run"] for row in run.rows}):
         path = paths.search_path(run.workdir, number)
         if path.exists():
             search = searches.load(path)
             distances = searches.distances(search.drawn)
-            told = f"found at epoch {search.found}" if search.found else "none found"
-            png = figures.draw_distances(distances, search.found)
-            pictures[number] = (png, f"run {number}: {told}")
-    return pictures
+            found.append(heatmaps.distances(distances, search.found, number))
+    return found
+
+
+def _rewind_point(run: Outcome) -> stability.Stability | None:
+    """The analysis that chose the rewind point, where there was one."""
+    folder = pathlib.Path(f"{run.workdir}-stability")
+    if not paths.stability_path(folder).exists():
+        return None
+    return stability.load(folder)
+
+
+def _stability(workdir: pathlib.Path, output: pathlib.Path) -> bytes:
+    """The page of an instability analysis."""
+    config = outcomes.config_of(workdir)
+    found = stability.load(workdir)
+    folder = figures_dir(output)
+    _write_figures(folder, [found.chart])
+    return page.render(
+        "stability.html",
+        title=workdir.resolve().name,
+        subtitle=_subtitle(config),
+        folder=folder.name,
+        stability=found,
+        steps=sections.steps(found),
+        config=sections.facts(config),
+    )
 
 
 def compare(
@@ -187,18 +198,26 @@ def compare(
     metric: str = "",
 ) -> pathlib.Path:
     """Lays several workdirs over one another in one page at `output`; returns it."""
+    output = _page_path(output, "comparison.html")
     runs = [outcomes.load(workdir, metric) for workdir in folders]
     differences = outcomes.differences([run.config for run in runs])
     labels = outcomes.labels(runs, differences)
     judged = [run.judge() for run in runs]
     rows = [("folder", *(str(run.workdir) for run in runs))]
     rows += [(name, *map(str, values)) for name, values in differences.items()]
+    against = sparsity.charts(runs, labels)
+    _write_figures(figures_dir(output), against)
+    fixed, samples = sections.compared_samples(runs, labels)
     content = page.render(
         "comparison.html",
         title="Comparison",
+        folder=figures_dir(output).name,
         verdicts=list(zip(labels, judged)),
-        metrics=_metrics(draw_metrics(runs, labels), runs[0].metric),
+        charts=against,
         differences=page.Table(("option", *labels), rows),
+        fixed=fixed,
+        samples=samples,
+        rounds=sections.rounds(runs, labels, judged),
     )
     paths.write_atomically(output, content)
-    return pathlib.Path(output)
+    return output

@@ -1,49 +1,103 @@
-"""Parts of a workdir's page: tables of its rounds, its images, its options."""
+"""Parts of a page: tables of rounds, images, options."""
 
+import math
 import pathlib
-from typing import Any
+from typing import Any, Sequence
 
+import numpy as np
 import pandas as pd
 
 from gen_tickets.report import statistics
 from gen_tickets.report.outcomes import Outcome
-from gen_tickets.report.page import Picture, Table
+from gen_tickets.report.page import Cell, Sample, Table
+from gen_tickets.report.sparsity import distinct
+from gen_tickets.report.stability import Stability
 from gen_tickets.report.statistics import Summary
 from gen_tickets.report.verdict import Verdict
-from gen_tickets.workdir import paths, tables
+from gen_tickets.workdir import columns, paths, tables
+
+Rounds = dict[int, tuple[str, list[Sample]]]  #: {round: (title, grids)}
+
+_COMMON = ("round", "arm", "sparsity", "runs", "diverged")
+_PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"))
 
 
-def samples(run: Outcome) -> list[tuple[str, list[Picture]]]:
-    """Returns the image grids of each round, the original images in the first."""
-    arms = statistics.summarize(run.rows, run.metric)
+def samples(run: Outcome, label: str = "") -> tuple[list[Sample], Rounds]:
+    """The image grids of a workdir.
+
+    Args:
+      run: what the workdir holds.
+      label: of the workdir, before each caption.
+
+    Returns:
+      (originals and those of the dense network, those of each other round).
+    """
     originals = paths.originals_path(run.workdir)
-    images = [_image(originals, "originals")] if originals.exists() else []
-    found = []
+    fixed = []
+    if originals.exists():
+        fixed = [Sample(originals.read_bytes(), _said(label, "originals"))]
+    found: Rounds = {}
     for number in sorted({row["round"] for row in run.rows}):
-        for kind in ("reconstructions", "samples"):
-            for arm in tables.ARMS:
-                path = paths.sample_path(run.workdir, number, arm, kind)
-                if path.exists():
-                    summary = arms.get(arm, {}).get(number)
-                    caption = _caption(arm, kind, run.metric, summary)
-                    images.append(_image(path, caption))
-        if images:
-            sparsity = next(r["sparsity"] for r in run.rows if r["round"] == number)
-            title = f"Round {number}, {statistics.percent(sparsity)} sparsity"
-            found.append((title, images))
-        images = []
-    return found
+        grids = [
+            Sample(
+                path.read_bytes(), _said(label, _caption(run, number, arm, kind)), arm
+            )
+            for kind in ("reconstructions", "samples")
+            for arm in tables.ARMS
+            if (path := paths.sample_path(run.workdir, number, arm, kind)).exists()
+        ]
+        if number == 0:
+            fixed += grids
+        elif grids:
+            sparsity = np.mean(
+                [r["sparsity"] for r in run.rows if r["round"] == number]
+            )
+            share = statistics.percent(float(sparsity))
+            found[number] = (f"{number}, {share} sparsity", grids)
+    return fixed, found
 
 
-def _image(path: pathlib.Path, caption: str) -> Picture:
-    return path.read_bytes(), caption
+def compared_samples(
+    runs: Sequence[Outcome], labels: Sequence[str]
+) -> tuple[list[Sample], Rounds]:
+    """The grids of several workdirs, rounds of the same number side by side."""
+    fixed: list[Sample] = []
+    rounds: Rounds = {}
+    for run, label in zip(runs, labels, strict=True):
+        of_run, others = samples(run, label)
+        fixed += of_run
+        for number, (_, grids) in others.items():
+            before = rounds.get(number, ("", []))[1]
+            rounds[number] = (str(number), [*before, *grids])
+    return fixed, dict(sorted(rounds.items()))
 
 
-def _caption(arm: str, kind: str, metric: str, summary: Summary | None) -> str:
-    if summary is None:
-        return f"{arm}, {kind}"
-    sparsity = statistics.percent(summary.sparsity)
-    return f"{arm}, {kind}, {sparsity}: {metric} {statistics.mean_std(summary)}"
+def _said(label: str, text: str) -> str:
+    return f"{label}: {text}" if label else text
+
+
+def _caption(run: Outcome, number: int, arm: str, kind: str) -> str:
+    """What a grid shows, and how good that is: the metric is one of what is shown."""
+    caption = f"{arm.replace('_', ' ')}, {kind} of run 0"
+    if name := _quality(run, kind):
+        summary = statistics.summarize(run.rows, name).get(arm, {}).get(number)
+        if summary is not None:
+            mean = statistics.mean_std(summary)
+            caption += f"; {columns.find(name).title}: {mean}"
+    return caption
+
+
+def _quality(run: Outcome, kind: str) -> str:
+    """The column that judges these images, "" where none does.
+
+    Samples are judged by metrics of samples, which belong to no task's loss.
+    """
+    names = statistics.of_role(run.rows, "metric")
+    if kind == "reconstructions":
+        names = [name for name in names if name == "heldout_reconstruction"]
+    else:
+        names = [name for name in names if columns.metric_of(name) == name]
+    return next((name for name in names if columns.find(name).better), "")
 
 
 def parameters(workdir: pathlib.Path) -> str:
@@ -62,31 +116,113 @@ def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return groups
 
 
-def rounds(run: Outcome, judged: Verdict) -> Table:
-    """Returns mean and standard deviation of every arm in every round."""
-    names = [run.metric]
+def rounds(
+    runs: Sequence[Outcome], labels: Sequence[str], judged: Sequence[Verdict]
+) -> Table:
+    """Returns mean and standard deviation of every arm in every round.
+
+    Columns have their labels and units as headings. One that has the very same values
+    as an earlier one is named in that one's heading.
+
+    Args:
+      runs: of one or more workdirs, whose labels are the first column then.
+      labels, judged: of each workdir.
+    """
+    names = [runs[0].metric]
     for role in ("metric", "progress", "cost"):
-        names += statistics.of_role(run.rows, role)
-    summaries = {x: statistics.summarize(run.rows, x) for x in dict.fromkeys(names)}
-    summaries = {name: arms for name, arms in summaries.items() if arms}
+        names += [x for run in runs for x in statistics.of_role(run.rows, role)]
+    shown = distinct(runs, names)
+    is_several = len(runs) > 1
+    rows: list[list[Any]] = []
+    styles: list[str] = []
+    for run, label, verdict in zip(runs, labels, judged, strict=True):
+        of_run, of_rows = _rounds(run, verdict, list(shown))
+        rows += [[label, *row] if is_several else row for row in of_run]
+        styles += of_rows
+    place = _COMMON.index("arm") + is_several
+    return Table(
+        columns=[*["workdir"] * is_several, *_COMMON, *map(_heading, shown.items())],
+        rows=rows,
+        styles=styles,
+        titles=["Sort"] * (len(_COMMON) + is_several)
+        + [_tip(x) for x in shown.items()],
+        arms=[row[place] for row in rows],
+    )
+
+
+def _heading(column: tuple[str, list[str]]) -> str:
+    name, same = column
+    return " = ".join(columns.find(x).title for x in (name, *same))
+
+
+def _tip(column: tuple[str, list[str]]) -> str:
+    name, same = column
+    better = columns.find(name).better
+    tip = ", ".join((name, *same))
+    return f"{tip}: {better} is better" if better else tip
+
+
+def _rounds(
+    run: Outcome, judged: Verdict, names: Sequence[str]
+) -> tuple[list[list[Any]], list[str]]:
+    """(cells, style) of every arm in every round."""
+    summaries = {name: statistics.summarize(run.rows, name) for name in names}
     found = {of_round.round for of_round in judged.rounds if of_round.found}
     rows, styles = [], []
     frame = pd.DataFrame(run.rows)
     for (number, arm), group in frame.groupby(["round", "arm"], sort=False):
         num_diverged = int(group["diverged"].sum())
-        sparsity = statistics.percent(group["sparsity"].iloc[0])
-        cells = [arms.get(arm, {}).get(number) for arms in summaries.values()]
-        texts = ["" if cell is None else statistics.mean_std(cell) for cell in cells]
-        rows.append([number, arm, sparsity, len(group), num_diverged, *texts])
+        cells = [
+            _cell(name, arms.get(arm, {}).get(number))
+            for name, arms in summaries.items()
+        ]
+        sparsity = _share(group["sparsity"].tolist())
+        rows.append([number, arm, sparsity, len(group), num_diverged, *cells])
         is_found = arm == "winning" and number in found
         styles.append("bad" if num_diverged else "found" if is_found else "")
-    columns = ["round", "arm", "sparsity", "runs", "diverged", *summaries]
-    return Table(columns, rows, styles)
+    return rows, styles
+
+
+def _share(shares: Sequence[float]) -> Cell:
+    """Mean of a share over runs in percent, ± its deviation where there is one."""
+    mean, std = statistics.moments(shares)
+    text = statistics.percent(mean)
+    if std > 5e-4:
+        text = f"{text.removesuffix(' %')} ± {100 * std:.1f} %"
+    return Cell(text, mean)
+
+
+def _cell(name: str, summary: Summary | None) -> Cell:
+    if summary is None:
+        return Cell("", math.nan)
+    if columns.find(name).unit == "FLOPs" and summary.values:
+        size, prefix = next((x for x in _PREFIXES if x[0] <= summary.mean), (1.0, ""))
+        return Cell(f"{summary.mean / size:.3g} {prefix}".strip(), summary.mean)
+    if summary.std == 0:
+        return Cell(f"{summary.mean:.6g}", summary.mean)
+    return Cell(statistics.mean_std(summary), summary.mean)
+
+
+def steps(found: Stability) -> Table:
+    """Returns the instability at every step k."""
+    title = columns.find(found.column).title
+    rows = []
+    for one in found.steps:
+        mean, std = 100 * one.mean, 100 * one.std
+        cell = Cell(f"{mean:.2f} ± {std:.2f}", mean)
+        rows.append((one.step, cell, one.ends, one.num_lines))
+    return Table(
+        ("step k", "instability (%)", f"mean {title} of the ends", "lines"), rows
+    )
 
 
 def results(rows: statistics.Rows) -> Table:
     """Returns all rows of results.csv."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [[row.get(name, "") for name in names] for row in rows]
-    styles = ["bad" if row["diverged"] else "" for row in rows]
-    return Table(names, lines, styles)
+    return Table(
+        columns=names,
+        rows=[[row.get(name, "") for name in names] for row in rows],
+        styles=["bad" if row["diverged"] else "" for row in rows],
+        titles=[columns.find(name).title for name in names],
+        arms=[row["arm"] for row in rows],
+    )

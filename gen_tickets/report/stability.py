@@ -1,84 +1,107 @@
-"""Figure and sentence of an instability analysis, from stability.csv alone."""
+"""Chart and sentence of an instability analysis, from stability.csv alone."""
 
-import io
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from ml_collections import ConfigDict
+from typing import Any, NamedTuple
 
 from gen_tickets.evaluation import instability
 from gen_tickets.evaluation.instability import Instability
+from gen_tickets.report import outcomes
+from gen_tickets.report.charts import BLUE, GREY, Chart, Line, Mark, Tick
 from gen_tickets.workdir import columns, paths, tables
 
 
-def draw(workdir: str | pathlib.Path, config: ConfigDict) -> str:
-    """Writes figures/stability.png; returns a table and what it comes to, as text.
+class Stability(NamedTuple):
+    """What an analysis came to."""
+
+    sentence: str
+    is_stable: bool
+    chart: Chart
+    column: str  #: what is judged on the lines
+    steps: Sequence[Instability]
+
+
+def load(workdir: str | pathlib.Path) -> Stability:
+    """Judges a finished analysis.
 
     Args:
-      workdir: of a finished analysis.
-      config: its options.
+      workdir: of the analysis.
 
     Raises:
-      UserError: stability.csv is missing or damaged.
+      UserError: stability.csv or config.json is missing or damaged.
     """
+    config = outcomes.config_of(workdir)
+    margin = config["stability.margin"]
     rows = tables.read_rows(paths.stability_path(workdir))
-    name = column(config, rows)
+    name = column(config["eval.verdict"], rows)
     found = instability.by_step(rows, name)
-    path = paths.figures_dir(workdir) / "stability.png"
-    paths.write_atomically(path, _figure(found, name, config.stability.margin))
-    stable = instability.first_stable_step(found, config.stability.margin)
-    return "\n".join([*_lines(found, name), _sentence(stable, config, path)])
-
-
-def column(config: ConfigDict, rows: Sequence[Mapping[str, Any]]) -> str:
-    """What is judged on the lines: `eval.verdict`, or else the held-out loss."""
-    name = config.eval.verdict
-    is_distance = name in rows[0] and columns.find(name).better == "lower"
-    return str(name) if is_distance else "heldout_loss"
-
-
-def _lines(found: Sequence[Instability], name: str) -> list[str]:
-    """One line a step."""
-    title = columns.find(name).title
-    lines = [f"  step k  instability of {title}, % of its ends' mean"]
-    for one in found:
-        mean, std = 100 * one.mean, 100 * one.std
-        lines.append(f"{one.step:8}  {mean:.2f} ± {std:.2f}  (ends {one.ends:.4g})")
-    return lines
-
-
-def _sentence(stable: int | None, config: ConfigDict, path: pathlib.Path) -> str:
-    margin = f"{config.stability.margin:.3g}"
-    if stable is None:
-        return f"Not stable (margin {margin}) at any step analysed. Figure: {path}"
-    return (
-        f"Stable (margin {margin}) from step {stable} on: "
-        f"rewind there, --config.rewind.step={stable}. Figure: {path}"
+    stable = instability.first_stable_step(found, margin)
+    return Stability(
+        sentence=_sentence(stable, margin),
+        is_stable=stable is not None,
+        chart=_chart(found, name, margin, stable),
+        column=name,
+        steps=found,
     )
 
 
-def _figure(found: Sequence[Instability], name: str, margin: float) -> bytes:
-    from matplotlib.figure import Figure
+def column(verdict: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What is judged on the lines: `eval.verdict`, or else the held-out loss."""
+    is_distance = verdict in rows[0] and columns.find(verdict).better == "lower"
+    return verdict if is_distance else "heldout_loss"
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    steps = [one.step for one in found]
+
+def _sentence(stable: int | None, margin: float) -> str:
+    if stable is None:
+        return f"Not stable (margin {margin:.3g}) at any step analysed."
+    return (
+        f"Stable (margin {margin:.3g}) from step {stable} on. "
+        f"Rewind there: --config.rewind.step={stable}."
+    )
+
+
+def told(found: Stability) -> str:
+    """A line a step k, and what it comes to."""
+    lines = ["  step k  instability (%)"]
+    for one in found.steps:
+        mean, std = 100 * one.mean, 100 * one.std
+        lines.append(f"{one.step:8}  {mean:.2f} ± {std:.2f} (ends {one.ends:.4g})")
+    return "\n".join([*lines, found.sentence])
+
+
+def _chart(
+    found: Sequence[Instability], name: str, margin: float, stable: int | None
+) -> Chart:
+    """Instability in percent of the ends' mean, against step k."""
+    title = columns.find(name).title
     means = [100 * one.mean for one in found]
-    deviations = [100 * one.std for one in found]
-    axes.errorbar(steps, means, deviations, marker="o", capsize=3)
-    axes.axhline(100 * margin, color="grey", linestyle="--", label="margin")
-    first = min(filter(None, steps), default=1)
-    axes.set_xscale("symlog", linthresh=first)
-    axes.set_xlim(-first / 3, 1.5 * max(steps[-1], first))
-    axes.set_xticks(steps, map(str, steps))
-    if all(math.isfinite(x) for x in means):
-        axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(0, 2 * max(*means, 100 * margin))
-    axes.set_xlabel("step k from which the copies train apart")
-    axes.set_ylabel(f"instability, % of {columns.find(name).title}")
-    axes.legend()
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150)
-    return content.getvalue()
+    # Steps are powers of two or shares of a training: evenly spaced by their order.
+    places = [float(i) for i in range(len(found))]
+    line = Line(
+        label="copies trained apart",
+        color=BLUE,
+        x=places,
+        y=means,
+        std=[100 * one.std for one in found],
+        notes=[f"k = {x.step}, mean {title} of the ends {x.ends:.4g}" for x in found],
+        marker="circle",
+    )
+    border = Line(
+        f"margin, {100 * margin:.3g} %", GREY, [], [100 * margin], dash="dashed"
+    )
+    marks = [
+        Mark(place, mean, f"first stable step, {stable}")
+        for place, mean, one in zip(places, means, found, strict=True)
+        if one.step == stable and math.isfinite(mean)
+    ]
+    return Chart(
+        name="stability",
+        title=f"Instability of {title}",
+        xlabel="step k from which the copies train apart",
+        ylabel=f"instability (% of {title})",
+        lines=[line, border],
+        marks=marks,
+        xlim=(-0.3, len(found) - 0.7),
+        xticks=[Tick(i, str(one.step)) for i, one in zip(places, found)],
+    )

@@ -57,7 +57,7 @@ class CurveWriter:
         """Writes one evaluation of a population of M = arms x runs members.
 
         Args:
-          tag: of the events, such as "round_03".
+          tag: of the events, such as "round_03": one of TensorBoard's runs an arm.
           round_number, step: where the training is.
           arms, runs: names of the arms and numbers of the runs; members are ordered
             arm after arm.
@@ -78,7 +78,7 @@ class CurveWriter:
         ]
         metrics = {f"interval_{x}": _floats(s, num_steps) for x, s in totals.items()}
         metrics |= {f"heldout_{x}": _floats(values) for x, values in heldout.items()}
-        scalars = _scalars(tag, arms, metrics)
+        scalars = _scalars(arms, metrics)
         metrics |= {name: list(values) for name, values in measured.items()}
         append(
             self._path,
@@ -87,7 +87,8 @@ class CurveWriter:
                 for i, key in enumerate(keys)
             ],
         )
-        self._events.write(step, scalars)
+        for arm, of_arm in scalars.items():
+            self._events.write(f"{arm}/{tag}", step, of_arm)
 
 
 def _floats(values: np.ndarray, divisor: int = 1) -> list[float]:
@@ -97,16 +98,16 @@ def _floats(values: np.ndarray, divisor: int = 1) -> list[float]:
 
 
 def _scalars(
-    tag: str, arms: Sequence[str], metrics: Mapping[str, Sequence[float]]
-) -> dict[str, float]:
-    """{"round_03/winning/train/loss": mean over runs, ".../heldout/loss": ...}."""
-    scalars = {}
+    arms: Sequence[str], metrics: Mapping[str, Sequence[float]]
+) -> dict[str, dict[str, float]]:
+    """{"winning": {"train/loss": mean over runs, "heldout/loss": ...}, ...}."""
+    scalars: dict[str, dict[str, float]] = {arm: {} for arm in arms}
     for name, values in metrics.items():
         source, _, metric = name.partition("_")
         group = {"interval": "train", "heldout": "heldout"}[source]
         means = np.reshape(values, (len(arms), -1)).mean(1)
         for arm, mean in zip(arms, means, strict=True):
-            scalars[f"{tag}/{arm}/{group}/{metric}"] = float(mean)
+            scalars[arm][f"{group}/{metric}"] = float(mean)
     return scalars
 
 

@@ -6,61 +6,104 @@ import os
 import pathlib
 import socket
 import time
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
 from gen_tickets.errors import UserError
-from gen_tickets.workdir import images, paths
+from gen_tickets.workdir import columns, images, paths
 
 _log = logging.getLogger(__name__)
 
 
 class EventWriter:
-    """TensorBoard events of a run; silently does nothing without TensorBoard.
+    """TensorBoard events of an experiment; does nothing without TensorBoard.
 
-    Each call is on the disk when it returns (no thread, no queue), so an event of a
-    finished round outlives any end of the process. TensorBoard writes here without
+    What TensorBoard calls a run is a folder of events here, and it lays runs over one
+    another whose tags are the same: "winning/round_03" and "random/round_03".
+
+    Each call is on the disk when it returns (no thread, no queue), so an event outlives
+    any end of the process. A process that goes on writes files of its own; TensorBoard
+    drops what earlier files have from the step on where it begins. All without
     TensorFlow, whose import would cost every start more seconds than all others.
     """
 
     def __init__(self, folder: str | pathlib.Path | None):
         """Writes into `folder`; None: nowhere, for another process does."""
-        self._file = None if folder is None else _event_file(folder)
+        self._folder = None if folder is None else pathlib.Path(folder)
+        self._files: dict[str, Any] = {}
 
-    def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes scalars, named as in {"winning/heldout/loss": 0.1}."""
-        if self._file is None:
-            return
-        from tensorboard.compat.proto import summary_pb2
+    def write(self, run: str, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes scalars, named as in {"heldout/loss": 0.1}."""
+        if file := self._file(run, step):
+            values = [{"tag": x, "simple_value": y} for x, y in scalars.items()]
+            _put_values(file, step, values)
 
-        values = [
-            summary_pb2.Summary.Value(tag=name, simple_value=value)
-            for name, value in scalars.items()
-        ]
-        _put(self._file, step=step, summary=summary_pb2.Summary(value=values))
-
-    def image(self, step: int, name: str, image: np.ndarray) -> None:
+    def image(self, run: str, step: int, name: str, image: np.ndarray) -> None:
         """Writes uint8 [H, W, C], C = 1 or 3."""
-        if self._file is None:
-            return
-        from tensorboard.compat.proto import summary_pb2
+        if file := self._file(run, step):
+            height, width, channels = image.shape
+            encoded = {
+                "height": height,
+                "width": width,
+                "colorspace": channels,
+                "encoded_image_string": images.encode_png(image),
+            }
+            _put_values(file, step, [{"tag": name, "image": encoded}])
 
-        height, width, channels = image.shape
-        encoded = summary_pb2.Summary.Image(
-            height=height,
-            width=width,
-            colorspace=channels,
-            encoded_image_string=images.encode_png(image),
-        )
-        values = [summary_pb2.Summary.Value(tag=name, image=encoded)]
-        _put(self._file, step=step, summary=summary_pb2.Summary(value=values))
+    def text(self, run: str, name: str, text: str) -> None:
+        """Writes a text, which TensorBoard shows as Markdown."""
+        if file := self._file(run, 0):
+            tensor = {"dtype": "DT_STRING", "string_val": [text.encode()]}
+            metadata = {"plugin_data": {"plugin_name": "text"}}
+            value = {"tag": name, "tensor": tensor, "metadata": metadata}
+            _put_values(file, 0, [value])
+
+    def hparams(self, run: str, step: int, values: Mapping[str, Any]) -> None:
+        """Writes options and outcomes of a run for the table of the HParams tab.
+
+        Args:
+          run, step: whose they are; the table has the run's last scalars beside them.
+          values: of type bool, int, float, or anything else as text.
+        """
+        if file := self._file(run, step):
+            from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+            started = plugin_data_pb2.SessionStartInfo()
+            for name, value in values.items():
+                of_name = started.hparams[name]
+                if isinstance(value, bool):
+                    of_name.bool_value = value
+                elif isinstance(value, int | float):
+                    of_name.number_value = value
+                else:
+                    of_name.string_value = str(value)
+            content = plugin_data_pb2.HParamsPluginData(
+                session_start_info=started, version=metadata.PLUGIN_DATA_VERSION
+            ).SerializeToString()
+            plugin = {"plugin_name": metadata.PLUGIN_NAME, "content": content}
+            tag = metadata.SESSION_START_INFO_TAG
+            value = {"tag": tag, "metadata": {"plugin_data": plugin}}
+            _put_values(file, step, [value])
 
     def close(self) -> None:
-        """Closes the file; later calls do nothing."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Closes the files; later calls do nothing."""
+        for file in self._files.values():
+            file.close()
+        self._files, self._folder = {}, None
+
+    def _file(self, run: str, step: int) -> Any:
+        """The file of a run, begun at this step if need be; None: none is written."""
+        if self._folder is None:
+            return None
+        if run not in self._files:
+            file = _event_file(self._folder / run)
+            if file is None:  # TensorBoard is not there, for no run
+                self._folder = None
+                return None
+            _put_start(file, step)
+            self._files[run] = file
+        return self._files[run]
 
 
 class CluWriter:
@@ -69,26 +112,45 @@ class CluWriter:
     def __init__(self, folder: pathlib.Path | None):
         """Writes into `folder`; None: nowhere, for another process does."""
         import tensorflow as tf
-        from clu import metric_writers
 
         tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
-        self._writer = metric_writers.create_default_writer(
-            folder or None, just_logging=not folder, asynchronous=False
-        )
+        self._folder = folder
+        self._writers: dict[str, Any] = {}
 
-    def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes scalars, named as in {"winning/heldout/loss": 0.1}."""
-        self._writer.write_scalars(step, scalars)
-        self._writer.flush()
+    def write(self, run: str, step: int, scalars: Mapping[str, float]) -> None:
+        """Writes scalars, named as in {"heldout/loss": 0.1}."""
+        self._writer(run).write_scalars(step, scalars)
+        self._writer(run).flush()
 
-    def image(self, step: int, name: str, image: np.ndarray) -> None:
+    def image(self, run: str, step: int, name: str, image: np.ndarray) -> None:
         """Writes uint8 [H, W, C], C = 1 or 3."""
-        self._writer.write_images(step, {name: image})
-        self._writer.flush()
+        self._writer(run).write_images(step, {name: image})
+        self._writer(run).flush()
+
+    def text(self, run: str, name: str, text: str) -> None:
+        """Writes a text, which TensorBoard shows as Markdown."""
+        self._writer(run).write_texts(0, {name: text})
+        self._writer(run).flush()
+
+    def hparams(self, run: str, step: int, values: Mapping[str, Any]) -> None:
+        """Writes options and outcomes of a run for the table of the HParams tab."""
+        self._writer(run).write_hparams(values)
+        self._writer(run).flush()
 
     def close(self) -> None:
-        """Closes the file."""
-        self._writer.close()
+        """Closes the files."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def _writer(self, run: str) -> Any:
+        if run not in self._writers:
+            from clu import metric_writers
+
+            folder = None if self._folder is None else self._folder / run
+            self._writers[run] = metric_writers.create_default_writer(
+                folder, just_logging=folder is None, asynchronous=False
+            )
+        return self._writers[run]
 
 
 def check(name: str) -> None:
@@ -106,6 +168,52 @@ def make(name: str, folder: pathlib.Path | None) -> EventWriter | CluWriter:
     return CluWriter(folder) if name == "clu" else EventWriter(folder)
 
 
+def over_rounds(arm: str, tag: str) -> str:
+    """The run of what an arm has once a round; tag: of its training."""
+    return str(pathlib.PurePosixPath(arm, tag).parent)
+
+
+def write_results(
+    writer: EventWriter | CluWriter,
+    tag: str,
+    round_number: int,
+    rows: Sequence[Mapping[str, Any]],
+    options: Mapping[str, Any],
+) -> None:
+    """Writes a round's means over runs: over the rounds, and for the HParams tab.
+
+    Args:
+      writer, tag, round_number: of the training, such as "round_03", and the step.
+      rows: of results.csv, of one round.
+      options: that the HParams tab has beside arm, round and sparsity.
+    """
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        scalars = _means([row for row in rows if row["arm"] == arm])
+        writer.write(over_rounds(arm, tag), round_number, scalars)
+        # A run of its own: what is written again after a kill replaces all of it.
+        run = f"{arm}/{tag}/result"
+        sparsity = scalars["sparsity/total"]
+        place = {"arm": arm, "round": round_number, "sparsity": sparsity}
+        writer.hparams(run, round_number, {**place, **options})
+        writer.write(run, round_number, scalars)
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """{"sparsity/encoder": mean over runs, "result/heldout_loss": ...}, finite ones."""
+    means = {"sparsity/total": float(np.mean([row["sparsity"] for row in rows]))}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if name.startswith("sparsity_"):
+            tag = f"sparsity/{name.removeprefix('sparsity_')}"
+        elif columns.find(name).role in ("metric", "progress", "cost"):
+            tag = f"result/{name}"
+        else:
+            continue
+        values = [row[name] for row in rows if name in row]
+        if np.isfinite(values).all():
+            means[tag] = float(np.mean(values))
+    return means
+
+
 def _event_file(folder: str | pathlib.Path) -> Any:
     """A new file of TensorBoard events, begun; None where it cannot be written."""
     try:
@@ -120,6 +228,20 @@ def _event_file(folder: str | pathlib.Path) -> Any:
         file = RecordWriter(open(path, "xb"))
     _put(file, file_version="brain.Event:2")
     return file
+
+
+def _put_start(file: Any, step: int) -> None:
+    """A later file's start takes this step and all after it from earlier files."""
+    from tensorboard.compat.proto import event_pb2
+
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    _put(file, step=step, session_log=start)
+
+
+def _put_values(file: Any, step: int, values: list[dict[str, Any]]) -> None:
+    from tensorboard.compat.proto import summary_pb2
+
+    _put(file, step=step, summary=summary_pb2.Summary(value=values))
 
 
 def _put(file: Any, **fields: Any) -> None:

@@ -56,6 +56,8 @@ class Recorder:
         if processes.is_first():
             table = parameters.write(self.workdir, params, prunable)
             print(table, file=sys.stderr)
+            whole = paths.parameters_path(self.workdir).read_text()
+            self.events.text("", "parameters", f"```\n{whole}```")
 
     def evaluation(
         self,
@@ -82,11 +84,17 @@ class Recorder:
             measured,
         )
 
-    def rows(self, round_number: int, rows: list[dict[str, Any]]) -> None:
-        """Replaces the rows of these runs and this round in results.csv."""
+    def rows(self, tag: str, round_number: int, rows: list[dict[str, Any]]) -> None:
+        """Replaces the rows of these runs and this round in results.csv.
+
+        TensorBoard has their means; tag: of the training.
+        """
         _update_table(paths.results_path(self.workdir), round_number, rows)
-        if processes.is_first():
-            tables.write_columns(self.workdir)
+        if not processes.is_first():
+            return
+        tables.write_columns(self.workdir)
+        options = defaults.changed(self.config)
+        events.write_results(self.events, tag, round_number, rows, options)
 
     def layers(self, round_number: int, rows: list[dict[str, Any]]) -> None:
         """Replaces the rows of these runs and this round in layers.csv."""
@@ -177,10 +185,20 @@ class Recorder:
         if processes.is_first():
             _write_grid(paths.originals_path(self.workdir), images)
 
-    def images(self, round_number: int, arm: str, kind: str, images: Any) -> None:
-        """Writes a grid of uint8 [N, H, W, C]; kind: samples or reconstructions."""
+    def images(
+        self, tag: str, round_number: int, arm: str, kind: str, images: Any
+    ) -> None:
+        """Writes a grid of uint8 [N, H, W, C].
+
+        Args:
+          tag: of the training.
+          round_number, arm: whose images.
+          kind: samples or reconstructions.
+          images: on any device.
+        """
         path = paths.sample_path(self.workdir, round_number, arm, kind)
-        self.events.image(round_number, f"{kind}/{arm}", _write_grid(path, images))
+        grid = _write_grid(path, images)
+        self.events.image(events.over_rounds(arm, tag), round_number, kind, grid)
 
     def page(self, seconds: float) -> None:
         """Draws the report of the rounds so far, where a round took long enough."""

@@ -1,31 +1,31 @@
-"""Figures as PNG bytes; what they draw are numbers, no files."""
+"""Figures as PNG, SVG and PDF, by Matplotlib; what they draw are numbers, no files."""
 
-from gen_tickets.report.figures.heatmaps import draw_distances, draw_layers
-from gen_tickets.report.figures.learning import LearningCurve, draw_learning
-from gen_tickets.report.figures.points import (
-    Point,
-    Series,
-    draw_images,
-    draw_points,
-)
-from gen_tickets.report.figures.sparsity import Baseline, Curve, draw_metric
-from gen_tickets.report.figures.style import BLUE, GREEN, GREY, ORANGE, PALETTE
+from typing import Sequence
 
-__all__ = [
-    "BLUE",
-    "GREEN",
-    "GREY",
-    "ORANGE",
-    "PALETTE",
-    "Baseline",
-    "Curve",
-    "LearningCurve",
-    "Point",
-    "Series",
-    "draw_distances",
-    "draw_images",
-    "draw_layers",
-    "draw_learning",
-    "draw_metric",
-    "draw_points",
-]
+from gen_tickets.report.charts import Chart, Figure
+from gen_tickets.report.figures import heatmaps, lines, style
+from gen_tickets.report.figures.heatmaps import color
+from gen_tickets.report.figures.images import draw_images
+
+__all__ = ["color", "draw", "draw_files", "draw_images"]
+
+
+def draw(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    return draw_files(figure, ("png",))["png"]
+
+
+def draw_files(
+    figure: Figure, suffixes: Sequence[str] = ("png", "svg", "pdf")
+) -> dict[str, bytes]:
+    """A figure as {suffix: file}."""
+    if isinstance(figure, Chart):
+        size = style.SMALL if figure.small else style.WIDE
+        with style.figure(style.MIDDLE if figure.named else size) as drawn:
+            lines.draw(drawn.add_subplot(), figure)
+            return style.to_bytes(drawn, suffixes)
+    # A line of text is 0.26 inches high, a table without text is a square.
+    height = 1.3 + 0.26 * len(figure.rows)
+    with style.figure((9.0, height) if figure.written else style.SMALL) as drawn:
+        heatmaps.draw(drawn.add_subplot(), figure)
+        return style.to_bytes(drawn, suffixes)

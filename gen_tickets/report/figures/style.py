@@ -1,20 +1,13 @@
-"""What all figures share: colours, sizes, fonts, and how they become PNG bytes.
-
-Colours are Okabe and Ito's, told apart by all.
-"""
+"""What all figures share: sizes, fonts, and how they become files."""
 
 import contextlib
 import io
 from typing import Any, Iterator, Sequence
 
 import matplotlib
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#444444"
-PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
+from matplotlib.transforms import Bbox
 
 WIDE, MIDDLE, SMALL = (9.0, 4.4), (5.6, 4.0), (4.4, 2.9)  # inches
 _DPI = 130
@@ -29,9 +22,12 @@ _STYLE: Any = {
     "xtick.color": "#444444",
     "ytick.color": "#444444",
     "legend.frameon": False,
+    "pdf.fonttype": 42,  # letters stay letters, for whoever edits the file
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gen_tickets",  # the same numbers give the same file
 }
-# Axes whose values spread over more than this factor are logarithmic.
-_LOG_FACTOR = 30
+# No date in a file.
+_METADATA: Any = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None}
 
 
 @contextlib.contextmanager
@@ -41,24 +37,13 @@ def figure(size: tuple[float, float]) -> Iterator[Figure]:
         yield Figure(figsize=size, dpi=_DPI)
 
 
-def to_png(of: Figure, tight: bool = True) -> bytes:
-    """Returns the PNG of a figure; tight: cut to what is drawn."""
-    data, canvas = io.BytesIO(), FigureCanvasAgg(of)
-    if tight:
-        canvas.print_figure(data, format="png", bbox_inches="tight", pad_inches=0.06)
-    else:
-        canvas.print_figure(data, format="png")
+def to_bytes(of: Figure, suffixes: Sequence[str]) -> dict[str, bytes]:
+    """Returns {suffix: file} of a figure, cut to what is drawn: png, svg, pdf."""
+    box = of.get_tightbbox(FigureCanvasAgg(of).get_renderer()).padded(0.06)
+    return {suffix: _to_bytes(of, suffix, box) for suffix in suffixes}
+
+
+def _to_bytes(of: Figure, suffix: str, box: Bbox) -> bytes:
+    data = io.BytesIO()
+    of.savefig(data, format=suffix, bbox_inches=box, metadata=_METADATA[suffix])
     return data.getvalue()
-
-
-def percentage(value: float) -> str:
-    """At most three digits: 100, 51.2, 98.8; two after the point where that is less."""
-    if 99.05 <= value < 100:
-        return f"{value:.2f}"
-    return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
-
-
-def use_log_scale(axes: Axes, values: Sequence[float] | np.ndarray) -> None:
-    """Makes the vertical axis logarithmic where positive values spread widely."""
-    if len(values) and min(values) > 0 and max(values) > _LOG_FACTOR * min(values):
-        axes.set_yscale("log")

@@ -1,0 +1,199 @@
+"""Charts against sparsity: one column of results.csv over the rounds.
+
+The horizontal axis is the share of prunable weights that remain, on a log scale from
+dense on the left: rounds that prune a fixed share of what is left are then evenly
+spaced. The sparsity is written along the top. Points are means over runs, bands one
+standard deviation (ddof = 1).
+"""
+
+import math
+from typing import Sequence
+
+from gen_tickets.report import statistics
+from gen_tickets.report.charts import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    Chart,
+    Line,
+    Mark,
+    Tick,
+)
+from gen_tickets.report.outcomes import Outcome
+from gen_tickets.report.statistics import Summary
+from gen_tickets.report.verdict import Verdict
+from gen_tickets.workdir import columns
+
+#: {arm: (dash, marker, colour)}
+_LOOKS = {
+    "dense": ("", "", GREY),
+    "winning": ("", "circle", BLUE),
+    "random": ("dashed", "square", ORANGE),
+    "early_bird": ("", "circle", GREEN),
+}
+
+
+def axis_label(name: str) -> str:
+    """What a figure writes beside an axis: a column, and which side is better."""
+    column = columns.find(name)
+    better = f"{column.better} is better" if column.better else ""
+    return f"{column.title}\n{better}".strip()
+
+
+def measures(runs: Sequence[Outcome]) -> dict[str, list[str]]:
+    """The columns worth a chart, and for each those that have the very same values.
+
+    The verdict's metric comes first. Training images' metrics are left out where the
+    held-out images' are there: the tables have them.
+    """
+    names = [runs[0].metric]
+    for role in ("metric", "progress"):
+        names += [x for run in runs for x in statistics.of_role(run.rows, role)]
+    is_there = set(names)
+    chosen = [
+        name
+        for name in names
+        if not name.startswith("train_")
+        or f"heldout_{columns.metric_of(name)}" not in is_there
+    ]
+    return distinct(runs, chosen)
+
+
+def distinct(runs: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[str]]:
+    """Of columns, the first of those with the very same values: {name: the others}.
+
+    One that is a constant is the same as no other: that is chance.
+    """
+    found: dict[str, list[str]] = {}
+    first: dict[tuple[str, ...], str] = {}
+    for name in dict.fromkeys(names):
+        # As text, for nan is nan here.
+        values = tuple(str(row.get(name)) for run in runs for row in run.rows)
+        kept = first.setdefault(values, name) if len(set(values)) > 1 else name
+        if kept == name:
+            found[name] = []
+        else:
+            found[kept].append(name)
+    return found
+
+
+def charts(
+    runs: Sequence[Outcome], labels: Sequence[str], judged: Verdict | None = None
+) -> list[Chart]:
+    """The charts of all columns worth one, that of the verdict's metric first.
+
+    Args:
+      runs: of one or more workdirs; with several, each has a colour of its own.
+      labels: a name for each in the legend.
+      judged: marks the winning ticket found, where there is one.
+    """
+    found = []
+    for name, others in measures(runs).items():
+        is_main = name == runs[0].metric
+        drawn = chart(
+            name,
+            lines(runs[0], name) if judged else _overlaid(runs, labels, name),
+            _marks(runs[0], judged if is_main else None),
+            same=others,
+        )
+        # A single point is no picture, but several arms at one sparsity are.
+        if drawn.has_curve or is_main and len(drawn.values) > 1:
+            found.append(drawn._replace(small=not is_main))
+    return found
+
+
+def chart(
+    name: str,
+    drawn: Sequence[Line],
+    marks: Sequence[Mark] = (),
+    same: Sequence[str] = (),
+) -> Chart:
+    """A column against the remaining weights in percent."""
+    shares = {round(x, 6) for line in drawn for x in line.x if x > 0}
+    right = min([*shares, *(mark.x for mark in marks), 90.0])
+    margin = math.exp(0.025 * math.log(100 / right))
+    title = columns.find(name).title
+    if same:
+        title += f" (the same as {', '.join(columns.find(x).title for x in same)})"
+    return Chart(
+        name=name,
+        title=title,
+        xlabel="remaining weights (%)",
+        ylabel=axis_label(name),
+        lines=drawn,
+        marks=marks,
+        xlim=(100 * margin, right / margin),
+        xticks=[
+            Tick(share, percentage(share), percentage(100 - share))
+            for share in sorted({100.0} | shares, reverse=True)
+        ],
+        xlog=True,
+        top_label="sparsity (%)",
+    )
+
+
+def percentage(value: float) -> str:
+    """At most three digits: 100, 51.2, 98.8; two after the point where that is less."""
+    if 99.05 <= value < 100:
+        return f"{value:.2f}"
+    return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
+
+
+def lines(run: Outcome, name: str) -> list[Line]:
+    """A line an arm; that of the dense network is horizontal."""
+    return [
+        line(arm, of, *_LOOKS.get(arm, ("dotted", "square", GREEN)))
+        for arm, of in (
+            (arm, tuple(of.values()))
+            for arm, of in statistics.summarize(run.rows, name).items()
+        )
+    ]
+
+
+def _overlaid(runs: Sequence[Outcome], labels: Sequence[str], name: str) -> list[Line]:
+    """The lines of several workdirs, each in a colour of its own; a kind an arm."""
+    return [
+        line._replace(label=label, kind=line.label, color=PALETTE[i % len(PALETTE)])
+        for i, (run, label) in enumerate(zip(runs, labels))
+        for line in lines(run, name)
+    ]
+
+
+def line(
+    label: str, points: Sequence[Summary], dash: str, marker: str, color: str
+) -> Line:
+    """The rounds of an arm; a single round without sparsity is horizontal."""
+    is_dense = len(points) == 1 and points[0].sparsity == 0
+    remaining = [100 * point.remaining for point in points]
+    return Line(
+        label=label,
+        color=color,
+        x=[] if is_dense else remaining,
+        y=[point.mean for point in points],
+        std=[point.std for point in points],
+        notes=[_note(point) for point in points],
+        dash=dash,
+        marker="" if is_dense else marker,
+        crosses=[x for x, point in zip(remaining, points) if point.num_diverged],
+    )
+
+
+def _note(point: Summary) -> str:
+    note = f"round {point.round}, {statistics.percent(point.sparsity)} sparsity, "
+    note += f"n = {len(point.values)}"
+    return note + (f", {point.num_diverged} diverged" if point.num_diverged else "")
+
+
+def _marks(run: Outcome, judged: Verdict | None) -> list[Mark]:
+    """The sparsest winning ticket found, and the paper's."""
+    found = [x for x in judged.rounds if x.found] if judged else []
+    marks = []
+    if best := max(found, key=lambda x: (x.sparsity, x.round), default=None):
+        label = f"winning ticket found, {statistics.percent(best.sparsity)}"
+        marks.append(Mark(100 * best.winning.remaining, best.winning.mean, label))
+    if run.paper_sparsity > 0:
+        label = f"paper, {statistics.percent(run.paper_sparsity)}"
+        marks.append(Mark(100 * (1 - run.paper_sparsity), math.nan, label))
+    return marks
