@@ -7,12 +7,15 @@ import types
 
 from ml_collections import ConfigDict
 
+from gen_tickets.console import display
+from gen_tickets.console import verdict as shown_verdict
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pipeline
 from gen_tickets.distributed import memory, processes
 from gen_tickets.evaluation import metrics
 from gen_tickets.procedures import (
     early_bird,
+    header,
     lottery,
     rewind_point,
     setup,
@@ -55,10 +58,10 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     # Here: what draws takes two seconds to import.
     from gen_tickets.report import render
 
-    page = render.draw(workdir)
+    with display.bar("drawing the report"):
+        page = render.draw(workdir)
     rows = tables.read_rows(paths.results_path(workdir))
-    print(verdict.verdict(rows, config.eval.verdict).sentence)
-    print(f"report: {page}")
+    shown_verdict.show(verdict.verdict(rows, config.eval.verdict), page)
 
 
 def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
@@ -67,13 +70,15 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     check_tables(workdir)
     events.check(config.log.writer)
     metrics.check(config)
-    dataset = load_dataset(config)
+    with display.bar("reading the images"):
+        dataset = load_dataset(config)
     origin = {**provenance.collect(), "data": dataset.provenance}
     chosen, procedure = config, of(config)
     if config.rewind.step == "auto":
         chosen, origin["rewind"] = rewind_point.choose(config, workdir, run)
-    prepared, data = prepare(chosen, dataset)
-    prepared = procedure.check(prepared, data)
+    with display.bar("preparing the networks"):
+        prepared, data = prepare(chosen, dataset)
+        prepared = procedure.check(prepared, data)
     if prepared.evaluator is not None:
         origin["evaluation"] = prepared.evaluator.provenance
     with contextlib.ExitStack() as stack:
@@ -89,6 +94,9 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         curves = CurveWriter(workdir if processes.is_first() else None, writer)
         recorder = Recorder(workdir, config, origin, writer, curves)
         recorder.parameters(prepared.shapes.params, prepared.pruner.names)
+        if processes.is_first():
+            header.show(prepared, origin, workdir)
+        recorder.show_rounds()
         stop = stack.enter_context(driver.stop_signals())
         procedure.run(prepared, data, store, recorder, stop)
 

@@ -59,7 +59,7 @@ def run(
     trainings = rounds.trainings(prepared, data.streamed)
     hooks = rounds.hooks(prepared, store, recorder, stop)
     restored = rounds.restore(prepared, store)
-    round_state, position = restored or (dense(prepared), Position())
+    round_state, position = rounds.told(restored) or (dense(prepared), Position())
     while True:
         if not position.finished:
             training = trainings(position.round)

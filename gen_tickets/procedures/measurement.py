@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gen_tickets.console import display
 from gen_tickets.data.pipeline import Data
 from gen_tickets.distributed import processes
 from gen_tickets.evaluation.metrics import Evaluator
@@ -45,13 +46,14 @@ def record(
       masks_of: member -> masks of the shapes of the whole networks.
       columns_of: masks of a member -> what else stands in its row.
     """
-    _record_images(prepared, training, round_state, position, data, recorder)
-    layers = _layer_rows(training, position, masks_of)
-    recorder.layers(position.round, layers)
-    metrics = _metrics(training, round_state, data)
-    diverged = _diverged(round_state, metrics)
-    evaluations = _evaluations(prepared, training, round_state, position, diverged)
-    rows = _rows(training, round_state, position, diverged, masks_of, columns_of)
+    with display.bar(f"{training.title}: measuring"):
+        _record_images(prepared, training, round_state, position, data, recorder)
+        layers = _layer_rows(training, position, masks_of)
+        recorder.layers(position.round, layers)
+        metrics = _metrics(training, round_state, data)
+        diverged = _diverged(round_state, metrics)
+        evaluations = _evaluations(prepared, training, round_state, position, diverged)
+        rows = _rows(training, round_state, position, diverged, masks_of, columns_of)
     for member, row in enumerate(rows):
         row |= {name: float(values[member]) for name, values in metrics.items()}
         row |= evaluations[member]

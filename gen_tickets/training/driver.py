@@ -117,8 +117,8 @@ def train(
     Raises:
       Interrupted: a signal came; everything is saved.
     """
-    with contextlib.closing(hooks.profiler):
-        return _train(training, round_state, position, data, hooks)
+    with contextlib.closing(hooks.profiler), _meter(training) as meter:
+        return _train(training, round_state, position, data, hooks, meter)
 
 
 def _train(
@@ -127,11 +127,12 @@ def _train(
     position: Position,
     data: Data,
     hooks: Hooks,
+    meter: Meter,
 ) -> tuple[RoundState, Position]:
     population, schedule = training.population, training.schedule
     keys = population.train_keys()
     batches = data.batches(population, schedule, position.step, position.reader)
-    meter, saved_at = _meter(training), time.monotonic()
+    saved_at = time.monotonic()
     while position.step < training.last_step and not training.is_over(round_state):
         target = training.next_stop(position.step)
         num_steps = min(target - position.step, meter.stretch_steps, data.stretch_steps)

@@ -4,8 +4,8 @@ A recorder takes arrays and rows, knows no model, and writes in process 0 alone.
 """
 
 import dataclasses
+import functools
 import pathlib
-import sys
 from collections.abc import Collection
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_tickets.config import defaults
+from gen_tickets.console.rounds import RoundTable
 from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training.driver import Evaluation, Training
@@ -45,15 +46,14 @@ class Recorder:
     curves: curves.CurveWriter
 
     def parameters(self, params: Any, prunable: Collection[str]) -> None:
-        """Writes parameters.txt, and shows the weights of each component on stderr.
+        """Writes parameters.txt, every array of weights.
 
         Args:
           params: weights of one run, or their shapes.
           prunable: names of those that pruning may touch.
         """
         if processes.is_first():
-            table = parameters.write(self.workdir, params, prunable)
-            print(table, file=sys.stderr)
+            parameters.write(self.workdir, params, prunable)
 
     def evaluation(
         self, training: Training, position: Position, evaluation: Evaluation
@@ -71,10 +71,21 @@ class Recorder:
         )
 
     def rows(self, round_number: int, rows: list[dict[str, Any]]) -> None:
-        """Replaces the rows of these runs and this round in results.csv."""
+        """Replaces the rows of these runs and this round in results.csv; shows them."""
         _update_table(paths.results_path(self.workdir), round_number, rows)
         if processes.is_first():
             tables.write_columns(self.workdir)
+        self.show_rounds()
+
+    def show_rounds(self) -> None:
+        """Shows the rounds that are in results.csv and have not been shown."""
+        path = paths.results_path(self.workdir)
+        if processes.is_first() and path.exists():
+            self._table.show(tables.read_rows(path))
+
+    @functools.cached_property
+    def _table(self) -> RoundTable:
+        return RoundTable(self.config.eval.verdict)
 
     def layers(self, round_number: int, rows: list[dict[str, Any]]) -> None:
         """Replaces the rows of these runs and this round in layers.csv."""

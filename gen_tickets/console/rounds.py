@@ -1,0 +1,100 @@
+"""A lasting line for every round: sparsity, what each arm reached, whether it is found."""
+
+from collections.abc import Sequence
+
+from gen_tickets.console import display
+from gen_tickets.console.display import Span
+from gen_tickets.report import statistics
+from gen_tickets.report.statistics import Rows, Summary
+from gen_tickets.report.verdict import MIN_RUNS, Round, verdict
+from gen_tickets.workdir import columns
+
+_ARM_WIDTH = 18
+_OUTCOME_WIDTH = 20
+
+
+class RoundTable:
+    """The rounds of one run that have been shown, as a table that grows downwards."""
+
+    def __init__(self, metric: str):
+        """Shows nothing yet.
+
+        Args:
+          metric: the column of results.csv that the verdict compares.
+        """
+        self._metric = metric
+        self._shown: set[tuple[int, int]] = set()  # (round, runs in its rows)
+
+    def show(self, rows: Rows) -> None:
+        """Writes the lines of the rounds that have not been shown.
+
+        Args:
+          rows: all of results.csv.
+        """
+        arms = [arm for arm in dict.fromkeys(r["arm"] for r in rows) if arm != "dense"]
+        if rows and not self._shown and display.shows_bars():
+            display.say((_head(self._metric, arms or ["winning", "random"]), "bold"))
+        for number in sorted({row["round"] for row in rows}):
+            of_round = [row for row in rows if row["round"] == number]
+            key = (number, len({row["run"] for row in of_round}))
+            if key not in self._shown:
+                self._shown.add(key)
+                seconds = float(of_round[-1]["seconds"])
+                line = row_spans if display.shows_bars() else log_spans
+                display.say(*line(rows, self._metric, number, seconds))
+
+
+def _head(metric: str, arms: Sequence[str]) -> str:
+    names = "".join(f"{arm:<{_ARM_WIDTH}}" for arm in arms)
+    title = columns.find(metric).title
+    return f"\n{title}, mean ± sd\nround  sparsity  {names}{'ticket':<{_OUTCOME_WIDTH}}time"
+
+
+def _of_round(rows: Rows, metric: str, number: int) -> dict[str, Summary]:
+    """{arm: its summary} of one round."""
+    arms = statistics.summarize(rows, metric)
+    return {arm: of[number] for arm, of in arms.items() if number in of}
+
+
+def outcome(rows: Rows, metric: str, number: int) -> Span:
+    """Whether a round's ticket is found, or else why not, and its style."""
+    judged: Round | None = next(
+        (x for x in verdict(rows, metric).rounds if x.round == number), None
+    )
+    if number == 0:
+        return "dense", ""
+    if judged is None or judged.winning.num_runs < MIN_RUNS:
+        return "-", "bright_black"
+    if judged.found:
+        return "found", "bold green"
+    if not judged.matches:
+        return "no: below dense", "red"
+    return "no: random as good", "yellow"
+
+
+def row_spans(rows: Rows, metric: str, number: int, seconds: float) -> list[Span]:
+    """One round as a line of the table."""
+    of_arms = _of_round(rows, metric, number)
+    share = statistics.percent(next(iter(of_arms.values())).sparsity) if of_arms else ""
+    text, style = outcome(rows, metric, number)
+    colors = {"winning": "blue", "random": "yellow", "dense": ""}
+    spans: list[Span] = [(f"{number:>5}  {share:>8}  ", "")]
+    for arm, summary in of_arms.items():
+        value = statistics.mean_std(summary)
+        spans.append((f"{value:<{_ARM_WIDTH}}", colors.get(arm, "green")))
+    if number == 0:
+        spans.append((" " * _ARM_WIDTH, ""))
+    time = display.duration(seconds)
+    return [*spans, (f"{text:<{_OUTCOME_WIDTH}}", style), (time, "bright_black")]
+
+
+def log_spans(rows: Rows, metric: str, number: int, seconds: float) -> list[Span]:
+    """One round as a line that stands for itself."""
+    of_arms = _of_round(rows, metric, number)
+    found = [f"{arm} {statistics.mean_std(of)}" for arm, of in of_arms.items()]
+    share = [statistics.percent(of.sparsity) for of in of_arms.values()][:1]
+    text, _ = outcome(rows, metric, number)
+    ticket = [] if number == 0 else [f"ticket: {text}"]
+    parts = [*share, f"{metric}: {', '.join(found)}", *ticket]
+    time = display.duration(seconds)
+    return [(f"round {number} done: {'; '.join([*parts, time])}", "")]
