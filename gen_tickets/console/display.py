@@ -236,9 +236,15 @@ def bar(title: str, total: int = 0, unit: str = "step") -> Iterator[Bar]:
 def announce(notice: str) -> None:
     """Says something in the title of the bar, as soon as that is drawn, and in a log.
 
-    For a thread: nothing is written to a terminal by the caller itself.
+    Of use to a thread: nothing is written to a terminal by the caller itself.
     """
     if _bars:
         _bars[-1] = _bars[-1]._replace(title=notice, details=(), seconds_left=None)
     if not shows_bars() or not _bars:
         say(notice)
+
+
+def stop() -> None:
+    """Takes the bar off the screen, for a process that is about to end at once."""
+    if _bars:
+        _screen().end()

@@ -1,4 +1,4 @@
-"""A lasting line for every round: sparsity, what each arm reached, whether it is found."""
+"""A lasting line for every round: its sparsity, what the arms reached, the outcome."""
 
 from collections.abc import Sequence
 
@@ -46,8 +46,8 @@ class RoundTable:
 
 def _head(metric: str, arms: Sequence[str]) -> str:
     names = "".join(f"{arm:<{_ARM_WIDTH}}" for arm in arms)
-    title = columns.find(metric).title
-    return f"\n{title}, mean ± sd\nround  sparsity  {names}{'ticket':<{_OUTCOME_WIDTH}}time"
+    title = f"\n{columns.find(metric).title}, mean ± sd\n"
+    return f"{title}round  sparsity  {names}{'ticket':<{_OUTCOME_WIDTH}}time"
 
 
 def _of_round(rows: Rows, metric: str, number: int) -> dict[str, Summary]:

@@ -1,33 +1,50 @@
 """The verdict of a run: in a box on a terminal, else as plain lines, on stdout."""
 
-import pathlib
 import sys
 
 from gen_tickets.console import display
+from gen_tickets.report.gates import Gate
 from gen_tickets.report.verdict import Verdict
 
+# (rich style, mark) of a gate that is passed, not passed, or not known.
+_MARKS = {True: ("green", "+"), False: ("red", "-"), None: ("bright_black", "?")}
 
-def show(judged: Verdict, page: str | pathlib.Path) -> None:
-    """Writes the verdict and where the page is.
+
+def show(judged: Verdict, title: str = "verdict") -> None:
+    """Writes the verdict, its gates and its notes.
 
     Args:
       judged: the verdict.
-      page: path of the report.
+      title: whose it is.
     """
     if display.is_terminal(sys.stdout):
-        _box(judged)
-    else:
-        print(" ".join((judged.sentence, *judged.notes)))
-    print(f"report: {page}")
+        _box(judged, title)
+        return
+    print(f"{title}: {' '.join((judged.sentence, *judged.notes))}")
+    for gate in judged.gates:
+        print(f"  {_line(gate)}")
 
 
-def _box(judged: Verdict) -> None:
+def _line(gate: Gate) -> str:
+    """A gate as "+ converged: dense heldout_loss is best at step 400 of 500"."""
+    _, mark = _MARKS[gate.passed]
+    return f"{mark} {gate.sentence}"
+
+
+def _box(judged: Verdict, title: str) -> None:
     from rich.console import Console, Group  # here: only where there is a terminal
+    from rich.padding import Padding
     from rich.panel import Panel
     from rich.text import Text
 
-    style = "green" if judged.sparsity is not None else "yellow"
-    lines = [Text(judged.sentence, "bold")]
-    lines += [Text(note, "bright_black") for note in judged.notes]
-    box = Panel(Group(*lines), title="verdict", title_align="left", border_style=style)
+    sound = judged.sparsity is not None and judged.is_sound
+    lines = [Padding(Text(judged.sentence, "bold"), (0, 0, 1, 0))]
+    for gate in judged.gates:
+        style, mark = _MARKS[gate.passed]
+        lines.append(Padding(Text(_line(gate), style), (0, 0)))
+    lines += [
+        Padding(Text(note, "bright_black"), (1, 0, 0, 0)) for note in judged.notes
+    ]
+    style = "green" if sound else "yellow"
+    box = Panel(Group(*lines), title=title, title_align="left", border_style=style)
     Console(highlight=False).print(box)

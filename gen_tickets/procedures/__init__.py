@@ -5,15 +5,16 @@ import dataclasses
 import pathlib
 import types
 
+import jax
 from ml_collections import ConfigDict
 
-from gen_tickets.console import display
-from gen_tickets.console import verdict as shown_verdict
+from gen_tickets.console import display, signals, verdict
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pipeline
-from gen_tickets.distributed import memory, processes
+from gen_tickets.distributed import devices, memory, processes
 from gen_tickets.evaluation import metrics
 from gen_tickets.procedures import (
+    baselines,
     early_bird,
     header,
     lottery,
@@ -22,9 +23,7 @@ from gen_tickets.procedures import (
     stability,
 )
 from gen_tickets.report import stability as stability_report
-from gen_tickets.report import verdict
-from gen_tickets.training import driver
-from gen_tickets.workdir import events, lock, paths, provenance, tables
+from gen_tickets.workdir import events, lock, paths, provenance
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.curves import CurveWriter
 from gen_tickets.workdir.recorder import Recorder, check_tables
@@ -48,7 +47,9 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
       UserError: the data, the options or the folder do not allow it.
       errors.Interrupted: a signal asked to stop; all is saved.
     """
-    with memory.memory_errors_told():
+    devices.find()
+    # Networks, checkpoints and results are defined in 32 bits, whatever JAX_ENABLE_X64.
+    with memory.memory_errors_told(), jax.enable_x64(False):
         _run(config, workdir)
     if not processes.is_first():
         return
@@ -56,12 +57,12 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         print(stability_report.draw(workdir, config))
         return
     # Here: what draws takes two seconds to import.
-    from gen_tickets.report import render
+    from gen_tickets.report import outcomes, render
 
     with display.bar("drawing the report"):
         page = render.draw(workdir)
-    rows = tables.read_rows(paths.results_path(workdir))
-    shown_verdict.show(verdict.verdict(rows, config.eval.verdict), page)
+    verdict.show(outcomes.load(workdir).judge())
+    print(f"report: {page}")
 
 
 def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
@@ -96,8 +97,11 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         recorder.parameters(prepared.shapes.params, prepared.pruner.names)
         if processes.is_first():
             header.show(prepared, origin, workdir)
+        if config.procedure == "tickets":
+            with display.bar("measuring the baselines"):
+                baselines.record(prepared, data, recorder)
         recorder.show_rounds()
-        stop = stack.enter_context(driver.stop_signals())
+        stop = stack.enter_context(signals.stop_signals())
         procedure.run(prepared, data, store, recorder, stop)
 
 

@@ -132,9 +132,7 @@ def rounds(of_rounds: Sequence[float]) -> str:
     return f"{len(of_rounds)}, to sparsities of {', '.join(shares)}"
 
 
-def rewind(
-    config: ConfigDict, num_steps: int, chosen: dict[str, Any] | None
-) -> str:
+def rewind(config: ConfigDict, num_steps: int, chosen: dict[str, Any] | None) -> str:
     """Where tickets are rewound to, and why there.
 
     Args:

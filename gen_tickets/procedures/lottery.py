@@ -50,7 +50,7 @@ def run(
       data: its images.
       store: its checkpoints.
       recorder: writes what is measured.
-      stop: filled by a signal, see `driver.stop_signals`.
+      stop: filled by a signal, see `console.signals`.
 
     Raises:
       Interrupted: a signal came; everything is saved.

@@ -3,17 +3,16 @@
 Redraws the page of one workdir, or lays several over one another in comparison.html.
 """
 
-import argparse
 import sys
 from typing import Sequence
 
-from gen_tickets.errors import UserError
-from gen_tickets.report import outcomes, render, verdict
+from gen_tickets.cli import command_line
+from gen_tickets.console import verdict
+from gen_tickets.report import outcomes, render
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status, 2 for a wrong argument."""
-    parser = argparse.ArgumentParser(
+def _run(arguments: Sequence[str] | None) -> None:
+    parser = command_line.Parser(
         prog="python -m gen_tickets.report",
         description="Redraws the page of one workdir, or compares several.",
     )
@@ -23,20 +22,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="the page (default: WORKDIR/report.html; of several: comparison.html)",
     )
     options = parser.parse_args(arguments)
-    try:
-        if len(options.workdirs) == 1:
-            path = render.draw(options.workdirs[0], options.output)
-        else:
-            path = render.compare(options.workdirs, options.output or "comparison.html")
-        for workdir in options.workdirs:
-            run = outcomes.load(workdir)
-            judged = verdict.verdict(run.rows, run.metric)
-            print(" ".join((f"{workdir}:", judged.sentence, *judged.notes)))
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    if len(options.workdirs) == 1:
+        path = render.draw(options.workdirs[0], options.output)
+    else:
+        path = render.compare(options.workdirs, options.output or "comparison.html")
+    for workdir in options.workdirs:
+        verdict.show(outcomes.load(workdir).judge(), str(workdir))
     print(path)
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status, 2 for a wrong argument."""
+    return command_line.exit_status(lambda: _run(arguments))
 
 
 if __name__ == "__main__":

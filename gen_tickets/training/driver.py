@@ -6,9 +6,8 @@ come in time; what is computed does not depend on where the stretches are cut.
 
 import contextlib
 import dataclasses
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -74,26 +73,8 @@ class Hooks:
     save: Callable[[RoundState, Position], None]  #: writes a checkpoint
     save_seconds: float  #: most seconds between two checkpoints
     evaluated: Callable[[Training, Position, Evaluation], None]
-    stop: list[int]  #: filled by a signal, see `stop_signals`
+    stop: list[int]  #: filled by a signal, see `console.signals`
     profiler: Profiler = dataclasses.field(default_factory=Profiler)
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT in a list instead of dying; a second one kills."""
-    received: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT)
-
-    def note(number, frame):
-        received.append(number)
-        signal.signal(number, before[number])
-
-    before = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def train(
