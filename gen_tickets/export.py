@@ -21,6 +21,7 @@ from gen_tickets import procedures
 from gen_tickets.cli import command_line, experiment_file
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset as dataset_lib
+from gen_tickets.distributed import devices
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.evaluation.features.batches import map_batches
@@ -241,6 +242,7 @@ def _parse(words):
 def _run(words) -> None:
     options = _parse(words)
     command_line.use_compilation_cache()
+    devices.find()
     if options.extensions:
         experiment_file.run(options.extensions)
     print(_export(options))

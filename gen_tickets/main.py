@@ -6,8 +6,6 @@ bare name, --config=ae_mnist, is that of an experiment that comes with gen_ticke
 gen_tickets/config/options.py can be given, as --config.prune.rounds=5
 """
 
-import pathlib
-
 import ml_collections
 from absl import flags
 
@@ -19,16 +17,21 @@ _WORKDIR = flags.DEFINE_string(
 )
 
 
-def main(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
-    """Runs the experiment, in `workdir` unless --workdir is given."""
+def main(
+    config: ml_collections.ConfigDict, experiment: command_line.Experiment
+) -> None:
+    """Runs the experiment, in its default workdir unless --workdir is given."""
     defaults.validate(config)
     # Late, so that --help and a wrong option answer before JAX is loaded.
     from gen_tickets import procedures
-    from gen_tickets.distributed import processes
+    from gen_tickets.distributed import devices, processes
 
     command_line.use_compilation_cache()
     processes.start(config.parallel)
-    procedures.run(config, _WORKDIR.value or workdir)
+    devices.find()
+    if experiment.size == "smoke":
+        command_line.compile_quickly()
+    procedures.run(config, _WORKDIR.value or experiment.workdir)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_experiment_at_full_scale_is_the_papers(tmp_path):
 
 def test_experiment_at_smoke_scale_trains_on_digits_for_seconds(tmp_path):
     for one in Results("smoke", tmp_path).experiments(list(FIGURES)):
-        assert one.config.data.name == "digits" and one.config.train.steps == 30
+        assert one.config.data.name == "digits" and one.config.train.steps == 16
 
 
 def test_experiment_without_a_size_is_left_out(tmp_path):

@@ -16,8 +16,8 @@ from benchmarks.accelerator import models, timing
 from benchmarks.accelerator.plan import Scale
 from gen_tickets import procedures
 from gen_tickets.cli import command_line
-from gen_tickets.errors import Interrupted
 from gen_tickets.console import signals
+from gen_tickets.errors import Interrupted
 from gen_tickets.workdir import events, paths
 from gen_tickets.workdir import recorder as recorder_lib
 from gen_tickets.workdir.checkpoints import Checkpoints

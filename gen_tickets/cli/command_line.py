@@ -181,6 +181,14 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+def compile_quickly() -> None:
+    """Leaves most optimizations out on a CPU: a smoke run computes for seconds."""
+    import jax
+
+    if jax.default_backend() == "cpu":
+        jax.config.update("jax_disable_most_optimizations", True)
+
+
 def _is_writable(folder: pathlib.Path) -> bool:
     """Whether files can be made in a folder, which is made if absent."""
     try:
@@ -191,13 +199,12 @@ def _is_writable(folder: pathlib.Path) -> bool:
 
 
 def run(
-    main: Callable[[Any, pathlib.Path], None], argv: Sequence[str] | None = None
+    main: Callable[[Any, Experiment], None], argv: Sequence[str] | None = None
 ) -> None:
-    """Runs main(config, workdir) and ends the process, as `exit_status` has it.
+    """Runs main(config, experiment) and ends the process, as `exit_status` has it.
 
     Args:
-      main: takes the options that the words of the command say, and the experiment's
-        default workdir.
+      main: takes the options that the words of the command say, and the experiment.
       argv: the words; None: those of this process.
     """
     words = list(sys.argv if argv is None else argv)
@@ -206,7 +213,7 @@ def run(
         sys.exit(status)
 
 
-def _run(main: Callable[[Any, pathlib.Path], None], argv: list[str]) -> None:
+def _run(main: Callable[[Any, Experiment], None], argv: list[str]) -> None:
     if {"--help", "-h", "--helpfull"} & set(argv):
         print(help_page.of_run())
         return
@@ -218,4 +225,4 @@ def _run(main: Callable[[Any, pathlib.Path], None], argv: list[str]) -> None:
     config = experiment_file.load(experiment.path, experiment.size)
     words = override(config, words)
     _parse(words)
-    main(config, experiment.workdir)
+    main(config, experiment)

@@ -27,7 +27,10 @@ def _run(arguments: Sequence[str] | None) -> None:
     else:
         path = render.compare(options.workdirs, options.output or "comparison.html")
     for workdir in options.workdirs:
-        verdict.show(outcomes.load(workdir).judge(), str(workdir))
+        judged = outcomes.load(workdir).judge()
+        if len(options.workdirs) > 1:
+            judged = judged._replace(gates=())  # they stand on the page
+        verdict.show(judged, str(workdir))
     print(path)
 
 

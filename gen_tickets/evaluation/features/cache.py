@@ -9,13 +9,12 @@ import hashlib
 import io
 import json
 import pathlib
-import sys
 import zipfile
 import zlib
 
 import numpy as np
-from tqdm import tqdm
 
+from gen_tickets.console import display
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import weights
 from gen_tickets.workdir import paths
@@ -57,12 +56,12 @@ def fetch(kind, key, compute):
         arrays = _read(path, key)
         if arrays is not None:
             return arrays
-        tqdm.write(f"{path}: damaged; computed again", sys.stderr)
+        display.say(f"{path}: damaged; computed again")
     arrays = {name: np.asarray(array) for name, array in compute().items()}
     try:
         paths.write_atomically(path, _written(key, arrays))
     except UserError as error:
-        tqdm.write(f"not cached: {error}", sys.stderr)
+        display.say(f"not cached: {error}")
     return arrays
 
 

@@ -1,9 +1,9 @@
 """Finds, checks and converts the weights of the Inception network.
 
 They are looked for at a given path, then at the path in the environment variable
-GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (GEN_TICKETS_CACHE, or else
-~/.cache/gen_tickets), and last, if allowed, at the public release. The public file must
-have its published SHA-256. Any other file is accepted with its own SHA-256, which is
+GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (see `workdir.user_cache`), and
+last, if allowed, at the public release. The public file must have its published
+SHA-256. Any other file is accepted with its own SHA-256, which is
 part of the key of every cached statistic.
 """
 
