@@ -9,6 +9,7 @@ with --entry=I runs, or goes on with, entry I in a workdir of its own.
 """
 
 import argparse
+import ast
 import itertools
 import pathlib
 import re
@@ -31,7 +32,11 @@ def entries(lists) -> list[dict[str, str]]:
     for name, *values in lists:
         if name not in OPTIONS:
             raise defaults.no_option(name)
-        if not values or names.count(name) > 1 or len(set(values)) < len(values):
+        if (
+            not values
+            or names.count(name) > 1
+            or len(set(map(_parsed, values))) < len(values)
+        ):
             raise UserError(
                 f"--over {name} {' '.join(values)}",
                 "one or more different values are needed, of each option once",
@@ -39,6 +44,14 @@ def entries(lists) -> list[dict[str, str]]:
             )
     combinations = itertools.product(*(values for _, *values in lists))
     return [dict(zip(names, values)) for values in combinations]
+
+
+def _parsed(value: str) -> str:
+    """What a value means: 1e-3 is 0.001."""
+    try:
+        return repr(ast.literal_eval(value))
+    except (ValueError, SyntaxError):
+        return value
 
 
 def folder_of(entry: dict[str, str]) -> str:

@@ -93,6 +93,7 @@ def test_bars_in_a_pipe_write_the_innermost_state_now_and_then(capsys, monkeypat
     assert not display._bars
 
 
+ARMS = ("winning", "random")
 ROWS = result_rows.table(
     [result_rows.GOOD, (8.0, 8.1, 8.2), result_rows.GOOD],
     [result_rows.BAD, result_rows.BAD, (1.8, 2.0, 2.3)],
@@ -100,7 +101,7 @@ ROWS = result_rows.table(
 
 
 def test_round_table_in_a_pipe_is_a_line_a_round_each_once(capsys):
-    table = rounds.RoundTable(result_rows.METRIC)
+    table = rounds.RoundTable(result_rows.METRIC, ARMS)
     table.show([row for row in ROWS if row["round"] < 2])
     table.show(ROWS)
     table.show(ROWS)
@@ -118,7 +119,7 @@ def test_round_table_in_a_pipe_is_a_line_a_round_each_once(capsys):
 
 def test_round_table_on_a_terminal_has_columns_that_fit_80():
     with terminal() as screen:
-        rounds.RoundTable(result_rows.METRIC).show(ROWS)
+        rounds.RoundTable(result_rows.METRIC, ARMS).show(ROWS)
     lines = Text.from_ansi(screen.getvalue()).plain.splitlines()
     head, dense, first, *_ = lines[2:]
     assert max(map(len, lines)) < 80 and len(lines) == 7

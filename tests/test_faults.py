@@ -149,9 +149,6 @@ def test_a_signal_saves_and_has_its_exit_status(tmp_path, number, status, capsys
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Meter, "show", hook)
-        patch.setattr(
-            command_line.app, "run", lambda main, argv, flags_parser: main(argv)
-        )
         with pytest.raises(SystemExit) as ended:
             command_line.run(interrupted, ["main"])
     assert ended.value.code == status
@@ -164,12 +161,8 @@ def test_a_ctrl_c_before_the_training_is_one_line(capsys):
     def main(config, experiment):
         raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            command_line.app, "run", lambda main, argv, flags_parser: main(argv)
-        )
-        with pytest.raises(SystemExit) as ended:
-            command_line.run(main, ["main"])
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(main, ["main"])
     assert ended.value.code == 130
     assert capsys.readouterr().err.count("\n") == 1
 

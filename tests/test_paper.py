@@ -93,6 +93,12 @@ def runs(monkeypatch):
     return ran
 
 
+@pytest.fixture(autouse=True)
+def two_runs(monkeypatch):
+    """Of the smoke scale: too few for a claim."""
+    monkeypatch.setitem(defaults._SMOKE, "runs", 2)
+
+
 def finish(name, root, scale="smoke"):
     """Runs a figure's experiments (planted) -> its results."""
     found = Results(scale, root)
@@ -304,8 +310,8 @@ def status(words):
 @pytest.mark.parametrize(
     "words, told",
     [
-        (["fig9", "--scale=smoke"], "invalid choice: 'fig9'"),
-        (["fig3", "--scale=big"], "invalid choice: 'big'"),
+        (["fig9", "--scale=smoke"], "fig9: allowed is one of fig1, fig2"),
+        (["fig3", "--scale=big"], "--scale=big: allowed is one of smoke, laptop"),
         (["fig3"], "--scale"),
         (["fig3", "--scale=smoke", "--fast"], "--fast"),
         (["fig4", "--scale=laptop"], "data.name=mnist: no prepared set"),

@@ -11,7 +11,7 @@ usage: gen_tickets run [EXPERIMENT[:SIZE]] [--workdir=DIR] [--config.OPTION=VALU
        python -m gen_tickets.main [--config=EXPERIMENT[:SIZE]]
 
 Runs an experiment, or goes on with it. EXPERIMENT is the name of one that comes along,
-a file FILE.py, or the config.json of a workdir; SIZE is smoke, or what the file states."""
+a file, or the config.json of a workdir; SIZE is smoke, or what the file states."""
 _GROUPS = {
     "": "The experiment",
     "data": "Images",

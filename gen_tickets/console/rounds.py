@@ -16,13 +16,14 @@ _OUTCOME_WIDTH = 20
 class RoundTable:
     """The rounds of one run that have been shown, as a table that grows downwards."""
 
-    def __init__(self, metric: str):
+    def __init__(self, metric: str, arms: Sequence[str]):
         """Shows nothing yet.
 
         Args:
           metric: the column of results.csv that the verdict compares.
+          arms: of the rounds after the dense one, each a column of the table.
         """
-        self._metric = metric
+        self._metric, self._arms = metric, arms
         self._shown: set[tuple[int, int]] = set()  # (round, runs in its rows)
 
     def show(self, rows: Rows) -> None:
@@ -31,17 +32,19 @@ class RoundTable:
         Args:
           rows: all of results.csv.
         """
-        arms = [arm for arm in dict.fromkeys(r["arm"] for r in rows) if arm != "dense"]
         if rows and not self._shown and display.shows_bars():
-            display.say((_head(self._metric, arms or ["winning", "random"]), "bold"))
+            display.say((_head(self._metric, self._arms), "bold"))
         for number in sorted({row["round"] for row in rows}):
             of_round = [row for row in rows if row["round"] == number]
             key = (number, len({row["run"] for row in of_round}))
             if key not in self._shown:
                 self._shown.add(key)
                 seconds = float(of_round[-1]["seconds"])
-                line = row_spans if display.shows_bars() else log_spans
-                display.say(*line(rows, self._metric, number, seconds))
+                if display.shows_bars():
+                    spans = row_spans(rows, self._metric, number, seconds, self._arms)
+                else:
+                    spans = log_spans(rows, self._metric, number, seconds)
+                display.say(*spans)
 
 
 def _head(metric: str, arms: Sequence[str]) -> str:
@@ -72,18 +75,19 @@ def outcome(rows: Rows, metric: str, number: int) -> Span:
     return "no: random as good", "yellow"
 
 
-def row_spans(rows: Rows, metric: str, number: int, seconds: float) -> list[Span]:
-    """One round as a line of the table."""
+def row_spans(
+    rows: Rows, metric: str, number: int, seconds: float, arms: Sequence[str]
+) -> list[Span]:
+    """One round as a line of the table; the dense arm stands in the first column."""
     of_arms = _of_round(rows, metric, number)
     share = statistics.percent(next(iter(of_arms.values())).sparsity) if of_arms else ""
     text, style = outcome(rows, metric, number)
     colors = {"winning": "blue", "random": "yellow", "dense": ""}
     spans: list[Span] = [(f"{number:>5}  {share:>8}  ", "")]
-    for arm, summary in of_arms.items():
-        value = statistics.mean_std(summary)
+    for place, column in enumerate(arms):
+        arm = "dense" if place == 0 and "dense" in of_arms else column
+        value = statistics.mean_std(of_arms[arm]) if arm in of_arms else ""
         spans.append((f"{value:<{_ARM_WIDTH}}", colors.get(arm, "green")))
-    if number == 0:
-        spans.append((" " * _ARM_WIDTH, ""))
     time = display.duration(seconds)
     return [*spans, (f"{text:<{_OUTCOME_WIDTH}}", style), (time, "bright_black")]
 

@@ -85,7 +85,11 @@ class Recorder:
 
     @functools.cached_property
     def _table(self) -> RoundTable:
-        return RoundTable(self.config.eval.verdict)
+        config = self.config
+        if config.prune.schedule == "early_bird":
+            return RoundTable(config.eval.verdict, ["early_bird"])
+        transferred = ["transferred"] if config.ticket.path else []
+        return RoundTable(config.eval.verdict, [*config.arms, *transferred])
 
     def layers(self, round_number: int, rows: list[dict[str, Any]]) -> None:
         """Replaces the rows of these runs and this round in layers.csv."""
