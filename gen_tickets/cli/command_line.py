@@ -200,7 +200,7 @@ def _is_writable(folder: pathlib.Path) -> bool:
 
 def run(
     main: Callable[[Any, Experiment], None], argv: Sequence[str] | None = None
-) -> None:
+) -> NoReturn:
     """Runs main(config, experiment) and ends the process, as `exit_status` has it.
 
     Args:
@@ -208,9 +208,7 @@ def run(
       argv: the words; None: those of this process.
     """
     words = list(sys.argv if argv is None else argv)
-    status = exit_status(lambda: _run(main, words))
-    if status:
-        sys.exit(status)
+    sys.exit(exit_status(lambda: _run(main, words)))
 
 
 def _run(main: Callable[[Any, Experiment], None], argv: list[str]) -> None:

@@ -41,7 +41,6 @@ def _run(name: str, words: Sequence[str]) -> int:
     if name in ("run", "stability"):
         words = _of_experiment(name, words)
         command_line.run(module.main, [f"gen_tickets {name}", *words])
-        return 0
     return module.main(list(words)) or 0
 
 

@@ -40,7 +40,7 @@ def find() -> list[jax.Device]:
 
 def _asked() -> str:
     """The platforms that JAX was told to use; "" = what it finds."""
-    return jax.config.jax_platforms or ""
+    return getattr(jax.config, "jax_platforms", None) or ""
 
 
 @functools.cache
