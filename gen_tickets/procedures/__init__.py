@@ -9,6 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from gen_tickets.console import display, signals, verdict
+from gen_tickets.data import about
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pipeline
 from gen_tickets.distributed import devices, memory, processes
@@ -73,6 +74,9 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     metrics.check(config)
     with display.bar("reading the images"):
         dataset = load_dataset(config)
+    remarks = about.remarks(dataset.provenance)
+    if remarks and processes.is_first():
+        display.say(remarks)
     origin = {**provenance.collect(), "data": dataset.provenance}
     chosen, procedure = config, of(config)
     if config.rewind.step == "auto":

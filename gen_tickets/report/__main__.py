@@ -1,4 +1,5 @@
 """python -m gen_tickets.report WORKDIR [WORKDIR ...] [--output=PAGE]
+    [--config.eval.verdict=COLUMN]
 
 Redraws the page of one workdir, or lays several over one another in comparison.html.
 """
@@ -21,14 +22,23 @@ def _run(arguments: Sequence[str] | None) -> None:
         "--output",
         help="the page (default: WORKDIR/report.html; of several: comparison.html)",
     )
+    parser.add_argument(
+        "--config.eval.verdict",
+        dest="metric",
+        default="",
+        metavar="COLUMN",
+        help="column that the verdict compares (default: as the run was told)",
+    )
     options = parser.parse_args(arguments)
-    if len(options.workdirs) == 1:
-        path = render.draw(options.workdirs[0], options.output)
+    workdirs, metric = options.workdirs, options.metric
+    if len(workdirs) == 1:
+        path = render.draw(workdirs[0], options.output, metric)
     else:
-        path = render.compare(options.workdirs, options.output or "comparison.html")
-    for workdir in options.workdirs:
-        judged = outcomes.load(workdir).judge()
-        if len(options.workdirs) > 1:
+        output = options.output or "comparison.html"
+        path = render.compare(workdirs, output, metric)
+    for workdir in workdirs:
+        judged = outcomes.load(workdir, metric).judge()
+        if len(workdirs) > 1:
             judged = judged._replace(gates=())  # they stand on the page
         verdict.show(judged, str(workdir))
     print(path)
