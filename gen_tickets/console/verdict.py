@@ -37,14 +37,14 @@ def _box(judged: Verdict, title: str) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    sound = judged.sparsity is not None and judged.is_sound
-    lines = [Padding(Text(judged.sentence, "bold"), (0, 0, 1, 0))]
+    failed = any(gate.passed is False for gate in judged.gates)
+    lines = [Padding(Text(judged.finding, "bold"), (0, 0, 1, 0))]
     for gate in judged.gates:
         style, mark = _MARKS[gate.passed]
         lines.append(Padding(Text(_line(gate), style), (0, 0)))
     lines += [
         Padding(Text(note, "bright_black"), (1, 0, 0, 0)) for note in judged.notes
     ]
-    style = "green" if sound else "yellow"
+    style = "yellow" if failed or judged.sparsity is None else "green"
     box = Panel(Group(*lines), title=title, title_align="left", border_style=style)
     Console(highlight=False).print(box)
