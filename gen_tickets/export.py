@@ -26,6 +26,7 @@ import numpy as np
 from gen_tickets import trained, trees
 from gen_tickets.cli import command_line, experiment_file
 from gen_tickets.data import dataset as dataset_lib
+from gen_tickets.distributed import devices
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.evaluation.features.batches import map_batches
@@ -234,6 +235,7 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
 def _run(words: Sequence[str] | None) -> None:
     options = _parse(words)
     command_line.use_compilation_cache()
+    devices.find()
     if options.extensions:
         experiment_file.run(options.extensions)
     print(_export(options))

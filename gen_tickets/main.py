@@ -1,11 +1,10 @@
 """python -m gen_tickets.main --config=experiments/FILE.py[:smoke] [--workdir=DIR]
 
 Runs an experiment, or goes on with it; without --config, experiments/quickstart.py. A
-bare name, --config=ae_mnist, is that of an experiment that comes with gen_tickets.
-Every option of gen_tickets/config/options.py can be given, as --config.prune.rounds=5
+bare name, --config=ae_mnist, is that of an experiment that comes with gen_tickets;
+--config=runs/mine/config.json has the options of a run. Every option of
+gen_tickets/config/options.py can be given, as --config.prune.rounds=5
 """
-
-import pathlib
 
 import ml_collections
 from absl import flags
@@ -18,16 +17,21 @@ _WORKDIR = flags.DEFINE_string(
 )
 
 
-def main(config: ml_collections.ConfigDict, experiment: str) -> None:
-    """Runs the experiment; its name is that of the default workdir."""
+def main(
+    config: ml_collections.ConfigDict, experiment: command_line.Experiment
+) -> None:
+    """Runs the experiment, in its default workdir unless --workdir is given."""
     defaults.validate(config)
     # Late, so that --help and a wrong option answer before JAX is loaded.
     from gen_tickets import procedures
-    from gen_tickets.distributed import processes
+    from gen_tickets.distributed import devices, processes
 
     command_line.use_compilation_cache()
     processes.start(config.parallel)
-    procedures.run(config, _WORKDIR.value or pathlib.Path("runs") / experiment)
+    devices.find()
+    if experiment.size == "smoke":
+        command_line.compile_quickly()
+    procedures.run(config, _WORKDIR.value or experiment.workdir)
 
 
 if __name__ == "__main__":

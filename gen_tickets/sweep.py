@@ -71,7 +71,7 @@ def _lines(words: list[str], count: int, workdir) -> list[str]:
 
 
 def _parse(words: list[str]):
-    parser = argparse.ArgumentParser(
+    parser = command_line.Parser(
         prog="python -m gen_tickets.sweep",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -96,7 +96,7 @@ def main(words: list[str]) -> None:
     except UserError as error:
         print(f"gen_tickets: {error}", file=sys.stderr)
         sys.exit(2)
-    workdir = pathlib.Path(options.workdir or f"runs/{experiment.name}-sweep")
+    workdir = pathlib.Path(options.workdir or f"runs/{experiment.workdir.name}-sweep")
     if options.entry is None:
         for i, entry in enumerate(found):
             print(f"{i:3d}  {workdir / folder_of(entry)}")

@@ -163,7 +163,7 @@ def test_resize_to_smoke_is_small_and_valid_and_other_sizes_are_refused():
     small = defaults.resize(config, "smoke")
     defaults.validate(small)
     assert small.train.epochs == 0 and small.train.steps <= 50
-    assert small.runs <= 2 and small.prune.rounds <= 2 and small.data.limit <= 1000
+    assert small.runs == 3 and small.prune.rounds <= 2 and small.data.limit <= 1000
     for size in ("Smoke", "", "tiny"):
         with pytest.raises(UserError, match="full or smoke"):
             defaults.resize(defaults.get_config(), size)

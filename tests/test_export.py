@@ -33,6 +33,7 @@ def configure():
     config = quickstart.get_config("smoke")
     config.update_from_flattened_dict(
         {
+            "runs": 2,
             "prune.rounds": 1,
             "train.steps": 4,
             "rewind.step": 1,

@@ -216,11 +216,6 @@ def fresh_flags():
         patch.setattr(flags, "FLAGS", values)
         folder = flags.DEFINE_string("workdir", None, "", flag_values=values)
         patch.setattr(main, "_WORKDIR", folder)
-        patch.setattr(
-            command_line.app,
-            "run",
-            lambda function, argv, flags_parser: function(flags_parser(argv)),
-        )
         patch.setattr(main.command_line, "use_compilation_cache", lambda: None)
         patch.setattr(procedures, "run", lambda config, workdir: None)
         yield

@@ -340,6 +340,7 @@ def experiment(monkeypatch):
     config = quickstart.get_config("smoke")
     config.update_from_flattened_dict(
         {
+            "runs": 2,
             "prune.rounds": 2,
             "train.steps": 4,
             "rewind.step": 1,

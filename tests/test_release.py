@@ -77,7 +77,7 @@ def test_the_typed_modules_exist():
 def test_experiments_are_modules_and_found_by_bare_names():
     from gen_tickets.experiments import dcgan_celeba, quickstart
 
-    assert quickstart.get_config("smoke").runs == 2
+    assert quickstart.get_config("smoke").runs == 3
     base = dcgan_celeba.dcgan_cifar10
     assert base.__name__ == "gen_tickets.experiments.dcgan_cifar10"
     files = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
@@ -87,7 +87,7 @@ def test_experiments_are_modules_and_found_by_bare_names():
         assert pathlib.Path(path).resolve() == ROOT / "experiments" / "dcgan_digits.py"
     found, _ = command_line.split(["main", "--config=dcgan_digits:smoke"])
     assert found.path.endswith("experiments/dcgan_digits.py")
-    assert found.size == "smoke" and found.name == "dcgan_digits-smoke"
+    assert found.size == "smoke" and found.workdir.name == "dcgan_digits-smoke"
 
 
 @pytest.fixture(scope="module")

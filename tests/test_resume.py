@@ -2,6 +2,7 @@
 
 import signal
 
+import jax
 import pytest
 from stops import stopped_at
 from test_lottery import assert_trees_equal, kept, run, total
@@ -28,6 +29,17 @@ def test_stopped_and_started_again_is_the_same_run(undisturbed, tmp_path, place)
     for row, other in zip(rows, resumed_rows, strict=True):
         assert row | {"seconds": 0} == other | {"seconds": 0}
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_run_where_jax_has_64_bits_is_the_same_run(undisturbed, tmp_path):
+    _, rows = undisturbed
+    jax.config.update("jax_enable_x64", True)
+    try:
+        _, other_rows = run(tmp_path)
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    for row, other in zip(rows, other_rows, strict=True):
+        assert row | {"seconds": 0} == other | {"seconds": 0}
 
 
 def test_a_finished_run_changes_nothing_more_rounds_go_on_others_are_refused(tmp_path):

@@ -16,8 +16,8 @@ from benchmarks.accelerator import models, timing
 from benchmarks.accelerator.plan import Scale
 from gen_tickets import procedures
 from gen_tickets.cli import command_line
+from gen_tickets.console import signals
 from gen_tickets.errors import Interrupted
-from gen_tickets.training import driver
 from gen_tickets.workdir import events, paths
 from gen_tickets.workdir import recorder as recorder_lib
 from gen_tickets.workdir.checkpoints import Checkpoints
@@ -105,7 +105,7 @@ def _train(
         stack.enter_context(contextlib.closing(writer))
         curves = CurveWriter(workdir, writer)
         recorder = _Recorder(workdir, config, {}, writer, curves)
-        stop = stack.enter_context(driver.stop_signals())
+        stop = stack.enter_context(signals.stop_signals())
         timer = threading.Timer(seconds, stop.append, [signal.SIGTERM])
         stack.callback(timer.cancel)
         timer.start()

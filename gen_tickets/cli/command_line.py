@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import ml_collections
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
-from gen_tickets.cli import experiment_file
+import gen_tickets
+from gen_tickets.cli import experiment_file, help_page, streams
 from gen_tickets.config import defaults, option
 from gen_tickets.config.options import OPTIONS
 from gen_tickets.config.registry import nearest
 from gen_tickets.errors import Interrupted, UserError
+from gen_tickets.workdir import user_cache
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([^=]+)(=.*)?", re.DOTALL)
 
@@ -28,9 +30,12 @@ class Experiment(NamedTuple):
     size: str  #: what stands behind the colon; "" = nothing
 
     @property
-    def name(self) -> str:
-        """Names the default workdir, as "ae_mnist-smoke"."""
-        return pathlib.Path(self.path).stem + (f"-{self.size}" if self.size else "")
+    def workdir(self) -> pathlib.Path:
+        """The default one: runs/ae_mnist-smoke; that of a config.json is its folder."""
+        path = pathlib.Path(self.path)
+        if experiment_file.is_stored(path):
+            return path.parent
+        return pathlib.Path("runs") / (path.stem + (f"-{self.size}" * bool(self.size)))
 
 
 def split(words: Sequence[str]) -> tuple[Experiment, list[str]]:
@@ -101,22 +106,7 @@ def _set(config: ml_collections.ConfigDict, name: str, words: list[str]) -> None
         raise OPTIONS[name].refusal(name, text) from None
 
 
-def help_text() -> str:
-    """Usage and every option with its default, its meaning and its choices."""
-    usage = (
-        "python -m gen_tickets.main --config=experiments/FILE.py[:smoke] "
-        "[--workdir=DIR] [--config.OPTION=VALUE ...]\n\nOptions, with their defaults:"
-    )
-    lines = [usage]
-    for name, declared in OPTIONS.items():
-        lines.append(f"  --config.{name}={declared.default!r}")
-        lines.append(f"      {declared.meaning}; {declared.allowed}")
-        for choice, summary in declared.summaries().items():
-            lines.append(f"        {choice}: {summary}")
-    return "\n".join(lines)
-
-
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str]) -> None:
     """Parses the flags that are left, --workdir and absl's own."""
     try:
         _, *others = flags.FLAGS(argv)
@@ -130,7 +120,6 @@ def _parse(argv: list[str]) -> list[str]:
         raise UserError("command line", str(error), "--help lists all") from None
     for word in others:
         raise UserError(word, "is no option", "options begin with --")
-    return argv
 
 
 class Parser(argparse.ArgumentParser):
@@ -139,11 +128,32 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError("command line", message, f"{self.prog} --help lists all")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse's, with the nearest choice."""
+        if action.choices is not None and value not in action.choices:
+            names = [str(choice) for choice in action.choices]
+            field = action.option_strings[-1] if action.option_strings else ""
+            raise UserError(
+                f"{field}={value}" if field else value,
+                f"allowed is one of {', '.join(names)}",
+                nearest(value, names),
+            )
 
-def exit_status(work: Callable[[], None]) -> int:
-    """Does the work of a command; 0 well, 2 wrong input, 130 Ctrl-C, and says which."""
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; of an option that does not exist the nearest one is told."""
+        options, unknown = self.parse_known_args(args, namespace)
+        for word in unknown:
+            name, known = word.partition("=")[0], list(self._option_string_actions)
+            remedy = nearest(name, known) or f"{self.prog} --help lists all"
+            raise UserError(word, "there is no such option", remedy)
+        return options
+
+
+def exit_status(work: Callable[[], int | None]) -> int:
+    """Does the work of a command; 2 wrong input, 130 Ctrl-C, else what it returns."""
+    streams.outlast_readers()
     try:
-        work()
+        return work() or 0
     except (UserError, OSError) as error:
         print(f"gen_tickets: {error}", file=sys.stderr)
         return 2
@@ -153,48 +163,64 @@ def exit_status(work: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("gen_tickets: stopped; the same command goes on", file=sys.stderr)
         return 130
-    return 0
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs on disk, so that the next start has them."""
+    """Keeps compiled programs on disk, so that the next start has them.
+
+    Nothing is kept where the user has no folder that can be written.
+    """
     import jax
 
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None:
-        cache = pathlib.Path(
-            os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")
-        )
-        jax.config.update("jax_compilation_cache_dir", str(cache / "gen_tickets/xla"))
+        folder = user_cache.folder()
+        if folder is None or not _is_writable(folder / "xla"):
+            return
+        jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
     if os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS") is None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def run(main: Callable[[Any, str], None], argv: Sequence[str] | None = None) -> None:
-    """Runs main(config, name) and ends the process: 0 well, 2 wrong input, 130 Ctrl-C.
+def compile_quickly() -> None:
+    """Leaves most optimizations out on a CPU: a smoke run computes for seconds."""
+    import jax
+
+    if jax.default_backend() == "cpu":
+        jax.config.update("jax_disable_most_optimizations", True)
+
+
+def _is_writable(folder: pathlib.Path) -> bool:
+    """Whether files can be made in a folder, which is made if absent."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def run(
+    main: Callable[[Any, Experiment], None], argv: Sequence[str] | None = None
+) -> NoReturn:
+    """Runs main(config, experiment) and ends the process, as `exit_status` has it.
 
     Args:
-      main: takes the options that the words of the command say, and the experiment's
-        name.
+      main: takes the options that the words of the command say, and the experiment.
       argv: the words; None: those of this process.
     """
-    argv = list(sys.argv if argv is None else argv)
+    words = list(sys.argv if argv is None else argv)
+    sys.exit(exit_status(lambda: _run(main, words)))
+
+
+def _run(main: Callable[[Any, Experiment], None], argv: list[str]) -> None:
     if {"--help", "-h", "--helpfull"} & set(argv):
-        print(help_text())
+        print(help_page.of_run())
+        return
+    if "--version" in argv:
+        print(f"gen_tickets {gen_tickets.__version__}")
         return
     logging.set_verbosity(logging.WARNING)
-    try:
-        experiment, words = split(argv)
-        config = experiment_file.load(experiment.path, experiment.size)
-        words = override(config, words)
-        app.run(
-            lambda _: main(config, experiment.name), argv=words, flags_parser=_parse
-        )
-    except UserError as error:
-        print(f"gen_tickets: {error}", file=sys.stderr)
-        sys.exit(2)
-    except Interrupted as stop:
-        print(f"gen_tickets: {stop}", file=sys.stderr)
-        sys.exit(stop.exit_status)
-    except KeyboardInterrupt:  # at the start, or a second one
-        print("gen_tickets: stopped; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+    experiment, words = split(argv)
+    config = experiment_file.load(experiment.path, experiment.size)
+    words = override(config, words)
+    _parse(words)
+    main(config, experiment)

@@ -11,14 +11,18 @@ import types
 import ml_collections
 
 from gen_tickets import experiments
+from gen_tickets.config import defaults
+from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import lock, paths
 
 
 def find(name: str) -> str:
     """Path of an experiment file: as given, else the one that comes with gen_tickets.
 
     Args:
-      name: path, or the bare name of one that comes along, as "ae_mnist".
+      name: path, or the bare name of one that comes along, as "ae_mnist"; or the
+        config.json of a workdir.
 
     Raises:
       UserError: there is neither.
@@ -28,12 +32,20 @@ def find(name: str) -> str:
     for path in (given, ours):
         if path.is_file():
             return str(path)
-    known = ", ".join(experiments.names())
-    raise UserError(f"--config={name}", "no such file", f"gen_tickets has {known}")
+    known = experiments.names()
+    remedy = nearest(given.stem, known) or f"gen_tickets has {', '.join(known)}"
+    raise UserError(f"--config={name}", "no such file", remedy)
+
+
+def is_stored(path: str | pathlib.Path) -> bool:
+    """Whether it is the config.json of a workdir, which is read and never executed."""
+    return pathlib.Path(path).name == paths.config_path("").name
 
 
 def load(path: str, size: str) -> ml_collections.ConfigDict:
     """The options of an experiment file: what its `get_config` returns, locked.
+
+    Those of a workdir's config.json are what stands there.
 
     Args:
       path: of the file.
@@ -42,6 +54,10 @@ def load(path: str, size: str) -> ml_collections.ConfigDict:
     Raises:
       UserError: the file does not run; names file and line.
     """
+    if is_stored(path):
+        if size:
+            raise UserError(f"{path}:{size}", "a config.json has no sizes", "leave it")
+        return lock.stored_config(pathlib.Path(path).parent).lock()
     get_config = getattr(run(path), "get_config", None)
     if get_config is None:
         raise UserError(path, "has no function get_config", "docs/configs.md shows one")
@@ -55,6 +71,8 @@ def load(path: str, size: str) -> ml_collections.ConfigDict:
             f"its get_config gives a {type(config).__name__}",
             "return the config that defaults.get_config() gave",
         )
+    if size == "smoke" and isinstance(config, defaults.Config):
+        defaults.narrow(config)  # here: files change widths after `defaults.resize`
     return config.lock()
 
 

@@ -13,6 +13,11 @@ from gen_tickets.errors import UserError
 _MOST = 2**31 - 1
 
 
+def _bounds(low: int, high: int) -> str:
+    """In words; the bound that all numbers have is not worth a word."""
+    return f">= {low}" if high == _MOST else f"from {low} to {high}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Option(abc.ABC):
     """One option. A kind says what it takes by `allowed` and `is_allowed`."""
@@ -63,7 +68,7 @@ class Whole(Option):
 
     @property
     def allowed(self) -> str:
-        return f"a whole number >= {self.low} and <= {self.high}"
+        return f"a whole number {_bounds(self.low, self.high)}"
 
     def is_allowed(self, value: Any) -> bool:
         return type(value) is int and self.low <= value <= self.high
@@ -72,6 +77,8 @@ class Whole(Option):
         if isinstance(value, float) and value.is_integer():  # as 1e3
             value = int(value)
             return f"give {value}" if self.is_allowed(value) else ""
+        if type(value) is int and value > self.high:
+            return f"give at most {self.high}"
         return super().remedy(value)
 
 
@@ -165,7 +172,7 @@ class Wholes(Option):
 
     @property
     def allowed(self) -> str:
-        return f"a tuple of whole numbers >= {self.low} and <= {self.high}"
+        return f"a tuple of whole numbers {_bounds(self.low, self.high)}"
 
     def is_allowed(self, value: Any) -> bool:
         return (

@@ -37,7 +37,8 @@ _OTHER_WAYS = (
 def tfds_folder(directory: str) -> pathlib.Path:
     """The folder of prepared TFDS sets; '' means TFDS's own default."""
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(directory or default).expanduser()
+    # Without a home folder "~" stays, and nothing is found there.
+    return pathlib.Path(os.path.expanduser(directory or default))
 
 
 def parse_name(name: str) -> tuple[str, str | None, str | None]:

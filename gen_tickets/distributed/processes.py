@@ -62,7 +62,7 @@ def start(options) -> None:
     if options.processes == 1 or not (told or asks or are_several(os.environ)):
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # SIGTERM is ours: see `fit.stop_signals`.
+    # SIGTERM is ours: see `console.signals`.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(

@@ -3,22 +3,31 @@
   python -m gen_tickets.evaluation --images DIR_OR_NPZ --reference SET
 
 SET is a name that data.name takes (digits, mnist, cifar10, ...), or another folder of
-images or .npz with uint8 `images` [N, H, W, C]. The images are taken at their own size
-(their centre square); the reference too, unless --image-size tells otherwise.
+images or .npz with uint8 `images` [N, H, W, C]. The reference has its own size unless
+--image-size tells otherwise; images of other sizes are resized to it, which is said.
+The metrics of a classifier need one of the reference's classes: it is trained once a
+machine and kept; where that takes minutes, --train-classifier must allow it.
 """
 
 import argparse
 import json
+import math
 import sys
 
 from gen_tickets.cli import command_line
 from gen_tickets.config import registries, registry
 from gen_tickets.config.options import OPTIONS
 from gen_tickets.data import dataset as dataset_lib
+from gen_tickets.distributed import devices
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics, scores, sources
 from gen_tickets.evaluation.features import extractors, references
 from gen_tickets.workdir import paths, provenance
+
+# Seconds that the training of a classifier may take unasked.
+_UNASKED_SECONDS = 60.0
+# Channels of a classifier's first stage.
+_GREY_WIDTH, _COLOUR_WIDTH = 16, 64
 
 
 def _of_samples() -> dict[str, registries.Metric]:
@@ -43,10 +52,6 @@ def _parse(arguments):
     def add(name, **options):
         parser.add_argument(name, **options)
 
-    def add_default(name, option):
-        option = OPTIONS[option]
-        add(name, type=int, default=option.default, help=option.meaning)
-
     add("--images", required=True, metavar="DIR_OR_NPZ")
     add("--reference", required=True, metavar="SET")
     add("--reference-split", default="train", choices=("train", "heldout"))
@@ -57,14 +62,25 @@ def _parse(arguments):
         metavar="DIR",
         help="where SET lies; '' is TFDS_DATA_DIR, else ~/tensorflow_datasets",
     )
-    add("--image-size", type=int, default=0, help="side of the reference's images")
+    add("--image-size", type=int, default=0, help="side that all are resized to")
     add("--crop", type=int, default=0, help="side of the reference's centre square")
     add("--metrics", default="", help=f"some of {','.join(_of_samples())}")
     add("--num", type=int, default=0, help="images scored, the first ones; 0 = all")
     add("--inception-weights", default="", metavar="PATH")
     add("--download-weights", action="store_true")
-    add_default("--classifier-epochs", "eval.classifier_epochs")
-    add_default("--classifier-width", "eval.classifier_width")
+    add(
+        "--train-classifier",
+        action="store_true",
+        help="allow the training of a classifier to take minutes",
+    )
+    epochs = OPTIONS["eval.classifier_epochs"]
+    add("--classifier-epochs", type=int, default=epochs.default, help=epochs.meaning)
+    add(
+        "--classifier-width",
+        type=int,
+        help=f"channels of its first stage; default {_GREY_WIDTH} for grey images, "
+        f"else {_COLOUR_WIDTH}",
+    )
     add("--json", metavar="FILE", help="where all of it is written, too")
     return parser.parse_args(arguments)
 
@@ -72,8 +88,9 @@ def _parse(arguments):
 def _check(options):
     for name in ("image_size", "crop", "num"):
         _check_at_least(options, name, 0)
-    for name in ("classifier_epochs", "classifier_width"):
-        _check_at_least(options, name, 1)
+    _check_at_least(options, "classifier_epochs", 1)
+    if options.classifier_width is not None:
+        _check_at_least(options, "classifier_width", 1)
     known = _of_samples()
     for name in _asked(options):
         if name not in known:
@@ -123,7 +140,7 @@ def _names(options, dataset) -> tuple[str, ...]:
 
 def _read_images(options, shape):
     """(uint8 [N, H, W, C], what is said of them)."""
-    found = sources.read_files("--images", options.images)
+    found, resized = sources.read_sized("--images", options.images, shape[0])
     images = found.train.images
     if options.num > len(images):
         raise UserError(
@@ -137,6 +154,7 @@ def _read_images(options, shape):
         **{name: found.provenance[name] for name in names},
         "count": len(images),
         "image_size": images.shape[1],
+        "resized": resized,
         "channels": images.shape[3],
         "sha256": sources.sha256(images),
     }
@@ -148,8 +166,12 @@ def _extractor(network, options, dataset) -> extractors.Extractor:
             options.inception_weights, options.download_weights
         )
     try:
+        is_grey = dataset.train.images.shape[-1] == 1
         return extractors.of_classifier(
-            dataset, options.classifier_epochs, options.classifier_width
+            dataset,
+            options.classifier_epochs,
+            options.classifier_width or (_GREY_WIDTH if is_grey else _COLOUR_WIDTH),
+            math.inf if options.train_classifier else _UNASKED_SECONDS,
         )
     except UserError as error:  # of data.name, as an experiment has it
         field = f"--reference={options.reference}"
@@ -209,6 +231,8 @@ def _lines(result):
         f"{images['image_size']}x{images['channels']}, {images['crop']}, "
         f"{images['encoding']}"
     )
+    if images["resized"]:
+        yield f"            {images['resized']}"
     if images["other_files"]:
         yield f"            {images['other_files']} other files there are left out"
     reference = next(iter(result["references"].values()))
@@ -240,6 +264,7 @@ def _lines(result):
 def _run(arguments) -> None:
     options = _parse(arguments)
     command_line.use_compilation_cache()
+    devices.find()
     result = evaluate(options)
     print("\n".join(_lines(result)))
     if options.json:

@@ -10,10 +10,10 @@ import numpy as np
 
 from gen_tickets.config import registries
 from gen_tickets.config.column import Column
+from gen_tickets.console import display
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import distances
 from gen_tickets.evaluation.distances import Moments
-from gen_tickets.training.progress import Progress
 
 # The covariance of Inception's 2048 features has full rank with more samples only.
 MIN_INCEPTION = 2048
@@ -229,7 +229,7 @@ def check_counts(names: Iterable[str], counts: Mapping[str, int]) -> None:
 def warn_of_few(field: str, count: int) -> None:
     """Says on stderr that fewer than 10,000 samples are few."""
     if count < _FEW:
-        Progress().say(
+        display.say(
             f"{field}={count}: fewer than {_FEW} samples make distances larger; "
             "compare only with the same number"
         )

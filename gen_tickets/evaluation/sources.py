@@ -72,6 +72,26 @@ def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
     return dataset.Dataset(whole, whole, about)
 
 
+def read_sized(field, path, size) -> tuple[dataset.Dataset, str]:
+    """As `read_files`, with images of the side `size`.
+
+    Returns:
+      (set, what was resized): "" where nothing was.
+    """
+    try:
+        found = read_files(field, path)
+    except UserError as error:
+        if "differ" not in error.problem:  # broken, or none there
+            raise
+        own = "of several sizes"
+    else:
+        own = f"of {found.train.images.shape[1]}x{found.train.images.shape[2]}"
+        if found.train.images.shape[1:3] == (size, size):
+            return found, ""
+    resized = f"resized to {size}x{size} ({decoding.RESIZE}); they are {own}"
+    return read_files(field, path, size=size), resized
+
+
 def _of_pixels(images, crop) -> dict:
     import PIL
 
@@ -117,16 +137,8 @@ def fit(images, shape):
     """Images with the channels of [H, W, C] = shape.
 
     Raises:
-      UserError: they have another size, or colour where there must be none.
+      UserError: they have colour where there must be none.
     """
-    if images.shape[1:3] != tuple(shape[:2]):
-        raise UserError(
-            "--images",
-            f"{images.shape[1]}x{images.shape[2]}, but the reference is "
-            f"{shape[0]}x{shape[1]}",
-            f"give --image-size={images.shape[1]} to resize the reference, or other "
-            "images",
-        )
     if images.shape[3] == shape[2]:
         return images
     if shape[2] == 3:

@@ -3,26 +3,27 @@
 import contextlib
 import dataclasses
 import pathlib
-import sys
 import types
 
+import jax
 from ml_collections import ConfigDict
 
+from gen_tickets.console import display, signals, verdict
 from gen_tickets.data import about
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pipeline
-from gen_tickets.distributed import memory, processes
+from gen_tickets.distributed import devices, memory, processes
 from gen_tickets.evaluation import metrics
 from gen_tickets.procedures import (
     baselines,
     early_bird,
+    header,
     lottery,
     rewind_point,
     setup,
     stability,
 )
 from gen_tickets.report import stability as stability_report
-from gen_tickets.training import driver
 from gen_tickets.workdir import events, lock, paths, provenance
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.curves import CurveWriter
@@ -47,18 +48,21 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
       UserError: the data, the options or the folder do not allow it.
       errors.Interrupted: a signal asked to stop; all is saved.
     """
-    with memory.memory_errors_told():
+    devices.find()
+    # Networks, checkpoints and results are defined in 32 bits, whatever JAX_ENABLE_X64.
+    with memory.memory_errors_told(), jax.enable_x64(False):
         _run(config, workdir)
     if not processes.is_first():
         return
     # Here: what draws takes two seconds to import.
     from gen_tickets.report import outcomes, render
 
-    page = render.draw(workdir)
+    with display.bar("drawing the report"):
+        page = render.draw(workdir)
     if config.procedure == "stability":
         print(stability_report.told(stability_report.load(workdir)))
     else:
-        print(outcomes.load(workdir).judge().sentence)
+        verdict.show(outcomes.load(workdir).judge())
     print(f"report: {page}")
 
 
@@ -68,16 +72,18 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     check_tables(workdir)
     events.check(config.log.writer)
     metrics.check(config)
-    dataset = load_dataset(config)
+    with display.bar("reading the images"):
+        dataset = load_dataset(config)
     remarks = about.remarks(dataset.provenance)
     if remarks and processes.is_first():
-        print(remarks, file=sys.stderr)
+        display.say(remarks)
     origin = {**provenance.collect(), "data": dataset.provenance}
     chosen, procedure = config, of(config)
     if config.rewind.step == "auto":
         chosen, origin["rewind"] = rewind_point.choose(config, workdir, run)
-    prepared, data = prepare(chosen, dataset)
-    prepared = procedure.check(prepared, data)
+    with display.bar("preparing the networks"):
+        prepared, data = prepare(chosen, dataset)
+        prepared = procedure.check(prepared, data)
     if prepared.evaluator is not None:
         origin["evaluation"] = prepared.evaluator.provenance
     with contextlib.ExitStack() as stack:
@@ -93,9 +99,13 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         curves = CurveWriter(workdir if processes.is_first() else None, writer)
         recorder = Recorder(workdir, config, origin, writer, curves)
         recorder.parameters(prepared.shapes.params, prepared.pruner.names)
+        if processes.is_first():
+            header.show(prepared, origin, workdir)
         if config.procedure == "tickets":
-            baselines.record(prepared, data, recorder)
-        stop = stack.enter_context(driver.stop_signals())
+            with display.bar("measuring the baselines"):
+                baselines.record(prepared, data, recorder)
+        recorder.show_rounds()
+        stop = stack.enter_context(signals.stop_signals())
         procedure.run(prepared, data, store, recorder, stop)
 
 

@@ -72,7 +72,7 @@ def run(
     first = search_of_run(prepared, pruner, 0)
     search_loop = setup.make_loop(first, first.dense, data.streamed)
     restored = restore(prepared, pruner, store, recorder.workdir)
-    round_state, position = restored or (None, Position())
+    round_state, position = rounds.told(restored) or (None, Position())
     for number in range(position.run, prepared.config.runs):
         if position.round == 0:
             one = search_of_run(prepared, pruner, number)

@@ -50,7 +50,7 @@ def run(
       data: its images.
       store: its checkpoints.
       recorder: writes what is measured.
-      stop: filled by a signal, see `driver.stop_signals`.
+      stop: filled by a signal, see `console.signals`.
 
     Raises:
       Interrupted: a signal came; everything is saved.
@@ -59,7 +59,7 @@ def run(
     trainings = rounds.trainings(prepared, data.streamed)
     hooks = rounds.hooks(prepared, store, recorder, stop)
     restored = rounds.restore(prepared, store)
-    round_state, position = restored or (dense(prepared), Position())
+    round_state, position = rounds.told(restored) or (dense(prepared), Position())
     while True:
         if not position.finished:
             training = trainings(position.round)

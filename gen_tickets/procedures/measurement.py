@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gen_tickets.config import registries
+from gen_tickets.console import display
 from gen_tickets.data.pipeline import Data
 from gen_tickets.distributed import processes
 from gen_tickets.evaluation import scores
@@ -50,20 +51,21 @@ def record(
       masks_of: member -> masks of the shapes of the whole networks.
       columns_of: masks of a member -> what else stands in its row.
     """
-    _record_images(prepared, training, round_state, position, data, recorder)
-    layers = _layer_rows(training, position, masks_of)
-    recorder.layers(position.round, layers)
-    metrics = _metrics(training, round_state, data)
-    diverged = _diverged(round_state, metrics)
-    evaluations: list[dict[str, Any]] = [{} for _ in diverged]
-    evaluator, num_rounds = prepared.evaluator, prepared.config.prune.rounds
-    if evaluator is not None and evaluator.is_due(position.round, num_rounds):
-        evaluations = _evaluations(
-            prepared, evaluator, training, round_state.state, diverged
+    with display.bar(f"{training.title}: measuring"):
+        _record_images(prepared, training, round_state, position, data, recorder)
+        layers = _layer_rows(training, position, masks_of)
+        recorder.layers(position.round, layers)
+        metrics = _metrics(training, round_state, data)
+        diverged = _diverged(round_state, metrics)
+        evaluations: list[dict[str, Any]] = [{} for _ in diverged]
+        evaluator, num_rounds = prepared.evaluator, prepared.config.prune.rounds
+        if evaluator is not None and evaluator.is_due(position.round, num_rounds):
+            evaluations = _evaluations(
+                prepared, evaluator, training, round_state.state, diverged
+            )
+        rows = _rows(
+            prepared, training, round_state, position, diverged, masks_of, columns_of
         )
-    rows = _rows(
-        prepared, training, round_state, position, diverged, masks_of, columns_of
-    )
     for member, row in enumerate(rows):
         row |= {name: float(values[member]) for name, values in metrics.items()}
         row |= evaluations[member]

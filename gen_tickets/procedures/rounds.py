@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from gen_tickets.console import display
 from gen_tickets.data.pipeline import Data
 from gen_tickets.distributed import processes
 from gen_tickets.kernels.lowering import LIBRARY
@@ -61,6 +62,19 @@ def restore(
 
     restored = store.restore(shapes)
     return restored and (restored[0], Position(*restored[1]))
+
+
+def told(
+    restored: tuple[RoundState, Position] | None,
+) -> tuple[RoundState, Position] | None:
+    """What was restored, after it has been said where the run goes on."""
+    if restored is not None and processes.is_first():
+        position = restored[1]
+        of_run = f"run {position.run}, " if position.run else ""
+        step = "finished" if position.finished else f"step {position.step:,}"
+        place = f"{of_run}round {position.round}, {step}"
+        display.say((f"continuing from {place}", "bold green"))
+    return restored
 
 
 def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Training]:

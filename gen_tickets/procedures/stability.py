@@ -117,7 +117,10 @@ def run(
     loop = setup.make_loop(prepared, everyone, data.streamed)
     masks = _ticket_masks(prepared, recorder.workdir)
     restored = _restore(prepared, everyone, store)
-    round_state, position = restored or (_begin(prepared, everyone), Position())
+    round_state, position = rounds.told(restored) or (
+        _begin(prepared, everyone),
+        Position(),
+    )
     if position.finished:
         return
     trainings = _trainings(prepared, loop)

@@ -4,18 +4,17 @@
 Redraws the page of one workdir, or lays several over one another in comparison.html.
 """
 
-import argparse
 import sys
 from typing import Sequence
 
-from gen_tickets.errors import UserError
+from gen_tickets.cli import command_line
+from gen_tickets.console import verdict
 from gen_tickets.report import outcomes, render, stability
 from gen_tickets.workdir import paths
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status, 2 for a wrong argument."""
-    parser = argparse.ArgumentParser(
+def _run(arguments: Sequence[str] | None) -> None:
+    parser = command_line.Parser(
         prog="python -m gen_tickets.report",
         description="Redraws the page of one workdir, or compares several.",
     )
@@ -34,28 +33,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     workdirs, metric = options.workdirs, options.metric
-    try:
-        if len(workdirs) == 1:
-            path = render.draw(workdirs[0], options.output, metric)
-        else:
-            output = options.output or "comparison.html"
-            path = render.compare(workdirs, output, metric)
-        for workdir in workdirs:
-            print(f"{workdir}: {_judged(workdir, metric)}")
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    if len(workdirs) == 1:
+        path = render.draw(workdirs[0], options.output, metric)
+    else:
+        output = options.output or "comparison.html"
+        path = render.compare(workdirs, output, metric)
+    for workdir in workdirs:
+        _show(workdir, metric, with_gates=len(workdirs) == 1)
     print(path)
-    return 0
 
 
-def _judged(workdir: str, metric: str) -> str:
-    """What a workdir came to, in words."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status, 2 for a wrong argument."""
+    return command_line.exit_status(lambda: _run(arguments))
+
+
+def _show(workdir: str, metric: str, with_gates: bool) -> None:
+    """Writes what a workdir came to; several leave their gates to the page."""
     if paths.stability_path(workdir).exists():
-        return stability.load(workdir).sentence
-    run = outcomes.load(workdir, metric)
-    judged = run.judge()
-    return " ".join((judged.sentence, *judged.notes))
+        print(f"{workdir}: {stability.load(workdir).sentence}")
+        return
+    judged = outcomes.load(workdir, metric).judge()
+    verdict.show(judged if with_gates else judged._replace(gates=()), str(workdir))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ come in time; what is computed does not depend on where the stretches are cut.
 
 import contextlib
 import dataclasses
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -76,26 +75,8 @@ class Hooks:
     save: Callable[[RoundState, Position], None]  #: writes a checkpoint
     save_seconds: float  #: most seconds between two checkpoints
     evaluated: Callable[[Training, Position, Evaluation], None]
-    stop: list[int]  #: filled by a signal, see `stop_signals`
+    stop: list[int]  #: filled by a signal, see `console.signals`
     profiler: Profiler = dataclasses.field(default_factory=Profiler)
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collects SIGTERM and SIGINT in a list instead of dying; a second one kills."""
-    received: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT)
-
-    def note(number, frame):
-        received.append(number)
-        signal.signal(number, before[number])
-
-    before = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def train(
@@ -119,8 +100,8 @@ def train(
     Raises:
       Interrupted: a signal came; everything is saved.
     """
-    with contextlib.closing(hooks.profiler):
-        return _train(training, round_state, position, data, hooks)
+    with contextlib.closing(hooks.profiler), _meter(training) as meter:
+        return _train(training, round_state, position, data, hooks, meter)
 
 
 def _train(
@@ -129,11 +110,12 @@ def _train(
     position: Position,
     data: Data,
     hooks: Hooks,
+    meter: Meter,
 ) -> tuple[RoundState, Position]:
     population, schedule = training.population, training.schedule
     keys = population.train_keys()
     batches = data.batches(population, schedule, position.step, position.reader)
-    meter, saved_at = _meter(training), time.monotonic()
+    saved_at = time.monotonic()
     while position.step < training.last_step and not training.is_over(round_state):
         target = training.next_stop(position.step)
         num_steps = min(target - position.step, meter.stretch_steps, data.stretch_steps)

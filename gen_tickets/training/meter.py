@@ -1,8 +1,10 @@
-"""Speed of a training, and the progress line that tells it."""
+"""Speed of a training, and the progress bar that tells it."""
+
+import contextlib
 
 import numpy as np
 
-from gen_tickets.training.progress import Progress, duration
+from gen_tickets.console import display
 
 _STRETCH_SECONDS = 1.0
 
@@ -10,7 +12,8 @@ _STRETCH_SECONDS = 1.0
 class Meter:
     """Seconds a step and an evaluation take; how long the next stretch may be.
 
-    The first stretch and the first evaluation, which may compile, are left out.
+    The first stretch and the first evaluation, which may compile, are left out. As a
+    context manager it shows the bar.
     """
 
     def __init__(self, title: str, num_steps: int, interval: int, later_steps: float):
@@ -25,11 +28,20 @@ class Meter:
         """
         self._title, self._num_steps = title, num_steps
         self._interval, self._later_steps = interval, later_steps
-        self._progress = Progress()
+        self._bars = contextlib.ExitStack()
+        self._bar: display.Bar | None = None
         self._seconds_per_step: float | None = None
         self._evaluations: list[float] = []
         self._num_stretches = 0
         self.stretch_steps = 8
+
+    def __enter__(self) -> "Meter":
+        self._bar = self._bars.enter_context(display.bar(self._title, self._num_steps))
+        self._bar.update(details=("compiling",))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.close()
 
     def note(self, num_steps: int, seconds: float) -> None:
         """Takes in one stretch, and sets how long the next may be."""
@@ -45,31 +57,33 @@ class Meter:
         """Takes in one evaluation."""
         self._evaluations.append(seconds)
 
-    def _seconds_left(self, step: int) -> float:
+    def _seconds_left(self, step: int) -> float | None:
+        """Of the whole experiment; None where nothing is measured yet."""
+        if self._seconds_per_step is None:
+            return None
         steps = self._num_steps - step + self._later_steps
         evaluation_seconds = min(self._evaluations[1:], default=0.0)
         evaluations = steps / self._interval
-        return steps * (self._seconds_per_step or 0.0) + (
-            evaluations * evaluation_seconds
-        )
+        return steps * self._seconds_per_step + evaluations * evaluation_seconds
 
     def show(self, step: int, arms: tuple[str, ...], best_loss: np.ndarray) -> None:
-        """Shows step, held-out loss of each arm, speed and time left.
+        """Shows step, time left, lowest held-out loss of each arm and speed.
 
         Args:
           step: of the training.
           arms: their names.
           best_loss: lowest held-out loss of the members, [M].
         """
+        if self._bar is None:
+            return
         losses = [
-            f"{arm} {np.mean(x):.5g}"
+            f"{arm} {np.mean(x):.4g}"
             for arm, x in zip(arms, best_loss.reshape(len(arms), -1))
             if np.isfinite(x).all()  # evaluated, and not diverged
         ]
-        line = f"{self._title}  step {step}/{self._num_steps}"
-        if losses:
-            line += "  best held-out loss: " + ", ".join(losses)
+        details = [f"lowest loss {', '.join(losses)}"] if losses else []
         if self._seconds_per_step:
-            line += f"  {1 / self._seconds_per_step:.3g} steps/s  "
-            line += f"{duration(self._seconds_left(step))} left"
-        self._progress.show(line)
+            details.append(f"{1 / self._seconds_per_step:.3g} steps/s")
+        self._bar.update(
+            done=step, seconds_left=self._seconds_left(step), details=tuple(details)
+        )

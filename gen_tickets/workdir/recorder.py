@@ -5,8 +5,8 @@ A recorder takes arrays and rows, knows no model, and writes in process 0 alone.
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_tickets.config import defaults
+from gen_tickets.console.rounds import RoundTable
 from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import kept
@@ -47,15 +48,14 @@ class Recorder:
     curves: curves.CurveWriter
 
     def parameters(self, params: Any, prunable: Collection[str]) -> None:
-        """Writes parameters.txt, and shows the weights of each component on stderr.
+        """Writes parameters.txt, every array of weights.
 
         Args:
           params: weights of one run, or their shapes.
           prunable: names of those that pruning may touch.
         """
         if processes.is_first():
-            table = parameters.write(self.workdir, params, prunable)
-            print(table, file=sys.stderr)
+            parameters.write(self.workdir, params, prunable)
             whole = paths.parameters_path(self.workdir).read_text()
             self.events.text("", "parameters", f"```\n{whole}```")
 
@@ -85,7 +85,7 @@ class Recorder:
         )
 
     def rows(self, tag: str, round_number: int, rows: list[dict[str, Any]]) -> None:
-        """Replaces the rows of these runs and this round in results.csv.
+        """Replaces the rows of these runs and this round in results.csv; shows them.
 
         TensorBoard has their means; tag: of the training.
         """
@@ -95,6 +95,21 @@ class Recorder:
         tables.write_columns(self.workdir)
         options = defaults.changed(self.config)
         events.write_results(self.events, tag, round_number, rows, options)
+        self.show_rounds()
+
+    def show_rounds(self) -> None:
+        """Shows the rounds that are in results.csv and have not been shown."""
+        path = paths.results_path(self.workdir)
+        if processes.is_first() and path.exists():
+            self._table.show(tables.read_rows(path))
+
+    @functools.cached_property
+    def _table(self) -> RoundTable:
+        config = self.config
+        if config.prune.schedule == "early_bird":
+            return RoundTable(config.eval.verdict, ["early_bird"])
+        transferred = ["transferred"] if config.ticket.path else []
+        return RoundTable(config.eval.verdict, [*config.arms, *transferred])
 
     def layers(self, round_number: int, rows: list[dict[str, Any]]) -> None:
         """Replaces the rows of these runs and this round in layers.csv."""

@@ -1,9 +1,11 @@
 """Maps a compiled function over many images, in batches of one shape."""
 
+from contextlib import nullcontext as _no_bar
+
 import jax
 import numpy as np
-from tqdm import tqdm
 
+from gen_tickets.console import display
 from gen_tickets.errors import UserError
 
 
@@ -36,20 +38,19 @@ def map_batches(function, rows, batch_size, title=None):
       rows: the last batch is padded with the first rows, so that the function is
         compiled once.
       batch_size: rows a call.
-      title: of a progress bar, shown on a terminal; None: no bar.
+      title: of a progress bar; None: no bar.
 
     Returns:
       NumPy arrays [N, ...].
     """
-    hidden, parts = None if title else True, []  # None: unless stderr is a terminal
-    progress = tqdm(
-        desc=title, total=len(rows), unit="image", leave=False, disable=hidden
-    )
-    with progress:
+    parts = []
+    shown = display.bar(title, len(rows), "image") if title else _no_bar()
+    with shown as progress:
         for start in range(0, len(rows), batch_size):
             index = np.arange(start, start + batch_size) % len(rows)
             size = min(batch_size, len(rows) - start)
             found = function(rows[index])
             parts.append(jax.tree.map(lambda x, n=size: np.asarray(x)[:n], found))
-            progress.update(size)
+            if progress:
+                progress.update(done=start + size)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

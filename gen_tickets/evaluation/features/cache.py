@@ -10,11 +10,10 @@ import hashlib
 import io
 import json
 import pathlib
-import sys
 
 import numpy as np
-from tqdm import tqdm
 
+from gen_tickets.console import display
 from gen_tickets.errors import Damaged, UserError
 from gen_tickets.evaluation.features import weights
 from gen_tickets.workdir import paths, reading
@@ -57,16 +56,16 @@ def fetch(kind, key, compute):
             if reading.is_there(path):
                 return _read(path, key)
     except Damaged:
-        tqdm.write(f"{path}: damaged; computed again", sys.stderr)
+        display.say(f"{path}: damaged; computed again")
     except UserError as error:
         may_replace = False  # It may be intact.
-        tqdm.write(f"{error}; computed for this run alone", sys.stderr)
+        display.say(f"{error}; computed for this run alone")
     arrays = {name: np.asarray(array) for name, array in compute().items()}
     if may_replace:
         try:
             paths.write_atomically(path, _written(key, arrays))
         except UserError as error:
-            tqdm.write(f"not cached: {error}", sys.stderr)
+            display.say(f"not cached: {error}")
     return arrays
 
 

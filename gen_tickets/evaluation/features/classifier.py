@@ -9,7 +9,8 @@ within one data set and one classifier.
 import dataclasses
 import functools
 import hashlib
-import sys
+import math
+import time
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -17,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from tqdm import tqdm
 
 from gen_tickets import trees
+from gen_tickets.console import display
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pixels
 from gen_tickets.errors import UserError
@@ -36,6 +37,7 @@ _SEED = 0
 _SHIFT = 4
 _EXTRACT_BATCH = 256
 _STRETCH = 16  # steps between two updates of the progress bar
+_WORTH_A_WORD = 30.0  # seconds of a training
 
 
 class ResNet18(nn.Module):
@@ -102,16 +104,20 @@ def _outputs(network, variables, images):
         return network.apply(variables, pixels.to_float(images), False)
 
 
-def load_classifier(dataset, epochs: int, width: int) -> Classifier:
+def load_classifier(
+    dataset, epochs: int, width: int, most_seconds: float = math.inf
+) -> Classifier:
     """The classifier of a data set: from the cache, or else trained and cached.
 
     Args:
       dataset: data.Dataset with labels.
       epochs: passes over the training images.
       width: channels of the first stage.
+      most_seconds: that a training may take, as its second step tells.
 
     Raises:
-      UserError: the data set has no labels, or the training diverged.
+      UserError: the data set has no labels, or the training diverged or would take
+        longer than allowed.
     """
     check_labels(dataset)
     key = _key(dataset, epochs, width)
@@ -119,7 +125,7 @@ def load_classifier(dataset, epochs: int, width: int) -> Classifier:
     lowering = lowering_lib.choose()
     network = ResNet18(width, key["num_classes"], lowering=lowering)
     arrays = cache.fetch(
-        "classifier", key, lambda: _train(dataset, network, recipe, key)
+        "classifier", key, lambda: _train(dataset, network, recipe, key, most_seconds)
     )
     return Classifier(
         network,
@@ -194,7 +200,7 @@ def _sha256(labels) -> str:
     return hashlib.sha256(np.ascontiguousarray(labels, "<i4")).hexdigest()
 
 
-def _train(dataset, network, recipe, key):
+def _train(dataset, network, recipe, key, most_seconds=math.inf):
     """{name: array} of weights, statistics, and the accuracy on held-out images."""
     train_set, heldout = (
         {"images": jnp.asarray(part.images), "labels": jnp.asarray(part.labels)}
@@ -206,10 +212,9 @@ def _train(dataset, network, recipe, key):
     state = jax.jit(jax.vmap(task.init))(keys)
     title = f"classifier of {dataset.provenance['name']}"
     totals = loop_lib.empty_totals(task, train_set, 1)
-    with tqdm(
-        desc=title, total=recipe.num_steps, unit="step", leave=False, disable=None
-    ) as progress:
-        state = _fit(loop, state, totals, train_set, keys, key, progress)
+    with display.bar(f"training the {title}", recipe.num_steps) as progress:
+        costs = functools.partial(_tell_cost, title, most_seconds)
+        state = _fit(loop, state, totals, train_set, keys, key, progress, costs)
     found = loop.evaluate(state, *loop_lib.in_batches(heldout, _EXTRACT_BATCH), keys)
     if not np.isfinite(found["loss"][0]):
         raise UserError(
@@ -218,25 +223,49 @@ def _train(dataset, network, recipe, key):
             "give another number, or another eval.classifier_width",
         )
     accuracy, count = float(found["accuracy"][0]), len(dataset.heldout.images)
-    tqdm.write(
-        f"{title}: {100 * accuracy:.2f} % right on {count} held-out images", sys.stderr
-    )
+    display.say(f"{title}: {100 * accuracy:.2f} % right on {count} held-out images")
     kept = jax.tree.map(
         lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
     )
     return {**trees.named_leaves(kept), "accuracy": np.float64(accuracy)}
 
 
-def _fit(loop, state, totals, examples, keys, key, progress):
-    """Trains for all steps, a few at a time so that the progress bar moves."""
+def _tell_cost(title, most_seconds, seconds):
+    """Says how long the training takes; refuses one that takes more than allowed."""
+    if seconds > most_seconds:
+        raise UserError(
+            title,
+            f"its training takes about {display.duration(seconds)} here, once",
+            "--train-classifier allows it, --classifier-width=8 takes less, and "
+            "--metrics=fid takes Inception's weights in its place",
+        )
+    if seconds > _WORTH_A_WORD:
+        duration = display.duration(seconds)
+        display.say(f"training the {title}, once a machine: about {duration}")
+
+
+def _fit(loop, state, totals, examples, keys, key, progress, tell_cost):
+    """Trains for all steps, a few at a time so that the progress bar moves.
+
+    Args:
+      tell_cost: takes the seconds that the training needs, after the second step; the
+        first one compiles.
+    """
     masks, count = masks_lib.dense(state.params), len(examples["images"])
     batch_size, num_steps = key["batch_size"], key["recipe"]["num_steps"]
-    for done in range(0, num_steps, _STRETCH):
-        steps = min(_STRETCH, num_steps - done)
+    done = 0
+    while done < num_steps:
+        steps = 1 if done < 2 else min(_STRETCH, num_steps - done)
+        started = time.monotonic()
         order = np.zeros((loop_lib.MAX_STRETCH, 1, batch_size), np.int32)
         order[:steps, 0] = dataset_lib.order(_SEED, 0, count, batch_size, done, steps)
         totals = jax.tree.map(jnp.zeros_like, totals)
         state, totals = loop.stretch(state, totals, masks, examples, order, keys, steps)
-        progress.set_postfix(accuracy=f"{totals['accuracy'][0] / steps:.3f}")
-        progress.update(steps)
+        accuracy = float(totals["accuracy"][0]) / steps  # waits for the stretch
+        seconds_left = (num_steps - done) * (time.monotonic() - started) / steps
+        done += steps
+        if done == 2:
+            tell_cost(seconds_left)
+        details = (f"accuracy {accuracy:.3f}",)
+        progress.update(done=done, seconds_left=seconds_left, details=details)
     return state

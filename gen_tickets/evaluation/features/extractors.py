@@ -1,5 +1,6 @@
 """One interface to the networks that turn images into features."""
 
+import math
 from typing import Any, Callable, NamedTuple
 
 from gen_tickets.evaluation.features import classifier, inception, weights
@@ -38,13 +39,13 @@ def of_inception(path=None, download=False) -> Extractor:
     )
 
 
-def of_classifier(dataset, epochs, width) -> Extractor:
+def of_classifier(dataset, epochs, width, most_seconds=math.inf) -> Extractor:
     """The data set's own classifier; see `classifier.load_classifier`.
 
     Raises:
-      UserError: the data set has no labels.
+      UserError: the data set has no labels, or the training takes longer than allowed.
     """
-    found = classifier.load_classifier(dataset, epochs, width)
+    found = classifier.load_classifier(dataset, epochs, width, most_seconds)
     return Extractor(
         "classifier",
         found.fingerprint,

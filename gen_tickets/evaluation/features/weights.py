@@ -1,9 +1,9 @@
 """Finds, checks and converts the weights of the Inception network.
 
 They are looked for at a given path, then at the path in the environment variable
-GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (GEN_TICKETS_CACHE, or else
-~/.cache/gen_tickets), and last, if allowed, at the public release. The public file must
-have its published SHA-256. Any other file is accepted with its own SHA-256, which is
+GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (see `workdir.user_cache`), and
+last, if allowed, at the public release. The public file must have its published
+SHA-256. Any other file is accepted with its own SHA-256, which is
 part of the key of every cached statistic.
 """
 
@@ -23,6 +23,7 @@ from flax import traverse_util
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import containers, inception
 from gen_tickets.kernels.lowering import LIBRARY
+from gen_tickets.workdir import user_cache
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = (
@@ -31,7 +32,7 @@ URL = (
 )
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 PATH_VARIABLE = "GEN_TICKETS_INCEPTION_WEIGHTS"
-CACHE_VARIABLE = "GEN_TICKETS_CACHE"
+CACHE_VARIABLE = user_cache.VARIABLE
 BATCH_NORM_EPSILON = 1e-3
 
 
@@ -87,9 +88,9 @@ def find_weights(path=None, download=False) -> pathlib.Path:
 
 
 def cache_folder() -> pathlib.Path:
-    """The folder of the public file and of `cache`."""
-    folder = os.environ.get(CACHE_VARIABLE) or "~/.cache/gen_tickets"
-    return pathlib.Path(folder).expanduser()
+    """The folder of the public file and of `cache`; a temporary one without a home."""
+    temporary = pathlib.Path(tempfile.gettempdir()) / "gen_tickets"
+    return user_cache.folder() or temporary
 
 
 def fingerprint(path) -> str:

@@ -1,0 +1,75 @@
+"""gen_tickets COMMAND ...: one command for everything, each also a module by itself."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import gen_tickets
+from gen_tickets.cli import command_line
+from gen_tickets.config.registry import nearest
+from gen_tickets.errors import UserError
+
+# {command: (module, what it does)}
+_COMMANDS = {
+    "run": ("gen_tickets.main", "train an experiment, or go on with it"),
+    "stability": ("gen_tickets.main", "instability analysis of an experiment"),
+    "report": ("gen_tickets.report.__main__", "draw the page of a run again"),
+    "compare": ("gen_tickets.report.__main__", "lay several runs over one another"),
+    "export": ("gen_tickets.export", "take samples or weights out of a run"),
+    "score": ("gen_tickets.evaluation.__main__", "FID and its like of any images"),
+    "sweep": ("gen_tickets.sweep", "one experiment over lists of options"),
+    "paper": ("gen_tickets.paper.__main__", "a figure or table of the paper"),
+}
+
+
+def help_text() -> str:
+    """What `gen_tickets --help` prints."""
+    lines = [
+        "usage: gen_tickets COMMAND ...",
+        "",
+        *(f"  {name:<10} {what}" for name, (_, what) in _COMMANDS.items()),
+        "",
+        "gen_tickets COMMAND --help says more; gen_tickets --version prints the "
+        "version.",
+    ]
+    return "\n".join(lines)
+
+
+def _run(name: str, words: Sequence[str]) -> int:
+    """Runs one command; returns its exit status."""
+    module = importlib.import_module(_COMMANDS[name][0])
+    if name in ("run", "stability"):
+        words = _of_experiment(name, words)
+        command_line.run(module.main, [f"gen_tickets {name}", *words])
+    return module.main(list(words)) or 0
+
+
+def _of_experiment(name: str, words: Sequence[str]) -> list[str]:
+    """The words that `gen_tickets.main` takes."""
+    found = list(words)
+    if found and not found[0].startswith("-"):
+        found[0] = f"--config={found[0]}"
+    if name == "stability" and not {"--help", "-h"} & set(found):
+        found.append("--config.procedure=stability")
+        if not any(word.startswith(("--workdir", "-workdir")) for word in found):
+            experiment, _ = command_line.split(found)
+            found.append(f"--workdir={experiment.workdir}-instability")
+    return found
+
+
+def _main(words: Sequence[str]) -> int:
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(help_text())
+    elif words[0] in ("--version", "version"):
+        print(f"gen_tickets {gen_tickets.__version__}")
+    elif words[0] in _COMMANDS:
+        return _run(words[0], words[1:])
+    else:
+        remedy = nearest(words[0], _COMMANDS) or f"allowed is {', '.join(_COMMANDS)}"
+        raise UserError(words[0], "there is no such command", remedy)
+    return 0
+
+
+def main() -> int:
+    """The command line of this process; returns the exit status."""
+    return command_line.exit_status(lambda: _main(sys.argv[1:]))

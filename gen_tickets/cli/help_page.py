@@ -1,0 +1,63 @@
+"""The page of `gen_tickets run --help`: every option, in groups."""
+
+import textwrap
+
+from gen_tickets import experiments
+from gen_tickets.config.options import OPTIONS
+
+_WIDTH = 88
+_USAGE = """\
+usage: gen_tickets run [EXPERIMENT[:SIZE]] [--workdir=DIR] [--config.OPTION=VALUE]
+       python -m gen_tickets.main [--config=EXPERIMENT[:SIZE]]
+
+Runs an experiment, or goes on with it. EXPERIMENT is the name of one that comes along,
+a file, or the config.json of a workdir; SIZE is smoke, or what the file states."""
+_GROUPS = {
+    "": "The experiment",
+    "data": "Images",
+    "model": "Networks",
+    "task": "What is learned",
+    "optimizer": "Optimizer",
+    "train": "Length of a training",
+    "prune": "Pruning",
+    "early_bird": "Early-bird tickets (prune.schedule=early_bird)",
+    "ticket": "Transferred tickets",
+    "rewind": "Rewinding",
+    "stability": "Instability analysis (procedure=stability, rewind.step=auto)",
+    "eval": "Evaluation",
+    "checkpoint": "Checkpoints",
+    "log": "Logs",
+    "profile": "Profile",
+    "parallel": "Devices and processes",
+}
+
+
+def of_run() -> str:
+    """Usage, experiments and every option with default, meaning and choices."""
+    names = f"experiments: {', '.join(experiments.names())}"
+    wrapped = textwrap.fill(names, _WIDTH, subsequent_indent="  ")
+    parts = [_USAGE, wrapped]
+    groups = dict.fromkeys(name.rpartition(".")[0] for name in OPTIONS)
+    parts += [_group(group) for group in groups]
+    return "\n\n".join(parts)
+
+
+def _group(group: str) -> str:
+    """The options of one group, with its title."""
+    lines = [_GROUPS.get(group, group)]
+    for name, option in OPTIONS.items():
+        if name.rpartition(".")[0] != group:
+            continue
+        lines.append(f"  --config.{name}={option.default!r}")
+        summaries = option.summaries()
+        allowed = "" if summaries else f"; {option.allowed}"
+        lines.append(_indented(f"{option.meaning}{allowed}", 6))
+        lines += [_indented(f"{name}: {text}", 8) for name, text in summaries.items()]
+    return "\n".join(lines)
+
+
+def _indented(text: str, margin: int) -> str:
+    spaces = " " * margin
+    return textwrap.fill(
+        text, _WIDTH, initial_indent=spaces, subsequent_indent=f"{spaces}  "
+    )

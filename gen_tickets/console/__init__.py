@@ -1,0 +1,1 @@
+"""What a person reads while a run works: header, progress bar, rounds, verdict."""

@@ -1,0 +1,50 @@
+"""The verdict of a run: in a box on a terminal, else as plain lines, on stdout."""
+
+import sys
+
+from gen_tickets.console import display
+from gen_tickets.report.gates import Gate
+from gen_tickets.report.verdict import Verdict
+
+# (rich style, mark) of a gate that is passed, not passed, or not known.
+_MARKS = {True: ("green", "+"), False: ("red", "-"), None: ("bright_black", "?")}
+
+
+def show(judged: Verdict, title: str = "verdict") -> None:
+    """Writes the verdict, its gates and its notes.
+
+    Args:
+      judged: the verdict.
+      title: whose it is.
+    """
+    if display.is_terminal(sys.stdout):
+        _box(judged, title)
+        return
+    print(f"{title}: {' '.join((judged.sentence, *judged.notes))}")
+    for gate in judged.gates:
+        print(f"  {_line(gate)}")
+
+
+def _line(gate: Gate) -> str:
+    """A gate as "+ converged: dense heldout_loss is best at step 400 of 500"."""
+    _, mark = _MARKS[gate.passed]
+    return f"{mark} {gate.sentence}"
+
+
+def _box(judged: Verdict, title: str) -> None:
+    from rich.console import Console, Group  # here: only where there is a terminal
+    from rich.padding import Padding
+    from rich.panel import Panel
+    from rich.text import Text
+
+    failed = any(gate.passed is False for gate in judged.gates)
+    lines = [Padding(Text(judged.finding, "bold"), (0, 0, 1, 0))]
+    for gate in judged.gates:
+        style, mark = _MARKS[gate.passed]
+        lines.append(Padding(Text(_line(gate), style), (0, 0)))
+    lines += [
+        Padding(Text(note, "bright_black"), (1, 0, 0, 0)) for note in judged.notes
+    ]
+    style = "yellow" if failed or judged.sparsity is None else "green"
+    box = Panel(Group(*lines), title=title, title_align="left", border_style=style)
+    Console(highlight=False).print(box)
