@@ -112,7 +112,7 @@ def samples(member: Member, num: int, seed: int | None = None) -> np.ndarray:
         lambda latents: sample(member.state, latents),
         num,
         config.data.batch_size,
-        config.model.latent_size,
+        member.prepared.task.latent_size,
         config.seed if seed is None else seed,
     )
 

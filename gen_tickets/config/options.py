@@ -52,13 +52,29 @@ OPTIONS: dict[str, Option] = {
     ),
     "data.batch_size": option.Whole(128, "images in a training step", 1),
     "data.limit": option.Whole(0, "training images used; 0 = all"),
-    "model.name": option.Choice("linear", "the pair of networks", registries.model),
+    "model.name": option.Choice("linear", "the networks", registries.model),
     "model.widths": option.Wholes(
         (128, 64, 12),
         "units or channels of each layer, from the image inwards",
         _MOST_UNITS,
     ),
     "model.latent_size": option.Whole(3, "numbers in a latent vector", 1, _MOST_UNITS),
+    "model.patch": option.Whole(
+        1, "side in pixels of the squares that a U-Net sees as one place", 1
+    ),
+    "model.blocks": option.Whole(2, "residual blocks of each width", 1),
+    "model.attention": option.Wholes(
+        (16,),
+        "sides in pixels of the maps that attend to themselves; () = none",
+        _MOST_PIXELS,
+        may_be_empty=True,
+    ),
+    "model.norm_groups": option.Whole(
+        32, "groups of channels that group norm normalizes by themselves", 1
+    ),
+    "model.dropout": option.Number(
+        0.0, "share of a residual block's activations that training drops", 0, 1
+    ),
     "task.name": option.Choice("ae", "what is learned", registries.task),
     "task.beta": option.Number(1.0, "weight of the KL term (beta-VAE: > 1)"),
     "task.loss": option.Choice(
@@ -74,6 +90,31 @@ OPTIONS: dict[str, Option] = {
     ),
     "task.gradient_penalty": option.Number(
         0.0, "weight of (|gradient of the discriminator| - 1)^2; 0 = none"
+    ),
+    "diffusion.steps": option.Whole(1000, "timesteps from an image to noise", 4),
+    "diffusion.schedule": option.Choice(
+        "linear", "how fast an image turns into noise", registries.noise_schedule
+    ),
+    "diffusion.prediction": option.Choice(
+        "epsilon",
+        "what is predicted: the noise, or v = signal * noise - noise level * image",
+        ("epsilon", "v"),
+    ),
+    "diffusion.timesteps": option.Choice(
+        "uniform",
+        "how the timesteps of a training batch are drawn; importance is by their loss",
+        ("uniform", "importance"),
+    ),
+    "diffusion.min_snr": option.Number(
+        0.0, "largest signal-to-noise ratio that weights the loss; 0 = no weights"
+    ),
+    "diffusion.sampler": option.Choice(
+        "ddim",
+        "how samples are made: without, or (ancestral) with noise in every step",
+        ("ddim", "ancestral"),
+    ),
+    "diffusion.sampling_steps": option.Whole(
+        50, "timesteps that a sample takes, evenly spaced", 1
     ),
     "optimizer.name": option.Choice(
         "adam",
@@ -179,7 +220,7 @@ OPTIONS: dict[str, Option] = {
         ("running", "batch"),
     ),
     "eval.average_decay": option.Number(
-        0.0, "decay of the averaged generator that is sampled; 0 = the last one", 0, 1
+        0.0, "decay of the averaged weights that are sampled; 0 = the last ones", 0, 1
     ),
     "eval.metrics": option.Choices(
         (),

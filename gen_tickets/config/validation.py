@@ -8,6 +8,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from gen_tickets.config import registries
+from gen_tickets.config.registry import Registry
 from gen_tickets.errors import UserError
 
 Options = Mapping[str, Any]
@@ -35,7 +36,9 @@ def check(options: Options, changed: Set[str]) -> None:
     _check_critic(options)
     _check_evaluation(options)
     # From here on the chosen entries are imported.
-    _check_task(options, changed)
+    _check_kind(options)
+    _check_readers(registries.task, options, changed)
+    _check_readers(registries.model, options, changed)
     for registry in _CHOSEN:
         registry.get(options[registry.option]).check(options)
     for name in options[registries.metric.option]:
@@ -133,16 +136,31 @@ def _check_evaluation(options: Options) -> None:
         )
 
 
-def _check_task(options: Options, changed: Set[str]) -> None:
-    """Options that only other tasks read."""
-    tasks = dict(registries.task.items())
-    chosen = options["task.name"]
-    for name in sorted(changed - set(tasks[chosen].options)):
-        readers = [other for other, task in tasks.items() if name in task.options]
+def _check_kind(options: Options) -> None:
+    """A task that needs other networks than those of the model."""
+    task, name = options["task.name"], options["model.name"]
+    kind = registries.task.get(task).kind
+    if registries.model.get(name).kind != kind:
+        fitting = [x for x, model in registries.model.items() if model.kind == kind]
+        raise UserError(
+            f"model.name={name!r}",
+            f"task.name={task!r} trains a {kind}, which it is not",
+            f"give {' or '.join(fitting)}",
+        )
+
+
+def _check_readers(
+    registry: Registry[Any], options: Options, changed: Set[str]
+) -> None:
+    """Options that only other entries of a registry read."""
+    entries = dict(registry.items())
+    chosen = options[registry.option]
+    for name in sorted(changed - set(entries[chosen].options)):
+        readers = [x for x, entry in entries.items() if name in entry.options]
         if readers:
             raise UserError(
                 f"{name}={options[name]!r}",
-                f"only for task.name={' or '.join(readers)}, not {chosen}",
+                f"only for {registry.option}={' or '.join(readers)}, not {chosen}",
             )
 
 

@@ -142,17 +142,20 @@ class Evaluator:
         """The columns of a member that diverged."""
         return dict.fromkeys(scores.columns(self._names), math.nan) | self._count()
 
-    def measure(self, sample, reconstruct) -> dict[str, float]:
+    def measure(self, sample, reconstruct, latent_size: int) -> dict[str, float]:
         """The columns of one member.
 
         Args:
           sample: latents [n, latent_size] -> uint8 [n, H, W, C].
           reconstruct: uint8 [n, H, W, C] -> the same shape and type; None where the
             task has none.
+          latent_size: numbers in a latent of the task.
         """
         values = {}
         if self._of_samples:
-            outputs = self._outputs(self._of_samples, self._samples(sample))
+            outputs = self._outputs(
+                self._of_samples, self._samples(sample, latent_size)
+            )
             values |= scores.score(self._of_samples, outputs, self._references)
         if self._of_reconstructions:
             images, labels = self._heldout
@@ -173,14 +176,14 @@ class Evaluator:
     def _count(self):
         return {"num_samples": self._config.eval.num_samples}
 
-    def _samples(self, sample):
+    def _samples(self, sample, latent_size):
         """uint8 [num_samples, H, W, C] from latents that the seed alone determines."""
         config = self._config
         return draw_samples(
             sample,
             config.eval.num_samples,
             config.data.batch_size,
-            config.model.latent_size,
+            latent_size,
             config.seed,
         )
 

@@ -108,6 +108,7 @@ def _evaluation(prepared: Prepared, evaluator: Evaluator, state: Any) -> dict[st
     return evaluator.measure(
         functools.partial(sample, state),
         reconstruct and functools.partial(reconstruct, state),
+        prepared.task.latent_size,
     )
 
 
@@ -184,7 +185,7 @@ def _record_images(
         state = population.layout.member(round_state.state, member)
         if not processes.is_first():
             continue
-        recorder.images(position.round, arm, "samples", task.sample(state, latents))
-        if task.reconstruct is not None:
-            images = task.reconstruct(state, data.shown)
+        recorder.images(position.round, arm, "samples", prepared.sample(state, latents))
+        if prepared.reconstruct is not None:
+            images = prepared.reconstruct(state, data.shown)
             recorder.images(position.round, arm, "reconstructions", images)
