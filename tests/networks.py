@@ -41,7 +41,7 @@ MODELS = {
         {
             "task.name": "diffusion",
             "model.name": "unet",
-            "model.widths": (6, 12),
+            "model.widths": (6,),
             "model.blocks": 1,
             "model.attention": (4,),
             "model.norm_groups": 3,

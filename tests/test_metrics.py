@@ -367,7 +367,7 @@ def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):
         data,
         recorder,
         masks_of=lambda member: jax.tree.map(lambda x: x[member], begun.masks),
-        columns_of=lambda masks: {},
+        columns_of=lambda arm, masks: {},
     )
     (_, rows), _ = recorder.rows.call_args
     assert [row["diverged"] for row in rows] == [False, True]

@@ -1,5 +1,6 @@
 """DDPM's U-Net: its size, its group norm and joined convolutions, its attention."""
 
+import functools
 import math
 
 import flax.linen as nn
@@ -15,7 +16,8 @@ from gen_tickets.errors import UserError
 from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.models import groups as groups_lib
 from gen_tickets.models import unet_blocks
-from gen_tickets.pruning import channels
+from gen_tickets.pruning import channels, compact
+from gen_tickets.pruning import masks as masks_lib
 
 RNG = np.random.default_rng(0)
 
@@ -135,3 +137,34 @@ def test_to_depth_gathers_squares_and_to_pixels_undoes_it():
     found = unet_blocks.to_depth(x, 2)
     np.testing.assert_array_equal(found[1, 1, 2], x[1, 2:4, 4:6].reshape(-1))
     np.testing.assert_array_equal(unet_blocks.to_pixels(found, 2), x)
+
+
+def test_compacted_network_of_two_sides_is_the_masked_one():
+    """Forward; `test_compact` has gradients and a step, of one side and attention."""
+    options = {"attention": (), "blocks": 1, "norm_groups": 3, "patch": 2}
+    config = configure(widths=(6, 12), **options)
+    build = functools.partial(
+        models.build_denoiser, config, (8, 8, 1), lowering=LIBRARY
+    )
+    module, x, times = build(), normal(2, 8, 8, 1), jnp.array([0.1, 0.9])
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), x, False))["params"]
+    params = {"denoiser": jax.tree.map(lambda leaf: 0.3 * normal(*leaf.shape), shapes)}
+    groups = {"denoiser": groups_lib.of(module)}
+    masks = {
+        "denoiser": {
+            group.name: RNG.permutation(np.arange(group.size) < (group.size + 1) // 2)
+            for group in groups["denoiser"].groups
+        }
+    }
+    masked = masks_lib.apply(channels.expand(groups, masks, params), params)
+    cut = compact.cut(groups, masks, masked)
+    small = build(channels=compact.sizes(groups, masks)["denoiser"])
+    assert jax.tree.leaves(cut)[0].size < jax.tree.leaves(masked)[0].size
+    expected, found = (
+        jax.jit(network.apply, static_argnums=2)(
+            {"params": of["denoiser"]}, x, False, times
+        )
+        for network, of in ((module, masked), (small, cut))
+    )
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())

@@ -18,8 +18,9 @@ OPTIONS: dict[str, Option] = {
     "procedure": option.Choice(
         "tickets",
         "what is done: tickets are searched for, or the stability of training at "
-        "possible rewind steps is analysed",
-        ("tickets", "stability"),
+        "possible rewind steps is analysed, or networks train sparse from the start "
+        "while their masks change (dynamic)",
+        ("tickets", "stability", "dynamic"),
     ),
     "precision": option.Choice(
         "float32",
@@ -177,6 +178,23 @@ OPTIONS: dict[str, Option] = {
     ),
     "early_bird.multiple": option.Whole(
         0, "channels left are rounded up to a multiple; 0 = 8 on accelerators, else 1"
+    ),
+    "dynamic.methods": option.Choices(
+        ("rigl", "static"),
+        "how masks change, each an arm of the experiment",
+        ("static", "set", "rigl", "magran"),
+    ),
+    "dynamic.distribution": option.Choice(
+        "erk",
+        "densities of layers: Erdos-Renyi kernel, or all the same",
+        ("erk", "uniform"),
+    ),
+    "dynamic.fraction": option.Number(
+        0.3, "share of a layer's weights that a change moves at step 0", 0, 1
+    ),
+    "dynamic.every_steps": option.Whole(100, "training steps between changes", 1),
+    "dynamic.end": option.Number(
+        0.75, "share of the training after which masks stay (set: never)", 0, 1.01
     ),
     "ticket.path": option.Text("", "workdir whose tickets are transferred; '' = none"),
     "ticket.map": option.Texts(

@@ -33,6 +33,7 @@ def check(options: Options, changed: Set[str]) -> None:
     _check_pruning(options)
     _check_early_bird(options, changed)
     _check_stability(options, changed)
+    _check_dynamic(options, changed)
     _check_critic(options)
     _check_evaluation(options)
     # From here on the chosen entries are imported.
@@ -113,6 +114,34 @@ def _check_stability(options: Options, changed: Set[str]) -> None:
             f"stability.round={options['stability.round']}",
             "together they say which masks the copies have",
             "give both, or none",
+        )
+
+
+def _check_dynamic(options: Options, changed: Set[str]) -> None:
+    """Options of dynamic sparse training alone, and those of all others alone."""
+    if options["procedure"] != "dynamic":
+        for name in sorted(changed):
+            if name.startswith("dynamic."):
+                raise UserError(
+                    f"{name}={options[name]!r}",
+                    "only for procedure='dynamic'",
+                    "leave it out",
+                )
+        return
+    if options["rewind.step"] != "0":
+        raise UserError(
+            f"rewind.step={options['rewind.step']}",
+            "procedure='dynamic' trains sparse from the first step",
+            "give 0",
+        )
+    if not options["dynamic.methods"]:
+        raise UserError("dynamic.methods=()", "none is trained", "give one or more")
+    for name in sorted(changed & {"arms", "prune.method", "prune.schedule"}):
+        raise UserError(
+            f"{name}={options[name]!r}",
+            "procedure='dynamic' draws masks at random, and its arms are "
+            "dynamic.methods",
+            "leave it out",
         )
 
 

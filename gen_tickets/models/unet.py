@@ -2,9 +2,10 @@
 
 Widths are those of the sides S, S / 2, ..., each with `blocks` residual blocks on the
 way down and one more on the way up, where a map is joined with the kept ones of its
-side. A `patch` of pixels is one place of S (Hoogeboom et al. 2023). At widths (128, 256, 256, 256), 2 blocks and attention at 16 x 16 it has DDPM's
-35.7 M weights for CIFAR-10. Kernels are drawn as in DDPM's code, those at the end of
-each residual almost 0: saliencies of gradients see nothing behind them at step 0.
+side; a `patch` of pixels is one place of S (Hoogeboom et al. 2023). At widths (128,
+256, 256, 256), 2 blocks and attention at 16 x 16 it has DDPM's 35.7 M weights for
+CIFAR-10. Kernels are drawn as in DDPM's code, those at the end of each residual almost
+0: saliencies of gradients see nothing behind them at step 0.
 """
 
 import dataclasses

@@ -12,6 +12,7 @@ from gen_tickets.data import pipeline
 from gen_tickets.distributed import memory, processes
 from gen_tickets.evaluation import metrics
 from gen_tickets.procedures import (
+    dynamic,
     early_bird,
     lottery,
     rewind_point,
@@ -31,6 +32,8 @@ def of(config: ConfigDict) -> types.ModuleType:
     """The module whose `check` and `run` make the procedure of an experiment."""
     if config.procedure == "stability":
         return stability
+    if config.procedure == "dynamic":
+        return dynamic
     return early_bird if config.prune.schedule == "early_bird" else lottery
 
 

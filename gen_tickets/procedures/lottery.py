@@ -10,6 +10,7 @@ All runs, and both tickets of a round, are members of one compiled program.
 """
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -42,6 +43,8 @@ def run(
     store: Checkpoints,
     recorder: Recorder,
     stop: list[int],
+    follow: Callable[..., RoundState] | None = None,
+    extra: Callable[[Prepared, Data, str], float] | None = None,
 ) -> None:
     """All rounds of an experiment, from its newest checkpoint on.
 
@@ -51,6 +54,8 @@ def run(
       store: its checkpoints.
       recorder: writes what is measured.
       stop: filled by a signal, see `driver.stop_signals`.
+      follow: begins a round after another; None: `next_round`.
+      extra: FLOPs of an arm beside its steps; None: those of pruning.
 
     Raises:
       Interrupted: a signal came; everything is saved.
@@ -66,14 +71,16 @@ def run(
             round_state, position = driver.train(
                 training, round_state, position, data, hooks
             )
-            rounds.record(prepared, training, round_state, position, data, recorder)
+            rounds.record(
+                prepared, training, round_state, position, data, recorder, extra
+            )
             position = position._replace(finished=True)
             hooks.save(round_state, position)
             recorder.page(position.seconds)
         if position.round == num_rounds:
             return
         round_number = position.round + 1
-        round_state = next_round(prepared, data, round_state, round_number)
+        round_state = (follow or next_round)(prepared, data, round_state, round_number)
         position = Position(round=round_number, step=prepared.schedule.rewind_step)
 
 
@@ -134,15 +141,4 @@ def trained(
 ) -> rounds.Trained | None:
     """What the newest checkpoint has trained; None where there is none."""
     del workdir
-    restored = rounds.restore(prepared, store)
-    if restored is None:
-        return None
-    round_state, position = restored
-    population = prepared.tickets if position.round else prepared.dense
-    return rounds.Trained(
-        prepared,
-        population,
-        round_state,
-        position,
-        lambda member: population.layout.member(round_state.masks, member),
-    )
+    return rounds.trained(prepared, store)

@@ -21,7 +21,8 @@ from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.workdir.recorder import Recorder
 
 MasksOf = Callable[[int], Any]  # member -> masks, of the shapes of whole networks
-ColumnsOf = Callable[[Any], dict[str, float]]  # masks -> columns beside the metrics
+# (arm, masks) -> columns beside the metrics
+ColumnsOf = Callable[[str, Any], dict[str, float]]
 
 
 def record(
@@ -43,7 +44,7 @@ def record(
       data: the images.
       recorder: writes.
       masks_of: member -> masks of the shapes of the whole networks.
-      columns_of: masks of a member -> what else stands in its row.
+      columns_of: (arm, masks) of a member -> what else stands in its row.
     """
     _record_images(prepared, training, round_state, position, data, recorder)
     layers = _layer_rows(training, position, masks_of)
@@ -142,7 +143,7 @@ def _rows(
             }
             for component, share in masks_lib.component_sparsity(masks).items():
                 row[f"sparsity_{component}"] = share
-            row |= columns_of(masks)
+            row |= columns_of(arm, masks)
             row["early_stop_step"] = int(best_step[member])
             rows.append(row)
     return rows

@@ -66,6 +66,22 @@ def restore(
     return restored and (restored[0], Position(*restored[1]))
 
 
+def trained(prepared: Prepared, store: Checkpoints) -> Trained | None:
+    """What the newest checkpoint has trained; None where there is none."""
+    restored = restore(prepared, store)
+    if restored is None:
+        return None
+    round_state, position = restored
+    population = prepared.tickets if position.round else prepared.dense
+    return Trained(
+        prepared,
+        population,
+        round_state,
+        position,
+        lambda member: population.layout.member(round_state.masks, member),
+    )
+
+
 def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Training]:
     """-> function(round): its training; one compiled loop for all tickets' rounds."""
     dense_loop = setup.make_loop(prepared, prepared.dense, streamed)
@@ -102,12 +118,20 @@ def record(
     position: Position,
     data: Data,
     recorder: Recorder,
+    extra: Callable[[Prepared, Data, str], float] | None = None,
 ) -> None:
-    """Writes tickets, images and rows of a round; twice gives the same files."""
+    """Writes tickets, images and rows of a round; twice gives the same files.
+
+    `extra` counts the FLOPs of an arm beside its steps; None: those of pruning.
+    """
     is_dense = position.round == 0
     # From the initial weights, or from those of step k; pruning is a round's too.
     steps = position.step - training.first_step
-    pruning = 0.0 if is_dense else _pruning_flops(prepared, data)
+
+    def columns_of(arm: str, masks: Any) -> dict[str, float]:
+        beside = 0.0 if is_dense else (extra or _pruning_flops)(prepared, data, arm)
+        return prepared.costs.of_training(masks, steps, beside)
+
     _record_tickets(prepared, round_state, position, recorder)
     layout = training.population.layout
     measurement.record(
@@ -118,7 +142,7 @@ def record(
         data,
         recorder,
         masks_of=lambda member: layout.member(round_state.masks, member),
-        columns_of=lambda masks: prepared.costs.of_training(masks, steps, pruning),
+        columns_of=columns_of,
     )
 
 
@@ -142,8 +166,9 @@ _apply = jax.jit(masks_lib.rewind)
 
 
 @functools.cache
-def _pruning_flops(prepared: Prepared, data: Data) -> float:
-    """FLOPs of scores and selection for one run."""
+def _pruning_flops(prepared: Prepared, data: Data, arm: str) -> float:
+    """FLOPs of scores and selection for one run; the same for every arm."""
+    del arm
     task = prepared.build_task(lowering=LIBRARY)
     pruner = Pruner(prepared.config, task, prepared.shapes)
     keys = prepared.dense.run_keys(Purpose.SCORE)

@@ -43,3 +43,8 @@ class Task(NamedTuple):
     latent_size: int  #: length of a latent vector
     components: tuple[str, ...]  #: their names, in order
     networks: dict[str, Any]  #: {component: `networks.Network`}, what they are
+    #: (state, masks, images uint8, key) -> (state, masks), after the steps that
+    #: `is_rewired` names; None: masks stay as they are
+    rewire: Callable[..., tuple[TrainState, Any]] | None = None
+    #: step, a traced number -> bool
+    is_rewired: Callable[..., Any] | None = None
