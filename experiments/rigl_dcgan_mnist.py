@@ -33,4 +33,4 @@ def get_config(size="full"):
     config.eval.num_samples = 1000
     config.eval.classifier_width = 16
     config.eval.verdict = "fd_classifier"
-    return defaults.resize(config, size)
+    return defaults.resize(config, size, smoke={"dynamic.every_steps": 10})

@@ -13,7 +13,10 @@ from gen_tickets.errors import UserError
 from gen_tickets.experiments import quickstart
 from gen_tickets.pruning import dynamic
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.report import verdict
 from gen_tickets.workdir import paths, tables, tickets
+from tests import result_rows
+from tests.result_rows import BAD, GOOD
 
 RNG = np.random.default_rng(0)
 GROWTH = dynamic.Growth(share=0.3, interval=10, end=75, last=100)
@@ -227,6 +230,18 @@ def test_rewire_starts_what_is_grown_at_zero_with_moments_of_zero(finished):
         jax.tree.map(lambda mask, of: mask & ~of, changed, grown), state.params
     )
     jax.tree.map(np.testing.assert_array_equal, after.params, kept)
+
+
+def test_verdict_says_for_each_method_up_to_where_it_matches_dense():
+    rows = result_rows.table([GOOD, GOOD, BAD], [BAD, GOOD, BAD])
+    for row in rows:
+        row["arm"] = {"winning": "rigl", "random": "static"}.get(row["arm"], "dense")
+    judged = verdict.verdict(rows, result_rows.METRIC)
+    assert judged.sparsity == pytest.approx(0.36)
+    assert "rigl up to 36.0 %" in judged.sentence
+    assert "static up to 36.0 %" in judged.sentence
+    rows = [row for row in rows if row["round"] in (0, 1)]
+    assert "static at no sparsity" in verdict.verdict(rows, result_rows.METRIC).sentence
 
 
 @pytest.mark.parametrize(

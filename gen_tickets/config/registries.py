@@ -120,6 +120,8 @@ class TaskBuilder(NamedTuple):
     kind: Kind = "pair"  #: of the models that it trains
     #: options that tasks without them refuse, such as ("task.beta",)
     options: tuple[str, ...] = ()
+    #: of these, what decides how samples are made of the same weights
+    sampling: tuple[str, ...] = ()
     reconstructs: bool = True  #: whether `Task.reconstruct` is not None
     #: its metrics, beside "loss", as the step and `Task.evaluate` call them; a metric X
     #: stands in tables as train_X, heldout_X and interval_X

@@ -136,7 +136,8 @@ def _check_dynamic(options: Options, changed: Set[str]) -> None:
         )
     if not options["dynamic.methods"]:
         raise UserError("dynamic.methods=()", "none is trained", "give one or more")
-    for name in sorted(changed & {"arms", "prune.method", "prune.schedule"}):
+    unused = {"arms", "prune.method", "prune.schedule", "ticket.path"}
+    for name in sorted(changed & unused):
         raise UserError(
             f"{name}={options[name]!r}",
             "procedure='dynamic' draws masks at random, and its arms are "

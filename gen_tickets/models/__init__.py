@@ -94,12 +94,11 @@ def _arguments(
             f"model.name={config.model.name!r} with {len(widths)} model.widths needs "
             f"a multiple of {multiple}",
         )
-    own = (name.removeprefix("model.") for name in model.options)
     return {
         "widths": widths,
         "dtype": jnp.dtype(config.precision),
         "channels": tuple(channels),
         "lowering": lowering or lowering_lib.choose(),
         "image_shape": tuple(image_shape),
-        **{name: config.model[name] for name in own},
+        **{name.removeprefix("model."): config[name] for name in model.options},
     }

@@ -59,7 +59,6 @@ def next_round(
     counts = _layer_counts(prepared, round_number)
     begun = _begin(
         trained.rewind,
-        prepared.dense.first_arm(trained.diverged),
         prepared.init(prepared.dense.run_keys(Purpose.INIT)),
         prepared.dense.run_keys(Purpose.SCORE, round_number),
         tuple(counts.items()),
@@ -107,7 +106,6 @@ def _layer_counts(prepared: Prepared, round_number: int) -> dict[str, int]:
 @functools.partial(jax.jit, static_argnames=("counts", "methods", "metric_names"))
 def _begin(
     initial: dict[str, Any],
-    diverged: jax.Array,
     fresh: Any,
     keys: jax.Array,
     counts: tuple[tuple[str, int], ...],
@@ -130,7 +128,7 @@ def _begin(
         dynamic.with_methods(state, places),
         masks,
         metric_names,
-        jnp.tile(diverged, copies),
+        jnp.zeros(num_runs * copies, bool),  # no round is an ancestor of another
         jnp.zeros(num_runs, jnp.int32),
     )
 

@@ -248,6 +248,7 @@ def _keys_of(latents: jax.Array) -> Any:
         "diffusion.sampling_steps",
         "eval.average_decay",
     ),
+    sampling=("diffusion.sampler", "diffusion.sampling_steps"),
     reconstructs=False,
     columns=_COLUMNS,
 )

@@ -48,3 +48,6 @@ class Task(NamedTuple):
     rewire: Callable[..., tuple[TrainState, Any]] | None = None
     #: step, a traced number -> bool
     is_rewired: Callable[..., Any] | None = None
+    #: (output float [H, W, C] in 0..255, images uint8 [N, H, W, C]) -> {name: [N]}:
+    #: metrics of a model that gives this output for every image; None: it has none
+    evaluate_constant: Callable[..., dict[str, Any]] | None = None

@@ -23,6 +23,7 @@ from gen_tickets.workdir import paths
 
 #: All arms, in the order of the rows of a round.
 ARMS = ("dense", "winning", "random", "transferred", "early_bird")
+ARMS += ("rigl", "magran", "set", "static")
 
 _RESTORE = "restore the file or start anew"
 
