@@ -1,4 +1,4 @@
-r"""Winning tickets of a small DDPM on MNIST, on a laptop.
+r"""Winning tickets of a small DDPM on MNIST at 32x32, on a laptop.
 
     python -m gen_tickets.main --config=experiments/ddpm_mnist.py \
         --config.data.download=true
@@ -15,6 +15,7 @@ def get_config(size="full"):
     config = defaults.get_config()
     config.runs = 3
     config.data.name = "mnist"
+    config.data.image_size = 32
     config.data.batch_size = 64
     config.data.limit = 20_000
     config.model.name = "unet"
@@ -30,10 +31,7 @@ def get_config(size="full"):
     config.prune.fraction = 0.36
     config.prune.rounds = 8
     config.rewind.step = 150
-    config.eval.every_steps = 750
-    config.eval.average_decay = 0.995
-    config.eval.metrics = ("fd_classifier",)
-    config.eval.num_samples = 1000
-    config.eval.classifier_width = 16
-    config.eval.verdict = "fd_classifier"
+    config.eval.update(every_steps=750, average_decay=0.995, num_samples=2000)
+    config.eval.update(metrics=("fd_classifier",), verdict="fd_classifier")
+    config.eval.update(classifier_epochs=2, classifier_width=8)
     return defaults.resize(config, size)

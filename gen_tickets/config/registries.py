@@ -60,6 +60,8 @@ class Model(NamedTuple):
     normalizes_kernels: bool = False
     #: whether activations are divided by statistics of their own, as by group norm
     normalizes_examples: bool = False
+    #: whether it has batch norm
+    normalizes_batches: bool = True
     check: Check = _no_check
 
 
@@ -68,6 +70,7 @@ class DataSet(NamedTuple):
 
     #: config.data -> `data.readers.Reader`; looks at names and headers only
     find: Callable[..., Any]
+    reads_dir: bool = True  #: whether it looks at `data.dir`
 
 
 class Saliency(NamedTuple):
@@ -123,6 +126,9 @@ class TaskBuilder(NamedTuple):
     #: of these, what decides how samples are made of the same weights
     sampling: tuple[str, ...] = ()
     reconstructs: bool = True  #: whether `Task.reconstruct` is not None
+    #: whether a lower held-out loss is a better model; not where two networks play
+    #: against each other. Else no verdict goes by it, and no early stopping.
+    loss_is_quality: bool = True
     #: its metrics, beside "loss", as the step and `Task.evaluate` call them; a metric X
     #: stands in tables as train_X, heldout_X and interval_X
     columns: tuple[Column, ...] = ()
@@ -135,6 +141,8 @@ class Optimizer(NamedTuple):
     #: (config.optimizer, decay) -> optax transformations in order; `decay`, one of
     #: them, adds weight_decay * weight
     transformations: Callable[..., tuple[Any, ...]]
+    #: its own options; others refuse them where they are in no such list
+    options: tuple[str, ...] = ("optimizer.b1", "optimizer.b2")
 
 
 class NoiseSchedule(NamedTuple):

@@ -263,6 +263,7 @@ def _check_sizes(options: Mapping[str, Any]) -> None:
         "model.dropout",
     ),
     normalizes_examples=True,
+    normalizes_batches=False,
     check=_check_sizes,
 )
 def unet(arguments: dict[str, Any]) -> UNet:

@@ -9,7 +9,6 @@
 
 import dataclasses
 import functools
-import pathlib
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ from gen_tickets import trees
 from gen_tickets.data.pipeline import Data
 from gen_tickets.evaluation import flops
 from gen_tickets.kernels.lowering import LIBRARY
-from gen_tickets.procedures import lottery, rounds, setup
+from gen_tickets.procedures import lottery, setup
 from gen_tickets.procedures.setup import Prepared
 from gen_tickets.pruning import dynamic
 from gen_tickets.pruning import masks as masks_lib
@@ -66,13 +65,6 @@ def next_round(
         prepared.metric_names,
     )
     return prepared.tickets.layout.members(begun._replace(rewind=trained.rewind))
-
-
-def trained(
-    prepared: Prepared, store: Checkpoints, workdir: str | pathlib.Path
-) -> rounds.Trained | None:
-    """What the newest checkpoint has trained; None where there is none."""
-    return lottery.trained(_watched(prepared), store, workdir)
 
 
 def _watched(prepared: Prepared) -> Prepared:

@@ -9,7 +9,6 @@
 All runs, and both tickets of a round, are members of one compiled program.
 """
 
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +32,7 @@ def check(prepared: Prepared, data: Data) -> Prepared:
       UserError: a transferred ticket is missing, or the memory does not suffice.
     """
     num_rounds, shapes = prepared.config.prune.rounds, prepared.shapes
+    rounds.tell_repeated(prepared)
     transfer.load_round(prepared.source, num_rounds, prepared.dense, shapes)
     return setup.plan_memory(prepared, data, (prepared.dense, prepared.tickets))
 
@@ -134,11 +134,3 @@ def _prune(
         images,
         rows,
     )
-
-
-def trained(
-    prepared: Prepared, store: Checkpoints, workdir: str | pathlib.Path
-) -> rounds.Trained | None:
-    """What the newest checkpoint has trained; None where there is none."""
-    del workdir
-    return rounds.trained(prepared, store)

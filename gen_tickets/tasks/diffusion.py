@@ -171,16 +171,17 @@ class _Diffusion:
         )
         return state, {"loss": loss}
 
-    def _averaged(self, state: TrainState) -> Tree:
+    def averaged(self, state: TrainState) -> dict[str, Tree]:
+        """The weights that are evaluated and sampled."""
         params = state.params[_DENOISER]
         if self.decay > 0:
-            return average.weights(state.opt_state[_AVERAGE], params, self.decay)
-        return params
+            params = average.weights(state.opt_state[_AVERAGE], params, self.decay)
+        return {_DENOISER: params}
 
     def evaluate(
         self, state: TrainState, images: jax.Array, key: jax.Array
     ) -> dict[str, jax.Array]:
-        params, stats = self._averaged(state), state.stats[_DENOISER]
+        params, stats = self.averaged(state)[_DENOISER], state.stats[_DENOISER]
         num_steps = self.diffusion.num_steps
 
         def of_quarter(quarter: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -197,7 +198,7 @@ class _Diffusion:
 
     def sample(self, state: TrainState, latents: jax.Array) -> jax.Array:
         """uint8 images from x_T: latents [N, H * W * C]."""
-        params, stats = self._averaged(state), state.stats[_DENOISER]
+        params, stats = self.averaged(state)[_DENOISER], state.stats[_DENOISER]
         noisy = latents.reshape(len(latents), *self.network.input_shape)
         keys = _keys_of(latents)
         steps = jnp.asarray(self.sampling_steps)
@@ -265,4 +266,5 @@ def diffusion(config: ml_collections.ConfigDict, setting: Setting) -> Task:
         latent_size=math.prod(setting.image_shape),
         components=(_DENOISER,),
         networks={_DENOISER: denoising.network},
+        averaged=denoising.averaged if denoising.decay > 0 else None,
     )

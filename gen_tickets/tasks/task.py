@@ -43,6 +43,9 @@ class Task(NamedTuple):
     latent_size: int  #: length of a latent vector
     components: tuple[str, ...]  #: their names, in order
     networks: dict[str, Any]  #: {component: `networks.Network`}, what they are
+    #: state -> the weights that `evaluate` and `sample` use, where those are an average
+    #: over steps; None: they are `state.params`.
+    averaged: Callable[[TrainState], dict[str, Any]] | None = None
     #: (state, masks, images uint8, key) -> (state, masks), after the steps that
     #: `is_rewired` names; None: masks stay as they are
     rewire: Callable[..., tuple[TrainState, Any]] | None = None
