@@ -70,7 +70,7 @@ def samples(member: Trained, num: int, seed: int | None = None) -> np.ndarray:
         lambda latents: sample(state, latents),
         num,
         config.data.batch_size,
-        config.model.latent_size,
+        member.task.latent_size,
         config.seed if seed is None else seed,
     )
 

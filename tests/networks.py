@@ -45,6 +45,19 @@ MODELS = {
     "sngan": ((8, 8, 2), {**_GAN, "model.name": "sngan", "model.widths": (4, 6)}),
     "resnet_vae": ((8, 8, 2), {**_VAE, **_RESNET}),
     "resnet_dcgan": ((8, 8, 2), {**_GAN, **_RESNET}),
+    "ddpm": (
+        (4, 4, 2),
+        {
+            "task.name": "diffusion",
+            "model.name": "unet",
+            "model.widths": (6,),
+            "model.blocks": 1,
+            "model.attention": (4,),
+            "model.norm_groups": 3,
+            "diffusion.prediction": "v",
+            "eval.average_decay": 0.9,
+        },
+    ),
 }
 
 

@@ -180,3 +180,14 @@ def test_cut_channels_lose_all_that_makes_and_uses_them():
     for leaf in jax.tree.leaves(norm):
         np.testing.assert_array_equal(leaf, masks["encoder"]["conv_0"])
     assert all(x.all() for x in jax.tree.leaves(weights["outputs"]))
+
+
+def test_scores_of_group_norm_are_the_largest_of_each_group():
+    group = groups_lib.Group("a", 2, ("conv",), ("norm_0", "norm_1"), ())
+    params = {
+        "norm_0": {"scale": np.array([1.0, -5.0, 2.0, 3.0])},
+        "norm_1": {"scale": np.array([0.5, 0.1, -4.0, 0.2])},
+    }
+    groups = {"net": groups_lib.ChannelGroups((group,), (), ())}
+    found = channels.scores(groups, {"net": params})
+    np.testing.assert_array_equal(found["net"]["a"], [4.0, 5.0])

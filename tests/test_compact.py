@@ -52,10 +52,11 @@ def program(name, sizes=()):
 
 
 def apply_masks(weight_masks, state):
-    """The masked network: weights, and the average that a GAN samples from."""
+    """The masked network: weights, and the average that samples are made with."""
     opt_state = dict(state.opt_state)
-    for name in {"generator_average"} & set(opt_state):
-        total = masks_lib.apply(weight_masks["generator"], opt_state[name]["total"])
+    for name in {"generator_average", "denoiser_average"} & set(opt_state):
+        component = name.removesuffix("_average")
+        total = masks_lib.apply(weight_masks[component], opt_state[name]["total"])
         opt_state[name] = {**opt_state[name], "total": total}
     params = masks_lib.apply(weight_masks, state.params)
     return state._replace(params=params, opt_state=opt_state)

@@ -35,8 +35,10 @@ GPU += " sngan_cifar10 resnet_dcgan_cifar10 wgan_cifar10 one_shot_dcgan_cifar10"
 GPU += " rewind_dcgan_cifar10 early_bird_dcgan_cifar10 early_bird_vae_cifar10"
 GPU += " transfer_vae_to_dcgan transfer_dcgan_to_vae table2_imp table2_early_bird"
 GPU += " table2_snip table2_grasp grasp_dcgan_cifar10 snip_dcgan_cifar10"
+GPU += " ddpm_cifar10 early_bird_ddpm_cifar10"
 SIZES = {"gpu": set(GPU.split())}
-SIZES["laptop"] = SIZES["gpu"] - {"ae_cifar10", "early_bird_vae_cifar10"}
+WITHOUT_LAPTOP = {"ae_cifar10", "early_bird_vae_cifar10", "early_bird_ddpm_cifar10"}
+SIZES["laptop"] = SIZES["gpu"] - WITHOUT_LAPTOP
 
 
 @pytest.mark.parametrize("size", ["full", "smoke", "gpu", "laptop"])

@@ -45,6 +45,7 @@ PRUNINGS = {
 # Primitives of floating-point results that compute nothing.
 FREE = frozenset(
     "bitcast_convert_type broadcast_in_dim carry concatenate convert_element_type "
+    "gather "
     "reshape rev select_n slice split squeeze stop_gradient transpose".split()
 )
 

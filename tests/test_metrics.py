@@ -27,7 +27,7 @@ from gen_tickets.workdir import paths, tables
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
-COUNT = 64
+COUNT, LATENT = 64, 3
 ALL = (
     "fd_classifier",
     "precision_classifier",
@@ -58,7 +58,7 @@ def configure(**changes):
             "train.steps": 20,
             "data.batch_size": 10,
             "data.image_size": 8,
-            "model.latent_size": 3,
+            "model.latent_size": LATENT,
             "eval.metrics": ALL,
             "eval.num_samples": COUNT,
             **{name.replace("__", "."): value for name, value in changes.items()},
@@ -97,7 +97,9 @@ class Replay:
 
 def test_a_sampler_of_the_real_images_is_perfect(pixels, dataset):
     evaluator = Evaluator(configure(), dataset)
-    found = evaluator.measure(Replay(dataset.train.images), lambda images: images)
+    found = evaluator.measure(
+        Replay(dataset.train.images), lambda images: images, LATENT
+    )
     assert list(found) == [*scores.columns(ALL), "num_samples"]
     assert found["fd_classifier"] == pytest.approx(0, abs=1e-6)
     assert found["precision_classifier"] == found["recall_classifier"] == 1
@@ -114,9 +116,11 @@ def test_a_sampler_of_the_real_images_is_perfect(pixels, dataset):
 
 def test_a_collapsed_sampler_has_no_entropy_and_no_recall(pixels, dataset):
     evaluator = Evaluator(configure(), dataset)
-    real = evaluator.measure(Replay(dataset.train.images), lambda images: images)
+    real = evaluator.measure(
+        Replay(dataset.train.images), lambda images: images, LATENT
+    )
     collapsed = evaluator.measure(
-        Replay(dataset.train.images[:1]), lambda images: np.zeros_like(images)
+        Replay(dataset.train.images[:1]), lambda images: np.zeros_like(images), LATENT
     )
     assert collapsed["sample_class_entropy"] == 0
     assert collapsed["recall_classifier"] < 0.1
@@ -139,14 +143,14 @@ def test_baselines_are_what_a_sampler_of_such_images_has(pixels, dataset):
         (baselines.MEAN, np.repeat(mean[None], COUNT, 0)),
         (baselines.NOISE, noise),
     ):
-        measured = evaluator.measure(Replay(like), lambda _, like=like: like)
+        measured = evaluator.measure(Replay(like), lambda _, like=like: like, LATENT)
         for column, of_baselines in found.items():
             of_samples = column != "accuracy_reconstructions"
             assert (baseline in of_baselines) is (of_samples or like is not noise)
             if baseline in of_baselines and of_samples:
                 assert of_baselines[baseline] == pytest.approx(measured[column])
     constant = evaluator.measure(
-        Replay(images), lambda x: np.repeat(mean[None], len(x), 0)
+        Replay(images), lambda x: np.repeat(mean[None], len(x), 0), LATENT
     )
     assert found["accuracy_reconstructions"] == {
         baselines.REAL: (
@@ -162,7 +166,7 @@ def test_noise_is_further_than_half_real(pixels, dataset):
     noise = np.random.default_rng(0).integers(0, 256, real.shape, np.uint8)
     half = np.concatenate([real[: COUNT // 2], noise[COUNT // 2 :]])
     values = [
-        evaluator.measure(Replay(images), None)["fd_classifier"]
+        evaluator.measure(Replay(images), None, LATENT)["fd_classifier"]
         for images in (real, half, noise)
     ]
     assert values[0] < values[1] < values[2]
@@ -172,9 +176,9 @@ def test_latents_are_the_same_for_all_and_whole_batches(pixels, dataset):
     evaluator = Evaluator(configure(), dataset)
     one, two = Replay(dataset.train.images), Replay(dataset.train.images[:5])
     for sampler in (one, two):
-        evaluator.measure(sampler, lambda images: images)
+        evaluator.measure(sampler, lambda images: images, LATENT)
     other = Replay(dataset.train.images)
-    Evaluator(configure(seed=1), dataset).measure(other, lambda images: images)
+    Evaluator(configure(seed=1), dataset).measure(other, lambda images: images, LATENT)
     assert [x.shape for x in one.latents] == [(10, 3)] * 7  # 64 samples are kept
     np.testing.assert_array_equal(one.latents, two.latents)
     assert not np.allclose(one.latents, other.latents)
@@ -185,7 +189,7 @@ def test_latents_are_the_same_for_all_and_whole_batches(pixels, dataset):
 def test_samples_are_extracted_once_for_all_metrics(pixels, dataset):
     evaluator = Evaluator(configure(), dataset)
     assert pixels.calls == [COUNT]  # the reference
-    evaluator.measure(Replay(dataset.train.images), lambda images: images)
+    evaluator.measure(Replay(dataset.train.images), lambda images: images, LATENT)
     assert pixels.calls == [COUNT] * 3  # samples, reconstructions
     Evaluator(configure(), dataset)
     assert pixels.calls == [COUNT] * 3  # the reference is found again
@@ -193,7 +197,7 @@ def test_samples_are_extracted_once_for_all_metrics(pixels, dataset):
 
 def test_accuracy_alone_draws_no_samples_and_needs_no_reference(pixels, dataset):
     evaluator = Evaluator(configure(eval__metrics=("accuracy",)), dataset)
-    found = evaluator.measure(None, lambda images: images)
+    found = evaluator.measure(None, lambda images: images, LATENT)
     assert list(found) == ["accuracy_reconstructions", "num_samples"]
     assert pixels.calls == [COUNT]
 
@@ -307,7 +311,7 @@ def test_validate_of_a_verdict_on_what_is_not_measured_is_refused():
 
 def test_few_samples_are_said_once(pixels, dataset, capfd):
     evaluator = Evaluator(configure(), dataset)
-    evaluator.measure(Replay(dataset.train.images), lambda images: images)
+    evaluator.measure(Replay(dataset.train.images), lambda images: images, LATENT)
     said = capfd.readouterr().err
     assert said.count("eval.num_samples=64: fewer than 10000") == 1
     many = configure(eval__num_samples=10_000, eval__metrics=("fd_classifier",))
@@ -409,7 +413,7 @@ def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):
         data,
         recorder,
         masks_of=lambda member: jax.tree.map(lambda x: x[member], begun.masks),
-        columns_of=lambda masks: {},
+        columns_of=lambda arm, masks: {},
     )
     (_, _, rows), _ = recorder.rows.call_args
     assert [row["diverged"] for row in rows] == [False, True]

@@ -46,6 +46,10 @@ def _reads_dir(options: Options) -> bool:
     return _is_tfds(options) or registries.data_set.get(options["data.name"]).reads_dir
 
 
+def _has_scales(model: registries.Model) -> bool:
+    return model.normalizes_batches or model.normalizes_examples
+
+
 def _measures_by_inception(options: Options) -> bool:
     found = (registries.metric.get(name) for name in options["eval.metrics"])
     return any(metric.network == "inception" for metric in found)
@@ -67,10 +71,13 @@ _RULES = (
         _is_tfds,
         lambda: "data.name=NAME of a TFDS set",
     ),
-    _entries(
-        ("optimizer.scale_l1", "eval.batch_norm"),
-        registries.model,
-        "normalizes_batches",
+    _entries(("eval.batch_norm",), registries.model, "normalizes_batches"),
+    _Rule(
+        ("optimizer.scale_l1",),
+        "model.name",
+        lambda options: _has_scales(registries.model.get(options["model.name"])),
+        lambda: "model.name="
+        + " or ".join(x for x, of in registries.model.items() if _has_scales(of)),
     ),
     _entries(("prune.batches",), registries.saliency, "of_images"),
     _Rule(
@@ -84,6 +91,18 @@ _RULES = (
         "prune.schedule",
         lambda options: options["prune.schedule"] != "early_bird",
         lambda: "prune.schedule=iterative, one_shot or at_initialization",
+    ),
+    _Rule(
+        ("dynamic.",),
+        "procedure",
+        lambda options: options["procedure"] == "dynamic",
+        lambda: "procedure='dynamic'",
+    ),
+    _Rule(
+        ("arms", "prune.method", "prune.batches", "prune.schedule", "ticket."),
+        "procedure",
+        lambda options: options["procedure"] != "dynamic",
+        lambda: "procedure=tickets or stability",
     ),
     _Rule(
         ("stability.",),

@@ -18,6 +18,14 @@ def _bounds(low: int, high: int) -> str:
     return f">= {low}" if high == _MOST else f"from {low} to {high}"
 
 
+def _names(choices: Registry | tuple[Any, ...]) -> tuple[Any, ...]:
+    return choices.names() if isinstance(choices, Registry) else choices
+
+
+def _summaries(choices: Registry | tuple[Any, ...]) -> dict[str, str]:
+    return choices.summaries() if isinstance(choices, Registry) else {}
+
+
 @dataclasses.dataclass(frozen=True)
 class Option(abc.ABC):
     """One option. A kind says what it takes by `allowed` and `is_allowed`."""
@@ -197,9 +205,7 @@ class Choice(Option):
     @property
     def names(self) -> tuple[Any, ...]:
         """The values that are known by name."""
-        if isinstance(self.choices, Registry):
-            return self.choices.names()
-        return self.choices
+        return _names(self.choices)
 
     @property
     def allowed(self) -> str:
@@ -212,9 +218,7 @@ class Choice(Option):
         return other or (isinstance(value, (str, tuple)) and value in self.names)
 
     def summaries(self) -> dict[str, str]:
-        if isinstance(self.choices, Registry):
-            return self.choices.summaries()
-        return {}
+        return _summaries(self.choices)
 
     def remedy(self, value: Any) -> str:
         return nearest(value, self.names) if isinstance(value, str) else ""
@@ -222,25 +226,29 @@ class Choice(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Choices(Texts):
-    """A tuple of some of the names of a registry."""
+    """A tuple of some of several values: those of a registry, or those listed here."""
 
-    choices: Registry
+    choices: Registry | tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The values that are known by name."""
+        return _names(self.choices)
 
     @property
     def allowed(self) -> str:
-        return f"a tuple of some of {', '.join(self.choices.names())}"
+        return f"a tuple of some of {', '.join(self.names)}"
 
     def is_allowed(self, value: Any) -> bool:
-        return super().is_allowed(value) and set(value) <= set(self.choices.names())
+        return super().is_allowed(value) and set(value) <= set(self.names)
 
     def summaries(self) -> dict[str, str]:
-        return self.choices.summaries()
+        return _summaries(self.choices)
 
     def remedy(self, value: Any) -> str:
         if not super().is_allowed(value):
             return super().remedy(value)
-        names = self.choices.names()
-        unknown = next(name for name in value if name not in names)
+        unknown = next(name for name in value if name not in self.names)
         if "," in unknown:
             return f"give {tuple(unknown.split(','))!r}"
-        return nearest(unknown, names)
+        return nearest(unknown, self.names)

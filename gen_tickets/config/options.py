@@ -23,8 +23,9 @@ OPTIONS: dict[str, Option] = {
     "procedure": option.Choice(
         "tickets",
         "what is done: tickets are searched for, or the stability of training at "
-        "possible rewind steps is analysed",
-        ("tickets", "stability"),
+        "possible rewind steps is analysed, or networks train sparse from the start "
+        "while their masks change (dynamic)",
+        ("tickets", "stability", "dynamic"),
     ),
     "precision": option.Choice(
         "float32",
@@ -57,13 +58,29 @@ OPTIONS: dict[str, Option] = {
     ),
     "data.batch_size": option.Whole(128, "images in a training step", 1),
     "data.limit": option.Whole(0, "training images used; 0 = all"),
-    "model.name": option.Choice("linear", "the pair of networks", registries.model),
+    "model.name": option.Choice("linear", "the networks", registries.model),
     "model.widths": option.Wholes(
         (128, 64, 12),
         "units or channels of each layer, from the image inwards",
         _MOST_UNITS,
     ),
     "model.latent_size": option.Whole(3, "numbers in a latent vector", 1, _MOST_UNITS),
+    "model.patch": option.Whole(
+        1, "side in pixels of the squares that a U-Net sees as one place", 1
+    ),
+    "model.blocks": option.Whole(2, "residual blocks of each width", 1),
+    "model.attention": option.Wholes(
+        (16,),
+        "sides in pixels of the maps that attend to themselves; () = none",
+        _MOST_PIXELS,
+        may_be_empty=True,
+    ),
+    "model.norm_groups": option.Whole(
+        32, "groups of channels that group norm normalizes by themselves", 1
+    ),
+    "model.dropout": option.Number(
+        0.0, "share of a residual block's activations that training drops", 0, 1
+    ),
     "model.initializer": option.Choice(
         "authors",
         "how kernels are drawn: uniform as PyTorch does by default, or N(0, 0.02)",
@@ -90,6 +107,31 @@ OPTIONS: dict[str, Option] = {
     ),
     "task.gradient_penalty": option.Number(
         0.0, "weight of (|gradient of the discriminator| - 1)^2; 0 = none"
+    ),
+    "diffusion.steps": option.Whole(1000, "timesteps from an image to noise", 4),
+    "diffusion.schedule": option.Choice(
+        "linear", "how fast an image turns into noise", registries.noise_schedule
+    ),
+    "diffusion.prediction": option.Choice(
+        "epsilon",
+        "what is predicted: the noise, or v = signal * noise - noise level * image",
+        ("epsilon", "v"),
+    ),
+    "diffusion.timesteps": option.Choice(
+        "uniform",
+        "how the timesteps of a training batch are drawn; importance is by their loss",
+        ("uniform", "importance"),
+    ),
+    "diffusion.min_snr": option.Number(
+        0.0, "largest signal-to-noise ratio that weights the loss; 0 = no weights"
+    ),
+    "diffusion.sampler": option.Choice(
+        "ddim",
+        "how samples are made: without, or (ancestral) with noise in every step",
+        ("ddim", "ancestral"),
+    ),
+    "diffusion.sampling_steps": option.Whole(
+        50, "timesteps that a sample takes, evenly spaced", 1
     ),
     "optimizer.name": option.Choice(
         "adam",
@@ -153,6 +195,23 @@ OPTIONS: dict[str, Option] = {
     "early_bird.multiple": option.Whole(
         0, "channels left are rounded up to a multiple; 0 = 8 on accelerators, else 1"
     ),
+    "dynamic.methods": option.Choices(
+        ("rigl", "static"),
+        "how masks change, each an arm of the experiment",
+        ("static", "set", "rigl", "magran"),
+    ),
+    "dynamic.distribution": option.Choice(
+        "erk",
+        "densities of layers: Erdos-Renyi kernel, or all the same",
+        ("erk", "uniform"),
+    ),
+    "dynamic.fraction": option.Number(
+        0.3, "share of a layer's weights that a change moves at step 0", 0, 1
+    ),
+    "dynamic.every_steps": option.Whole(100, "training steps between changes", 1),
+    "dynamic.end": option.Number(
+        0.75, "share of the training after which masks stay (set: never)", 0, 1.01
+    ),
     "ticket.path": option.Text("", "workdir whose tickets are transferred; '' = none"),
     "ticket.map": option.Texts(
         (), "components to transfer, there:here, as decoder:generator"
@@ -195,7 +254,7 @@ OPTIONS: dict[str, Option] = {
         ("running", "batch"),
     ),
     "eval.average_decay": option.Number(
-        0.0, "decay of the averaged generator that is sampled; 0 = the last one", 0, 1
+        0.0, "decay of the averaged weights that are sampled; 0 = the last ones", 0, 1
     ),
     "eval.metrics": option.Choices(
         (),

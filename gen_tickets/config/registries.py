@@ -15,7 +15,7 @@ docs/howto.md has a worked example of each.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from gen_tickets.config.column import Column
 from gen_tickets.config.registry import Registry
@@ -23,6 +23,8 @@ from gen_tickets.config.registry import Registry
 # (options) -> None: raises UserError where options do not fit the entry that was
 # chosen. Options are flat: {"model.name": "conv", "model.widths": [8, 16], ...}.
 Check = Callable[[Mapping[str, Any]], None]
+
+Kind = Literal["pair", "denoiser"]  # what networks a model is made of
 
 
 def _no_check(options: Mapping[str, Any]) -> None:
@@ -35,25 +37,29 @@ def _any_side(widths: tuple[int, ...]) -> int:
 
 
 class Model(NamedTuple):
-    """A pair of networks: one contracts images to vectors, one expands vectors.
+    """The networks of a task: a pair, or one that denoises.
 
-    Both are Flax modules, called as module(x, train). What may be pruned is a leaf
-    "kernel"; batch norm keeps its statistics in the collection "batch_stats". A method
-    `channel_groups` (see `models.groups`) is needed for early-bird tickets and
-    `flops_compact` only.
+    Of a pair one contracts images to vectors, one expands vectors; both are Flax
+    modules, called as module(x, train). A denoiser maps images to images, called as
+    module(x, train, times). What may be pruned is a leaf "kernel"; batch norm keeps its
+    statistics in the collection "batch_stats". A method `channel_groups` (see
+    `models.groups`) is needed for early-bird tickets and `flops_compact` only.
     """
 
-    #: (arguments of the contracting module, those of the expanding one) -> both
-    #: modules. The arguments are dicts with `widths`, `dtype`, `channels`, `lowering`
-    #: and the model's `options`, the first also with `num_outputs`, the second with
-    #: `image_shape`; see `models.build`.
-    build: Callable[[dict[str, Any], dict[str, Any]], tuple[Any, Any]]
-    #: options that models without them refuse, such as ("model.initializer",)
+    #: of a pair: (arguments of the contracting module, those of the expanding one) ->
+    #: both modules; of a denoiser: arguments -> module. The arguments are dicts with
+    #: `widths`, `dtype`, `channels`, `lowering` and the model's `options`, the first of
+    #: a pair also with `num_outputs`, all others with `image_shape`; see `models`.
+    build: Callable[..., Any]
+    kind: Kind = "pair"
+    #: options that models without them refuse, such as ("model.blocks",)
     options: tuple[str, ...] = ()
     #: widths -> what the side of the images must be a multiple of
     multiple: Callable[[tuple[int, ...]], int] = _any_side
     #: whether kernels are divided by a norm of their own, as by spectral normalization
     normalizes_kernels: bool = False
+    #: whether activations are divided by statistics of their own, as by group norm
+    normalizes_examples: bool = False
     #: whether it has batch norm
     normalizes_batches: bool = True
     check: Check = _no_check
@@ -110,12 +116,15 @@ class Loss(NamedTuple):
 
 
 class TaskBuilder(NamedTuple):
-    """How a pair of networks learns."""
+    """How a model learns."""
 
     #: (config, `tasks.Setting`) -> `tasks.Task`
     build: Callable[..., Any]
+    kind: Kind = "pair"  #: of the models that it trains
     #: options that tasks without them refuse, such as ("task.beta",)
     options: tuple[str, ...] = ()
+    #: of these, what decides how samples are made of the same weights
+    sampling: tuple[str, ...] = ()
     reconstructs: bool = True  #: whether `Task.reconstruct` is not None
     #: whether a lower held-out loss is a better model; not where two networks play
     #: against each other. Else no verdict goes by it, and no early stopping.
@@ -136,6 +145,13 @@ class Optimizer(NamedTuple):
     options: tuple[str, ...] = ("optimizer.b1", "optimizer.b2")
 
 
+class NoiseSchedule(NamedTuple):
+    """How fast a diffusion turns images into noise."""
+
+    #: (number of timesteps T) -> variances of the noise added at each, in (0, 1), [T]
+    betas: Callable[[int], Any]
+
+
 class RateSchedule(NamedTuple):
     """The learning rate over a training."""
 
@@ -148,6 +164,9 @@ data_set = Registry("data_set", "data.name", DataSet, "gen_tickets.data")
 saliency = Registry("saliency", "prune.method", Saliency, "gen_tickets.pruning")
 metric = Registry("metric", "eval.metrics", Metric, "gen_tickets.evaluation")
 loss = Registry("loss", "task.loss", Loss, "gen_tickets.losses")
+noise_schedule = Registry(
+    "noise_schedule", "diffusion.schedule", NoiseSchedule, "gen_tickets.tasks"
+)
 task = Registry("task", "task.name", TaskBuilder, "gen_tickets.tasks")
 optimizer = Registry(
     "optimizer", "optimizer.name", Optimizer, "gen_tickets.training.optimizer"

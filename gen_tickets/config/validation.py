@@ -33,9 +33,11 @@ def check(options: Options, changed: Set[str]) -> None:
     _check_steps(options)
     _check_pruning(options)
     _check_stability(options)
+    _check_dynamic(options)
     _check_critic(options)
     _check_evaluation(options)
     # From here on the chosen entries are imported.
+    _check_kind(options)
     effects.check(options, changed)
     for registry in _CHOSEN:
         registry.get(options[registry.option]).check(options)
@@ -90,6 +92,20 @@ def _check_stability(options: Options) -> None:
         )
 
 
+def _check_dynamic(options: Options) -> None:
+    """Dynamic sparse training without a method, or with a rewind."""
+    if options["procedure"] != "dynamic":
+        return
+    if options["rewind.step"] != "0":
+        raise UserError(
+            f"rewind.step={options['rewind.step']}",
+            "procedure='dynamic' trains sparse from the first step",
+            "give 0",
+        )
+    if not options["dynamic.methods"]:
+        raise UserError("dynamic.methods=()", "none is trained", "give one or more")
+
+
 def _check_critic(options: Options) -> None:
     clip, penalty = options["task.weight_clip"], options["task.gradient_penalty"]
     if clip > 0 and penalty > 0:
@@ -107,6 +123,19 @@ def _check_evaluation(options: Options) -> None:
             "compare with all training images, which data.resident=False leaves on "
             "the disk",
             "give one of them",
+        )
+
+
+def _check_kind(options: Options) -> None:
+    """A task that needs other networks than those of the model."""
+    task, name = options["task.name"], options["model.name"]
+    kind = registries.task.get(task).kind
+    if registries.model.get(name).kind != kind:
+        fitting = [x for x, model in registries.model.items() if model.kind == kind]
+        raise UserError(
+            f"model.name={name!r}",
+            f"task.name={task!r} trains a {kind}, which it is not",
+            f"give {' or '.join(fitting)}",
         )
 
 

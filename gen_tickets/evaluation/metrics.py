@@ -121,7 +121,9 @@ class Evaluator:
     @property
     def provenance(self) -> dict:
         """All that the numbers depend on but the member's weights; JSON-able."""
+        sampling = registries.task.get(self._config.task.name).sampling
         return {
+            **{name: self._config[name] for name in sampling},
             "num_samples": self._config.eval.num_samples,
             "latents": f"standard normal, seed {self._config.seed}",
             "batch_size": self._config.data.batch_size,
@@ -146,18 +148,19 @@ class Evaluator:
         """The columns of a member that diverged."""
         return dict.fromkeys(scores.columns(self._names), math.nan) | self._count()
 
-    def measure(self, sample, reconstruct) -> dict[str, float]:
+    def measure(self, sample, reconstruct, latent_size: int) -> dict[str, float]:
         """The columns of one member.
 
         Args:
           sample: latents [n, latent_size] -> uint8 [n, H, W, C].
           reconstruct: uint8 [n, H, W, C] -> the same shape and type; None where the
             task has none.
+          latent_size: numbers in a latent of the task.
         """
         values = {}
         if self._of_samples:
-            outputs = self._outputs(self._of_samples, self._samples(sample))
-            values |= self._score_samples(outputs)
+            samples = self._samples(sample, latent_size)
+            values |= self._score_samples(self._outputs(self._of_samples, samples))
         if self._of_reconstructions:
             images, batch_size = self._heldout.images, self._config.data.batch_size
             images = map_batches(reconstruct, images, batch_size)
@@ -222,14 +225,14 @@ class Evaluator:
     def _count(self):
         return {"num_samples": self._config.eval.num_samples}
 
-    def _samples(self, sample):
+    def _samples(self, sample, latent_size):
         """uint8 [num_samples, H, W, C] from latents that the seed alone determines."""
         config = self._config
         return draw_samples(
             sample,
             config.eval.num_samples,
             config.data.batch_size,
-            config.model.latent_size,
+            latent_size,
             config.seed,
         )
 

@@ -1,7 +1,7 @@
-"""Pairs of networks: one contracts images to vectors, one expands vectors to images.
+"""Networks: pairs that contract images to vectors and expand vectors, and denoisers.
 
-The task gives them their component names: encoder and decoder, or discriminator and
-generator. Each file here adds its pair to `config.registries.model`.
+The task gives them their component names: encoder and decoder, discriminator and
+generator, or denoiser. Each file here adds its networks to `config.registries.model`.
 """
 
 from typing import Any
@@ -37,6 +37,48 @@ def build(
     Raises:
       UserError: the sizes do not fit.
     """
+    contract, expand = (
+        _arguments(config, image_shape, sizes, lowering) for sizes in channels
+    )
+    del contract["image_shape"]
+    contract["num_outputs"] = num_outputs
+    return registries.model.get(config.model.name).build(contract, expand)
+
+
+def build_denoiser(
+    config: ml_collections.ConfigDict,
+    image_shape: tuple[int, int, int],
+    channels: tuple[int, ...] = (),
+    lowering: lowering_lib.Lowering | None = None,
+) -> Any:
+    """Builds the module of `config.model`, a denoiser.
+
+    Args:
+      config, image_shape, lowering: as those of `build`.
+      channels: of each group (`channel_groups`); () = as `model.widths` says.
+
+    Returns:
+      A Flax module, called as module(x, train, times): images [N, H, W, C] -> the same
+      shape; times in [0, 1), [N], None is 0.
+
+    Raises:
+      UserError: the sizes do not fit.
+    """
+    arguments = _arguments(config, image_shape, channels, lowering)
+    return registries.model.get(config.model.name).build(arguments)
+
+
+def _arguments(
+    config: ml_collections.ConfigDict,
+    image_shape: tuple[int, int, int],
+    channels: tuple[int, ...],
+    lowering: lowering_lib.Lowering | None,
+) -> dict[str, Any]:
+    """What every module takes.
+
+    Raises:
+      UserError: images that are not square, or whose side does not fit.
+    """
     model = registries.model.get(config.model.name)
     widths, (side, width, _) = tuple(config.model.widths), image_shape
     if side != width:
@@ -52,13 +94,11 @@ def build(
             f"model.name={config.model.name!r} with {len(widths)} model.widths needs "
             f"a multiple of {multiple}",
         )
-    own = (name.removeprefix("model.") for name in model.options)
-    shared = {
+    return {
         "widths": widths,
         "dtype": jnp.dtype(config.precision),
+        "channels": tuple(channels),
         "lowering": lowering or lowering_lib.choose(),
-        **{name: config.model[name] for name in own},
+        "image_shape": tuple(image_shape),
+        **{name.removeprefix("model."): config[name] for name in model.options},
     }
-    contract, expand = (shared | {"channels": tuple(sizes)} for sizes in channels)
-    contract["num_outputs"], expand["image_shape"] = num_outputs, tuple(image_shape)
-    return model.build(contract, expand)

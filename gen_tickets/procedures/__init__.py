@@ -16,6 +16,7 @@ from gen_tickets.distributed import devices, memory, processes
 from gen_tickets.evaluation import metrics
 from gen_tickets.procedures import (
     baselines,
+    dynamic,
     early_bird,
     header,
     lottery,
@@ -34,6 +35,8 @@ def of(config: ConfigDict) -> types.ModuleType:
     """The module whose `check` and `run` make the procedure of an experiment."""
     if config.procedure == "stability":
         return stability
+    if config.procedure == "dynamic":
+        return dynamic
     return early_bird if config.prune.schedule == "early_bird" else lottery
 
 
@@ -101,7 +104,7 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         recorder.parameters(prepared.shapes.params, prepared.pruner.names)
         if processes.is_first():
             header.show(prepared, origin, workdir)
-        if config.procedure == "tickets":
+        if config.procedure != "stability":
             with display.bar("measuring the baselines"):
                 baselines.record(prepared, data, recorder)
         recorder.show_rounds()

@@ -194,7 +194,8 @@ def _record(
     drawing = flops.count(pruner.draw, whole_params)
     searching = training.first_step * whole_step + epochs * drawing
 
-    def columns_of(masks: Any) -> dict[str, float]:
+    def columns_of(arm: str, masks: Any) -> dict[str, float]:
+        del arm  # there is one
         steps = position.step - training.first_step
         return {
             "found_epoch": search.found or math.nan,

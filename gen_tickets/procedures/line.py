@@ -112,4 +112,5 @@ def _evaluation(prepared: Prepared, state: TrainState) -> dict[str, float]:
     return prepared.evaluator.measure(
         functools.partial(sample, state),
         reconstruct and functools.partial(reconstruct, state),
+        prepared.task.latent_size,
     )

@@ -9,6 +9,7 @@
 All runs, and both tickets of a round, are members of one compiled program.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -42,6 +43,8 @@ def run(
     store: Checkpoints,
     recorder: Recorder,
     stop: list[int],
+    follow: Callable[..., RoundState] | None = None,
+    extra: Callable[[Prepared, Data, str], float] | None = None,
 ) -> None:
     """All rounds of an experiment, from its newest checkpoint on.
 
@@ -51,6 +54,8 @@ def run(
       store: its checkpoints.
       recorder: writes what is measured.
       stop: filled by a signal, see `console.signals`.
+      follow: begins a round after another; None: `next_round`.
+      extra: FLOPs of an arm beside its steps; None: those of pruning.
 
     Raises:
       Interrupted: a signal came; everything is saved.
@@ -66,14 +71,16 @@ def run(
             round_state, position = driver.train(
                 training, round_state, position, data, hooks
             )
-            rounds.record(prepared, training, round_state, position, data, recorder)
+            rounds.record(
+                prepared, training, round_state, position, data, recorder, extra
+            )
             position = position._replace(finished=True)
             hooks.save(round_state, position)
             recorder.page(position.seconds)
         if position.round == num_rounds:
             return
         round_number = position.round + 1
-        round_state = next_round(prepared, data, round_state, round_number)
+        round_state = (follow or next_round)(prepared, data, round_state, round_number)
         position = Position(round=round_number, step=prepared.schedule.rewind_step)
 
 

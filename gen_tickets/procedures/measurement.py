@@ -27,7 +27,8 @@ from gen_tickets.workdir import tickets
 from gen_tickets.workdir.recorder import Recorder
 
 MasksOf = Callable[[int], Any]  # member -> masks, of the shapes of whole networks
-ColumnsOf = Callable[[Any], dict[str, float]]  # masks -> columns beside the metrics
+# (arm, masks) -> columns beside the metrics
+ColumnsOf = Callable[[str, Any], dict[str, float]]
 
 
 def record(
@@ -49,7 +50,7 @@ def record(
       data: the images.
       recorder: writes.
       masks_of: member -> masks of the shapes of the whole networks.
-      columns_of: masks of a member -> what else stands in its row.
+      columns_of: (arm, masks) of a member -> what else stands in its row.
     """
     with display.bar(f"{training.title}: measuring"):
         _record_images(prepared, training, round_state, position, data, recorder)
@@ -165,6 +166,7 @@ def _evaluation(prepared: Prepared, evaluator: Evaluator, state: Any) -> dict[st
     return evaluator.measure(
         functools.partial(sample, state),
         reconstruct and functools.partial(reconstruct, state),
+        prepared.task.latent_size,
     )
 
 
@@ -200,7 +202,7 @@ def _rows(
             }
             for component, share in masks_lib.component_sparsity(masks).items():
                 row[f"sparsity_{component}"] = share
-            row |= columns_of(masks)
+            row |= columns_of(arm, masks)
             if task.loss_is_quality:
                 row["early_stop_step"] = int(best_step[member])
             rows.append(row)
@@ -244,10 +246,9 @@ def _record_images(
         state = population.layout.member(round_state.state, member)
         if not processes.is_first():
             continue
-        images = task.sample(state, latents)
-        recorder.images(training.tag, position.round, arm, "samples", images)
-        if task.reconstruct is not None:
-            images = task.reconstruct(state, data.shown)
-            recorder.images(
-                training.tag, position.round, arm, "reconstructions", images
-            )
+        tag, number = training.tag, position.round
+        images = prepared.sample(state, latents)
+        recorder.images(tag, number, arm, "samples", images)
+        if prepared.reconstruct is not None:
+            images = prepared.reconstruct(state, data.shown)
+            recorder.images(tag, number, arm, "reconstructions", images)

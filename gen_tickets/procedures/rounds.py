@@ -113,12 +113,23 @@ def record(
     position: Position,
     data: Data,
     recorder: Recorder,
+    extra: Callable[[Prepared, Data, str], float] | None = None,
 ) -> None:
-    """Writes tickets, images and rows of a round; twice gives the same files."""
+    """Writes tickets, images and rows of a round; twice gives the same files.
+
+    `extra` counts the FLOPs of an arm beside its steps; None: those of pruning.
+    """
     is_dense = position.round == 0
     # From the initial weights, or from those of step k; pruning is a round's too.
     steps = position.step - training.first_step
-    pruning = 0.0 if is_dense else _pruning_flops(prepared, data)
+
+    def columns_of(arm: str, masks: Any) -> dict[str, float]:
+        beside = 0.0
+        if not is_dense:
+            of_arm = extra and extra(prepared, data, arm)
+            beside = _pruning_flops(prepared, data) if of_arm is None else of_arm
+        return prepared.costs.of_training(masks, steps, beside)
+
     _record_tickets(prepared, round_state, position, recorder)
     layout = training.population.layout
     measurement.record(
@@ -129,7 +140,7 @@ def record(
         data,
         recorder,
         masks_of=lambda member: layout.member(round_state.masks, member),
-        columns_of=lambda masks: prepared.costs.of_training(masks, steps, pruning),
+        columns_of=columns_of,
     )
 
 

@@ -130,12 +130,17 @@ def of_run(
     """One of the runs by itself, in one arm, training `task`; all else as it is."""
     alone = dataclasses.replace(prepared.dense, runs=(run,), arms=(arm,))
     return dataclasses.replace(
-        prepared,
+        with_task(prepared, task),
         dense=alone,
         tickets=alone,
         channels=channels or {},
-        **_of_task(prepared.config, task, prepared.batch),
     )
+
+
+def with_task(prepared: Prepared, task: Task) -> Prepared:
+    """Another task in the place of the experiment's own; all else as it is."""
+    of_task = _of_task(prepared.config, task, prepared.batch)
+    return dataclasses.replace(prepared, **of_task)
 
 
 def plan_memory(

@@ -15,7 +15,7 @@ from gen_tickets.trees import Tree
 
 @dataclasses.dataclass(frozen=True)
 class ChannelPruner:
-    """Channel masks of one task's networks, by |gamma| of their batch norms."""
+    """Channel masks of one task's networks, by |gamma| of their norms."""
 
     groups: Groups
     components: tuple[str, ...]  #: that may be pruned
@@ -57,7 +57,7 @@ def make(
       scope: "global" pools the channels of all components.
 
     Raises:
-      UserError: a component that the task does not have, or no batch norm.
+      UserError: a component that the task does not have, or no norm.
     """
     masks_lib.prunable_names(params, components)
     groups = {name: groups_lib.of(x.module) for name, x in networks.items()}
@@ -67,8 +67,8 @@ def make(
     if not sum(sizes):
         raise UserError(
             "prune.schedule='early_bird'",
-            "the model has no batch norm whose channels are scored",
-            "give model.name=convstack or resnet",
+            "the model has no batch norm or group norm whose channels are scored",
+            "give model.name=convstack, resnet or unet",
         )
     num_keep = tuple(masks_lib.keep_count(size, fraction, 1) for size in sizes)
     return dataclasses.replace(everything, num_keep=num_keep)

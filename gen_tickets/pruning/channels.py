@@ -1,10 +1,10 @@
 """Channel masks: which channels of a network an early-bird ticket keeps.
 
-Paper, "Early-bird tickets": the saliency of a channel is |gamma| of its batch norm; of
-channels that are added up, and so have several, the largest. A cut channel takes along
-all that makes it and all that uses it. Masks are {component: {group: bool [channels]}},
-True = kept; the groups come from the networks' `channel_groups`
-(`models.groups`), one `ChannelGroups` a component.
+Paper, "Early-bird tickets": the saliency of a channel is |gamma| of its batch norm or
+group norm; of channels that have several, as those that are added up, the largest. A
+cut channel takes along all that makes it and all that uses it. Masks are {component:
+{group: bool [channels]}}, True = kept; the groups come from the networks'
+`channel_groups` (`models.groups`), one `ChannelGroups` a component.
 """
 
 from collections.abc import Iterable, Mapping
@@ -85,21 +85,24 @@ def claims(groups: ChannelGroups, tree: Tree) -> dict[str, tuple[Claim, ...]]:
 
 
 def scores(groups: Groups, params: Tree) -> dict[str, dict[str, jax.Array]]:
-    """|gamma| of every channel that has a batch norm.
+    """|gamma| of every channel that has a norm.
 
     Args:
       groups: {component: ChannelGroups}.
       params: weights of one member.
 
     Returns:
-      {component: {group: float [channels]}}; groups without batch norm are left out.
+      {component: {group: float [channels]}}; groups without a norm are left out.
     """
     found = {}
     for component, of_component in groups.items():
         leaves = trees.named_leaves(params[component])
         found[component] = {
-            group.name: jnp.stack(
-                [jnp.abs(leaves[f"{norm}/scale"]) for norm in group.norms]
+            group.name: jnp.concatenate(
+                [
+                    jnp.abs(leaves[f"{norm}/scale"]).reshape(-1, group.size)
+                    for norm in group.norms
+                ]
             ).max(0)
             for group in of_component.groups
             if group.norms

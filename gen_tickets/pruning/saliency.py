@@ -56,12 +56,14 @@ def _check_initial(options: Mapping[str, Any]) -> None:
 
 def _check_flow(options: Mapping[str, Any]) -> None:
     """Raises UserError where no flow through the kernels is defined."""
-    model = options["model.name"]
-    if registries.model.get(model).normalizes_kernels:
+    name = options["model.name"]
+    model = registries.model.get(name)
+    if model.normalizes_kernels or model.normalizes_examples:
+        divided = "kernels by their" if model.normalizes_kernels else "examples by a"
         raise UserError(
             f"prune.method={options['prune.method']!r}",
-            f"model.name={model!r} divides kernels by their norm, so that no flow "
-            "through them is defined",
+            f"model.name={name!r} divides {divided} norm, so that no flow through "
+            "the kernels is defined",
             "give magnitude, snip or grasp",
         )
 

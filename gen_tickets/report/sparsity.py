@@ -31,7 +31,11 @@ _LOOKS = {
     "dense": ("", "", GREY),
     "winning": ("", "circle", BLUE),
     "random": ("dashed", "square", ORANGE),
+    "rewound_random": ("dashed", "square", GREEN),
     "early_bird": ("", "circle", GREEN),
+    "rigl": ("", "circle", BLUE),
+    "magran": ("", "circle", GREEN),
+    "static": ("dashed", "square", ORANGE),
 }
 
 

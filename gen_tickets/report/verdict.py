@@ -14,7 +14,7 @@ from typing import Any, Mapping, NamedTuple
 import numpy as np
 
 from gen_tickets.report import gates as gates_lib
-from gen_tickets.report import statistics
+from gen_tickets.report import sparse_training, statistics
 from gen_tickets.report.comparison import (
     MIN_RUNS,
     P_BORDER,
@@ -22,6 +22,7 @@ from gen_tickets.report.comparison import (
     Rounds,
     compare,
     judge_round,
+    matches,
 )
 from gen_tickets.report.gates import Gate
 from gen_tickets.report.statistics import Rows, Summaries, Summary, mean_std, percent
@@ -65,8 +66,11 @@ def verdict(
     """
     arms = statistics.summarize(rows, metric)
     searched = [row for row in rows if row["arm"] == "early_bird"]
+    methods = sparse_training.methods(arms)
     if searched:
         judged = _of_searches(searched, metric, arms)
+    elif methods:
+        judged = _of_methods(rows, metric, arms, methods)
     else:
         judged = _of_rounds(rows, metric, arms)
     arm = "early_bird" if searched else "dense"
@@ -74,7 +78,7 @@ def verdict(
     if trained is None or columns.find(metric).sign == 0:
         return judged
     gates = gates_lib.of_training(metric, trained, arm, curves, baselines)
-    if searched:
+    if searched or methods:
         return judged._replace(gates=gates)
     power = _power(trained, judged.rounds)
     if judged.rounds and judged.sparsity is None and power.passed is not None:
@@ -158,6 +162,23 @@ def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
         sentence += f" {metric}: {mean_std(arms['early_bird'][1])}."
     found = sparsity if len(epochs) == len(rows) else None
     return Verdict(metric, found, None, sentence, _notes(arms), None, ())
+
+
+def _of_methods(
+    rows: Rows, metric: str, arms: Summaries, methods: Summaries
+) -> Verdict:
+    """Networks that train sparse from the first step, against the dense one."""
+    dense, notes = arms.get("dense", {}).get(0), _notes(arms)
+    missing = _missing(rows, metric, dense, methods)
+    if missing or dense is None:
+        return Verdict(metric, None, None, f"No verdict: {missing}.", notes, dense, ())
+    sign = columns.find(metric).sign
+
+    def is_match(trained: Summary) -> bool:
+        return trained.num_runs >= MIN_RUNS and matches(dense, trained, sign)
+
+    sparsity, sentence = sparse_training.judge(metric, dense, methods, is_match)
+    return Verdict(metric, sparsity, None, sentence, notes, dense, ())
 
 
 def _sparsity(judged: Round) -> tuple[float, int]:

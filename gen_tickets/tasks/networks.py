@@ -1,4 +1,4 @@
-"""Running the two networks of a task: weights, and what else they carry along.
+"""Running the networks of a task: weights, and what else they carry along.
 
 stats[component] = {collection: tree}, every linen collection of the network beside its
 weights: "batch_stats" (running mean and variance) and "spectral" (the vectors of the
@@ -17,7 +17,7 @@ ALL = (BATCH_NORM, "spectral")
 class Network(NamedTuple):
     """What a component is."""
 
-    module: Any  #: a Flax module, called as module(x, train)
+    module: Any  #: a Flax module, called as module(x, train); others have defaults
     input_shape: tuple[int, ...]  #: of one example
 
 
@@ -36,7 +36,7 @@ def init(networks: dict[str, Network], key):
     return params, stats
 
 
-def apply(module, params, stats, x, train: bool, advance=()):
+def apply(module, params, stats, x, train: bool, advance=(), **further: Any):
     """Runs one network.
 
     Args:
@@ -45,6 +45,7 @@ def apply(module, params, stats, x, train: bool, advance=()):
       train: batch norm normalises with this batch's statistics, else the running ones.
       advance: collections that this batch changes (ALL in training); a collection
         that is not named stays as it is.
+      **further: inputs of the network beside x, by name, and `rngs` of its dropout.
 
     Returns:
       (output, stats after).
@@ -55,5 +56,5 @@ def apply(module, params, stats, x, train: bool, advance=()):
         name for name in stats if name in advance or (train and name == BATCH_NORM)
     ]
     variables = {"params": params, **stats}
-    output, changed = module.apply(variables, x, train, mutable=mutable)
+    output, changed = module.apply(variables, x, train, mutable=mutable, **further)
     return output, {**stats, **{n: changed[n] for n in changed if n in advance}}

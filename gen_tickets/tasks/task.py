@@ -46,6 +46,11 @@ class Task(NamedTuple):
     #: state -> the weights that `evaluate` and `sample` use, where those are an average
     #: over steps; None: they are `state.params`.
     averaged: Callable[[TrainState], dict[str, Any]] | None = None
+    #: (state, masks, images uint8, key) -> (state, masks), after the steps that
+    #: `is_rewired` names; None: masks stay as they are
+    rewire: Callable[..., tuple[TrainState, Any]] | None = None
+    #: step, a traced number -> bool
+    is_rewired: Callable[..., Any] | None = None
     #: (output float [H, W, C] in 0..255, images uint8 [N, H, W, C]) -> {name: [N]}:
     #: metrics of a model that gives this output for every image; None: it has none
     evaluate_constant: Callable[..., dict[str, Any]] | None = None

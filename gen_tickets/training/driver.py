@@ -170,7 +170,7 @@ def _stretch(
     num_steps: int,
 ) -> RoundState:
     examples, order = batches.take(num_steps)
-    state, totals = training.loop.stretch(
+    trained = training.loop.stretch(
         round_state.state,
         round_state.totals,
         round_state.masks,
@@ -179,7 +179,9 @@ def _stretch(
         keys,
         num_steps,
     )
-    return round_state._replace(state=state, totals=totals)
+    # The masks are among them where the task changes them.
+    names = ("state", "totals", "masks")
+    return round_state._replace(**dict(zip(names, trained)))
 
 
 def _keep_weights(round_state: RoundState) -> RoundState:

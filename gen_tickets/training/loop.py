@@ -115,7 +115,8 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
       Loop(stretch, evaluate).
 
     Loop.stretch(state, totals, masks, examples, order, keys, num_steps) trains every
-    member for num_steps and returns (state, totals):
+    member for num_steps and returns (state, totals), and the masks as a third where
+    the task changes them (`Task.rewire`):
 
     - state: population, donated; totals: {metric: sum over steps [members]};
     - masks: population of masks; examples: [N, ...] on the device;
@@ -134,22 +135,39 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
 
     def stretch(state, totals, masks, examples, order, keys, num_steps):
         read = None if streamed else _reader(examples)
+        # All members are at the same step: one number, which no vmap divides, so that
+        # masks are changed only in the steps where that is due.
+        first_step = state.step[0]
+
+        def rewire(i, state, masks, batch, key):
+            return lax.cond(
+                task.is_rewired(first_step + i + 1),
+                lambda: task.rewire(state, masks, batch, key),
+                lambda: (state, masks),
+            )
 
         def member(of_member):
             state, totals, masks, rows, key = of_member
 
             def body(i, carry):
-                state, totals = carry
+                state, totals, *changed = carry
+                of_step = changed[0] if changed else masks
                 # Streamed, `rows` are the batches themselves.
                 batch = jax.tree.map(lambda x: x[i], rows)
                 if read:
                     batch = read(batch)
                 step_key = jax.random.fold_in(key, state.step)
-                state, metrics = task.step(state, masks, divide(batch), step_key)
-                return state, jax.tree.map(jnp.add, totals, metrics)
+                batch = divide(batch)
+                state, metrics = task.step(state, of_step, batch, step_key)
+                totals = jax.tree.map(jnp.add, totals, metrics)
+                if task.rewire is None:
+                    return state, totals
+                state, of_step = rewire(i, state, of_step, batch, step_key)
+                return state, totals, of_step
 
+            carry = (state, totals) if task.rewire is None else (state, totals, masks)
             # What lax.scan lowers to, but with a length known only when it runs.
-            return lax.fori_loop(0, num_steps, body, (state, totals))
+            return lax.fori_loop(0, num_steps, body, carry)
 
         rows = examples if streamed else order.swapaxes(0, 1)
         return _over_members(member, (state, totals, masks, rows, keys), at_once)

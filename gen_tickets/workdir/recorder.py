@@ -108,6 +108,8 @@ class Recorder:
         config = self.config
         if config.prune.schedule == "early_bird":
             return RoundTable(config.eval.verdict, ["early_bird"])
+        if config.procedure == "dynamic":
+            return RoundTable(config.eval.verdict, config.dynamic.methods)
         transferred = ["transferred"] if config.ticket.path else []
         return RoundTable(config.eval.verdict, [*config.arms, *transferred])
 

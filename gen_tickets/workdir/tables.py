@@ -29,6 +29,10 @@ ARMS = (
     "rewound_random",
     "transferred",
     "early_bird",
+    "rigl",
+    "magran",
+    "set",
+    "static",
 )
 
 _RESTORE = "restore the file or start anew"

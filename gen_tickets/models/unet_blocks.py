@@ -1,0 +1,171 @@
+"""The parts of DDPM's U-Net (Ho et al. 2020, appendix B).
+
+Where a map is concatenated with a kept one, either is normalized by its own groups and
+convolved by a layer of its own, named "..._skip", and the results are added: the same
+convolution of the concatenated map, in which every kernel has the channels of one map.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gen_tickets.kernels.lowering import Lowering
+from gen_tickets.models import layers
+
+_FINEST, _LONGEST = 1000.0, 10_000.0
+
+
+def kernel_init(share: float = 1.0, scale: float = 1.0) -> Any:
+    """Uniform with variance scale / mean of fan in and fan out, as DDPM draws kernels.
+
+    Args:
+      share: of the kernel's inputs in the inputs of the whole convolution.
+      scale: 1, or 1e-10 for a layer that begins at almost 0.
+    """
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
+        window = shape[0] * shape[1] if len(shape) == 4 else 1
+        fans = window * (shape[-2] / share + shape[-1])
+        limit = (3 * scale * 2 / fans) ** 0.5
+        return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+    return init
+
+
+NEARLY_ZERO = kernel_init(scale=1e-10)
+
+
+def time_features(times: jax.Array, size: int) -> jax.Array:
+    """Sines and cosines of times [N] in [0, 1): [N, size], size even.
+
+    Vaswani et al. 2017, section 3.5, of times that count to 1000.
+    """
+    exponents = jnp.arange(size // 2) / max(size // 2 - 1, 1)
+    angles = _FINEST * times[:, None] * _LONGEST**-exponents
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
+
+
+def to_depth(x: jax.Array, patch: int) -> jax.Array:
+    """Squares of pixels as places: [N, p H, p W, C] -> [N, H, W, p p C]."""
+    n, h, w, c = x.shape
+    x = x.reshape(n, h // patch, patch, w // patch, patch, c)
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, h // patch, w // patch, patch * patch * c)
+
+
+def to_pixels(x: jax.Array, patch: int) -> jax.Array:
+    """The inverse of `to_depth`."""
+    n, h, w, depth = x.shape
+    x = x.reshape(n, h, w, patch, patch, depth // patch**2)
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, h * patch, w * patch, depth // patch**2)
+
+
+class GroupNorm(nn.Module):
+    """Group normalization of maps [N, H, W, C] (Wu & He 2018), in float32.
+
+    Channel c is in group c % num_groups, so that the channels of some groups can be cut
+    out as those of a flattened map are (`models.groups`), and all other groups keep
+    their size, mean and variance.
+    """
+
+    num_groups: int
+    epsilon: float = 1e-6
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        n, h, w, c = x.shape
+        scale = self.param("scale", nn.initializers.ones, (c,))
+        bias = self.param("bias", nn.initializers.zeros, (c,))
+        groups = x.astype(jnp.float32).reshape(n, h, w, -1, self.num_groups)
+        centred = groups - groups.mean((1, 2, 3), keepdims=True)
+        var = jnp.square(centred).mean((1, 2, 3), keepdims=True)
+        y = centred * lax.rsqrt(var + self.epsilon)
+        return y.reshape(n, h, w, c) * scale + bias
+
+
+class Block(nn.Module):
+    """[N, S, S, C] -> [N, S, S, features]: two convolutions k3 around a shortcut.
+
+    Before each group norm and SiLU; between them the time is added. `inner` channels
+    are between the convolutions; `norm_groups` are those of the inputs (one, or one
+    joined with a kept map), then of the inner channels.
+    """
+
+    inner: int
+    features: int
+    norm_groups: tuple[int, ...]
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+    lowering: Lowering = dataclasses.field(kw_only=True)
+
+    @nn.compact
+    def __call__(
+        self, inputs: tuple[jax.Array, ...], time: jax.Array, train: bool
+    ) -> jax.Array:
+        *of_inputs, of_inner = self.norm_groups
+        normed = [
+            nn.silu(GroupNorm(count, name=f"norm_0{suffix}")(x))
+            for count, x, suffix in zip(of_inputs, inputs, ("", "_skip"))
+        ]
+        y = self._convolve("conv_0", normed, self.inner, 3)
+        time = layers.Dense(
+            self.inner, dtype=self.dtype, kernel_init=kernel_init(), name="time"
+        )(time)
+        y = GroupNorm(of_inner, name="norm_1")(y + time[:, None, None, :])
+        y = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(y))
+        y = self._convolve("conv_1", [y], self.features, 3, 1e-10)
+        if len(inputs) > 1 or inputs[0].shape[-1] != self.features:
+            return y + self._convolve("shortcut", inputs, self.features, 1)
+        return y + inputs[0]
+
+    def _convolve(
+        self, name: str, inputs: Any, features: int, size: int, scale: float = 1.0
+    ) -> Any:
+        """A convolution of the concatenated inputs, as a sum over them."""
+        total = sum(x.shape[-1] for x in inputs)
+        return sum(
+            layers.Conv(
+                features,
+                size,
+                1,
+                size // 2,
+                use_bias=not suffix,
+                dtype=self.dtype,
+                kernel_init=kernel_init(x.shape[-1] / total, scale),
+                lowering=self.lowering,
+                name=f"{name}{suffix}",
+            )(x)
+            for x, suffix in zip(inputs, ("", "_skip"))
+        )
+
+
+class Attention(nn.Module):
+    """Self-attention of all places of a map [N, S, S, C], added to it; one head.
+
+    `key_size` channels of queries and keys, `value_size` of values.
+    """
+
+    norm_groups: int
+    key_size: int
+    value_size: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        n, h, w, c = x.shape
+        y = GroupNorm(self.norm_groups, name="norm")(x).reshape(n, h * w, c)
+
+        def dense(y: jax.Array, size: int, name: str, init: Any) -> jax.Array:
+            return layers.Dense(size, dtype=self.dtype, kernel_init=init, name=name)(y)
+
+        query = dense(y, self.key_size, "query", kernel_init())
+        key = dense(y, self.key_size, "key", kernel_init())
+        value = dense(y, self.value_size, "value", kernel_init())
+        weights = jnp.einsum("npc,nqc->npq", query, key) * self.key_size**-0.5
+        y = jnp.einsum("npq,nqc->npc", nn.softmax(weights), value)
+        return x + dense(y, c, "output", NEARLY_ZERO).reshape(x.shape)

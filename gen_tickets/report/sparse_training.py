@@ -1,0 +1,48 @@
+"""How sparse a network may train from its first step, by each method.
+
+Of experiments with `procedure=dynamic`, whose arms are the values of `dynamic.methods`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from gen_tickets.config import option
+from gen_tickets.config.options import OPTIONS
+from gen_tickets.report.statistics import Summaries, Summary, mean_std, percent
+
+
+def methods(arms: Summaries) -> Summaries:
+    """The arms of a results table that trained sparse from the first step."""
+    known = OPTIONS["dynamic.methods"]
+    names = known.names if isinstance(known, option.Choices) else ()
+    return {name: arms[name] for name in names if name in arms}
+
+
+def judge(
+    metric: str,
+    dense: Summary,
+    of_methods: Mapping[str, Mapping[int, Summary]],
+    matches: Callable[[Summary], bool],
+) -> tuple[float | None, str]:
+    """The sparsities at which methods do as well as dense training, in words.
+
+    Args:
+      metric: column compared.
+      dense: of the dense network.
+      of_methods: {method: {round: its runs}}.
+      matches: whether runs do as well as dense.
+
+    Returns:
+      (largest sparsity of any method, None: none; the sentence).
+    """
+    largest: float | None = None
+    parts = []
+    for name, rounds in of_methods.items():
+        found = [one for one in rounds.values() if matches(one)]
+        best = max(found, key=lambda one: one.sparsity, default=None)
+        if best is None:
+            parts.append(f"{name} at no sparsity")
+            continue
+        largest = max(largest or 0.0, best.sparsity)
+        parts.append(f"{name} up to {percent(best.sparsity)} ({mean_std(best)})")
+    head = f"Trained sparse from the first step, by {metric} as good as dense"
+    return largest, f"{head} ({mean_std(dense)}): {', '.join(parts)}."
