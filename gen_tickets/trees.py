@@ -7,11 +7,14 @@ index. The first part of the `params`, `stats` and `masks` of a task is the comp
 import fnmatch
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
+import numpy as np
+from jaxtyping import Array, Bool, PyTree
 
-Tree = Any  # a pytree: nested dicts, lists, tuples, dataclasses of arrays
+Tree: TypeAlias = PyTree  # nested dicts, lists, tuples, dataclasses of arrays
+Masks: TypeAlias = PyTree[Bool[Array | np.ndarray, "..."]]  # of weights, True = kept
 
 
 _name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")

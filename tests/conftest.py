@@ -44,7 +44,18 @@ import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 # The pure packages, whose annotations say what shapes their arrays have.
-_PURE = ("gen_tickets.kernels",)
+_PURE = (
+    "gen_tickets.evaluation.distances",
+    "gen_tickets.evaluation.flops",
+    "gen_tickets.evaluation.scores",
+    "gen_tickets.kernels",
+    "gen_tickets.losses",
+    "gen_tickets.models",
+    "gen_tickets.pruning",
+    "gen_tickets.tasks",
+    "gen_tickets.training.loop",
+    "gen_tickets.training.state",
+)
 jaxtyping.install_import_hook(_PURE, "shapes.check")
 
 # The same examples at every run, but for the long fuzz; no test depends on time.

@@ -5,14 +5,16 @@ functions work on arrays of any shape and may be called inside compiled code.
 """
 
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, UInt8
 
 
-def to_float(images):
+def to_float(images: UInt8[Array | np.ndarray, " *shape"]) -> Float32[Array, " *shape"]:
     """uint8 of any shape → float32 of that shape in [-1, 1], as x / 127.5 - 1."""
     return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
 
 
-def to_uint8(images):
+def to_uint8(images: Float[Array | np.ndarray, " *shape"]) -> UInt8[Array, " *shape"]:
     """float in [-1, 1] of any shape → uint8, (x + 1) * 127.5 rounded half up, clipped.
 
     NaN, which a diverged model may give, becomes 0: a cast of NaN to an integer

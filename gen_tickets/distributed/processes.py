@@ -9,13 +9,21 @@ import glob
 import importlib.util
 import json
 import os
-from typing import Any, Callable, Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+from numpy.typing import ArrayLike
 
 from gen_tickets.errors import UserError
+from gen_tickets.trees import Tree
+
+Result = TypeVar("Result")
+# images [n, ...], labels [n] or None, set of file formats
+Images: TypeAlias = tuple[np.ndarray, np.ndarray | None, set[str]]
 
 _TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
 # A container on a TPU (Colab, Kaggle, Kubernetes) has these, and often no such server.
@@ -46,7 +54,7 @@ def _has_tpu() -> bool:
     return bool(chips) and importlib.util.find_spec("libtpu") is not None
 
 
-def start(options) -> None:
+def start(options: ConfigDict) -> None:
     """Joins the other processes, where the options or the environment tell of others.
 
     Args:
@@ -86,18 +94,18 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def to_host(tree):
+def to_host(tree: Tree) -> Tree:
     """NumPy arrays, whole on every process; all processes must call it."""
     return jax.tree.map(_whole, tree)
 
 
-def _whole(x):
+def _whole(x: ArrayLike) -> np.ndarray:
     if not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return multihost_utils.process_allgather(x, tiled=True)
 
 
-def gather(values) -> np.ndarray:
+def gather(values: ArrayLike) -> np.ndarray:
     """The arrays of all processes, [processes, ...]; all must call it."""
     values = np.asarray(values)
     if jax.process_count() == 1:
@@ -118,14 +126,14 @@ def _gather_texts(*texts: str) -> list[list[str]]:
     return [[decode(row) for row in rows] for rows in gather(rows)]
 
 
-def together(function: Callable[[], Any]):
+def together(function: Callable[[], Result]) -> Result:
     """Runs function() on every process; a UserError of one is raised by all.
 
     Without it the others would wait for that one until they are told that it died.
     """
-    result, parts = None, ("", "", "")
+    results, parts = [], ("", "", "")
     try:
-        result = function()
+        results.append(function())
     except UserError as error:
         if jax.process_count() == 1:
             raise
@@ -133,14 +141,15 @@ def together(function: Callable[[], Any]):
     for field, problem, remedy in _gather_texts(*parts):
         if field or problem:
             raise UserError(field, problem, remedy)
+    [result] = results
     return result
 
 
-def read_shares(read, indices):
+def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Images:
     """Reads images, each process its share of them, and hands them all to all.
 
     Args:
-      read: indices -> (images [n, ...], labels [n] or None, set of file formats).
+      read: indices -> `Images`.
       indices: int [N]; every process gives the same.
 
     Returns:
@@ -155,7 +164,7 @@ def read_shares(read, indices):
         lambda: read(own if len(own) else indices[:1])  # fewer images than processes
     )
 
-    def join(rows):
+    def join(rows: np.ndarray) -> np.ndarray:
         # As many rows from each, so that one collective carries them.
         padding = [(0, len(shares[0]) - len(rows))] + [(0, 0)] * (rows.ndim - 1)
         parts = gather(np.pad(rows, padding))

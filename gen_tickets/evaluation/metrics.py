@@ -7,9 +7,12 @@ rounds differ in weights only. All else that a number depends on is in
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import jax
 import ml_collections
+import numpy as np
+from jaxtyping import Array, UInt8
 
 from gen_tickets.config import registries
 from gen_tickets.data.dataset import Dataset
@@ -17,12 +20,13 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation import scores
 from gen_tickets.evaluation.features import cache, extractors, references, weights
 from gen_tickets.evaluation.features.batches import map_batches
+from gen_tickets.evaluation.scores import Outputs
 
 # What the seed's key is folded with: no number of a run, which others fold it with.
 _LATENTS = 2**31 - 1
 
 
-def find_inception(path, download, by_flags=False):
+def find_inception(path: str, download: bool, by_flags: bool = False) -> None:
     """Raises UserError unless Inception's weights are at hand, or may be fetched.
 
     Args:
@@ -52,7 +56,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         find_inception(config.eval.inception_weights, config.eval.download_weights)
 
 
-def draw_samples(sample, count, batch_size, latent_size, seed):
+def draw_samples(
+    sample: Callable[[Array], Array],
+    count: int,
+    batch_size: int,
+    latent_size: int,
+    seed: int,
+) -> UInt8[np.ndarray, "n h w c"]:
     """Samples from standard normal latents that the seed alone determines.
 
     Args:
@@ -73,7 +83,7 @@ def draw_samples(sample, count, batch_size, latent_size, seed):
 class Evaluator:
     """What stays fixed in an experiment: networks, references, latent vectors."""
 
-    def __init__(self, config: ml_collections.ConfigDict, dataset: Dataset):
+    def __init__(self, config: ml_collections.ConfigDict, dataset: Dataset) -> None:
         """Loads or trains the networks, and computes the references or finds them.
 
         Args:
@@ -142,7 +152,11 @@ class Evaluator:
         """The columns of a member that diverged."""
         return dict.fromkeys(scores.columns(self._names), math.nan) | self._count()
 
-    def measure(self, sample, reconstruct) -> dict[str, float]:
+    def measure(
+        self,
+        sample: Callable[[Array], Array],
+        reconstruct: Callable[[Array], Array] | None,
+    ) -> dict[str, float]:
         """The columns of one member.
 
         Args:
@@ -150,11 +164,11 @@ class Evaluator:
           reconstruct: uint8 [n, H, W, C] -> the same shape and type; None where the
             task has none.
         """
-        values = {}
+        values: dict[str, float] = {}
         if self._of_samples:
             outputs = self._outputs(self._of_samples, self._samples(sample))
             values |= scores.score(self._of_samples, outputs, self._references)
-        if self._of_reconstructions:
+        if self._of_reconstructions and reconstruct:
             images, labels = self._heldout
             images = map_batches(reconstruct, images, self._config.data.batch_size)
             outputs = self._outputs(self._of_reconstructions, images)
@@ -163,17 +177,21 @@ class Evaluator:
         names = scores.columns(self._names)
         return {name: values[name] for name in names} | self._count()
 
-    def _outputs(self, names, images):
+    def _outputs(
+        self, names: Sequence[str], images: UInt8[np.ndarray, "n h w c"]
+    ) -> dict[str, Outputs]:
         """{network: its outputs of the images} that metrics need."""
         return {
             network: self._extractors[network].extract(images)
             for network in scores.networks(names)
         }
 
-    def _count(self):
+    def _count(self) -> dict[str, float]:
         return {"num_samples": self._config.eval.num_samples}
 
-    def _samples(self, sample):
+    def _samples(
+        self, sample: Callable[[Array], Array]
+    ) -> UInt8[np.ndarray, "n h w c"]:
         """uint8 [num_samples, H, W, C] from latents that the seed alone determines."""
         config = self._config
         return draw_samples(
@@ -185,7 +203,9 @@ class Evaluator:
         )
 
 
-def _extractor(network: str, config: ml_collections.ConfigDict, dataset: Dataset):
+def _extractor(
+    network: str, config: ml_collections.ConfigDict, dataset: Dataset
+) -> extractors.Extractor:
     options = config.eval
     if network == "inception":
         return extractors.of_inception(

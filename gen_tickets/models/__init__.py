@@ -4,8 +4,7 @@ The task gives them their component names: encoder and decoder, or discriminator
 generator. Each file here adds its pair to `config.registries.model`.
 """
 
-from typing import Any
-
+import flax.linen as nn
 import jax.numpy as jnp
 import ml_collections
 
@@ -20,7 +19,7 @@ def build(
     num_outputs: int,
     channels: tuple[tuple[int, ...], tuple[int, ...]] = ((), ()),
     lowering: lowering_lib.Lowering | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[nn.Module, nn.Module]:
     """Builds the two modules of `config.model`.
 
     Args:

@@ -2,9 +2,12 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.errors import UserError
@@ -21,12 +24,14 @@ class Contract(nn.Module):
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         names = tuple(f"conv_{i}" for i in range(5))
         return groups.chain(names, self.channels or self.widths[:-1], norms={})
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n s s c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         a, b, c, d = self.channels or self.widths[:-1]
         e = self.widths[-1]  # of the code, never cut
         conv = functools.partial(layers.Conv, dtype=self.dtype, lowering=self.lowering)
@@ -52,12 +57,14 @@ class Expand(nn.Module):
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         names = tuple(f"conv_{i}" for i in reversed(range(5)))
         return groups.chain(names, self.channels or self.widths[-2::-1], norms={})
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n latent"], train: bool
+    ) -> Float[Array, "n s s c"]:
         d, c, b, a = self.channels or self.widths[-2::-1]
         e = self.widths[-1]  # of the code, never cut
         side, _, channels = self.image_shape
@@ -74,7 +81,7 @@ class Expand(nn.Module):
         return jnp.tanh(conv(channels, 3, 1, 1, name="conv_0")(x))
 
 
-def _check(options) -> None:
+def _check(options: Mapping[str, Any]) -> None:
     widths, task = options["model.widths"], options["task.name"]
     if len(widths) != 5:
         raise UserError(
@@ -87,7 +94,9 @@ def _check(options) -> None:
 
 
 @registries.model("conv", multiple=lambda widths: 32, check=_check)
-def conv(contract, expand):
+def conv(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """The paper's convolutional autoencoder, five convolutions a side."""
     side, code = expand["image_shape"][0], contract["num_outputs"]
     found = (side // 32) ** 2 * contract["widths"][-1]

@@ -6,9 +6,11 @@ an encoder's trunk a discriminator (paper, Fig. 8).
 
 import dataclasses
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
@@ -28,14 +30,16 @@ class Contract(nn.Module):
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         count = len(self.widths)
         names = (*(f"conv_{i}" for i in range(count)), "outputs")
         norms = {f"conv_{i}": (f"norm_{i}",) for i in range(count)}
         return groups.chain(names, self.channels or self.widths, norms)
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n s s c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         conv = functools.partial(layers.Conv, dtype=self.dtype, lowering=self.lowering)
         for i, width in enumerate(self.channels or self.widths):
             x = conv(width, use_bias=False, name=f"conv_{i}")(x)
@@ -54,13 +58,15 @@ class Expand(nn.Module):
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         names = ("base", *(f"conv_{i}" for i in range(len(self.widths) - 1)), "pixels")
         norms = {name: (f"norm_{name.removeprefix('conv_')}",) for name in names[:-1]}
         return groups.chain(names, self.channels or self.widths[::-1], norms)
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n latent"], train: bool
+    ) -> Float[Array, "n s s c"]:
         side, _, channels = self.image_shape
         base = side >> len(self.widths)
         inwards = self.channels or self.widths[::-1]
@@ -77,6 +83,8 @@ class Expand(nn.Module):
 
 
 @registries.model("convstack", multiple=lambda widths: 1 << len(widths))
-def convstack(contract, expand):
+def convstack(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """Convolutions of stride 2 with batch norm: VAE, DCGAN and WGAN."""
     return Contract(**contract), Expand(**expand)

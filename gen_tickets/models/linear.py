@@ -2,16 +2,19 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import groups, layers
 
 
-def _groups(last: str, sizes) -> groups.ChannelGroups:
+def _groups(last: str, sizes: Sequence[int]) -> groups.ChannelGroups:
     names = (*(f"dense_{i}" for i in range(len(sizes))), last)
     return groups.chain(names, sizes, norms={})
 
@@ -25,11 +28,13 @@ class Contract(nn.Module):
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         return _groups("outputs", self.channels or self.widths)
 
     @nn.compact
-    def __call__(self, images, train: bool):
+    def __call__(
+        self, images: Float[Array, "n h w c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         x = images.reshape(len(images), -1)
         for i, width in enumerate(self.channels or self.widths):
             x = layers.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
@@ -46,11 +51,13 @@ class Expand(nn.Module):
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         return _groups("pixels", self.channels or self.widths[::-1])
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n latent"], train: bool
+    ) -> Float[Array, "n h w c"]:
         for i, width in enumerate(self.channels or self.widths[::-1]):
             x = layers.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
             x = nn.relu(x)
@@ -60,6 +67,8 @@ class Expand(nn.Module):
 
 
 @registries.model("linear")
-def linear(contract, expand):
+def linear(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """Fully connected, ReLU between."""
     return Contract(**contract), Expand(**expand)

@@ -9,6 +9,7 @@ import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import jax
 import numpy as np
@@ -84,9 +85,9 @@ def stop_signals() -> Iterator[list[int]]:
     received: list[int] = []
     numbers = (signal.SIGTERM, signal.SIGINT)
 
-    def note(number, frame):
+    def note(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, note) for number in numbers}
     try:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import TextIO
 
 
 def duration(seconds: float) -> str:
@@ -17,7 +18,9 @@ def duration(seconds: float) -> str:
 class Progress:
     """Writes to stderr: the same line again on a terminal, else one now and then."""
 
-    def __init__(self, stream=None, every_seconds: float = 10.0):
+    def __init__(
+        self, stream: TextIO | None = None, every_seconds: float = 10.0
+    ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty()
         self._every = 0.2 if self._terminal else every_seconds

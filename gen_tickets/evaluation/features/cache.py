@@ -12,8 +12,11 @@ import pathlib
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from gen_tickets.errors import UserError
@@ -23,13 +26,13 @@ from gen_tickets.workdir import paths
 _ABOUT = "about"
 
 
-def short_hash(key) -> str:
+def short_hash(key: Mapping[str, Any]) -> str:
     """The first 12 hex digits of a key's SHA-256."""
     text = json.dumps(key, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def digest(arrays) -> str:
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, types, shapes and values, 64 hex digits."""
     total = hashlib.sha256()
     for name in sorted(arrays):
@@ -39,12 +42,14 @@ def digest(arrays) -> str:
     return total.hexdigest()
 
 
-def path_of(kind, key) -> pathlib.Path:
+def path_of(kind: str, key: Mapping[str, Any]) -> pathlib.Path:
     """The file of a key; its name begins with `kind`."""
     return weights.cache_folder() / f"{kind}_{short_hash(key)}.npz"
 
 
-def fetch(kind, key, compute):
+def fetch(
+    kind: str, key: Mapping[str, Any], compute: Callable[[], Mapping[str, ArrayLike]]
+) -> dict[str, np.ndarray]:
     """The arrays of a key: from the cache, or else computed and stored there.
 
     Args:
@@ -66,14 +71,15 @@ def fetch(kind, key, compute):
     return arrays
 
 
-def _written(key, arrays) -> bytes:
+def _written(key: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     about = json.dumps({"key": key, "sha256": digest(arrays)})
     file = io.BytesIO()
-    np.savez(file, **arrays, **{_ABOUT: np.frombuffer(about.encode(), np.uint8)})
+    named: dict[str, Any] = {**arrays, _ABOUT: np.frombuffer(about.encode(), np.uint8)}
+    np.savez(file, **named)
     return file.getvalue()
 
 
-def _read(path, key):
+def _read(path: pathlib.Path, key: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
     """The arrays of a file, None if it is damaged or of another key."""
     try:
         # Opened here, because np.load leaves a file open that is not a zip.
