@@ -16,7 +16,7 @@ from gen_tickets.errors import UserError
 
 
 def squared_error(
-    images: Float[Array, "n h w c"], reconstructions: Float[Array, "n h w c"]
+    images: Float[Array, "n h w c"], reconstructions: Float[Array, "#n h w c"]
 ) -> Float[Array, " n"]:
     """Sum over pixels of the squared error. [N, H, W, C] twice -> [N]."""
     return jnp.sum((images - reconstructions) ** 2, axis=(1, 2, 3))

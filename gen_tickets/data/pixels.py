@@ -6,10 +6,12 @@ functions work on arrays of any shape and may be called inside compiled code.
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Float, Float32, Shaped, UInt8
 
 
-def to_float(images: UInt8[Array | np.ndarray, " *shape"]) -> Float32[Array, " *shape"]:
+def to_float(
+    images: Shaped[Array | np.ndarray, " *shape"],
+) -> Float32[Array, " *shape"]:
     """uint8 of any shape → float32 of that shape in [-1, 1], as x / 127.5 - 1."""
     return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
 

@@ -10,6 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 import ml_collections
+import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
 from gen_tickets import losses, models
@@ -87,6 +88,14 @@ def _build(
         mean, log_variance = jnp.split(codes, 2, axis=-1)
         return mean, log_variance, stats
 
+    def name(
+        error: Float[Array, " n"], kl: Float[Array, " n"]
+    ) -> dict[str, Float[Array, " n"]]:
+        """Named loss terms of squared errors [N] and KL divergences [N]."""
+        if variational:
+            return {"loss": error + beta * kl, "reconstruction": error, "kl": kl}
+        return {"loss": error / num_pixels, "reconstruction": error / num_pixels}
+
     def terms(
         params: Tree,
         stats: Tree,
@@ -96,17 +105,14 @@ def _build(
     ) -> tuple[dict[str, Float[Array, " n"]], Tree]:
         """Named loss terms [N] of a batch, and the statistics after it."""
         latents, log_variance, encoder_stats = encode(params, stats, images, train)
+        kl = jnp.zeros(len(images))
         if log_variance is not None:
             kl = losses.gaussian_kl(latents, log_variance)
             noise = jax.random.normal(key, latents.shape)
             latents = latents + jnp.exp(0.5 * log_variance) * noise
         outputs, decoder_stats = apply("decoder", params, stats, latents, train)
         error = losses.squared_error(pixels.to_float(images), outputs)
-        if log_variance is not None:
-            named = {"loss": error + beta * kl, "reconstruction": error, "kl": kl}
-        else:
-            named = {"loss": error / num_pixels, "reconstruction": error / num_pixels}
-        return named, {"encoder": encoder_stats, "decoder": decoder_stats}
+        return name(error, kl), {"encoder": encoder_stats, "decoder": decoder_stats}
 
     def init(key: Key[Array, ""]) -> TrainState:
         params, stats = networks.init(parts, key)
@@ -137,6 +143,13 @@ def _build(
     ) -> Metrics:
         return terms(state.params, state.stats, images, key, False)[0]
 
+    def evaluate_constant(
+        output: Float[Array | np.ndarray, "h w c"], images: UInt8[Array, "n h w c"]
+    ) -> Metrics:
+        constant = pixels.to_float(output)[None]
+        error = losses.squared_error(pixels.to_float(images), constant)
+        return name(error, jnp.zeros_like(error))
+
     def sample(
         state: TrainState, latents: Float[Array, "n latent"]
     ) -> UInt8[Array, "n h w c"]:
@@ -159,4 +172,5 @@ def _build(
         latent_size,
         components=tuple(parts),
         networks=parts,
+        evaluate_constant=evaluate_constant,
     )
