@@ -8,7 +8,7 @@ Sets of 50,000 x 2048 are processed in chunks.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
 from gen_tickets.errors import UserError
@@ -115,7 +115,7 @@ def squared_mmd(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def _kernel_sum(
-    first: Float[np.ndarray, "n d"], second: Float[np.ndarray, "m d"]
+    first: Real[np.ndarray, "n d"], second: Real[np.ndarray, "m d"]
 ) -> float:
     width = first.shape[1]
     return sum(
@@ -125,7 +125,7 @@ def _kernel_sum(
     )
 
 
-def _self_kernels(rows: Float[np.ndarray, "n d"]) -> float:
+def _self_kernels(rows: Real[np.ndarray, "n d"]) -> float:
     """Sum of k(x, x)."""
     return sum(
         ((np.square(chunk, dtype=np.float64).sum(1) / rows.shape[1] + 1) ** 3).sum()

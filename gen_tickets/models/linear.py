@@ -7,6 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
@@ -24,7 +25,7 @@ class Contract(nn.Module):
 
     widths: tuple[int, ...]
     num_outputs: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
 
@@ -47,7 +48,7 @@ class Expand(nn.Module):
 
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
 

@@ -116,7 +116,7 @@ class Contract(nn.Module):
 
     widths: tuple[int, ...]
     num_outputs: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
@@ -149,7 +149,7 @@ class Expand(nn.Module):
 
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 

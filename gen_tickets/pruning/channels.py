@@ -21,11 +21,10 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.trees import Tree
 
 Groups: TypeAlias = Mapping[str, ChannelGroups]  # {component: ...}
-Scores: TypeAlias = Mapping[
-    str, Mapping[str, Array]
-]  # {component: {group: [channels]}}
-Mask: TypeAlias = Bool[Array | np.ndarray, " channels"]
-Masks: TypeAlias = Mapping[str, Mapping[str, Mask]]  # {component: {group: [channels]}}
+# {component: {group: [channels]}}
+Scores: TypeAlias = Mapping[str, Mapping[str, Array]]
+Mask: TypeAlias = Bool[Array | np.ndarray, " _"]
+Masks: TypeAlias = Mapping[str, Mapping[str, Mask]]
 
 
 class Claim(NamedTuple):

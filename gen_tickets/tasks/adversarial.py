@@ -214,7 +214,7 @@ class _Game:
         self,
         state: TrainState,
         masks: Masks,
-        images: UInt8[Array, "batches*n h w c"],
+        images: UInt8[Array, "images h w c"],
         key: Key[Array, ""],
     ) -> tuple[TrainState, Metrics]:
         count = self.num_updates
