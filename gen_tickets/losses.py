@@ -32,12 +32,12 @@ def gaussian_kl(
     return 0.5 * jnp.sum(mean**2 + jnp.exp(log_variance) - 1.0 - log_variance, axis=-1)
 
 
-def cross_entropy_real(logits: Float[Array, " n"]) -> Float[Array, " n"]:
+def cross_entropy_real(logits: Float[Array, " *n"]) -> Float[Array, " *n"]:
     """-log sigmoid(logits), finite at any logit: these are real. [N] -> [N]."""
     return jax.nn.softplus(-logits)
 
 
-def cross_entropy_fake(logits: Float[Array, " n"]) -> Float[Array, " n"]:
+def cross_entropy_fake(logits: Float[Array, " *n"]) -> Float[Array, " *n"]:
     """-log(1 - sigmoid(logits)), likewise: these are generated. [N] -> [N]."""
     return jax.nn.softplus(logits)
 

@@ -111,7 +111,7 @@ def scores(groups: Groups, params: Tree) -> dict[str, dict[str, Float[Array, " _
     return found
 
 
-def num_channels(scores: Scores, scope: str) -> list[int]:
+def num_channels(scores: Tree, scope: str) -> list[int]:
     """Channels of each pool that `select` ranks."""
     leaves = trees.named_leaves(scores)
     return [
