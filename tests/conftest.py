@@ -39,24 +39,8 @@ if "XLA_FLAGS" not in os.environ:  # Workers and processes of tests have it from
     os.environ["XLA_FLAGS"] = _known_flags()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
-
-# The pure packages, whose annotations say what shapes their arrays have.
-_PURE = (
-    "gen_tickets.evaluation.distances",
-    "gen_tickets.evaluation.flops",
-    "gen_tickets.evaluation.scores",
-    "gen_tickets.kernels",
-    "gen_tickets.losses",
-    "gen_tickets.models",
-    "gen_tickets.pruning",
-    "gen_tickets.tasks",
-    "gen_tickets.training.loop",
-    "gen_tickets.training.state",
-)
-jaxtyping.install_import_hook(_PURE, "shapes.check")
 
 # The same examples at every run, but for the long fuzz; no test depends on time.
 settings.register_profile("same", derandomize=True, deadline=None)
