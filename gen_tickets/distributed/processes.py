@@ -5,6 +5,7 @@ on its own devices. With one process all of this does nothing. Process 0 alone w
 (Orbax apart, to which every process gives what its devices hold).
 """
 
+import collections
 import glob
 import importlib.util
 import json
@@ -18,12 +19,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 
-from gen_tickets.errors import UserError
-from gen_tickets.trees import Tree
-
-Result = TypeVar("Result")
-# images [n, ...], labels [n] or None, set of file formats
-Images: TypeAlias = tuple[np.ndarray, np.ndarray | None, set[str]]
+from gen_tickets.errors import Damaged, UserError
 
 _TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
 # A container on a TPU (Colab, Kaggle, Kubernetes) has these, and often no such server.
@@ -129,19 +125,20 @@ def _gather_texts(*texts: str) -> list[list[str]]:
 def together(function: Callable[[], Result]) -> Result:
     """Runs function() on every process; a UserError of one is raised by all.
 
-    Without it the others would wait for that one until they are told that it died.
+    Without it the others would wait for that one until they are told that it died. A
+    file that one cannot read is not `Damaged` because others find it so.
     """
-    results, parts = [], ("", "", "")
+    result, parts = None, ("", "", "", "")
     try:
         results.append(function())
     except UserError as error:
         if jax.process_count() == 1:
             raise
-        parts = (error.field, error.problem, error.remedy)
-    for field, problem, remedy in _gather_texts(*parts):
-        if field or problem:
-            raise UserError(field, problem, remedy)
-    [result] = results
+        kind = "damaged" if isinstance(error, Damaged) else ""
+        parts = (error.field, error.problem, error.remedy, kind)
+    failed = [texts for texts in _gather_texts(*parts) if texts[0] or texts[1]]
+    for field, problem, remedy, kind in sorted(failed, key=lambda texts: texts[3]):
+        raise (Damaged if kind else UserError)(field, problem, remedy)
     return result
 
 
@@ -149,7 +146,7 @@ def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Im
     """Reads images, each process its share of them, and hands them all to all.
 
     Args:
-      read: indices -> `Images`.
+      read: indices -> (images [n, ...], labels [n] or None, Counter of facts).
       indices: int [N]; every process gives the same.
 
     Returns:
@@ -160,9 +157,10 @@ def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Im
         return read(indices)
     shares = np.array_split(np.asarray(indices), count)
     own = shares[jax.process_index()]
-    images, labels, formats = together(
+    images, labels, facts = together(
         lambda: read(own if len(own) else indices[:1])  # fewer images than processes
     )
+    facts = facts if len(own) else {}
 
     def join(rows: np.ndarray) -> np.ndarray:
         # As many rows from each, so that one collective carries them.
@@ -170,6 +168,8 @@ def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Im
         parts = gather(np.pad(rows, padding))
         return np.concatenate([x[: len(share)] for x, share in zip(parts, shares)])
 
-    texts = _gather_texts(json.dumps(sorted(formats)))
-    formats = set().union(*(json.loads(text) for [text] in texts))
-    return join(images), None if labels is None else join(labels), formats
+    texts = _gather_texts(json.dumps(facts))
+    total: collections.Counter[str] = collections.Counter()
+    for [text] in texts:
+        total.update(json.loads(text))
+    return join(images), None if labels is None else join(labels), total

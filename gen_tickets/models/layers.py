@@ -19,9 +19,7 @@ from jaxtyping import Array, Float, Float32
 
 from gen_tickets.kernels.convolutions import conv, conv_transpose, dense
 from gen_tickets.kernels.lowering import Lowering
-
-# Kernels as PyTorch draws them: uniform within 1 / sqrt(fan_in). Biases start at 0.
-torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+from gen_tickets.models.conventions import TORCH
 
 
 def _add_bias(
@@ -42,8 +40,8 @@ class Conv(nn.Module):
     strides: int = 2
     padding: int = 1
     use_bias: bool = True
-    dtype: DTypeLike = jnp.float32
-    kernel_init: Callable[..., jax.Array] = torch_uniform
+    dtype: Any = jnp.float32
+    kernel_init: Callable[..., jax.Array] = TORCH.kernel
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
@@ -77,8 +75,8 @@ class ConvTranspose(nn.Module):
     padding: int = 1
     output_padding: int = 0
     use_bias: bool = True
-    dtype: DTypeLike = jnp.float32
-    kernel_init: Callable[..., jax.Array] = torch_uniform
+    dtype: Any = jnp.float32
+    kernel_init: Callable[..., jax.Array] = TORCH.transposed
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
@@ -106,8 +104,8 @@ class Dense(nn.Module):
 
     features: int
     use_bias: bool = True
-    dtype: DTypeLike = jnp.float32
-    kernel_init: Callable[..., jax.Array] = torch_uniform
+    dtype: Any = jnp.float32
+    kernel_init: Callable[..., jax.Array] = TORCH.kernel
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float32[Array, "*n {self.features}"]:

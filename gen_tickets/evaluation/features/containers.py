@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import unpickle
+from gen_tickets.workdir import reading
 
 MAX_BYTES = 2**28  # the public weights have 96 MB
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -26,7 +26,12 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       UserError: not such a file, cut off, corrupt, too large, or it holds anything but
         named float32 and int64 arrays.
     """
-    try:
+    with reading.explained(
+        path,
+        ".pth or .npz file of arrays",
+        "fetch or convert it again",
+        field=f"weights={str(path)!r}",
+    ):
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
@@ -38,14 +43,6 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             if any(name.endswith("/data.pkl") for name in members):
                 return _read_zip(archive, members)
             return _read_npz(archive, members)
-    # Any exception: in a damaged file everything can be wrong.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(
-            f"weights={str(path)!r}",
-            f"not a readable .pth or .npz file of arrays ({reason})",
-            "fetch or convert it again",
-        ) from error
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
