@@ -20,6 +20,11 @@ from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 
 from gen_tickets.errors import Damaged, UserError
+from gen_tickets.trees import Tree
+
+Result = TypeVar("Result")
+# images [n, ...], labels [n] or None, facts and how often they were found
+Images: TypeAlias = tuple[np.ndarray, np.ndarray | None, collections.Counter[str]]
 
 _TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
 # A container on a TPU (Colab, Kaggle, Kubernetes) has these, and often no such server.
@@ -128,7 +133,7 @@ def together(function: Callable[[], Result]) -> Result:
     Without it the others would wait for that one until they are told that it died. A
     file that one cannot read is not `Damaged` because others find it so.
     """
-    result, parts = None, ("", "", "", "")
+    results, parts = [], ("", "", "", "")
     try:
         results.append(function())
     except UserError as error:
@@ -139,6 +144,7 @@ def together(function: Callable[[], Result]) -> Result:
     failed = [texts for texts in _gather_texts(*parts) if texts[0] or texts[1]]
     for field, problem, remedy, kind in sorted(failed, key=lambda texts: texts[3]):
         raise (Damaged if kind else UserError)(field, problem, remedy)
+    [result] = results
     return result
 
 
@@ -146,7 +152,7 @@ def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Im
     """Reads images, each process its share of them, and hands them all to all.
 
     Args:
-      read: indices -> (images [n, ...], labels [n] or None, Counter of facts).
+      read: indices -> `Images`.
       indices: int [N]; every process gives the same.
 
     Returns:
@@ -160,7 +166,7 @@ def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Im
     images, labels, facts = together(
         lambda: read(own if len(own) else indices[:1])  # fewer images than processes
     )
-    facts = facts if len(own) else {}
+    facts = facts if len(own) else collections.Counter()
 
     def join(rows: np.ndarray) -> np.ndarray:
         # As many rows from each, so that one collective carries them.

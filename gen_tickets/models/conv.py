@@ -111,7 +111,9 @@ def _check(options: Mapping[str, Any]) -> None:
     normalizes_batches=False,
     check=_check,
 )
-def conv(contract, expand):
+def conv(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """The paper's convolutional autoencoder, five convolutions a side."""
     side, code = expand["image_shape"][0], contract["num_outputs"]
     found = (side // 32) ** 2 * contract["widths"][-1]

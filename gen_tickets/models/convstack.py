@@ -33,7 +33,7 @@ class Contract(nn.Module):
     initializer: str = "authors"
     discriminator: str = "authors"
 
-    def _is_normalized(self, layer):
+    def _is_normalized(self, layer: int) -> bool:
         return (
             layer > 0 or conventions.discriminator(self.discriminator).normalizes_first
         )
@@ -46,7 +46,9 @@ class Contract(nn.Module):
         return groups.chain(names, self.channels or self.widths, norms)
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n s s c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         conv = functools.partial(
             layers.Conv,
             dtype=self.dtype,
@@ -107,7 +109,9 @@ class Expand(nn.Module):
     options=("model.initializer", "model.discriminator"),
     multiple=lambda widths: 1 << len(widths),
 )
-def convstack(contract, expand):
+def convstack(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """Convolutions of stride 2 with batch norm: VAE, DCGAN and WGAN."""
     del expand["discriminator"]
     return Contract(**contract), Expand(**expand)

@@ -40,7 +40,7 @@ class Conv(nn.Module):
     strides: int = 2
     padding: int = 1
     use_bias: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = TORCH.kernel
     lowering: Lowering = dataclasses.field(kw_only=True)
 
@@ -75,7 +75,7 @@ class ConvTranspose(nn.Module):
     padding: int = 1
     output_padding: int = 0
     use_bias: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = TORCH.transposed
     lowering: Lowering = dataclasses.field(kw_only=True)
 
@@ -104,7 +104,7 @@ class Dense(nn.Module):
 
     features: int
     use_bias: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = TORCH.kernel
 
     @nn.compact

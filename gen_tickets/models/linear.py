@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ def _groups(last: str, sizes: Sequence[int]) -> groups.ChannelGroups:
     return groups.chain(names, sizes, norms={})
 
 
-def _dense(dtype: jnp.dtype, initializer: str) -> Callable[..., layers.Dense]:
+def _dense(dtype: DTypeLike, initializer: str) -> Callable[..., layers.Dense]:
     kernel_init = conventions.initializers(initializer).kernel
     return functools.partial(layers.Dense, dtype=dtype, kernel_init=kernel_init)
 
@@ -39,7 +40,9 @@ class Contract(nn.Module):
         return _groups("outputs", self.channels or self.widths)
 
     @nn.compact
-    def __call__(self, images, train: bool):
+    def __call__(
+        self, images: Float[Array, "n h w c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         dense = _dense(self.dtype, self.initializer)
         x = images.reshape(len(images), -1)
         for i, width in enumerate(self.channels or self.widths):
@@ -62,7 +65,9 @@ class Expand(nn.Module):
         return _groups("pixels", self.channels or self.widths[::-1])
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n latent"], train: bool
+    ) -> Float[Array, "n h w c"]:
         dense = _dense(self.dtype, self.initializer)
         for i, width in enumerate(self.channels or self.widths[::-1]):
             x = dense(width, name=f"dense_{i}")(x)
@@ -73,6 +78,8 @@ class Expand(nn.Module):
 
 
 @registries.model("linear", options=("model.initializer",), normalizes_batches=False)
-def linear(contract, expand):
+def linear(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """Fully connected, ReLU between."""
     return Contract(**contract), Expand(**expand)

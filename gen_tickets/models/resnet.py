@@ -7,7 +7,7 @@ nearest neighbour and convolves (k3), as resize-convolution leaves no checkerboa
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -144,9 +144,15 @@ class Contract(nn.Module):
         stem, inner, *later = self._sizes()
         activation, is_normalized = conventions.discriminator(self.discriminator)
         kernel_init = conventions.initializers(self.initializer).kernel
-        options = {"dtype": self.dtype, "kernel_init": kernel_init}
+        options: dict[str, Any] = {"dtype": self.dtype, "kernel_init": kernel_init}
         on_images = {**options, "lowering": self.lowering}
-        block = functools.partial(Block, activation=activation, **on_images)
+        block = functools.partial(
+            Block,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=kernel_init,
+            activation=activation,
+        )
         bias = not is_normalized
         x = layers.Conv(stem, 3, 2, 1, use_bias=bias, name="stem", **on_images)(x)
         if is_normalized:
@@ -187,9 +193,14 @@ class Expand(nn.Module):
         side, _, channels = self.image_shape
         first, *pairs, inner = self._sizes()
         kernel_init = conventions.initializers(self.initializer).kernel
-        options = {"dtype": self.dtype, "kernel_init": kernel_init}
+        options: dict[str, Any] = {"dtype": self.dtype, "kernel_init": kernel_init}
         on_images = {**options, "lowering": self.lowering}
-        block = functools.partial(Block, **on_images)
+        block = functools.partial(
+            Block,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=kernel_init,
+        )
         last = len(self.widths) - 1
         base = side >> len(self.widths)
         x = layers.Dense(first, name="base", **options)(x)
@@ -207,7 +218,9 @@ class Expand(nn.Module):
     options=("model.initializer", "model.discriminator"),
     multiple=lambda widths: 1 << len(widths),
 )
-def resnet(contract, expand):
+def resnet(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """Residual blocks with batch norm: ResNet-VAE and ResNet-DCGAN."""
     del expand["discriminator"]
     return Contract(**contract), Expand(**expand)

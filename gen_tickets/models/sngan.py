@@ -102,7 +102,7 @@ class SpectralDense(nn.Module):
     """layers.Dense with a spectrally normalized kernel."""
 
     features: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = conventions.TORCH.kernel
 
     @nn.compact
@@ -143,8 +143,13 @@ class Contract(nn.Module):
     ) -> Float[Array, "n {self.num_outputs}"]:
         activate = functools.partial(nn.leaky_relu, negative_slope=_SLOPE)
         kernel_init = conventions.initializers(self.initializer).kernel
-        options = {"dtype": self.dtype, "kernel_init": kernel_init}
-        conv = functools.partial(SpectralConv, lowering=self.lowering, **options)
+        options: dict[str, Any] = {"dtype": self.dtype, "kernel_init": kernel_init}
+        conv = functools.partial(
+            SpectralConv,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=kernel_init,
+        )
         for i, width in enumerate(self._sizes()):
             size, strides = (4, 2) if i % 2 else (3, 1)  # side / 2 at odd layers
             x = activate(conv(width, size, strides, name=f"conv_{i}")(x))
@@ -180,7 +185,7 @@ class Expand(nn.Module):
         first, *doubling = self.channels or self.widths[::-1]
         base = side >> len(doubling)
         init = conventions.initializers(self.initializer)
-        dense = {"dtype": self.dtype, "kernel_init": init.kernel}
+        dense: dict[str, Any] = {"dtype": self.dtype, "kernel_init": init.kernel}
         pixels = {**dense, "lowering": self.lowering}
         doubled = {**pixels, "kernel_init": init.transposed}
         x = layers.Dense(base * base * first, name="base", **dense)(x)

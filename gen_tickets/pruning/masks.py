@@ -133,8 +133,11 @@ def keep_count(total: int, fraction: float, round_number: int) -> int:
 
 
 def _keep_best(
-    scores: jax.Array, alive: jax.Array, num_keep: int | jax.Array, starts: list[int]
-) -> tuple[jax.Array, jax.Array]:
+    scores: Float[Array, " n"],
+    alive: Bool[Array, " n"],
+    num_keep: int | Int[Array, ""],
+    starts: list[int],
+) -> tuple[Bool[Array, " n"], Int[Array, ""]]:
     """Keeps the `num_keep` best of one pool, at least one a layer that has any.
 
     Args:

@@ -71,7 +71,16 @@ class Pruner:
 
         return [r for r in range(1, num_rounds + 1) if kept(r) == kept(r - 1)]
 
-    def _prune(self, params, stats, masks, num_keep, keys, images, rows):
+    def _prune(
+        self,
+        params: Tree,
+        stats: Tree,
+        masks: Masks,
+        num_keep: Sequence[int | Array],
+        keys: Key[Array, " runs"],
+        images: UInt8[Array, "n h w c"] | None,
+        rows: Int[Array, "runs batches batch"] | None,
+    ) -> tuple[Masks, Int[Array, " runs"]]:
         """Masks of the most salient weights, and how many layers the floor kept.
 
         Args:

@@ -264,13 +264,15 @@ class _Game:
         )
         return discriminator_loss + generator_loss
 
-    def averaged(self, state):
+    def averaged(self, state: TrainState) -> dict[str, Tree]:
         """The weights with those of the averaged generator."""
         params = state.params["generator"]
         params = average.weights(state.opt_state[_AVERAGE], params, self.decay)
         return {**state.params, "generator": params}
 
-    def _samples(self, state, latents):
+    def _samples(
+        self, state: TrainState, latents: Float[Array, "n latent"]
+    ) -> Float[Array, "n h w c"]:
         """float images of the averaged generator, or of the last one without it."""
         params = self.averaged(state) if self.decay > 0 else state.params
         stats = state.stats["generator"]

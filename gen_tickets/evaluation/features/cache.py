@@ -11,6 +11,8 @@ import io
 import json
 import pathlib
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -81,7 +83,7 @@ def _written(key: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     return file.getvalue()
 
 
-def _read(path, key):
+def _read(path: pathlib.Path, key: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a file; ValueError where they are not those of the key."""
     # Opened here, because np.load leaves a file open that is not a zip.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
