@@ -3,7 +3,10 @@
 import pathlib
 import re
 import sys
+import typing
 
+# Shapes are shown as Float[Array, 'n c'], without the modules of these names.
+typing.GENERATING_DOCUMENTATION = "gen_tickets"  # type: ignore[attr-defined]
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import docutils.nodes  # noqa: E402
@@ -40,7 +43,9 @@ nitpick_ignore_regex = [
         r"(collections|filelock|flax|jax|matplotlib|ml_collections|numpy|np|optax|os|"
         r"pathlib|types|typing|zipfile|zlib)\..*",
     ),
+    (r"py:.*", r"(Array|Bool|Float|Float32|Int|Key|PyTree|Shaped|UInt8|ndarray)"),
     (r"py:.*", r"gen_tickets\.config\.registry\.Entry"),  # a type variable
+    (r"py:.*", r"gen_tickets\.distributed\.processes\.Result"),  # likewise
 ]
 
 # How docstrings name the errors of gen_tickets under "Raises:".

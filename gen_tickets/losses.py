@@ -4,22 +4,27 @@ Logits [N] are what a discriminator (or critic) says: high = real. A network tha
 learns a term minimises its mean.
 """
 
-from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from gen_tickets.config import registries
 from gen_tickets.errors import UserError
 
 
-def squared_error(images: jax.Array, reconstructions: jax.Array) -> jax.Array:
+def squared_error(
+    images: Float[Array, "n h w c"], reconstructions: Float[Array, "#n h w c"]
+) -> Float[Array, " n"]:
     """Sum over pixels of the squared error. [N, H, W, C] twice -> [N]."""
     return jnp.sum((images - reconstructions) ** 2, axis=(1, 2, 3))
 
 
-def gaussian_kl(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
+def gaussian_kl(
+    mean: Float[Array, "n latent"], log_variance: Float[Array, "n latent"]
+) -> Float[Array, " n"]:
     """KL( N(mean, exp(log_variance)) || N(0, 1) ), summed over latents. -> [N], >= 0.
 
     Kingma and Welling 2014, appendix B.
@@ -27,12 +32,12 @@ def gaussian_kl(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
     return 0.5 * jnp.sum(mean**2 + jnp.exp(log_variance) - 1.0 - log_variance, axis=-1)
 
 
-def cross_entropy_real(logits: jax.Array) -> jax.Array:
+def cross_entropy_real(logits: Float[Array, " *n"]) -> Float[Array, " *n"]:
     """-log sigmoid(logits), finite at any logit: these are real. [N] -> [N]."""
     return jax.nn.softplus(-logits)
 
 
-def cross_entropy_fake(logits: jax.Array) -> jax.Array:
+def cross_entropy_fake(logits: Float[Array, " *n"]) -> Float[Array, " *n"]:
     """-log(1 - sigmoid(logits)), likewise: these are generated. [N] -> [N]."""
     return jax.nn.softplus(logits)
 
@@ -90,8 +95,11 @@ def wasserstein() -> Adversarial:
 
 
 def gradient_penalty(
-    critic: Term, images: jax.Array, fakes: jax.Array, key: jax.Array
-) -> jax.Array:
+    critic: Term,
+    images: Float[Array, "n h w c"],
+    fakes: Float[Array, "n h w c"],
+    key: Key[Array, ""],
+) -> Float[Array, " n"]:
     """(|gradient of the critic| - 1)^2 at points between real and fake images. -> [N].
 
     Gulrajani et al. 2017, equation 3, without its weight. Differentiable in whatever

@@ -8,11 +8,14 @@ would get the same name is it written "\\/".
 
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
+import numpy as np
+from jaxtyping import Array, Bool, PyTree
 
-Tree = Any  # a pytree: nested dicts, lists, tuples, dataclasses of arrays
+Tree: TypeAlias = PyTree  # nested dicts, lists, tuples, dataclasses of arrays
+Masks: TypeAlias = PyTree[Bool[Array | np.ndarray, "..."]]  # of weights, True = kept
 
 
 def paths(tree: Tree) -> list[tuple[str | int, ...]]:

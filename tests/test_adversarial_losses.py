@@ -64,14 +64,14 @@ def test_loss_slope_at_extreme_logits_is_finite_and_right(name, term):
 
 def test_bce_generator_slope_is_one_where_the_discriminator_is_sure():
     # The saturating loss log(1 - sigmoid(x)) would have slope -e^-100 here.
-    assert jax.grad(terms_of("bce").generator)(-100.0) == -1.0
+    assert jax.grad(terms_of("bce").generator)(jnp.float32(-100.0)) == -1.0
 
 
 def test_penalty_of_a_linear_critic_is_the_norm_of_its_weights():
     weights = np.zeros((4, 4, 1), np.float32)
     weights[1, 2], weights[3, 0] = 3.0, 4.0
     rng = np.random.default_rng(0)
-    images, fakes = rng.normal(size=(2, 5, 4, 4, 1)).astype(np.float32)
+    images, fakes = jnp.asarray(rng.normal(size=(2, 5, 4, 4, 1)), jnp.float32)
     found = losses.gradient_penalty(
         lambda x: (x * weights).sum((1, 2, 3)), images, fakes, jax.random.key(0)
     )

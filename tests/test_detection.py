@@ -53,7 +53,7 @@ def test_random_gammas_are_never_found():
     rng = np.random.default_rng(1)
     masks = [draw(rng.random(CHANNELS, np.float32), 20) for _ in range(60)]
     history = follow(np.array(masks))
-    assert int(history.found) == 0 and int(history.count) == 60
+    assert int(history.found) == 0 and int(history.num_epochs) == 60
     np.testing.assert_array_equal(history.drawn, masks)
 
 
@@ -105,7 +105,7 @@ def test_a_watched_training_is_the_same_and_draws_at_the_end_of_epochs():
         if i % 3 == 2:
             drawn.append(np.asarray(draw(state.params)))
     history = detection.history(state)
-    assert int(history.count) == 2 and int(history.found) == 0
+    assert int(history.num_epochs) == 2 and int(history.found) == 0
     np.testing.assert_array_equal(history.drawn[:2], drawn)
     assert not np.asarray(history.drawn[2:]).any()
     bare = detection.without_history(state)

@@ -1,6 +1,7 @@
 """Convolutions of inference: the forms for XLA:CPU against the library's."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from gen_tickets.kernels.lowering import LIBRARY, PRODUCT
 
 
 def _random(*shape):
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ class Resident:
         schedule: Schedule,
         step: int,
         reader: Any,
-    ):
+    ) -> None:
         del reader  # the step tells everything
         self._images, self._population = data.train, population
         self._schedule, self._step = schedule, step
@@ -180,8 +180,12 @@ class _Steps:
     """Element s is what all runs train on in step s, uint8 [R, batch, H, W, C]."""
 
     def __init__(
-        self, images: Any, population: Population, schedule: Schedule, needed: Any
-    ):
+        self,
+        images: Any,
+        population: Population,
+        schedule: Schedule,
+        needed: np.ndarray,
+    ) -> None:
         """Reads the images where `needed`, bool [R, batch]; the others are 0."""
         self._images, self._needed = images, needed
         self._runs, self._schedule = population.runs, schedule
@@ -219,7 +223,7 @@ class Streamed:
         schedule: Schedule,
         step: int,
         reader: Any,
-    ):
+    ) -> None:
         import grain
 
         self._population = population
@@ -258,5 +262,5 @@ def _needed(population: Population, batch_size: int) -> np.ndarray:
     sharding = population.layout.batch_sharding(shape)
     for index in sharding.addressable_devices_indices_map(shape).values():
         needed[index] = True
-    of_arms = needed.reshape(len(population.arms), population.num_runs, -1)
-    return np.any(of_arms, axis=0)
+    by_arm = needed.reshape(len(population.arms), population.num_runs, -1)
+    return np.any(by_arm, axis=0)

@@ -4,17 +4,19 @@ Outside of models images are uint8 in 0..255; models see float32 in [-1, 1]. Bot
 functions work on arrays of any shape and may be called inside compiled code.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float32, Shaped, UInt8
 
 
-def to_float(images: jax.Array | np.ndarray) -> jax.Array:
+def to_float(
+    images: Shaped[Array | np.ndarray, " *shape"],
+) -> Float32[Array, " *shape"]:
     """uint8 of any shape → float32 of that shape in [-1, 1], as x / 127.5 - 1."""
     return jnp.asarray(images, jnp.float32) / 127.5 - 1.0
 
 
-def to_uint8(images: jax.Array | np.ndarray) -> jax.Array:
+def to_uint8(images: Float[Array | np.ndarray, " *shape"]) -> UInt8[Array, " *shape"]:
     """float in [-1, 1] of any shape → uint8, (x + 1) * 127.5 rounded half up, clipped.
 
     NaN, which a diverged model may give, becomes 0: a cast of NaN to an integer

@@ -9,12 +9,16 @@ import contextlib
 import math
 import os
 import sys
-from typing import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from gen_tickets.errors import UserError
+from gen_tickets.tasks.task import Task
 from gen_tickets.training import loop
+from gen_tickets.trees import Tree
 
 _GIB = 2.0**30
 _USABLE = 0.92  # of a device's memory; the rest is the runtime's and what XLA missed
@@ -43,7 +47,7 @@ def largest(bytes_of: Callable[[int], float], count: int, limit: float) -> int:
     )
 
 
-def memory_of(device) -> float:
+def memory_of(device: jax.Device) -> float:
     """Bytes of memory that a device can give to a program."""
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
@@ -52,7 +56,7 @@ def memory_of(device) -> float:
     return _USABLE * memory / jax.local_device_count()
 
 
-def size_of(tree) -> int:
+def size_of(tree: Tree) -> int:
     """Bytes of a tree of arrays, or shapes with shardings, on one device."""
     return sum(
         math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
@@ -60,18 +64,20 @@ def size_of(tree) -> int:
     )
 
 
-def estimate(task, mesh, arguments, streamed: bool) -> Callable[[int], float]:
+def estimate(
+    task: Task, mesh: Mesh, arguments: tuple[Tree, ...], streamed: bool
+) -> Callable[[int], float]:
     """-> function(members at a time): bytes that a stretch needs on a device.
 
     One at a time is not worth a compilation: its state, read and written anew, is what
     there is to count.
     """
 
-    def bytes_of(at_once):
+    def bytes_of(at_once: int) -> float:
         if at_once == 1:
             return size_of(arguments) + size_of(arguments[0])
         stretch = loop.make_loop(task, mesh, at_once, streamed).stretch
-        memory = stretch.lower(*arguments, 1).compile().memory_analysis()
+        memory: Any = stretch.lower(*arguments, 1).compile().memory_analysis()
         return (
             memory.argument_size_in_bytes
             + memory.output_size_in_bytes
@@ -83,7 +89,7 @@ def estimate(task, mesh, arguments, streamed: bool) -> Callable[[int], float]:
 
 
 @contextlib.contextmanager
-def memory_errors_told():
+def memory_errors_told() -> Iterator[None]:
     """A device that runs out of memory all the same becomes a UserError.
 
     The estimate is of the training alone; weights are drawn and pictures made, too.
@@ -100,7 +106,9 @@ def memory_errors_told():
         ) from error
 
 
-def members_at_once(task, mesh, arguments, streamed: bool) -> int:
+def members_at_once(
+    task: Task, mesh: Mesh, arguments: tuple[Tree, ...], streamed: bool
+) -> int:
     """How many members a device shall train at a time; says so if it is not all.
 
     Args:

@@ -7,14 +7,17 @@ may look for, is made of today). Batch norm sees the whole batch, however it is 
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array
 
 from gen_tickets.errors import UserError
+from gen_tickets.trees import Tree
 
 MEMBER, DATA = "member", "data"
 
@@ -38,9 +41,11 @@ class Layout:
     devices.
     """
 
-    def __init__(self, devices):
+    def __init__(self, devices: Sequence[jax.Device]) -> None:
         self.devices = tuple(devices)
-        self._take = None  # compiled when a member is first asked for
+        self._take: Callable[[Tree, int], Tree] | None = (
+            None  # compiled when a member is first asked for
+        )
 
     def mesh(self, num_members: int) -> Mesh:
         """The largest `member` axis that divides members and devices; rest `data`."""
@@ -54,26 +59,26 @@ class Layout:
         """Axis 0 over the mesh's members, the same on all its `data` devices."""
         return NamedSharding(self.mesh(num_members), P(MEMBER))
 
-    def members(self, tree):
+    def members(self, tree: Tree) -> Tree:
         """Places a population: every leaf [members, ...]."""
         return _place(tree, jax.tree.map(lambda x: self.sharding(len(x)), tree))
 
-    def copies(self, tree):
+    def copies(self, tree: Tree) -> Tree:
         """Places a whole copy on every device."""
         everywhere = NamedSharding(self.mesh(1), P())
         return _place(tree, jax.tree.map(lambda _: everywhere, tree))
 
-    def batches(self, images) -> jax.Array:
+    def batches(self, images: Tree) -> Array:
         """Places [members, steps, batch, ...]: to each device what it trains on."""
         return _place(images, self.batch_sharding(images.shape))
 
-    def batch_sharding(self, shape) -> NamedSharding:
+    def batch_sharding(self, shape: Sequence[int]) -> NamedSharding:
         """Of [members, steps, batch, ...]; a batch that does not divide is copied."""
         mesh = self.mesh(shape[0])
         divides = shape[2] % mesh.shape[DATA] == 0
         return NamedSharding(mesh, P(MEMBER, None, DATA if divides else None))
 
-    def shapes(self, tree):
+    def shapes(self, tree: Tree) -> Tree:
         """Shapes of a population as `members` places it, for reading a checkpoint."""
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
@@ -82,7 +87,7 @@ class Layout:
             tree,
         )
 
-    def member(self, tree, index: int):
+    def member(self, tree: Tree, index: int) -> Tree:
         """One member of a population, as arrays of this process's first device."""
         if self._take is None:
             everywhere = NamedSharding(self.mesh(1), P())
@@ -90,15 +95,15 @@ class Layout:
         return jax.tree.map(lambda x: x.addressable_data(0), self._take(tree, index))
 
 
-def _member(tree, index):
+def _member(tree: Tree, index: int) -> Tree:
     return jax.tree.map(lambda x: x[index], tree)
 
 
-def _same(tree):
+def _same(tree: Tree) -> Tree:
     return tree
 
 
-def _place(tree, shardings):
+def _place(tree: Tree, shardings: Tree) -> Tree:
     """Arrays, here or on the devices already, brought to their shardings."""
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
@@ -108,7 +113,7 @@ def _place(tree, shardings):
     return jax.tree.map(_give, tree, shardings)
 
 
-def _give(x, sharding):
+def _give(x: jax.Array | np.ndarray, sharding: NamedSharding) -> Array:
     """Every process has the whole of x, and gives its own devices their part."""
     if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
         words = _give(jax.random.key_data(x), sharding)

@@ -10,13 +10,21 @@ import glob
 import importlib.util
 import json
 import os
-from typing import Any, Callable, Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+from numpy.typing import ArrayLike
 
 from gen_tickets.errors import Damaged, UserError
+from gen_tickets.trees import Tree
+
+Result = TypeVar("Result")
+# images [n, ...], labels [n] or None, facts and how often they were found
+Images: TypeAlias = tuple[np.ndarray, np.ndarray | None, collections.Counter[str]]
 
 _TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
 # A container on a TPU (Colab, Kaggle, Kubernetes) has these, and often no such server.
@@ -47,7 +55,7 @@ def _has_tpu() -> bool:
     return bool(chips) and importlib.util.find_spec("libtpu") is not None
 
 
-def start(options) -> None:
+def start(options: ConfigDict) -> None:
     """Joins the other processes, where the options or the environment tell of others.
 
     Args:
@@ -87,18 +95,18 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def to_host(tree):
+def to_host(tree: Tree) -> Tree:
     """NumPy arrays, whole on every process; all processes must call it."""
     return jax.tree.map(_whole, tree)
 
 
-def _whole(x):
+def _whole(x: ArrayLike) -> np.ndarray:
     if not isinstance(x, jax.Array) or x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return multihost_utils.process_allgather(x, tiled=True)
 
 
-def gather(values) -> np.ndarray:
+def gather(values: ArrayLike) -> np.ndarray:
     """The arrays of all processes, [processes, ...]; all must call it."""
     values = np.asarray(values)
     if jax.process_count() == 1:
@@ -119,15 +127,15 @@ def _gather_texts(*texts: str) -> list[list[str]]:
     return [[decode(row) for row in rows] for rows in gather(rows)]
 
 
-def together(function: Callable[[], Any]):
+def together(function: Callable[[], Result]) -> Result:
     """Runs function() on every process; a UserError of one is raised by all.
 
     Without it the others would wait for that one until they are told that it died. A
     file that one cannot read is not `Damaged` because others find it so.
     """
-    result, parts = None, ("", "", "", "")
+    results, parts = [], ("", "", "", "")
     try:
-        result = function()
+        results.append(function())
     except UserError as error:
         if jax.process_count() == 1:
             raise
@@ -136,14 +144,15 @@ def together(function: Callable[[], Any]):
     failed = [texts for texts in _gather_texts(*parts) if texts[0] or texts[1]]
     for field, problem, remedy, kind in sorted(failed, key=lambda texts: texts[3]):
         raise (Damaged if kind else UserError)(field, problem, remedy)
+    [result] = results
     return result
 
 
-def read_shares(read, indices):
+def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Images:
     """Reads images, each process its share of them, and hands them all to all.
 
     Args:
-      read: indices -> (images [n, ...], labels [n] or None, Counter of facts).
+      read: indices -> `Images`.
       indices: int [N]; every process gives the same.
 
     Returns:
@@ -157,9 +166,9 @@ def read_shares(read, indices):
     images, labels, facts = together(
         lambda: read(own if len(own) else indices[:1])  # fewer images than processes
     )
-    facts = facts if len(own) else {}
+    facts = facts if len(own) else collections.Counter()
 
-    def join(rows):
+    def join(rows: np.ndarray) -> np.ndarray:
         # As many rows from each, so that one collective carries them.
         padding = [(0, len(shares[0]) - len(rows))] + [(0, 0)] * (rows.ndim - 1)
         parts = gather(np.pad(rows, padding))

@@ -11,22 +11,31 @@ One step is counted (`flops`, where the convention stands), times the steps.
 """
 
 import functools
-from typing import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import jax
 
 from gen_tickets.evaluation import flops
-from gen_tickets.kernels.lowering import LIBRARY
+from gen_tickets.kernels.lowering import LIBRARY, Lowering
 from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import channels, compact
+from gen_tickets.pruning.channels import Groups
+from gen_tickets.tasks.task import Task
+from gen_tickets.trees import Tree
 
 COLUMNS = ("flops_dense", "flops_masked", "flops_compact")
+
+
+_Sizes: TypeAlias = Mapping[str, tuple[int, ...]]  # {component: channels}
 
 
 class Costs:
     """The cost of trainings of one experiment; every shape is counted once."""
 
-    def __init__(self, build: Callable, images):
+    def __init__(
+        self, build: Callable[[_Sizes | None, Lowering], Task], images: Tree
+    ) -> None:
         """Counts nothing yet.
 
         Args:
@@ -37,18 +46,20 @@ class Costs:
         self._build, self._images = build, images
         self._of_step = functools.cache(self._count)
 
-    def _count(self, sizes) -> flops.Cost:
+    def _count(self, sizes: tuple[tuple[str, tuple[int, ...]], ...]) -> flops.Cost:
         return flops.of_step(self._build(dict(sizes), LIBRARY), self._images)
 
     @functools.cached_property
-    def _whole(self):
+    def _whole(self) -> tuple[Groups, Tree]:
         """(channel groups, shapes of the statistics) of the whole networks."""
         task = self._build(None, LIBRARY)
         networks = task.networks.items()
         groups = {name: groups_lib.of(network.module) for name, network in networks}
         return groups, jax.eval_shape(task.init, jax.random.key(0)).stats
 
-    def of_training(self, masks, num_steps: int, extra: float = 0.0):
+    def of_training(
+        self, masks: Tree, num_steps: int, extra: float = 0.0
+    ) -> dict[str, float]:
         """FLOPs of a training of masked weights.
 
         Args:
@@ -71,6 +82,6 @@ class Costs:
         totals = [num_steps * cost + extra for cost in of_step]
         return dict(zip(COLUMNS, totals, strict=True))
 
-    def of_step(self, sizes) -> flops.Cost:
+    def of_step(self, sizes: _Sizes) -> flops.Cost:
         """FLOPs of a step of networks with these channels, {component: channels}."""
         return self._of_step(tuple(sorted(sizes.items())))

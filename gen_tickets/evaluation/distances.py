@@ -8,6 +8,7 @@ Sets of 50,000 x 2048 are processed in chunks.
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Real
 from numpy.typing import ArrayLike
 
 from gen_tickets.errors import UserError
@@ -49,7 +50,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     return max(float(shift @ shift + spread - 2 * trace), 0.0)
 
 
-def _root(covariance: np.ndarray) -> np.ndarray:
+def _root(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d r"]:
     """[D, R] A with A A^T = covariance, over its R directions that have variance."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
@@ -113,7 +114,9 @@ def squared_mmd(first: ArrayLike, second: ArrayLike) -> float:
     return float(within - 2 * cross)
 
 
-def _kernel_sum(first: np.ndarray, second: np.ndarray) -> float:
+def _kernel_sum(
+    first: Real[np.ndarray, "n d"], second: Real[np.ndarray, "m d"]
+) -> float:
     width = first.shape[1]
     return sum(
         ((left.astype(np.float64) @ right.T.astype(np.float64) / width + 1) ** 3).sum()
@@ -122,7 +125,7 @@ def _kernel_sum(first: np.ndarray, second: np.ndarray) -> float:
     )
 
 
-def _self_kernels(rows: np.ndarray) -> float:
+def _self_kernels(rows: Real[np.ndarray, "n d"]) -> float:
     """Sum of k(x, x)."""
     return sum(
         ((np.square(chunk, dtype=np.float64).sum(1) / rows.shape[1] + 1) ** 3).sum()
@@ -192,13 +195,15 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PrecisionR
     )
 
 
-def _squared_distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _squared_distances(
+    rows: Float[np.ndarray, "n d"], others: Float[np.ndarray, "m d"]
+) -> Float[np.ndarray, "n m"]:
     """[n, m], never below zero."""
     squares = np.square(rows).sum(1)[:, None] + np.square(others).sum(1)
     return np.maximum(squares - 2 * rows @ others.T, 0.0)
 
 
-def _radii(rows: np.ndarray, k: int) -> np.ndarray:
+def _radii(rows: Float[np.ndarray, "n d"], k: int) -> Float[np.ndarray, " n"]:
     """[N] squared distance of each row to its k-th neighbour, itself not counted."""
     radii = []
     for start in range(0, len(rows), CHUNK_ROWS // 4):
@@ -209,7 +214,11 @@ def _radii(rows: np.ndarray, k: int) -> np.ndarray:
     return np.concatenate(radii)
 
 
-def _share_inside(rows: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> float:
+def _share_inside(
+    rows: Float[np.ndarray, "n d"],
+    centres: Float[np.ndarray, "m d"],
+    radii: Float[np.ndarray, " m"],
+) -> float:
     inside = sum(
         (_squared_distances(chunk, centres) <= radii).any(1).sum()
         for chunk in chunks(rows, CHUNK_ROWS // 4)

@@ -16,7 +16,8 @@ The convention, for every number of gen_tickets:
   All else of a training step (optimizer, batch norm) counts as of the dense one.
 """
 
-from typing import Mapping, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import jax
 
@@ -25,6 +26,8 @@ from gen_tickets.evaluation.operations import PRODUCTS, Operation, Value
 from gen_tickets.evaluation.programs import Program
 from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.tasks.task import Task
+from gen_tickets.trees import Masks, Tree
 
 # What passes a weight, its mask or its gradient on, element by element.
 _VIEWS = frozenset(
@@ -62,7 +65,8 @@ def _cost(program: Program, weights: Leaves, masks: Leaves) -> Cost:
     }
     made_of = _follow(operations, weights | updated)
     wanted = _wanted(operations, masked)
-    fixed, of_weights = 0.0, {}
+    fixed = 0.0
+    of_weights: dict[str, float] = {}
     for operation in operations:
         leaf = None
         if operation.name in PRODUCTS:
@@ -78,6 +82,7 @@ def _cost(program: Program, weights: Leaves, masks: Leaves) -> Cost:
 def _follow(operations: list[Operation], leaves: Leaves) -> Leaves:
     """The leaf that each value is, up to its form and to factors."""
     found = dict(leaves)
+    pairs: Iterable[tuple[Value, str | None]]
     for operation in operations:
         of_inputs = [found.get(x) for x in operation.inputs]
         if operation.name == "optimization_barrier":
@@ -104,7 +109,7 @@ def _wanted(operations: list[Operation], masked: Leaves) -> Leaves:
     return found
 
 
-def count(function, *arguments) -> float:
+def count(function: Callable[..., Tree], *arguments: Tree) -> float:
     """FLOPs of function(*arguments); of arrays only the shapes matter.
 
     Raises:
@@ -113,7 +118,7 @@ def count(function, *arguments) -> float:
     return Program(jax.make_jaxpr(function)(*arguments)).flops()
 
 
-def of_step(task, images) -> Cost:
+def of_step(task: Task, images: Tree) -> Cost:
     """FLOPs of a training step: passes forward and backward, and the update.
 
     Args:
@@ -145,7 +150,7 @@ def of_step(task, images) -> Cost:
     return _cost(program, weights, of_masks)
 
 
-def kept_shares(masks) -> dict[str, float]:
+def kept_shares(masks: Masks) -> dict[str, float]:
     """{leaf: share of its weights that is kept}, for `Cost.total`."""
     return {
         name: float(mask.mean()) for name, mask in trees.named_leaves(masks).items()

@@ -7,12 +7,13 @@ rounds differ in weights only. All else that a number depends on is in
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
+from jaxtyping import Array, UInt8
 
 from gen_tickets.config import registries
 from gen_tickets.data.dataset import Dataset
@@ -20,13 +21,14 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation import scores
 from gen_tickets.evaluation.features import cache, extractors, references, weights
 from gen_tickets.evaluation.features.batches import map_batches
+from gen_tickets.evaluation.scores import Outputs
 from gen_tickets.workdir import baselines as baselines_lib
 
 # What the seed's key is folded with: no number of a run, which others fold it with.
 _LATENTS = 2**31 - 1
 
 
-def find_inception(path, download, by_flags=False):
+def find_inception(path: str, download: bool, by_flags: bool = False) -> None:
     """Raises UserError unless Inception's weights are at hand, or may be fetched.
 
     Args:
@@ -56,7 +58,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         find_inception(config.eval.inception_weights, config.eval.download_weights)
 
 
-def draw_samples(sample, count, batch_size, latent_size, seed):
+def draw_samples(
+    sample: Callable[[Array], Array],
+    count: int,
+    batch_size: int,
+    latent_size: int,
+    seed: int,
+) -> UInt8[np.ndarray, "n h w c"]:
     """Samples from standard normal latents that the seed alone determines.
 
     Args:
@@ -77,7 +85,7 @@ def draw_samples(sample, count, batch_size, latent_size, seed):
 class Evaluator:
     """What stays fixed in an experiment: networks, references, latent vectors."""
 
-    def __init__(self, config: ml_collections.ConfigDict, dataset: Dataset):
+    def __init__(self, config: ml_collections.ConfigDict, dataset: Dataset) -> None:
         """Loads or trains the networks, and computes the references or finds them.
 
         Args:
@@ -148,7 +156,12 @@ class Evaluator:
         """The columns of a member that diverged."""
         return dict.fromkeys(scores.columns(self._names), math.nan) | self._count()
 
-    def measure(self, sample, reconstruct, latent_size: int) -> dict[str, float]:
+    def measure(
+        self,
+        sample: Callable[[Array], Array],
+        reconstruct: Callable[[Array], Array] | None,
+        latent_size: int,
+    ) -> dict[str, float]:
         """The columns of one member.
 
         Args:
@@ -157,11 +170,11 @@ class Evaluator:
             task has none.
           latent_size: numbers in a latent of the task.
         """
-        values = {}
+        values: dict[str, float] = {}
         if self._of_samples:
             samples = self._samples(sample, latent_size)
             values |= self._score_samples(self._outputs(self._of_samples, samples))
-        if self._of_reconstructions:
+        if self._of_reconstructions and reconstruct:
             images, batch_size = self._heldout.images, self._config.data.batch_size
             images = map_batches(reconstruct, images, batch_size)
             outputs = self._outputs(self._of_reconstructions, images)
@@ -215,17 +228,21 @@ class Evaluator:
         reference = dict.fromkeys(outputs, self._heldout.labels)
         return scores.score(self._of_reconstructions, outputs, reference)
 
-    def _outputs(self, names, images):
+    def _outputs(
+        self, names: Sequence[str], images: UInt8[np.ndarray, "n h w c"]
+    ) -> dict[str, Outputs]:
         """{network: its outputs of the images} that metrics need."""
         return {
             network: self._extractors[network].extract(images)
             for network in scores.networks(names)
         }
 
-    def _count(self):
+    def _count(self) -> dict[str, float]:
         return {"num_samples": self._config.eval.num_samples}
 
-    def _samples(self, sample, latent_size):
+    def _samples(
+        self, sample: Callable[[Array], Array], latent_size: int
+    ) -> UInt8[np.ndarray, "n h w c"]:
         """uint8 [num_samples, H, W, C] from latents that the seed alone determines."""
         config = self._config
         return draw_samples(
@@ -245,7 +262,9 @@ def _repeated(outputs: Mapping[str, Any], count: int) -> dict[str, Any]:
     }
 
 
-def _extractor(network: str, config: ml_collections.ConfigDict, dataset: Dataset):
+def _extractor(
+    network: str, config: ml_collections.ConfigDict, dataset: Dataset
+) -> extractors.Extractor:
     options = config.eval
     if network == "inception":
         return extractors.of_inception(

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float, Shaped
 from numpy.typing import ArrayLike
 
 from gen_tickets.errors import UserError
@@ -15,7 +16,9 @@ from gen_tickets.errors import UserError
 CHUNK_ROWS = 4096
 
 
-def check_features(name: str, features: ArrayLike, minimum: int = 2) -> np.ndarray:
+def check_features(
+    name: str, features: ArrayLike, minimum: int = 2
+) -> Shaped[np.ndarray, "n d"]:
     """Returns the features as a NumPy array.
 
     Raises:
@@ -50,8 +53,8 @@ class Moments:
     """
 
     count: int
-    mean: np.ndarray  #: [D]
-    covariance: np.ndarray  #: [D, D], zero for fewer than 2 rows
+    mean: Float[np.ndarray, " d"]  #: [D]
+    covariance: Float[np.ndarray, "d d"]  #: [D, D], zero for fewer than 2 rows
 
     @classmethod
     def empty(cls, width: int) -> "Moments":

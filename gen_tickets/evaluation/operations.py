@@ -25,7 +25,7 @@ class Value:
 
     __slots__ = ("shape", "dtype")
 
-    def __init__(self, aval):
+    def __init__(self, aval: object) -> None:
         """Takes the shape and the type of an abstract value, if it is an array's."""
         self.shape = getattr(aval, "shape", ())
         self.dtype = getattr(aval, "dtype", None)
@@ -92,7 +92,15 @@ def _is_float(value: Value) -> bool:
     return value.dtype is not None and jnp.issubdtype(value.dtype, jnp.floating)
 
 
-def _taps(size, out, kernel, stride, padding, dilation, spacing) -> int:
+def _taps(
+    size: int,
+    out: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    spacing: int,
+) -> int:
     """Pairs of an output and a tap of a window, along an axis, that meet an element."""
     return sum(
         position % dilation == 0

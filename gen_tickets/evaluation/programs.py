@@ -24,7 +24,7 @@ class Program:
     inputs: one for each array among the arguments, in the order of `jax.tree.leaves`.
     """
 
-    def __init__(self, jaxpr):
+    def __init__(self, jaxpr: core.Jaxpr | core.ClosedJaxpr) -> None:
         """Inlines what `jax.make_jaxpr` returns."""
         jaxpr = _without_constants(jaxpr)
         self.operations: list[Operation] = []
@@ -39,11 +39,13 @@ class Program:
         """
         return sum(operation.flops() for operation in self.operations)
 
-    def _inline(self, jaxpr, inputs, times: float) -> list[Value]:
+    def _inline(
+        self, jaxpr: core.Jaxpr, inputs: list[Value], times: float
+    ) -> list[Value]:
         """Appends the operations of a jaxpr -> its results."""
         known = dict(zip(jaxpr.invars, inputs, strict=True))
 
-        def value(variable):
+        def value(variable: core.Var | core.Literal) -> Value:
             if isinstance(variable, core.Literal):
                 return Value(variable.aval)
             if variable not in known:  # a constant
@@ -56,7 +58,9 @@ class Program:
             known.update(zip(equation.outvars, outputs, strict=True))
         return [value(variable) for variable in jaxpr.outvars]
 
-    def _call(self, equation, inputs, times: float) -> list[Value]:
+    def _call(
+        self, equation: core.JaxprEqn, inputs: list[Value], times: float
+    ) -> list[Value]:
         name, params = equation.primitive.name, equation.params
         inner = [*_inner_jaxprs(params)]
         if name == "scan":
@@ -70,7 +74,13 @@ class Program:
         self.operations.append(Operation(name, params, inputs, outputs, times))
         return outputs
 
-    def _loop(self, body, equation, inputs, times: float) -> list[Value]:
+    def _loop(
+        self,
+        body: core.Jaxpr,
+        equation: core.JaxprEqn,
+        inputs: list[Value],
+        times: float,
+    ) -> list[Value]:
         """Appends the operations of a `lax.scan` -> its results.
 
         A body takes constants, the carry, and slices; it returns the carry and slices.
@@ -79,7 +89,7 @@ class Program:
         takes = [Value(variable.aval) for variable in body.invars]
         num_whole = sum(x.shape == y.shape for x, y in zip(takes, inputs, strict=True))
         num_carried = sum(
-            inside.aval.shape == outside.aval.shape
+            Value(inside.aval).shape == Value(outside.aval).shape
             for inside, outside in zip(body.outvars, equation.outvars, strict=True)
         )
         carry = slice(num_whole - num_carried, num_whole)
@@ -110,6 +120,7 @@ def _inner_jaxprs(params: Mapping[str, Any]) -> Iterator[core.Jaxpr]:
                 yield _without_constants(x)
 
 
-def _without_constants(jaxpr) -> core.Jaxpr:
+def _without_constants(jaxpr: core.Jaxpr | core.ClosedJaxpr) -> core.Jaxpr:
     """The jaxpr of a `ClosedJaxpr`; since JAX 0.11 there is one kind of jaxpr only."""
-    return getattr(jaxpr, "jaxpr", jaxpr)
+    either: Any = jaxpr
+    return getattr(either, "jaxpr", either)

@@ -4,9 +4,10 @@ Pure functions of the outputs of an extractor, see `registries.Metric`.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Int
 
 from gen_tickets.config import registries
 from gen_tickets.config.column import Column
@@ -21,6 +22,32 @@ _FEW = 10_000
 _KID_SUBSET = 1000
 _IS_SPLITS = 10
 _NEIGHBOURS = 3
+
+
+@runtime_checkable
+class Outputs(Protocol):
+    """What a network makes of N images."""
+
+    @property
+    def features(self) -> np.ndarray:
+        """[N, D]."""
+
+    @property
+    def logits(self) -> np.ndarray:
+        """[N, classes]."""
+
+
+@runtime_checkable
+class Reference(Protocol):
+    """Features of real images in the same network."""
+
+    @property
+    def moments(self) -> Moments:
+        """Of all images."""
+
+    @property
+    def features(self) -> np.ndarray:
+        """[n, D], of some of them."""
 
 
 _FID = Column("fid", better="lower", label="FID")
@@ -38,7 +65,7 @@ _SCORE = Column("inception_score", better="higher", label="Inception Score")
 @registries.metric(
     "fd_classifier", network="classifier", columns=(_FD_CLASSIFIER,), minimum=2
 )
-def frechet(outputs: Any, reference: Any) -> tuple[float, ...]:
+def frechet(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     """Fréchet distance of the features' Gaussians."""
     moments = Moments.of(outputs.features)
     return (distances.frechet_distance(reference.moments, moments),)
@@ -54,7 +81,7 @@ def frechet(outputs: Any, reference: Any) -> tuple[float, ...]:
     minimum=_KID_SUBSET,
     by_default=False,
 )
-def kernel(outputs: Any, reference: Any) -> tuple[float, ...]:
+def kernel(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     """Kernel distance of the features, mean and deviation over subsets."""
     return distances.kernel_distance(
         reference.features, outputs.features, subset_size=_KID_SUBSET
@@ -67,7 +94,7 @@ def kernel(outputs: Any, reference: Any) -> tuple[float, ...]:
     columns=(_SCORE, _SCORE.spread),
     minimum=MIN_INCEPTION,
 )
-def inception_score(outputs: Any, reference: Any) -> tuple[float, ...]:
+def inception_score(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     """How sure and how varied the classes are, mean and deviation over splits."""
     del reference
     return distances.inception_score(outputs.logits, _IS_SPLITS)
@@ -105,7 +132,7 @@ def inception_score(outputs: Any, reference: Any) -> tuple[float, ...]:
     places=(1,),
     minimum=_NEIGHBOURS + 1,
 )
-def precision_recall(outputs: Any, reference: Any) -> tuple[float, ...]:
+def precision_recall(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     """Shares of samples near real images, and of real images near samples."""
     # As many rows as the reference keeps: the balls of more rows are smaller.
     fake = outputs.features[: len(reference.features)]
@@ -119,7 +146,7 @@ def precision_recall(outputs: Any, reference: Any) -> tuple[float, ...]:
         Column("sample_class_entropy", unit="nats", label="class entropy of samples"),
     ),
 )
-def class_entropy(outputs: Any, reference: Any) -> tuple[float, ...]:
+def class_entropy(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     """Entropy in nats of how often each class is the likeliest; at most log K."""
     del reference
     counts = np.bincount(outputs.logits.argmax(1))
@@ -132,7 +159,7 @@ def class_entropy(outputs: Any, reference: Any) -> tuple[float, ...]:
     network="classifier",
     columns=(Column("sample_confidence", label="confidence on samples"),),
 )
-def confidence(outputs: Any, reference: Any) -> tuple[float, ...]:
+def confidence(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     """Mean probability of the likeliest class."""
     del reference
     logits = np.asarray(outputs.logits, np.float64)
@@ -164,7 +191,7 @@ def _check_reconstructs(options: Mapping[str, Any]) -> None:
     of_reconstructions=True,
     check=_check_reconstructs,
 )
-def accuracy(outputs: Any, labels: Any) -> tuple[float, ...]:
+def accuracy(outputs: Outputs, labels: Int[np.ndarray, " n"]) -> tuple[float, ...]:
     """Share of reconstructions whose likeliest class is the image's label."""
     return (float((outputs.logits.argmax(1) == labels).mean()),)
 
@@ -181,7 +208,9 @@ def columns(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def score(
-    names: Iterable[str], outputs: Mapping[str, Any], references: Mapping[str, Any]
+    names: Iterable[str],
+    outputs: Mapping[str, Outputs],
+    references: Mapping[str, Reference | np.ndarray | None],
 ) -> dict[str, float]:
     """The columns of metrics.
 

@@ -2,8 +2,11 @@
 
 import hashlib
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset, decoding, readers
@@ -21,7 +24,7 @@ _REMEDIES = {
 }
 
 
-def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
+def read_files(field: str, path: str, crop: int = 0, size: int = 0) -> dataset.Dataset:
     """All images of a folder or .npz as one set, both train and held out, no labels.
 
     Args:
@@ -72,7 +75,7 @@ def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
     return dataset.Dataset(whole, whole, about)
 
 
-def read_sized(field, path, size) -> tuple[dataset.Dataset, str]:
+def read_sized(field: str, path: str, size: int) -> tuple[dataset.Dataset, str]:
     """As `read_files`, with images of the side `size`.
 
     Returns:
@@ -92,7 +95,7 @@ def read_sized(field, path, size) -> tuple[dataset.Dataset, str]:
     return read_files(field, path, size=size), resized
 
 
-def _of_pixels(images, crop) -> dict:
+def _of_pixels(images: UInt8[np.ndarray, "n h w c"], crop: int) -> dict[str, Any]:
     import PIL
 
     return {
@@ -104,7 +107,9 @@ def _of_pixels(images, crop) -> dict:
     }
 
 
-def read_reference(name, directory="", crop=0, size=0) -> dataset.Dataset:
+def read_reference(
+    name: str, directory: str = "", crop: int = 0, size: int = 0
+) -> dataset.Dataset:
     """A data set by the name that `data.name` takes, or else a user's files.
 
     Raises:
@@ -128,12 +133,14 @@ def read_reference(name, directory="", crop=0, size=0) -> dataset.Dataset:
         ) from None
 
 
-def sha256(images) -> str:
+def sha256(images: UInt8[np.ndarray, "..."]) -> str:
     """Over the pixels alone, as in `data.Dataset.provenance`."""
-    return hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
-def fit(images, shape):
+def fit(
+    images: UInt8[np.ndarray, "n h w c"], shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "n h w c"]:
     """Images with the channels of [H, W, C] = shape.
 
     Raises:
@@ -150,7 +157,7 @@ def fit(images, shape):
     return images[..., :1]
 
 
-def reencoded(provenance) -> bool:
+def reencoded(provenance: Mapping[str, Any]) -> bool:
     """Whether a set that its makers give without loss went through JPEG here."""
     name = provenance["name"].split("/")[0].split(":")[0]
     return name in _LOSSLESS and "JPEG" in provenance["encoding"]

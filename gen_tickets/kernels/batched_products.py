@@ -5,24 +5,33 @@ accelerator runs where it would run a grouped convolution slowly. Patches of all
 are in memory at once. Geometries as in `convolutions`; results are float32.
 """
 
+from jaxtyping import Array, Float
+
+from gen_tickets.kernels.geometry import Geometry
 from gen_tickets.kernels.products import add_windows, as_matrix, dot, patches
 
 
-def forward(x, k, geometry):
+def forward(
+    x: Float[Array, "n H W c"], k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Float[Array, "n h w o"]:
     """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
     matrix, depth, _ = as_matrix(k, geometry)
     y = dot(patches(x, geometry), matrix, ((1,), (depth,)), geometry.dtype)
     return y.reshape(len(x), *geometry.out, -1)
 
 
-def backward(y, k, geometry):
+def backward(
+    y: Float[Array, "n h w o"], k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Float[Array, "n H W c"]:
     """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
     matrix, _, feature = as_matrix(k, geometry)
     windows = dot(y, matrix, ((3,), (feature,)), geometry.dtype)
     return add_windows(windows, geometry)
 
 
-def correlate(x, y, geometry):
+def correlate(
+    x: Float[Array, "n H W c"], y: Float[Array, "n h w o"], geometry: Geometry
+) -> Float[Array, "kh kw _ _"]:
     """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
     rows, columns = patches(x, geometry), y.reshape(-1, features)

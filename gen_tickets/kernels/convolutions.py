@@ -10,54 +10,46 @@ of any order are by reverse mode (custom rules have no forward mode).
 """
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_batching import custom_vmap, sequential_vmap
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 from gen_tickets.kernels import batched_products, library, products
-from gen_tickets.kernels.lowering import Lowering
+from gen_tickets.kernels.geometry import Geometry, Pair
+from gen_tickets.kernels.lowering import Form, Lowering
 
 _NONE = ((0, 0), (0, 0))
+# (both arguments, the gradient of the result) -> the gradient of one argument
+_Gradient: TypeAlias = Callable[[Array, Array, Array, Geometry], Array]
 
 
-class _Geometry(NamedTuple):
-    """The static side of a convolution from `size` pixels to `out` pixels.
-
-    flipped: the kernel is given as [kh, kw, O, C], turned by 180 degrees, as transposed
-    convolutions have it.
-    """
-
-    kernel: tuple[int, int]
-    strides: tuple[int, int]
-    padding: tuple[tuple[int, int], tuple[int, int]]
-    size: tuple[int, int]
-    dtype: Any
-    lowering: Lowering
-    flipped: bool
-
-    @property
-    def sides(self):
-        return [*zip(self.size, self.kernel, self.strides, self.padding)]
-
-    @property
-    def out(self):
-        return tuple((n + sum(p) - k) // s + 1 for n, k, s, p in self.sides)
-
-
-def conv(x, kernel, *, lowering, strides=(1, 1), padding=_NONE, dtype=jnp.float32):
+def conv(
+    x: Float[Array, "n H W c"],
+    kernel: Float[Array, "kh kw c o"],
+    *,
+    lowering: Lowering,
+    strides: Pair = (1, 1),
+    padding: tuple[Pair, Pair] = _NONE,
+    dtype: DTypeLike = jnp.float32
+) -> Float32[Array, "n h w o"]:
     """Convolution of x [N, H, W, C] with kernel [kh, kw, C, O]: float32 [N, h, w, O].
 
     Equals `lax.conv_general_dilated`. `padding` holds (low, high) pixels, 0 or more,
     for rows and columns; `lowering` is a `lowering.Lowering`.
     """
-    size, pads = x.shape[1:3], tuple((low, high) for low, high in padding)
-    geometry = _Geometry(
-        kernel.shape[:2],
-        tuple(strides),
-        pads,
-        tuple(size),
+    _, height, width, _ = x.shape
+    kh, kw, _, _ = kernel.shape
+    geometry = Geometry(
+        (kh, kw),
+        strides,
+        padding,
+        (height, width),
         jnp.dtype(dtype),
         lowering,
         flipped=False,
@@ -66,21 +58,28 @@ def conv(x, kernel, *, lowering, strides=(1, 1), padding=_NONE, dtype=jnp.float3
 
 
 def conv_transpose(
-    x, kernel, *, lowering, strides=(1, 1), padding=_NONE, dtype=jnp.float32
-):
+    x: Float[Array, "n H W c"],
+    kernel: Float[Array, "kh kw c o"],
+    *,
+    lowering: Lowering,
+    strides: Pair = (1, 1),
+    padding: tuple[Pair, Pair] = _NONE,
+    dtype: DTypeLike = jnp.float32
+) -> Float32[Array, "n h w o"]:
     """Transposed convolution of x [N, H, W, C], kernel [kh, kw, C, O]: [N, h, w, O].
 
     Equals `lax.conv_transpose` with explicit `padding`: x with strides - 1 zeros
     between its pixels and `padding` around them, convolved with the kernel.
     """
-    sides = [*zip(x.shape[1:3], kernel.shape[:2], strides, padding)]
-    size = tuple((n - 1) * s + sum(p) + 2 - k for n, k, s, p in sides)
-    crops = tuple((k - 1 - low, k - 1 - high) for _, k, _, (low, high) in sides)
-    geometry = _Geometry(
-        kernel.shape[:2],
-        tuple(strides),
-        crops,
-        size,
+    kh, kw, _, _ = kernel.shape
+    sides = [*zip(x.shape[1:3], (kh, kw), strides, padding)]
+    height, width = ((n - 1) * s + sum(p) + 2 - k for n, k, s, p in sides)
+    rows, columns = ((k - 1 - low, k - 1 - high) for _, k, _, (low, high) in sides)
+    geometry = Geometry(
+        (kh, kw),
+        strides,
+        (rows, columns),
+        (height, width),
         jnp.dtype(dtype),
         lowering,
         flipped=True,
@@ -88,7 +87,9 @@ def conv_transpose(
     return _backward(x, kernel, geometry)
 
 
-def dense(x, kernel, dtype=jnp.float32):
+def dense(
+    x: Float[Array, "*n c"], kernel: Float[Array, "c o"], dtype: DTypeLike = jnp.float32
+) -> Float32[Array, "*n o"]:
     """x [..., C] times kernel [C, O]: float32 [..., O]."""
     return _product(x.reshape(-1, x.shape[-1]), kernel, jnp.dtype(dtype)).reshape(
         *x.shape[:-1], kernel.shape[1]
@@ -96,7 +97,9 @@ def dense(x, kernel, dtype=jnp.float32):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _product(a, b, dtype):
+def _product(
+    a: Float[Array, "n c"], b: Float[Array, "c o"], dtype: np.dtype
+) -> Float32[Array, "n o"]:
     return jnp.matmul(
         a.astype(dtype), b.astype(dtype), preferred_element_type=jnp.float32
     )
@@ -116,31 +119,44 @@ _product.defvjp(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _forward(x, k, geometry):
+def _forward(
+    x: Float[Array, "n H W c"], k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Float[Array, "n h w o"]:
     """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
     return _run("forward", x, k, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _backward(y, k, geometry):
+def _backward(
+    y: Float[Array, "n h w o"], k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Float[Array, "n H W c"]:
     """x [N, H, W, C]: the transpose of `_forward` in x, y spread over its windows."""
     return _run("backward", y, k, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _correlate(x, y, geometry):
+def _correlate(
+    x: Float[Array, "n H W c"], y: Float[Array, "n h w o"], geometry: Geometry
+) -> Float[Array, "kh kw _ _"]:
     """Kernel k: the transpose of `_forward` in k."""
     return _run("correlate", x, y, geometry)
 
 
-def _define_gradients(function, first, second):
-    function.defvjp(
-        lambda a, b, geometry: (function(a, b, geometry), (a, b)),
-        lambda geometry, saved, g: (
-            first(*saved, g, geometry),
-            second(*saved, g, geometry),
-        ),
-    )
+def _define_gradients(
+    function: jax.custom_vjp, first: _Gradient, second: _Gradient
+) -> None:
+    def forward(
+        a: Array, b: Array, geometry: Geometry
+    ) -> tuple[Array, tuple[Array, Array]]:
+        return function(a, b, geometry), (a, b)
+
+    def backward(
+        geometry: Geometry, saved: tuple[Array, Array], g: Array
+    ) -> tuple[Array, Array]:
+        a, b = saved
+        return first(a, b, g, geometry), second(a, b, g, geometry)
+
+    function.defvjp(forward, backward)
 
 
 _define_gradients(
@@ -160,7 +176,9 @@ _define_gradients(
 )
 
 
-def _run(operator, a, b, geometry):
+def _run(
+    operator: str, a: Float[Array, "..."], b: Float[Array, "..."], geometry: Geometry
+) -> Float[Array, "..."]:
     """An operator of two arrays in the form that its lowering asks for."""
     alone, vmapped = (_form(form, operator, geometry) for form in geometry.lowering)
     if geometry.lowering.alone == geometry.lowering.vmapped:
@@ -168,7 +186,12 @@ def _run(operator, a, b, geometry):
     function = custom_vmap(alone)
 
     @function.def_vmap
-    def over_members(count, is_batched, a, b):
+    def over_members(
+        count: int,
+        is_batched: Sequence[bool],
+        a: Float[Array, "..."],
+        b: Float[Array, "..."],
+    ) -> tuple[Float[Array, "..."], bool]:
         del count
         axes = tuple(0 if batched else None for batched in is_batched)
         return jax.vmap(vmapped, axes)(a, b), True
@@ -176,7 +199,9 @@ def _run(operator, a, b, geometry):
     return function(a, b)
 
 
-def _form(form, operator, geometry):
+def _form(
+    form: Form, operator: str, geometry: Geometry
+) -> Callable[[Array, Array], Array]:
     """The function of two arrays that an operator is in one form."""
     if form == "product":
         function = getattr(products, operator)

@@ -2,9 +2,14 @@
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
+
+from gen_tickets.kernels.geometry import Geometry
 
 
-def forward(x, k, geometry):
+def forward(
+    x: Float[Array, "n H W c"], k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Float[Array, "n h w o"]:
     k, spec = (k[::-1, ::-1], "HWOI") if geometry.flipped else (k, "HWIO")
     return lax.conv_general_dilated(
         x,
@@ -16,7 +21,9 @@ def forward(x, k, geometry):
     )
 
 
-def backward(y, k, geometry):
+def backward(
+    y: Float[Array, "n h w o"], k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Float[Array, "n H W c"]:
     k, spec = (k, "HWIO") if geometry.flipped else (k[::-1, ::-1], "HWOI")
     padding = [
         (k - 1 - low, n + low - 1 - (out - 1) * s)
@@ -33,7 +40,9 @@ def backward(y, k, geometry):
     )
 
 
-def correlate(x, y, geometry):
+def correlate(
+    x: Float[Array, "n H W c"], y: Float[Array, "n h w o"], geometry: Geometry
+) -> Float[Array, "kh kw _ _"]:
     padding = [
         (low, k + (out - 1) * s - n - low)
         for (n, k, s, (low, _)), out in zip(geometry.sides, geometry.out)

@@ -5,17 +5,26 @@ where it multiplies less.
 """
 
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jaxtyping import Array, Float, Float32
 
 from gen_tickets.kernels import winograd
+from gen_tickets.kernels.geometry import Geometry
 
 _FLOAT32 = jnp.dtype("float32")
 _CHUNK_BYTES = 2**23  # of patches: what stays in the cache, measured
 
 
-def dot(a, b, contract, dtype):
+def dot(
+    a: Float[Array, "..."],
+    b: Float[Array, "..."],
+    contract: tuple[tuple[int, ...], tuple[int, ...]],
+    dtype: np.dtype,
+) -> Float32[Array, "..."]:
     """Product of a and b over axes `contract`, operands in `dtype`, sums float32."""
     dimensions = (contract, ((), ()))
     return lax.dot_general(
@@ -23,7 +32,9 @@ def dot(a, b, contract, dtype):
     )
 
 
-def patches(x, geometry):
+def patches(
+    x: Float[Array, "n H W c"], geometry: Geometry
+) -> Float[Array, "rows depth"]:
     """Windows of x [N, H, W, C] as rows [N * h * w, kh * kw * C], in `dtype`."""
     x = x.astype(geometry.dtype)
     (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
@@ -44,7 +55,9 @@ def patches(x, geometry):
     return jnp.concatenate(taps, -1).reshape(-1, depth)
 
 
-def add_windows(windows, geometry):
+def add_windows(
+    windows: Float[Array, "n h w depth"], geometry: Geometry
+) -> Float[Array, "n H W c"]:
     """Transpose of `patches`: [N, h, w, kh * kw * C] added up to [N, H, W, C]."""
     (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
     n, channels = len(windows), windows.shape[-1] // (kh * kw)
@@ -72,7 +85,7 @@ def add_windows(windows, geometry):
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *crop, (0, 0, 0)))
 
 
-def _split(x, image_bytes, least=1):
+def _split(x: Array, image_bytes: int, least: int = 1) -> Array:
     """x [N, ...] → [m, N / m, ...]: chunks as near to the cache's size as N allows."""
     wanted = len(x) * image_bytes / _CHUNK_BYTES
     least = min(least, len(x))
@@ -81,7 +94,9 @@ def _split(x, image_bytes, least=1):
     return x.reshape(chunks, -1, *x.shape[1:])
 
 
-def _plan(geometry, num_images, channels, features):
+def _plan(
+    geometry: Geometry, num_images: int, channels: int, features: int
+) -> tuple[bool, int]:
     """(whether to use winograd, bytes of patches an image)."""
     if winograd.applies(geometry, num_images, (channels, features)):
         return True, winograd.image_bytes(geometry, channels)
@@ -89,7 +104,9 @@ def _plan(geometry, num_images, channels, features):
     return False, values * geometry.dtype.itemsize
 
 
-def as_matrix(k, geometry):
+def as_matrix(
+    k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> tuple[Float[Array, "_ _"], int, int]:
     """(kernel as a matrix, its axis of depth kh * kw * C, its axis of features O)."""
     if not geometry.flipped:
         return k.reshape(-1, k.shape[3]), 0, 1
@@ -97,18 +114,20 @@ def as_matrix(k, geometry):
     return k[::-1, ::-1].transpose(2, 0, 1, 3).reshape(features, -1), 1, 0
 
 
-def _map(function, chunks):
+def _map(function: Callable[[Array], Array], chunks: Array) -> Array:
     y = function(chunks[0])[None] if len(chunks) == 1 else lax.map(function, chunks)
     return y.reshape(-1, *y.shape[2:])
 
 
-def forward(x, k, geometry):
+def forward(
+    x: Float[Array, "n H W c"], k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Float[Array, "n h w o"]:
     """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
     fewer, image_bytes = _plan(geometry, len(x), channels, features)
     matrix, depth, _ = as_matrix(k, geometry)
 
-    def multiply(x):
+    def multiply(x: Float[Array, "n H W c"]) -> Float[Array, "n h w o"]:
         y = dot(patches(x, geometry), matrix, ((1,), (depth,)), geometry.dtype)
         return y.reshape(len(x), *geometry.out, -1)
 
@@ -116,13 +135,15 @@ def forward(x, k, geometry):
     return _map(function, _split(x, image_bytes))
 
 
-def backward(y, k, geometry):
+def backward(
+    y: Float[Array, "n h w o"], k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Float[Array, "n H W c"]:
     """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
     fewer, image_bytes = _plan(geometry, len(y), channels, features)
     matrix, _, feature = as_matrix(k, geometry)
 
-    def multiply(y):
+    def multiply(y: Float[Array, "n h w o"]) -> Float[Array, "n H W c"]:
         windows = dot(y, matrix, ((3,), (feature,)), geometry.dtype)
         return add_windows(windows, geometry)
 
@@ -130,7 +151,9 @@ def backward(y, k, geometry):
     return _map(function, _split(y, image_bytes))
 
 
-def correlate(x, y, geometry):
+def correlate(
+    x: Float[Array, "n H W c"], y: Float[Array, "n h w o"], geometry: Geometry
+) -> Float[Array, "kh kw _ _"]:
     """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
     fewer, image_bytes = _plan(geometry, len(x), channels, features)
@@ -145,7 +168,9 @@ def correlate(x, y, geometry):
     # A product reads columns of its left side slowly: turn the smaller side once.
     columns = y.reshape(len(xs), -1, features).swapaxes(1, 2)
 
-    def add(total, chunk):
+    def add(
+        total: Float32[Array, "o depth"], chunk: tuple[Array, Array]
+    ) -> tuple[Float32[Array, "o depth"], None]:
         x, column = chunk
         rows = patches(x, geometry)
         return total + dot(column, rows, ((1,), (0,)), geometry.dtype), None

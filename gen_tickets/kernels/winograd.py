@@ -16,10 +16,15 @@ transposed matrix, which gives the three operators of a convolution.
 import functools
 import math
 import operator
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Float, Float32, Int
+
+from gen_tickets.kernels.geometry import Geometry, Pair
 
 _INPUT = {  # B^T: inputs of two outputs -> factors
     2: np.array([[1, -1, 0], [0, 1, 0], [0, 1, -1]]),
@@ -33,11 +38,12 @@ _OUTPUT = {  # A^T: products -> two outputs
     2: np.array([[1, 1, 0], [0, 1, -1]]),
     3: np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
 }
+_Grid: TypeAlias = Sequence[Sequence[Array]]
 _TURN_WIDTH = 64
 _MIN_CHANNELS, _MIN_TILES = 16, 64  # below, transforms cost more than they save
 
 
-def applies(geometry, num_images, channels):
+def applies(geometry: Geometry, num_images: int, channels: Pair) -> bool:
     """Whether this is a kernel of 2 or 3 strides, even output, and worth it."""
     taps = {k / s for k, s in zip(geometry.kernel, geometry.strides)}
     tiles = num_images * math.prod(geometry.out) // 4
@@ -49,11 +55,11 @@ def applies(geometry, num_images, channels):
     )
 
 
-def _taps(geometry):
+def _taps(geometry: Geometry) -> int:
     return geometry.kernel[0] // geometry.strides[0]
 
 
-def _combine(matrix, parts):
+def _combine(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
     """Linear combinations of arrays: one a row of the matrix."""
     return [
         functools.reduce(
@@ -63,19 +69,21 @@ def _combine(matrix, parts):
     ]
 
 
-def _combine_2d(matrix, grid):
+def _combine_2d(matrix: np.ndarray, grid: _Grid) -> _Grid:
     """The matrix applied to both axes of a list of lists of arrays."""
     rows = [_combine(matrix, row) for row in grid]
     return [*zip(*(_combine(matrix, column) for column in zip(*rows)))]
 
 
-def _grid(cells):
+def _grid(cells: Sequence[Array]) -> _Grid:
     """f * f arrays as f lists of f."""
     f = math.isqrt(len(cells))
     return [cells[i * f : (i + 1) * f] for i in range(f)]
 
 
-def _cut(x, geometry):
+def _cut(
+    x: Float[Array, "n H W c"], geometry: Geometry
+) -> list[Float[Array, "tiles depth"]]:
     """x [N, H, W, C] -> f * f factors of the input, each [tiles, s * s * C]."""
     (sh, sw), (h, w), r = geometry.strides, geometry.out, _taps(geometry)
     nh, nw, span = h // 2, w // 2, range(r + 1)
@@ -96,10 +104,10 @@ def _cut(x, geometry):
     return [cell.swapaxes(2, 3).reshape(-1, depth) for cell in cells]
 
 
-def _overlap(parts, axis):
+def _overlap(parts: Sequence[Array], axis: int) -> Array:
     """Transpose of taking tiles: parts t of every tile added up along an axis."""
 
-    def at(part, shift):
+    def at(part: Array, shift: int) -> Array:
         edges = [(0, 0)] * part.ndim
         edges[axis] = (shift, 1 - shift)
         return jnp.pad(part, edges)
@@ -111,7 +119,9 @@ def _overlap(parts, axis):
     return jnp.stack(pairs, axis + 1)
 
 
-def _uncut(factors, geometry, num_images):
+def _uncut(
+    factors: Sequence[Float[Array, "tiles depth"]], geometry: Geometry, num_images: int
+) -> Float[Array, "n H W c"]:
     """Transpose of `_cut`: f * f times [tiles, s * s * C] -> [N, H, W, C]."""
     (sh, sw), (h, w), r = geometry.strides, geometry.out, _taps(geometry)
     nh, nw = h // 2, w // 2
@@ -128,7 +138,9 @@ def _uncut(factors, geometry, num_images):
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *crop, (0, 0, 0)))
 
 
-def _join(products, geometry, num_images):
+def _join(
+    products: Sequence[Float[Array, "tiles o"]], geometry: Geometry, num_images: int
+) -> Float[Array, "n h w o"]:
     """f * f products [tiles, O] -> y [N, h, w, O]."""
     h, w = geometry.out
     cells = [p.reshape(num_images, h // 2, w // 2, -1) for p in products]
@@ -137,16 +149,20 @@ def _join(products, geometry, num_images):
     return jnp.stack(rows, 2).reshape(num_images, h, w, -1)
 
 
-def _unjoin(y, geometry):
+def _unjoin(
+    y: Float[Array, "n h w o"], geometry: Geometry
+) -> list[Float[Array, "tiles o"]]:
     """Transpose of `_join`: y [N, h, w, O] -> f * f times [tiles, O]."""
     (h, w), r = geometry.out, _taps(geometry)
     y = y.reshape(len(y), h // 2, 2, w // 2, 2, -1)
-    grid = [[y[:, :, a, :, b] for b in range(2)] for a in range(2)]
-    grid = _combine_2d(_OUTPUT[r].T, grid)
+    outputs = [[y[:, :, a, :, b] for b in range(2)] for a in range(2)]
+    grid = _combine_2d(_OUTPUT[r].T, outputs)
     return [cell.reshape(-1, y.shape[-1]) for row in grid for cell in row]
 
 
-def _factors(k, geometry):
+def _factors(
+    k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> list[Float[Array, "_ _"]]:
     """Kernel -> f * f factors [s * s * C, O], or [O, s * s * C] of a flipped one."""
     (sh, sw), r = geometry.strides, _taps(geometry)
     if geometry.flipped:
@@ -162,7 +178,9 @@ def _factors(k, geometry):
     return lax.optimization_barrier([cell.astype(geometry.dtype) for cell in cells])
 
 
-def _unfactors(factors, geometry):
+def _unfactors(
+    factors: Sequence[Float[Array, "o depth"]], geometry: Geometry
+) -> Float[Array, "kh kw _ _"]:
     """Transpose of `_factors`, from f * f times [O, s * s * C]."""
     (kh, kw), (sh, sw), r = geometry.kernel, geometry.strides, _taps(geometry)
     features = len(factors[0])
@@ -175,7 +193,7 @@ def _unfactors(factors, geometry):
     return turn(k.reshape(r, features, -1)).reshape(kh, kw, -1, features)
 
 
-def turn(x):
+def turn(x: Float[Array, "m a b"]) -> Float[Array, "m b a"]:
     """x [m, a, b] -> [m, b, a], in a loop over blocks of columns.
 
     XLA:CPU would make a plain transpose part of what uses it, read against its grain
@@ -187,14 +205,19 @@ def turn(x):
         width //= 2  # a loop of one step would be no loop
     starts = jnp.stack(jnp.mgrid[:m, :b:width], -1).reshape(-1, 2)
 
-    def block(start):
-        start = (start[0], 0, start[1])
-        return lax.dynamic_slice(x, start, (1, a, width))[0].T
+    def block(start: Int[Array, "2"]) -> Float[Array, "_ a"]:
+        corner = (start[0], 0, start[1])
+        return lax.dynamic_slice(x, corner, (1, a, width))[0].T
 
     return lax.map(block, starts).reshape(m, b, a)
 
 
-def _dot(a, b, contract, geometry):
+def _dot(
+    a: Float[Array, "..."],
+    b: Float[Array, "..."],
+    contract: tuple[tuple[int, ...], tuple[int, ...]],
+    geometry: Geometry,
+) -> Float32[Array, "..."]:
     return lax.dot_general(
         a.astype(geometry.dtype),
         b.astype(geometry.dtype),
@@ -203,18 +226,20 @@ def _dot(a, b, contract, geometry):
     )
 
 
-def image_bytes(geometry, channels):
+def image_bytes(geometry: Geometry, channels: int) -> int:
     """Bytes of `_cut` for one image."""
     f, pixels = _taps(geometry) + 1, math.prod(geometry.out) // 4
     phases = math.prod(geometry.strides)
     return f * f * pixels * phases * channels * jnp.dtype(geometry.dtype).itemsize
 
 
-def forward(k, geometry):
+def forward(
+    k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Callable[[Array], Array]:
     """A function from images [n, H, W, C] to outputs [n, h, w, O]."""
     factors, depth = _factors(k, geometry), int(geometry.flipped)
 
-    def function(x):
+    def function(x: Float[Array, "n H W c"]) -> Float[Array, "n h w o"]:
         cut = _cut(x, geometry)
         products = [
             _dot(a, b, ((1,), (depth,)), geometry) for a, b in zip(cut, factors)
@@ -224,11 +249,13 @@ def forward(k, geometry):
     return function
 
 
-def backward(k, geometry):
+def backward(
+    k: Float[Array, "kh kw _ _"], geometry: Geometry
+) -> Callable[[Array], Array]:
     """A function from outputs [n, h, w, O] to images [n, H, W, C]."""
     factors, features = _factors(k, geometry), int(not geometry.flipped)
 
-    def function(y):
+    def function(y: Float[Array, "n h w o"]) -> Float[Array, "n H W c"]:
         products = _unjoin(y, geometry)
         cut = [
             _dot(a, b, ((1,), (features,)), geometry) for a, b in zip(products, factors)
@@ -238,7 +265,9 @@ def backward(k, geometry):
     return function
 
 
-def correlate(xs, ys, geometry):
+def correlate(
+    xs: Float[Array, "m n H W c"], ys: Float[Array, "m n h w o"], geometry: Geometry
+) -> Float[Array, "kh kw _ _"]:
     """Kernel [kh, kw, C, O] from chunks of images [m, n, H, W, C] and of outputs."""
     # A product reads columns of its left side slowly: turn the smaller side once.
     rows = _unjoin(ys.reshape(-1, *ys.shape[2:]), geometry)
@@ -246,7 +275,9 @@ def correlate(xs, ys, geometry):
         [row.reshape(len(xs), -1, ys.shape[-1]).swapaxes(1, 2) for row in rows]
     )
 
-    def add(totals, chunk):
+    def add(
+        totals: list[Array], chunk: tuple[Array, list[Array]]
+    ) -> tuple[list[Array], None]:
         x, columns = chunk
         cut = _cut(x, geometry)
         products = [_dot(a, b, ((1,), (0,)), geometry) for a, b in zip(columns, cut)]

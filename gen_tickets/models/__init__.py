@@ -6,6 +6,7 @@ generator, or denoiser. Each file here adds its networks to `config.registries.m
 
 from typing import Any
 
+import flax.linen as nn
 import jax.numpy as jnp
 import ml_collections
 
@@ -20,7 +21,7 @@ def build(
     num_outputs: int,
     channels: tuple[tuple[int, ...], tuple[int, ...]] = ((), ()),
     lowering: lowering_lib.Lowering | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[nn.Module, nn.Module]:
     """Builds the two modules of `config.model`.
 
     Args:

@@ -2,9 +2,13 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.errors import UserError
@@ -17,17 +21,19 @@ class Contract(nn.Module):
 
     widths: tuple[int, int, int, int, int]
     num_outputs: int  # the code's size, fixed by S and widths
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         names = tuple(f"conv_{i}" for i in range(5))
         return groups.chain(names, self.channels or self.widths[:-1], norms={})
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n s s c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         a, b, c, d = self.channels or self.widths[:-1]
         e = self.widths[-1]  # of the code, never cut
         conv = functools.partial(
@@ -54,17 +60,19 @@ class Expand(nn.Module):
 
     widths: tuple[int, int, int, int, int]
     image_shape: tuple[int, int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         names = tuple(f"conv_{i}" for i in reversed(range(5)))
         return groups.chain(names, self.channels or self.widths[-2::-1], norms={})
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n latent"], train: bool
+    ) -> Float[Array, "n s s c"]:
         d, c, b, a = self.channels or self.widths[-2::-1]
         e = self.widths[-1]  # of the code, never cut
         side, _, channels = self.image_shape
@@ -84,7 +92,7 @@ class Expand(nn.Module):
         return jnp.tanh(conv(channels, 3, 1, 1, name="conv_0")(x))
 
 
-def _check(options) -> None:
+def _check(options: Mapping[str, Any]) -> None:
     widths, task = options["model.widths"], options["task.name"]
     if len(widths) != 5:
         raise UserError(
@@ -103,7 +111,9 @@ def _check(options) -> None:
     normalizes_batches=False,
     check=_check,
 )
-def conv(contract, expand):
+def conv(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """The paper's convolutional autoencoder, five convolutions a side."""
     side, code = expand["image_shape"][0], contract["num_outputs"]
     found = (side // 32) ** 2 * contract["widths"][-1]

@@ -6,9 +6,12 @@ an encoder's trunk a discriminator (paper, Fig. 8).
 
 import dataclasses
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
@@ -24,18 +27,18 @@ class Contract(nn.Module):
 
     widths: tuple[int, ...]
     num_outputs: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
     discriminator: str = "authors"
 
-    def _is_normalized(self, layer):
+    def _is_normalized(self, layer: int) -> bool:
         return (
             layer > 0 or conventions.discriminator(self.discriminator).normalizes_first
         )
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         count = len(self.widths)
         names = (*(f"conv_{i}" for i in range(count)), "outputs")
         normalized = filter(self._is_normalized, range(count))
@@ -43,7 +46,9 @@ class Contract(nn.Module):
         return groups.chain(names, self.channels or self.widths, norms)
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n s s c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         conv = functools.partial(
             layers.Conv,
             dtype=self.dtype,
@@ -67,18 +72,20 @@ class Expand(nn.Module):
 
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         names = ("base", *(f"conv_{i}" for i in range(len(self.widths) - 1)), "pixels")
         norms = {name: (f"norm_{name.removeprefix('conv_')}",) for name in names[:-1]}
         return groups.chain(names, self.channels or self.widths[::-1], norms)
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n latent"], train: bool
+    ) -> Float[Array, "n s s c"]:
         side, _, channels = self.image_shape
         base = side >> len(self.widths)
         inwards = self.channels or self.widths[::-1]
@@ -102,7 +109,9 @@ class Expand(nn.Module):
     options=("model.initializer", "model.discriminator"),
     multiple=lambda widths: 1 << len(widths),
 )
-def convstack(contract, expand):
+def convstack(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """Convolutions of stride 2 with batch norm: VAE, DCGAN and WGAN."""
     del expand["discriminator"]
     return Contract(**contract), Expand(**expand)

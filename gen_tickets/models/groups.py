@@ -7,7 +7,7 @@ so an axis of a dense layer may hold a group several times over. See `pruning.ch
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Group(NamedTuple):
@@ -28,7 +28,7 @@ class ChannelGroups(NamedTuple):
     outputs: tuple[str, ...]  #: layers that make the image or the vector
 
 
-def of(network: Any) -> ChannelGroups:
+def of(network: object) -> ChannelGroups:
     """The groups of a network; one without `channel_groups` keeps all its channels."""
     if not hasattr(network, "channel_groups"):
         return ChannelGroups((), (), ())

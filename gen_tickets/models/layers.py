@@ -7,19 +7,24 @@ var are in the collection "batch_stats". `kernels.lowering` says what a lowering
 
 import dataclasses
 import functools
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import TypeAlias
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
 
 from gen_tickets.kernels.convolutions import conv, conv_transpose, dense
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models.conventions import TORCH
 
 
-def _add_bias(module, y):
+def _add_bias(
+    module: nn.Module, y: Float[Array, "*n features"]
+) -> Float[Array, "*n features"]:
     bias = module.param("bias", nn.initializers.zeros, (y.shape[-1],))
     return y + bias
 
@@ -35,12 +40,14 @@ class Conv(nn.Module):
     strides: int = 2
     padding: int = 1
     use_bias: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = TORCH.kernel
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(
+        self, x: Float[Array, "n H W c"]
+    ) -> Float32[Array, "n h w {self.features}"]:
         side, pad = self.kernel_size, (self.padding, self.padding)
         shape = (side, side, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
@@ -68,12 +75,14 @@ class ConvTranspose(nn.Module):
     padding: int = 1
     output_padding: int = 0
     use_bias: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = TORCH.transposed
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(
+        self, x: Float[Array, "n H W c"]
+    ) -> Float32[Array, "n h w {self.features}"]:
         side = self.kernel_size
         shape = (side, side, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
@@ -95,11 +104,11 @@ class Dense(nn.Module):
 
     features: int
     use_bias: bool = True
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = TORCH.kernel
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "*n c"]) -> Float32[Array, "*n {self.features}"]:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         y = dense(x, kernel, self.dtype)
         return _add_bias(self, y) if self.use_bias else y
@@ -118,7 +127,7 @@ class BatchNorm(nn.Module):
     scale_init: Callable[..., jax.Array] = nn.initializers.ones
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(self, x: Float[Array, "*n c"], train: bool) -> Float32[Array, "*n c"]:
         shape = (x.shape[-1],)
         scale = self.param("scale", self.scale_init, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
@@ -137,8 +146,18 @@ class BatchNorm(nn.Module):
         return y
 
 
+# (normalized x [..., C], batch mean [C], biased variance [C])
+_Normalized: TypeAlias = tuple[Array, Array, Array]
+_Saved: TypeAlias = tuple[Array, Array, Array, Array]  # for the gradient
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _normalize(x, scale, bias, epsilon):
+def _normalize(
+    x: Float32[Array, "*n c"],
+    scale: Float32[Array, " c"],
+    bias: Float32[Array, " c"],
+    epsilon: float,
+) -> _Normalized:
     """(normalized x [..., C], batch mean [C], biased variance [C]).
 
     A gradient rule of its own makes fewer passes over x; mean and variance, kept for
@@ -147,7 +166,12 @@ def _normalize(x, scale, bias, epsilon):
     return _normalize_forward(x, scale, bias, epsilon)[0]
 
 
-def _normalize_forward(x, scale, bias, epsilon):
+def _normalize_forward(
+    x: Float32[Array, "*n c"],
+    scale: Float32[Array, " c"],
+    bias: Float32[Array, " c"],
+    epsilon: float,
+) -> tuple[_Normalized, _Saved]:
     axes = tuple(range(x.ndim - 1))
     mean = x.mean(axes)
     var = jnp.square(x - mean).mean(axes)
@@ -156,7 +180,9 @@ def _normalize_forward(x, scale, bias, epsilon):
     return (y, mean, var), (x, mean, inverse, scale)
 
 
-def _normalize_backward(epsilon, saved, cotangents):
+def _normalize_backward(
+    epsilon: float, saved: _Saved, cotangents: _Normalized
+) -> tuple[Array, Array, Array]:
     x, mean, inverse, scale = saved
     g, axes, count = cotangents[0], tuple(range(x.ndim - 1)), x.size // x.shape[-1]
     g_bias = g.sum(axes)
@@ -168,14 +194,16 @@ def _normalize_backward(epsilon, saved, cotangents):
 _normalize.defvjp(_normalize_forward, _normalize_backward)
 
 
-def _windows(x, factor):
+def _windows(
+    x: Float[Array, "n H W c"], factor: int
+) -> Float[Array, "n h {factor} w {factor} c"]:
     """x [N, H, W, C] as [N, H / f, f, W / f, f, C], what is left over cut off."""
     n, h, w, c = x.shape
     x = x[:, : h // factor * factor, : w // factor * factor]
     return x.reshape(n, h // factor, factor, w // factor, factor, c)
 
 
-def max_pool(x, factor: int = 2):
+def max_pool(x: Float[Array, "n H W c"], factor: int = 2) -> Float[Array, "n h w c"]:
     """Maximum of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
 
     Rows and columns left over are cut off. Pixels that tie share the gradient evenly.
@@ -184,21 +212,25 @@ def max_pool(x, factor: int = 2):
 
 
 @jax.custom_vjp
-def _max_of_windows(windows):
+def _max_of_windows(windows: Float[Array, "n h f w f c"]) -> Float[Array, "n h w c"]:
     pixels = [windows[:, :, i, :, j] for i, j in _offsets(windows)]
     return functools.reduce(jnp.maximum, pixels)
 
 
-def _offsets(windows):
+def _offsets(windows: Float[Array, "n h f w f c"]) -> list[tuple[int, int]]:
     return [(i, j) for i in range(windows.shape[2]) for j in range(windows.shape[4])]
 
 
-def _max_forward(windows):
+def _max_forward(
+    windows: Float[Array, "n h f w f c"],
+) -> tuple[Array, tuple[Array, Array]]:
     y = _max_of_windows(windows)
     return y, (windows, y)
 
 
-def _max_backward(saved, g):
+def _max_backward(
+    saved: tuple[Array, Array], g: Float[Array, "n h w c"]
+) -> tuple[Float[Array, "n h f w f c"]]:
     windows, y = saved
     ties = sum((windows[:, :, i, :, j] == y) * 1.0 for i, j in _offsets(windows))
     share, y = (z[:, :, None, :, None] for z in (g / ties, y))
@@ -208,7 +240,7 @@ def _max_backward(saved, g):
 _max_of_windows.defvjp(_max_forward, _max_backward)
 
 
-def avg_pool(x, factor: int = 2):
+def avg_pool(x: Float[Array, "n H W c"], factor: int = 2) -> Float[Array, "n h w c"]:
     """Mean of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
 
     Rows and columns left over are cut off.
@@ -216,17 +248,22 @@ def avg_pool(x, factor: int = 2):
     return _sum_of_windows(_windows(x, factor)) / factor**2
 
 
-def _sum_of_windows(windows):
-    return sum(windows[:, :, i, :, j] for i, j in _offsets(windows))
+def _sum_of_windows(windows: Float[Array, "n h f w f c"]) -> Float[Array, "n h w c"]:
+    pixels = [windows[:, :, i, :, j] for i, j in _offsets(windows)]
+    return functools.reduce(jnp.add, pixels)
 
 
-def upsample_nearest(x, factor: int = 2):
+def upsample_nearest(
+    x: Float[Array, "n h w c"], factor: int = 2
+) -> Float[Array, "n {factor}*h {factor}*w c"]:
     """Every pixel repeated factor x factor times: [N, H, W, C] -> [N, f H, f W, C]."""
     return _repeat(x, factor)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _repeat(x, factor):
+def _repeat(
+    x: Float[Array, "n h w c"], factor: int
+) -> Float[Array, "n {factor}*h {factor}*w c"]:
     n, h, w, c = x.shape
     shape = (n, h, factor, w, factor, c)
     y = jnp.broadcast_to(x[:, :, None, :, None], shape)

@@ -3,22 +3,25 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import conventions, groups, layers
 
 
-def _groups(last: str, sizes) -> groups.ChannelGroups:
+def _groups(last: str, sizes: Sequence[int]) -> groups.ChannelGroups:
     names = (*(f"dense_{i}" for i in range(len(sizes))), last)
     return groups.chain(names, sizes, norms={})
 
 
-def _dense(dtype: jnp.dtype, initializer: str) -> Callable[..., layers.Dense]:
+def _dense(dtype: DTypeLike, initializer: str) -> Callable[..., layers.Dense]:
     kernel_init = conventions.initializers(initializer).kernel
     return functools.partial(layers.Dense, dtype=dtype, kernel_init=kernel_init)
 
@@ -28,16 +31,18 @@ class Contract(nn.Module):
 
     widths: tuple[int, ...]
     num_outputs: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
     initializer: str = "authors"
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         return _groups("outputs", self.channels or self.widths)
 
     @nn.compact
-    def __call__(self, images, train: bool):
+    def __call__(
+        self, images: Float[Array, "n h w c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         dense = _dense(self.dtype, self.initializer)
         x = images.reshape(len(images), -1)
         for i, width in enumerate(self.channels or self.widths):
@@ -51,16 +56,18 @@ class Expand(nn.Module):
 
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
     initializer: str = "authors"
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         return _groups("pixels", self.channels or self.widths[::-1])
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n latent"], train: bool
+    ) -> Float[Array, "n h w c"]:
         dense = _dense(self.dtype, self.initializer)
         for i, width in enumerate(self.channels or self.widths[::-1]):
             x = dense(width, name=f"dense_{i}")(x)
@@ -71,6 +78,8 @@ class Expand(nn.Module):
 
 
 @registries.model("linear", options=("model.initializer",), normalizes_batches=False)
-def linear(contract, expand):
+def linear(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """Fully connected, ReLU between."""
     return Contract(**contract), Expand(**expand)

@@ -7,12 +7,14 @@ nearest neighbour and convolves (k3), as resize-convolution leaves no checkerboa
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
@@ -30,14 +32,22 @@ class Block(nn.Module):
     features: int
     strides: int = 1
     resize: int = 1
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     lowering: Lowering = dataclasses.field(kw_only=True)
     kernel_init: Callable[..., jax.Array] = conventions.TORCH.kernel
     activation: Callable[[jax.Array], jax.Array] = nn.relu
 
     @nn.compact
-    def __call__(self, x, train: bool):
-        def conv(x, features, size, strides, name):
+    def __call__(
+        self, x: Float[Array, "n s s c"], train: bool
+    ) -> Float[Array, "n t t {self.features}"]:
+        def conv(
+            x: Float[Array, "n s s c"],
+            features: int,
+            size: int,
+            strides: int,
+            name: str,
+        ) -> Float[Array, "n t t {features}"]:
             x = layers.Conv(
                 features,
                 size,
@@ -63,7 +73,13 @@ class Block(nn.Module):
         return self.activation(y + x)
 
 
-def _groups(first, norms, blocks, last, sizes) -> groups.ChannelGroups:
+def _groups(
+    first: str,
+    norms: tuple[str, ...],
+    blocks: Mapping[str, bool],
+    last: str,
+    sizes: Sequence[int],
+) -> groups.ChannelGroups:
     """The groups of a first layer (with its batch norms), blocks and a last layer.
 
     Args:
@@ -71,22 +87,23 @@ def _groups(first, norms, blocks, last, sizes) -> groups.ChannelGroups:
       sizes: channels of the first layer, then of each block: what is between its
         convolutions, and where its shortcut is a convolution what it gives.
     """
-    sizes = iter(sizes)
-    found, trunk = [groups.Group(first, next(sizes), (first,), norms, ())], 0
+    widths = iter(sizes)
+    found, trunk = [groups.Group(first, next(widths), (first,), norms, ())], 0
     for name, has_shortcut in blocks.items():
-        inner, makers = f"{name}/conv_0", (f"{name}/conv_1",)
-        norms, shortcut = (f"{name}/norm_1",), ()
+        inner, norms = f"{name}/conv_0", (f"{name}/norm_1",)
+        makers: tuple[str, ...] = (f"{name}/conv_1",)
+        shortcut: tuple[str, ...] = ()
         if has_shortcut:
             shortcut = (f"{name}/conv_shortcut",)
             norms += (f"{name}/norm_shortcut",)
         users = found[trunk].users + (inner,) + shortcut
         found[trunk] = found[trunk]._replace(users=users)
         found.append(
-            groups.Group(inner, next(sizes), (inner,), (f"{name}/norm_0",), makers)
+            groups.Group(inner, next(widths), (inner,), (f"{name}/norm_0",), makers)
         )
         if has_shortcut:
             trunk = len(found)
-            found.append(groups.Group(name, next(sizes), makers + shortcut, norms, ()))
+            found.append(groups.Group(name, next(widths), makers + shortcut, norms, ()))
         else:  # The block adds to the channels that it reads: they are one group.
             makers, norms = found[trunk].makers + makers, found[trunk].norms + norms
             found[trunk] = found[trunk]._replace(makers=makers, norms=norms)
@@ -104,30 +121,38 @@ class Contract(nn.Module):
 
     widths: tuple[int, ...]
     num_outputs: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
     discriminator: str = "authors"
 
-    def _sizes(self):
+    def _sizes(self) -> tuple[int, ...]:
         # Stem and first block share a width, every other block has it twice.
         return self.channels or tuple(w for w in self.widths for _ in range(2))
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         blocks = {f"block_{i}": i > 0 for i in range(len(self.widths))}
         is_normalized = conventions.discriminator(self.discriminator).normalizes_first
         norms = ("norm_stem",) if is_normalized else ()
         return _groups("stem", norms, blocks, "outputs", self._sizes())
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n s s c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         stem, inner, *later = self._sizes()
         activation, is_normalized = conventions.discriminator(self.discriminator)
         kernel_init = conventions.initializers(self.initializer).kernel
-        options = {"dtype": self.dtype, "kernel_init": kernel_init}
+        options: dict[str, Any] = {"dtype": self.dtype, "kernel_init": kernel_init}
         on_images = {**options, "lowering": self.lowering}
-        block = functools.partial(Block, activation=activation, **on_images)
+        block = functools.partial(
+            Block,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=kernel_init,
+            activation=activation,
+        )
         bias = not is_normalized
         x = layers.Conv(stem, 3, 2, 1, use_bias=bias, name="stem", **on_images)(x)
         if is_normalized:
@@ -145,30 +170,37 @@ class Expand(nn.Module):
 
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 
-    def _sizes(self):
+    def _sizes(self) -> tuple[int, ...]:
         # The base, then a block's inner channels and outputs; the last adds to its own.
         inwards = self.widths[::-1]
         pairs = zip(inwards, inwards[1:])
         full = (inwards[0], *(w for pair in pairs for w in pair), inwards[-1])
         return self.channels or full
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         blocks = {f"block_{i}": i > 0 for i in reversed(range(len(self.widths)))}
         return _groups("base", (), blocks, "pixels", self._sizes())
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n latent"], train: bool
+    ) -> Float[Array, "n s s c"]:
         side, _, channels = self.image_shape
         first, *pairs, inner = self._sizes()
         kernel_init = conventions.initializers(self.initializer).kernel
-        options = {"dtype": self.dtype, "kernel_init": kernel_init}
+        options: dict[str, Any] = {"dtype": self.dtype, "kernel_init": kernel_init}
         on_images = {**options, "lowering": self.lowering}
-        block = functools.partial(Block, **on_images)
+        block = functools.partial(
+            Block,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=kernel_init,
+        )
         last = len(self.widths) - 1
         base = side >> len(self.widths)
         x = layers.Dense(first, name="base", **options)(x)
@@ -186,7 +218,9 @@ class Expand(nn.Module):
     options=("model.initializer", "model.discriminator"),
     multiple=lambda widths: 1 << len(widths),
 )
-def resnet(contract, expand):
+def resnet(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """Residual blocks with batch norm: ResNet-VAE and ResNet-DCGAN."""
     del expand["discriminator"]
     return Contract(**contract), Expand(**expand)

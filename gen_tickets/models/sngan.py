@@ -15,6 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.kernels import convolutions
@@ -26,11 +28,13 @@ _SLOPE = 0.1  # of the leaky ReLU
 _LEAK = 1e-4  # see _iterate
 
 
-def _unit(x):
+def _unit(x: Float[Array, " n"]) -> Float[Array, " n"]:
     return x / jnp.maximum(jnp.linalg.norm(x), 1e-12)
 
 
-def _iterate(matrix, u):
+def _iterate(
+    matrix: Float[Array, "k o"], u: Float[Array, " o"]
+) -> tuple[Float[Array, " o"], Float[Array, " k"]]:
     """One power iteration: right vector u [O] of matrix [K, O] -> (u, v)."""
     # The leak revives directions that died out of u. In a sparse matrix of separate
     # blocks nothing else would, should another block become the largest; it moves
@@ -45,7 +49,7 @@ class SpectralNorm(nn.Module):
     """Divides a kernel [..., O] by its largest singular value."""
 
     @nn.compact
-    def __call__(self, kernel):
+    def __call__(self, kernel: Float[Array, "*k o"]) -> Float[Array, "*k o"]:
         matrix = kernel.reshape(-1, kernel.shape[-1])  # [K, O]
         num_rows, num_columns = matrix.shape
         u = self.variable(
@@ -71,12 +75,14 @@ class SpectralConv(nn.Module):
     features: int
     kernel_size: int
     strides: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     lowering: Lowering = dataclasses.field(kw_only=True)
     kernel_init: Callable[..., jax.Array] = conventions.TORCH.kernel
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(
+        self, x: Float[Array, "n S S c"]
+    ) -> Float[Array, "n s s {self.features}"]:
         size, stride = self.kernel_size, self.strides
         shape = (size, size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
@@ -96,11 +102,11 @@ class SpectralDense(nn.Module):
     """layers.Dense with a spectrally normalized kernel."""
 
     features: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = conventions.TORCH.kernel
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "n c"]) -> Float[Array, "n {self.features}"]:
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -117,26 +123,33 @@ class Contract(nn.Module):
 
     widths: tuple[int, ...]
     num_outputs: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 
-    def _sizes(self):
+    def _sizes(self) -> tuple[int, ...]:
         # Every width but the last is that of two layers.
         return self.channels or tuple(w for w in self.widths for _ in range(2))[:-1]
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         sizes = self._sizes()
         names = (*(f"conv_{i}" for i in range(len(sizes))), "outputs")
         return groups.chain(names, sizes, norms={})
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n s s c"], train: bool
+    ) -> Float[Array, "n {self.num_outputs}"]:
         activate = functools.partial(nn.leaky_relu, negative_slope=_SLOPE)
         kernel_init = conventions.initializers(self.initializer).kernel
-        options = {"dtype": self.dtype, "kernel_init": kernel_init}
-        conv = functools.partial(SpectralConv, lowering=self.lowering, **options)
+        options: dict[str, Any] = {"dtype": self.dtype, "kernel_init": kernel_init}
+        conv = functools.partial(
+            SpectralConv,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=kernel_init,
+        )
         for i, width in enumerate(self._sizes()):
             size, strides = (4, 2) if i % 2 else (3, 1)  # side / 2 at odd layers
             x = activate(conv(width, size, strides, name=f"conv_{i}")(x))
@@ -153,24 +166,26 @@ class Expand(nn.Module):
 
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 
-    def channel_groups(self):
+    def channel_groups(self) -> groups.ChannelGroups:
         convs = tuple(f"conv_{i}" for i in range(len(self.widths) - 1))
         norms = {f"conv_{i}": (f"norm_{i}",) for i in range(len(convs))}
         sizes = self.channels or self.widths[::-1]
         return groups.chain(("base", *convs, "pixels"), sizes, norms)
 
     @nn.compact
-    def __call__(self, x, train: bool):
+    def __call__(
+        self, x: Float[Array, "n latent"], train: bool
+    ) -> Float[Array, "n s s c"]:
         side, _, channels = self.image_shape
         first, *doubling = self.channels or self.widths[::-1]
         base = side >> len(doubling)
         init = conventions.initializers(self.initializer)
-        dense = {"dtype": self.dtype, "kernel_init": init.kernel}
+        dense: dict[str, Any] = {"dtype": self.dtype, "kernel_init": init.kernel}
         pixels = {**dense, "lowering": self.lowering}
         doubled = {**pixels, "kernel_init": init.transposed}
         x = layers.Dense(base * base * first, name="base", **dense)(x)
@@ -190,6 +205,8 @@ class Expand(nn.Module):
     multiple=lambda widths: 1 << (len(widths) - 1),
     normalizes_kernels=True,
 )
-def sngan(contract, expand):
+def sngan(
+    contract: dict[str, Any], expand: dict[str, Any]
+) -> tuple[nn.Module, nn.Module]:
     """SNGAN's CNN: the contracting network is spectrally normalized."""
     return Contract(**contract), Expand(**expand)

@@ -68,7 +68,8 @@ class Figure(NamedTuple):
 
     def curves(self) -> list[Curve]:
         """All curves of panels and claims, each once."""
-        found = [c for part in (*self.panels, *self.claims) for c in part.curves]
+        parts: list[Panel | Claim] = [*self.panels, *self.claims]
+        found = [curve for part in parts for curve in part.curves]
         return list(dict.fromkeys(found))
 
 
@@ -126,7 +127,12 @@ def _dcgan() -> Figure:
 _DETAILED = ("ae_mnist", "ae_cifar10", "vae_cifar10", "dcgan_cifar10")
 
 
-def _against_sparsity(heading: str, kind: str, drawn, components) -> Figure:
+def _against_sparsity(
+    heading: str,
+    kind: str,
+    drawn: tuple[tuple[str, ...], ...],
+    components: tuple[str, ...],
+) -> Figure:
     """Figures 4 to 6: both components pruned, each alone, and the random control."""
     panels, tickets = [], []
     for file, share in _files(kind):

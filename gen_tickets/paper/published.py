@@ -16,7 +16,9 @@ class Model(NamedTuple):
     sparsity: Mapping[str, float]  #: {experiment file: winning sparsity in [0, 1]}
 
 
-def _both(kind, name, weights, file, cifar10, celeba) -> Model:
+def _both(
+    kind: str, name: str, weights: float, file: str, cifar10: float, celeba: float
+) -> Model:
     files = {f"{file}_cifar10": cifar10, f"{file}_celeba": celeba}
     return Model(kind, name, weights, files)
 

@@ -1,7 +1,6 @@
 """Early-bird tickets: the network that searches, the cut, the network that is left."""
 
 import time
-from typing import Any
 
 import jax
 import numpy as np
@@ -13,6 +12,7 @@ from gen_tickets.pruning import channel_search, channels, compact, detection
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning.channel_search import ChannelPruner
 from gen_tickets.training.round_state import Position, RoundState
+from gen_tickets.trees import Masks, Tree
 from gen_tickets.workdir import paths, searches, tickets
 from gen_tickets.workdir.recorder import Recorder
 from gen_tickets.workdir.searches import Search
@@ -71,7 +71,7 @@ def cut(
     kept = channels.complete(pruner.groups, {})
     if found or options.take_last:
         kept = _channels_kept(pruner, state.params, options.multiple)
-    search = Search(history.drawn[: history.count], found, kept)
+    search = Search(history.drawn[: history.num_epochs], found, kept)
     sizes, small = compact.compact(pruner.groups, kept, state)
     if processes.is_first():
         print(searches.outcome(search, position.run, options))
@@ -96,7 +96,9 @@ def cut(
     return layout.members(begun), position._replace(round=1, seconds=seconds)
 
 
-def _channels_kept(pruner: ChannelPruner, params: Any, multiple: int) -> channels.Masks:
+def _channels_kept(
+    pruner: ChannelPruner, params: Tree, multiple: int
+) -> dict[str, dict[str, channels.Mask]]:
     """The complete channel masks that a ticket of these weights keeps."""
     if multiple == 0:
         multiple = 1 if jax.default_backend() == "cpu" else 8
@@ -104,7 +106,7 @@ def _channels_kept(pruner: ChannelPruner, params: Any, multiple: int) -> channel
     return channels.complete(pruner.groups, processes.to_host(select(params)))
 
 
-def whole_masks(prepared: Prepared, pruner: ChannelPruner, search: Search) -> Any:
+def whole_masks(prepared: Prepared, pruner: ChannelPruner, search: Search) -> Masks:
     """Masks, of the shapes of the whole networks, of the weights that were cut."""
     params = prepared.shapes.params
     expand = jax.jit(lambda kept: channels.expand(pruner.groups, kept, params))

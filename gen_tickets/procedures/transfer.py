@@ -4,16 +4,18 @@ The other workdir gives masks, rewind weights and statistics of the mapped compo
 everything else is this experiment's own dense network at its rewind step.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from gen_tickets import trees
 from gen_tickets.errors import UserError
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training.population import Population
 from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Masks, Tree
 from gen_tickets.workdir import paths, tickets
 
 
@@ -27,12 +29,12 @@ class Source(NamedTuple):
 class Transplant(NamedTuple):
     """Mapped components of one round, by their names here; leaves [R, ...]."""
 
-    masks: dict[str, Any]
-    params: dict[str, Any]
-    stats: dict[str, Any]
+    masks: dict[str, Masks]
+    params: dict[str, Tree]
+    stats: dict[str, Tree]
 
 
-def parse(config) -> Source | None:
+def parse(config: ConfigDict) -> Source | None:
     """Reads `config.ticket`; None where no ticket is given.
 
     Raises:
@@ -57,7 +59,7 @@ def parse(config) -> Source | None:
     return Source(path, dict(entry.split(":") for entry in entries))
 
 
-def _fit(source: Source, ticket: tickets.Ticket, params, stats) -> None:
+def _fit(source: Source, ticket: tickets.Ticket, params: Tree, stats: Tree) -> None:
     """Raises UserError unless the ticket's components have this experiment's shapes."""
     for there, here in source.components.items():
         for name, known in ((there, ticket.params), (here, params)):
@@ -103,7 +105,7 @@ def load_round(
         _fit(source, ticket, shapes.params, shapes.stats)
         found.append(ticket)
 
-    def gather(trees_there: list[Any]) -> dict[str, Any]:
+    def gather(trees_there: list[Tree]) -> dict[str, Tree]:
         return {
             here: jax.tree.map(lambda *x: np.stack(x), *[t[there] for t in trees_there])
             for there, here in source.components.items()
@@ -117,7 +119,7 @@ def load_round(
     return population.layout.members(transplant)
 
 
-def put_into(transplant: Transplant, kept: dict[str, Any]) -> tuple[Any, Any, Any]:
+def put_into(transplant: Transplant, kept: dict[str, Tree]) -> tuple[Masks, Tree, Tree]:
     """(masks, params, stats): the transplant in the dense network of step k.
 
     Args:

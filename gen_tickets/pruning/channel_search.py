@@ -1,15 +1,17 @@
 """Which channels an early-bird search may prune, and the mask that it draws of them."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
 
 import jax
+from jaxtyping import Array, Bool
 
 from gen_tickets.errors import UserError
 from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import channels
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning.channels import Groups
+from gen_tickets.tasks.networks import Network
 from gen_tickets.trees import Tree
 
 
@@ -22,12 +24,12 @@ class ChannelPruner:
     scope: str  #: pools the scores of all components, or not
     num_keep: tuple[int, ...]  #: channels kept, one number a pool
 
-    def scores(self, params: Tree) -> dict[str, Any]:
+    def scores(self, params: Tree) -> dict[str, dict[str, Array]]:
         """|gamma| of the channels that may be pruned."""
         scores = channels.scores(self.groups, params)
         return {name: of for name, of in scores.items() if name in self.components}
 
-    def draw(self, params: Tree) -> jax.Array:
+    def draw(self, params: Tree) -> Bool[Array, " channels"]:
         """The channel mask of these weights, bool [channels]."""
         return channels.flatten(self._select(self.scores(params)))
 
@@ -36,12 +38,12 @@ class ChannelPruner:
         scores = self.scores(params)
         return channels.round_up(scores, self._select(scores), multiple)
 
-    def _select(self, scores: dict[str, Any]) -> Any:
+    def _select(self, scores: channels.Scores) -> dict[str, dict[str, Array]]:
         return channels.select(scores, list(self.num_keep), self.scope)
 
 
 def make(
-    networks: dict[str, Any],
+    networks: Mapping[str, Network],
     params: Tree,
     components: tuple[str, ...],
     fraction: float,

@@ -8,11 +8,12 @@ cut channel takes along all that makes it and all that uses it. Masks are {compo
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from gen_tickets import trees
 from gen_tickets.models.groups import ChannelGroups
@@ -20,7 +21,10 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.trees import Tree
 
 Groups: TypeAlias = Mapping[str, ChannelGroups]  # {component: ...}
-Masks: TypeAlias = Mapping[str, Mapping[str, Any]]  # {component: {group: [channels]}}
+# {component: {group: [channels]}}
+Scores: TypeAlias = Mapping[str, Mapping[str, Array]]
+Mask: TypeAlias = Bool[Array | np.ndarray, " _"]
+Masks: TypeAlias = Mapping[str, Mapping[str, Mask]]
 
 
 class Claim(NamedTuple):
@@ -84,7 +88,7 @@ def claims(groups: ChannelGroups, tree: Tree) -> dict[str, tuple[Claim, ...]]:
     return found
 
 
-def scores(groups: Groups, params: Tree) -> dict[str, dict[str, jax.Array]]:
+def scores(groups: Groups, params: Tree) -> dict[str, dict[str, Float[Array, " _"]]]:
     """|gamma| of every channel that has a norm.
 
     Args:
@@ -110,7 +114,7 @@ def scores(groups: Groups, params: Tree) -> dict[str, dict[str, jax.Array]]:
     return found
 
 
-def num_channels(scores: Masks, scope: str) -> list[int]:
+def num_channels(scores: Tree, scope: str) -> list[int]:
     """Channels of each pool that `select` ranks."""
     leaves = trees.named_leaves(scores)
     return [
@@ -120,8 +124,8 @@ def num_channels(scores: Masks, scope: str) -> list[int]:
 
 
 def select(
-    scores: Masks, num_keep: Iterable[int | jax.Array], scope: str = "global"
-) -> dict[str, dict[str, jax.Array]]:
+    scores: Scores, num_keep: Iterable[int | jax.Array], scope: str = "global"
+) -> dict[str, dict[str, Bool[Array, " _"]]]:
     """Keeps the most salient channels.
 
     Args:
@@ -139,10 +143,10 @@ def select(
     return masks_lib.select(scores, everything, names, num_keep, scope)[0]
 
 
-def round_up(scores: Masks, masks: Masks, multiple: int) -> Masks:
+def round_up(scores: Scores, masks: Masks, multiple: int) -> Masks:
     """Lets every group keep a multiple of channels, or all: adds its next best ones."""
 
-    def widen(score: jax.Array, mask: jax.Array) -> jax.Array:
+    def widen(score: Float[Array, " n"], mask: Bool[Array, " n"]) -> Bool[Array, " n"]:
         count = jnp.minimum(-(-mask.sum() // multiple) * multiple, mask.size)
         best = jnp.where(mask, jnp.inf, score)
         order = jnp.argsort(-best, stable=True)
@@ -151,7 +155,7 @@ def round_up(scores: Masks, masks: Masks, multiple: int) -> Masks:
     return jax.tree.map(widen, scores, masks)
 
 
-def complete(groups: Groups, masks: Masks) -> dict[str, dict[str, Any]]:
+def complete(groups: Groups, masks: Masks) -> dict[str, dict[str, Mask]]:
     """Adds masks of True for the groups that have none."""
     return {
         component: {
@@ -164,12 +168,14 @@ def complete(groups: Groups, masks: Masks) -> dict[str, dict[str, Any]]:
     }
 
 
-def flatten(masks: Masks) -> jax.Array:
+def flatten(masks: Masks) -> Bool[Array, " channels"]:
     """All channels of a mask in one line, bool [channels]."""
     return jnp.concatenate(jax.tree.leaves(masks))
 
 
-def distances(mask: jax.Array, others: jax.Array) -> jax.Array:
+def distances(
+    mask: Bool[Array, " channels"], others: Bool[Array, "n channels"]
+) -> Float[Array, " n"]:
     """Share of channels in which masks differ (normalised Hamming distance, paper).
 
     Args:
@@ -181,7 +187,7 @@ def distances(mask: jax.Array, others: jax.Array) -> jax.Array:
     return jnp.mean(mask != others, axis=-1)
 
 
-def expand(groups: Groups, masks: Masks, params: Tree) -> Tree:
+def expand(groups: Groups, masks: Masks, params: Tree) -> trees.Masks:
     """Weight masks of channel masks: whatever makes or uses a cut channel is masked.
 
     Kernel slice, bias, batch-norm scale and bias all go: of a channel that lost only
@@ -196,11 +202,13 @@ def expand(groups: Groups, masks: Masks, params: Tree) -> Tree:
     """
 
     def expand_component(
-        of_component: ChannelGroups, masks: Mapping[str, Any], params: Tree
-    ) -> Tree:
+        of_component: ChannelGroups, masks: Mapping[str, Mask], params: Tree
+    ) -> trees.Masks:
         claimed = claims(of_component, params)
 
-        def expand_leaf(name: str, leaf: Any) -> jax.Array:
+        def expand_leaf(
+            name: str, leaf: Array | jax.ShapeDtypeStruct
+        ) -> Bool[Array, "..."]:
             mask = jnp.ones(leaf.shape, bool)
             for claim in claimed[name]:
                 line = _along(masks[claim.group], leaf.shape[claim.axis])
@@ -216,20 +224,22 @@ def expand(groups: Groups, masks: Masks, params: Tree) -> Tree:
     }
 
 
-def _along(mask: Any, length: int) -> jax.Array:
+def _along(mask: Mask, length: int) -> Bool[Array, " {length}"]:
     """The mask of an axis that holds the channels several times over."""
     return jnp.tile(mask, length // len(mask))
 
 
-def _any_along(leaf: np.ndarray, axis: int, size: int) -> np.ndarray:
+def _any_along(
+    leaf: Bool[np.ndarray, "..."], axis: int, size: int
+) -> Bool[np.ndarray, " {size}"]:
     """Whether anything is True at each channel of an axis, bool [size]."""
     others = tuple(i for i in range(leaf.ndim) if i != leaf.ndim + axis)
     return np.any(leaf.any(others).reshape(-1, size), 0)
 
 
 def used(
-    groups: Groups, weight_masks: Tree, stats: Tree
-) -> dict[str, dict[str, np.ndarray]]:
+    groups: Groups, weight_masks: trees.Masks, stats: Tree
+) -> dict[str, dict[str, Bool[np.ndarray, " _"]]]:
     """Channel masks of an unstructured ticket: True where a channel has a use.
 
     A channel without one changes nothing, so that cutting it is exact. That is one
@@ -248,8 +258,8 @@ def used(
 
 
 def _used_channels(
-    groups: ChannelGroups, masks: Tree, stats: Tree
-) -> dict[str, np.ndarray]:
+    groups: ChannelGroups, masks: trees.Masks, stats: Tree
+) -> dict[str, Bool[np.ndarray, " _"]]:
     leaves = {name: np.asarray(x) for name, x in trees.named_leaves(masks).items()}
     claimed = claims(groups, masks)
     normalized = trees.named_leaves(stats.get("spectral", {}))

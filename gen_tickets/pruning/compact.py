@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array
 
 from gen_tickets import trees
 from gen_tickets.pruning import channels
@@ -50,7 +51,7 @@ def cut(groups: Groups, masks: Masks, tree: Tree) -> Tree:
     def cut_component(component: str, tree: Tree) -> Tree:
         claimed = channels.claims(groups[component], tree)
 
-        def cut_leaf(name: str, leaf: Any) -> Any:
+        def cut_leaf(name: str, leaf: Array | np.ndarray) -> Array | np.ndarray:
             for claim in claimed[name]:
                 mask = masks[component][claim.group]
                 line = np.tile(mask, leaf.shape[claim.axis] // mask.size)

@@ -6,36 +6,41 @@ epochs are all below delta, so at the sixth epoch at the earliest. All of it hap
 inside the compiled training: the masks live in `opt_state`, as moments do.
 """
 
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Bool, Int, Key
 
 from gen_tickets.pruning import channels
+from gen_tickets.tasks.task import Task
+from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Masks, Tree
 
 NUM_COMPARED = 5
 _HISTORY = "channel_masks"  # in opt_state
 
 
 class History(NamedTuple):
-    """Masks drawn so far; E = epochs there is room for, C = channels."""
+    """Masks drawn so far, of the epochs that there is room for."""
 
-    drawn: Any  #: bool [E, C], False beyond `count`
-    count: Any  #: int32, epochs seen
-    found: Any  #: int32, the epoch, counted from 1, that found the ticket; 0: none yet
+    drawn: Bool[Array, "epochs channels"]  #: False beyond `num_epochs`
+    num_epochs: Int[Array, ""]  #: epochs seen
+    found: Int[Array, ""]  #: the epoch, counted from 1, that found the ticket; 0: none
 
 
 def begin(num_epochs: int, num_channels: int) -> History:
     """The history of a training that has seen no epoch; num_epochs > NUM_COMPARED."""
     return History(
         drawn=jnp.zeros((num_epochs, num_channels), bool),
-        count=jnp.zeros((), jnp.int32),
+        num_epochs=jnp.zeros((), jnp.int32),
         found=jnp.zeros((), jnp.int32),
     )
 
 
-def note(history: History, mask, delta: float) -> History:
+def note(history: History, mask: Bool[Array, " channels"], delta: float) -> History:
     """Takes in the mask of an epoch, bool [C]; the first ticket found is kept."""
     drawn, count, found = history
     first = jnp.maximum(count - NUM_COMPARED, 0)
@@ -44,12 +49,18 @@ def note(history: History, mask, delta: float) -> History:
     is_found = (found == 0) & (count >= NUM_COMPARED) & is_still
     return History(
         drawn=lax.dynamic_update_slice_in_dim(drawn, mask[None], count, 0),
-        count=count + 1,
+        num_epochs=count + 1,
         found=jnp.where(is_found, count + 1, found),
     )
 
 
-def watch(task, draw: Callable, steps_per_epoch: int, num_epochs: int, delta: float):
+def watch(
+    task: Task,
+    draw: Callable[[Tree], Array],
+    steps_per_epoch: int,
+    num_epochs: int,
+    delta: float,
+) -> Task:
     """The same training, which draws a channel mask at the end of every epoch.
 
     Args:
@@ -63,13 +74,15 @@ def watch(task, draw: Callable, steps_per_epoch: int, num_epochs: int, delta: fl
       Task whose state `history` and `without_history` understand.
     """
 
-    def init(key):
+    def init(key: Key[Array, ""]) -> TrainState:
         state = task.init(key)
         shape = jax.eval_shape(draw, state.params).shape
         history = begin(num_epochs, *shape)
         return state._replace(opt_state={**state.opt_state, _HISTORY: history})
 
-    def step(state, masks, images, key):
+    def step(
+        state: TrainState, masks: Masks, images: Tree, key: Key[Array, ""]
+    ) -> tuple[TrainState, dict[str, Array]]:
         state, metrics = task.step(state, masks, images, key)
         history = lax.cond(
             state.step % steps_per_epoch == 0,
@@ -83,12 +96,12 @@ def watch(task, draw: Callable, steps_per_epoch: int, num_epochs: int, delta: fl
     return task._replace(init=init, step=step)
 
 
-def history(state) -> History:
+def history(state: TrainState) -> History:
     """The history in the state of a watched task."""
     return state.opt_state[_HISTORY]
 
 
-def without_history(state):
+def without_history(state: TrainState) -> TrainState:
     """The state as the task itself has it."""
     kept = {name: x for name, x in state.opt_state.items() if name != _HISTORY}
     return state._replace(opt_state=kept)

@@ -15,20 +15,21 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int
 
 from gen_tickets import trees
 from gen_tickets.errors import UserError
 from gen_tickets.pruning import selection
-from gen_tickets.trees import Tree
+from gen_tickets.trees import Masks, Tree
 
 
-def apply(masks: Tree, tree: Tree) -> Tree:
+def apply(masks: Masks, tree: Tree) -> Tree:
     """Returns `tree` with exactly 0.0 where the mask is False."""
     # where, not a product: 0 * inf would be nan, and -w * 0 would be -0.0.
     return jax.tree.map(lambda mask, x: jnp.where(mask, x, 0.0), masks, tree)
 
 
-def rewind(masks: Tree, params: Tree) -> Tree:
+def rewind(masks: Masks, params: Tree) -> Tree:
     """The weights a ticket starts from: survivors bit for bit, the rest exactly 0.0.
 
     With the weights of step k it is the winning ticket; with freshly drawn ones it is
@@ -37,7 +38,7 @@ def rewind(masks: Tree, params: Tree) -> Tree:
     return apply(masks, params)
 
 
-def dense(params: Tree) -> Tree:
+def dense(params: Tree) -> Masks:
     """Returns the mask tree that keeps everything."""
     return jax.tree.map(lambda x: jnp.ones(x.shape, bool), params)
 
@@ -143,11 +144,11 @@ def pools(names: Sequence[str], scope: str) -> list[tuple[str, ...]]:
 
 def select(
     scores: Tree,
-    masks: Tree,
+    masks: Masks,
     names: Sequence[str],
     num_keep: Iterable[int | jax.Array],
     scope: str = "global",
-) -> tuple[Tree, int | jax.Array]:
+) -> tuple[Masks, Int[Array, ""]]:
     """Keeps the most salient of the surviving weights.
 
     Args:
@@ -172,7 +173,7 @@ def select(
     names = kernel_names(masks, names)
     _check_numbers({name: named_scores[name] for name in names})
     selected: dict[str, jax.Array] = {}
-    floored: int | jax.Array = 0
+    floored = jnp.zeros((), jnp.int32)
     for pool, keep in zip(pools(names, scope), num_keep, strict=True):
         sizes = [named_scores[name].size for name in pool]
         starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
@@ -217,7 +218,7 @@ def _check_numbers(scores: Mapping[str, jax.Array]) -> None:
 
 
 def layer_counts(
-    masks: Tree, names: Sequence[str] | None = None
+    masks: Masks, names: Sequence[str] | None = None
 ) -> dict[str, tuple[int, int]]:
     """{layer: (weights, kept weights)} of every kernel of the network.
 
@@ -235,7 +236,7 @@ def layer_counts(
     }
 
 
-def sparsity(masks: Tree, names: Sequence[str] | None = None) -> float:
+def sparsity(masks: Masks, names: Sequence[str] | None = None) -> float:
     """Share of all kernel weights of the network that is masked, in [0, 1).
 
     Args:
@@ -245,6 +246,6 @@ def sparsity(masks: Tree, names: Sequence[str] | None = None) -> float:
     return 1.0 - sum(kept for _, kept in counts) / sum(total for total, _ in counts)
 
 
-def component_sparsity(masks: Tree) -> dict[str, float]:
+def component_sparsity(masks: Masks) -> dict[str, float]:
     """{component: share of its kernel weights that is masked}."""
     return {component: sparsity({component: masks[component]}) for component in masks}

@@ -4,9 +4,12 @@ The saliencies are those of `pruning.scores`, the exact selection is that of
 `pruning.masks`; here they are one compiled function of all runs and rounds.
 """
 
+from collections.abc import Sequence
+
 import jax
 import ml_collections
 from jax import lax
+from jaxtyping import Array, Int, Key, UInt8
 
 from gen_tickets import trees
 from gen_tickets.config import registries
@@ -14,6 +17,7 @@ from gen_tickets.evaluation import flops
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks.task import Task
 from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Masks, Tree
 
 
 class Pruner:
@@ -24,7 +28,7 @@ class Pruner:
 
     def __init__(
         self, config: ml_collections.ConfigDict, task: Task, shapes: TrainState
-    ):
+    ) -> None:
         """Compiles nothing yet.
 
         Args:
@@ -67,7 +71,16 @@ class Pruner:
 
         return [r for r in range(1, num_rounds + 1) if kept(r) == kept(r - 1)]
 
-    def _prune(self, params, stats, masks, num_keep, keys, images, rows):
+    def _prune(
+        self,
+        params: Tree,
+        stats: Tree,
+        masks: Masks,
+        num_keep: Sequence[int | Array],
+        keys: Key[Array, " runs"],
+        images: UInt8[Array, "n h w c"] | None,
+        rows: Int[Array, "runs batches batch"] | None,
+    ) -> tuple[Masks, Int[Array, " runs"]]:
         """Masks of the most salient weights, and how many layers the floor kept.
 
         Args:
@@ -81,18 +94,25 @@ class Pruner:
         """
         scores = self._score(params, stats, keys, images, rows)
 
-        def select(scores, masks):
+        def select(scores: Tree, masks: Masks) -> tuple[Masks, Int[Array, ""]]:
             scope = self._config.scope
             return masks_lib.select(scores, masks, self.names, num_keep, scope)
 
         return jax.vmap(select)(scores, masks)
 
-    def _score(self, params, stats, keys, images, rows):
+    def _score(
+        self,
+        params: Tree,
+        stats: Tree,
+        keys: Key[Array, " runs"],
+        images: UInt8[Array, "n h w c"] | None,
+        rows: Int[Array, "runs batches batch"] | None,
+    ) -> Tree:
         """Saliencies [R, ...] of every weight."""
 
-        def score(of_run):
+        def score(of_run: tuple[Tree, Tree, Array, Array | None]) -> Tree:
             params, stats, key, rows = of_run
-            batches = images[rows] if self.looks_at_images else None
+            batches = None if images is None else images[rows]
             return self._saliency.score(params, self._task, stats, batches, key=key)
 
         runs = params, stats, keys, rows
@@ -100,10 +120,10 @@ class Pruner:
             return lax.map(score, runs)
         return jax.vmap(score)(runs)
 
-    def flops(self, keys, images, rows) -> float:
+    def flops(self, keys: Tree, images: Tree, rows: Tree) -> float:
         """FLOPs of score and selection for one run; arguments as `prune` takes them."""
 
-        def one_run(x):
+        def one_run(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
 
         params = jax.tree.map(one_run, self._shapes.params)

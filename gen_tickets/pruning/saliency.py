@@ -12,11 +12,13 @@ of the arrays in `batches`, a tree of them; `synflow` takes a `HasNetworks`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float, Key
 
 from gen_tickets import trees
 from gen_tickets.config import registries
@@ -27,20 +29,35 @@ from gen_tickets.trees import Tree
 _FAINT = 1e-20  # see synflow
 
 
+@runtime_checkable
 class HasLoss(Protocol):
     """What a saliency of gradients reads of a task."""
 
     @property
-    def loss(self) -> Callable[..., Any]:
+    def loss(self) -> Callable[[Tree, Tree, Tree, Array], Array]:
         """(params, stats, batch, key) -> scalar, differentiable in params."""
 
 
+@runtime_checkable
+class HasModule(Protocol):
+    """What a saliency of the architecture reads of a network."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Called as module(x, train)."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one example."""
+
+
+@runtime_checkable
 class HasNetworks(Protocol):
     """What a saliency of the architecture reads of a task."""
 
     @property
-    def networks(self) -> Mapping[str, Any]:
-        """{component: object with `module` (Flax linen) and `input_shape`}."""
+    def networks(self) -> Mapping[str, HasModule]:
+        """{component: network}."""
 
 
 def _check_initial(options: Mapping[str, Any]) -> None:
@@ -74,7 +91,7 @@ def magnitude(
     task: object = None,
     stats: Tree = None,
     batches: Tree = None,
-    key: jax.Array | None = None,
+    key: Key[Array, ""] | None = None,
 ) -> Tree:
     """|w|: the score of iterative magnitude pruning (paper, IMP)."""
     del task, stats, batches, key
@@ -88,7 +105,7 @@ def random(
     stats: Tree = None,
     batches: Tree = None,
     *,
-    key: jax.Array,
+    key: Key[Array, ""],
 ) -> Tree:
     """Uniform in [0, 1): a mask that has learned nothing, as a baseline."""
     del task, stats, batches
@@ -99,11 +116,11 @@ def random(
 
 
 def _mean(
-    function: Callable[[Any, jax.Array], Tree], batches: Tree, key: jax.Array
+    function: Callable[[Tree, Array], Tree], batches: Tree, key: Key[Array, ""]
 ) -> Tree:
     """Mean of function(batch, key) over batches, one after the other."""
 
-    def add(total: Tree, i_and_batch: tuple[jax.Array, Any]) -> tuple[Tree, None]:
+    def add(total: Tree, i_and_batch: tuple[Array, Tree]) -> tuple[Tree, None]:
         i, batch = i_and_batch
         value = function(batch, jax.random.fold_in(key, i))
         return jax.tree.map(jnp.add, total, value), None
@@ -117,7 +134,7 @@ def _mean(
 
 
 def _gradient(
-    params: Tree, task: HasLoss, stats: Tree, batches: Tree, key: jax.Array
+    params: Tree, task: HasLoss, stats: Tree, batches: Tree, key: Key[Array, ""]
 ) -> Tree:
     return _mean(
         lambda batch, key: jax.grad(task.loss)(params, stats, batch, key), batches, key
@@ -130,7 +147,7 @@ def _times(a: Tree, b: Tree) -> Tree:
 
 @registries.saliency("snip", of_images=True, check=_check_initial)
 def snip(
-    params: Tree, task: HasLoss, stats: Tree, batches: Tree, key: jax.Array
+    params: Tree, task: HasLoss, stats: Tree, batches: Tree, key: Key[Array, ""]
 ) -> Tree:
     """|w * g|: how much the loss moves as the mask of w does (Lee et al. 2019)."""
     g = _gradient(params, task, stats, batches, key)
@@ -143,7 +160,7 @@ def grasp(
     task: HasLoss,
     stats: Tree,
     batches: Tree,
-    key: jax.Array,
+    key: Key[Array, ""],
     names: Sequence[str] | None = None,
 ) -> Tree:
     """w * (H g): gradient flow that is lost with w (Wang et al. 2020).
@@ -155,16 +172,17 @@ def grasp(
     kernels = masks_lib.kernel_names(params, names)
     g = _gradient(params, task, stats, batches, key)
 
-    def of_kernel(name: str, g: jax.Array, w: jax.Array) -> jax.Array:
+    def of_kernel(name: str, g: Array, w: Array) -> Array:
         return jnp.where(w != 0, g, 0) if name in kernels else 0 * g
 
     g = trees.map_named(of_kernel, g, params)
 
-    def hessian_times_g(batch: Any, key: jax.Array) -> Tree:
+    def hessian_times_g(batch: Tree, key: Key[Array, ""]) -> Tree:
         # Reverse over reverse: the convolutions' gradient rules have no forward mode.
-        def along_g(params: Tree) -> Any:
+        def along_g(params: Tree) -> Array:
             grads = jax.grad(task.loss)(params, stats, batch, key)
-            return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, grads, g)))
+            products = jax.tree.leaves(jax.tree.map(jnp.vdot, grads, g))
+            return sum(products, start=jnp.zeros(()))
 
         return jax.grad(along_g)(params)
 
@@ -177,7 +195,7 @@ def synflow(
     task: HasNetworks,
     stats: Tree,
     batches: Tree = None,
-    key: jax.Array | None = None,
+    key: Key[Array, ""] | None = None,
 ) -> Tree:
     """|w| * dR/d|w|, R = 1^T prod |W| 1: the flow through w (Tanaka et al. 2020).
 
@@ -199,8 +217,9 @@ def synflow(
             lambda name, x: still[name.rpartition("/")[2]](x), stats[component]
         )
 
-        def flow(flowing: Tree) -> jax.Array:
-            outputs = network.module.apply({"params": flowing, **fixed}, ones, False)
+        def flow(flowing: Tree) -> Float[Array, ""]:
+            variables = {"params": flowing, **fixed}
+            outputs: Tree = network.module.apply(variables, ones, False)
             return outputs.sum() / _FAINT
 
         scores[component] = _times(flowing, jax.grad(flow)(flowing))

@@ -150,7 +150,7 @@ def _forward(trained: Trained, component: str) -> str:
 def _trace(trained: Trained, component: str, size: int) -> list[str]:
     """Lines of the program that JAX traces for a batch of this size."""
     network = trained.task.networks[component]
-    fields = {"lowering": LIBRARY, "dtype": jnp.dtype("float32")}
+    fields: dict[str, Any] = {"lowering": LIBRARY, "dtype": jnp.dtype("float32")}
     own = {name: x for name, x in fields.items() if hasattr(network.module, name)}
     module = network.module.clone(**own)
 

@@ -17,10 +17,13 @@ Metrics of a step, and of an evaluation (there one number an image):
   generator, about 0 for one that collapsed to a single image.
 """
 
+from collections.abc import Collection
+
 import jax
 import jax.numpy as jnp
 import ml_collections
 from jax import lax
+from jaxtyping import Array, Float, Key, UInt8
 
 from gen_tickets import losses, models, trees
 from gen_tickets.config import registries
@@ -28,19 +31,21 @@ from gen_tickets.config.column import Column
 from gen_tickets.data import pixels
 from gen_tickets.distributed import mesh
 from gen_tickets.tasks import average, networks
-from gen_tickets.tasks.task import Setting, Task
+from gen_tickets.tasks.task import Metrics, Setting, Task
 from gen_tickets.training import optimizer as optimizer_lib
 from gen_tickets.training import state as state_lib
+from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Masks, Tree
 
 _AVERAGE = "generator_average"  # in opt_state, which every rewind starts anew
 _GREY_LEVEL = 1 / 127.5
 
 
-def clip_weights(params, limit: float):
+def clip_weights(params: Tree, limit: float) -> Tree:
     """Clips kernels and their biases to [-limit, limit]; batch norm is left alone."""
     names = trees.named_leaves(params)
 
-    def clip(name, x):
+    def clip(name: str, x: Array) -> Array:
         layer = name.rpartition("/")[0]
         return jnp.clip(x, -limit, limit) if f"{layer}/kernel" in names else x
 
@@ -50,7 +55,7 @@ def clip_weights(params, limit: float):
 class _Game:
     """The two networks, what they minimise, and how a member of them trains."""
 
-    def __init__(self, config: ml_collections.ConfigDict, setting: Setting):
+    def __init__(self, config: ml_collections.ConfigDict, setting: Setting) -> None:
         image_shape, sizes = setting.image_shape, setting.channels
         self.discriminator, self.generator = models.build(
             config,
@@ -72,21 +77,36 @@ class _Game:
         self.batch_statistics = config.eval.batch_norm == "batch"
         self.optimizer = optimizer_lib.make(config.optimizer, setting.num_steps)
 
-    def init(self, key):
+    def init(self, key: Key[Array, ""]) -> TrainState:
         params, stats = networks.init(self.networks, key)
         state = state_lib.create(params, stats, self.optimizer)
         if self.decay > 0:
             state.opt_state[_AVERAGE] = average.begin(params["generator"])
         return state
 
-    def _latents(self, key, count):
+    def _latents(
+        self, key: Key[Array, ""], count: int
+    ) -> Float[Array, "{count} {self.latent_size}"]:
         return mesh.divide(jax.random.normal(key, (count, self.latent_size)))
 
-    def _generate(self, params, stats, latents, train, advance=()):
+    def _generate(
+        self,
+        params: Tree,
+        stats: Tree,
+        latents: Float[Array, "n latent"],
+        train: bool,
+        advance: Collection[str] = (),
+    ) -> tuple[Float[Array, "n h w c"], Tree]:
         """-> (images [N, H, W, C] in [-1, 1], statistics of the generator)."""
         return networks.apply(self.generator, params, stats, latents, train, advance)
 
-    def _judge(self, params, stats, images, advance=()):
+    def _judge(
+        self,
+        params: Tree,
+        stats: Tree,
+        images: Float[Array, "n h w c"],
+        advance: Collection[str] = (),
+    ) -> tuple[Float[Array, " n"], Tree]:
         """-> (logits [N], statistics of the discriminator)."""
         # Always by the batch's own statistics, in evaluation too: it learns on real
         # and generated batches apart, and the running ones, of both, fit neither.
@@ -95,7 +115,9 @@ class _Game:
         )
         return logits[:, 0], stats
 
-    def _discriminator_metrics(self, real, fake):
+    def _discriminator_metrics(
+        self, real: Float[Array, " n"], fake: Float[Array, " n"]
+    ) -> dict[str, Float[Array, " n"]]:
         """Named numbers [N] from logits [N]."""
         return {
             "discriminator_loss": self.terms.real(real) + self.terms.fake(fake),
@@ -103,7 +125,14 @@ class _Game:
             "discriminator_accuracy_fake": (fake < 0).astype(jnp.float32),
         }
 
-    def _discriminator_objective(self, params, stats, images, fakes, key):
+    def _discriminator_objective(
+        self,
+        params: Tree,
+        stats: Tree,
+        images: Float[Array, "n h w c"],
+        fakes: Float[Array, "n h w c"],
+        key: Key[Array, ""],
+    ) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
         """-> (what the discriminator minimises, (its metrics, its statistics))."""
         # One power iteration an update: the second pass advances batch norm alone.
         real, after = self._judge(params, stats, images, networks.ALL)
@@ -121,12 +150,24 @@ class _Game:
             objective += self.penalty_weight * penalty
         return objective, ({**metrics, "loss": objective}, after)
 
-    def _generator_objective(self, params, stats, judge, latents):
+    def _generator_objective(
+        self,
+        params: Tree,
+        stats: Tree,
+        judge: losses.Term,
+        latents: Float[Array, "n latent"],
+    ) -> tuple[Float[Array, ""], Tree]:
         """-> (what the generator minimises, its statistics); judge gives logits."""
         fakes, stats = self._generate(params, stats, latents, True, networks.ALL)
         return self.terms.generator(judge(fakes)).mean(), stats
 
-    def _discriminator_step(self, state, masks, images, key):
+    def _discriminator_step(
+        self,
+        state: TrainState,
+        masks: Masks,
+        images: UInt8[Array, "n h w c"],
+        key: Key[Array, ""],
+    ) -> tuple[TrainState, Metrics]:
         latent_key, mix_key = jax.random.split(key)
         fakes, _ = self._generate(
             state.params["generator"],
@@ -150,8 +191,10 @@ class _Game:
             state = state._replace(params={**state.params, "discriminator": clipped})
         return state._replace(stats={**state.stats, "discriminator": stats}), metrics
 
-    def _generator_step(self, state, masks, latents):
-        def judge(images):
+    def _generator_step(
+        self, state: TrainState, masks: Masks, latents: Float[Array, "n latent"]
+    ) -> tuple[TrainState, Float[Array, ""]]:
+        def judge(images: Float[Array, "n h w c"]) -> Float[Array, " n"]:
             params, stats = state.params["discriminator"], state.stats["discriminator"]
             return self._judge(params, stats, images)[0]
 
@@ -168,11 +211,19 @@ class _Game:
             state = state._replace(opt_state={**state.opt_state, _AVERAGE: averaged})
         return state._replace(stats={**state.stats, "generator": stats}), loss
 
-    def step(self, state, masks, images, key):
+    def step(
+        self,
+        state: TrainState,
+        masks: Masks,
+        images: UInt8[Array, "images h w c"],
+        key: Key[Array, ""],
+    ) -> tuple[TrainState, Metrics]:
         count = self.num_updates
         batches = images.reshape(count, -1, *images.shape[1:])
 
-        def update(state, i_and_batch):
+        def update(
+            state: TrainState, i_and_batch: tuple[Array, Array]
+        ) -> tuple[TrainState, Metrics]:
             i, batch = i_and_batch
             step_key = jax.random.fold_in(key, i)
             return self._discriminator_step(state, masks, mesh.divide(batch), step_key)
@@ -184,12 +235,18 @@ class _Game:
         metrics |= {"generator_loss": loss, "loss": metrics["loss"] + loss}
         return state._replace(step=state.step + 1), metrics
 
-    def loss(self, params, stats, images, key):
+    def loss(
+        self,
+        params: Tree,
+        stats: Tree,
+        images: UInt8[Array, "n h w c"],
+        key: Key[Array, ""],
+    ) -> Float[Array, ""]:
         """Both objectives added up; each component's gradient is its own player's."""
         latent_key, mix_key = jax.random.split(key)
         latents = self._latents(latent_key, len(images))
 
-        def judge(images):
+        def judge(images: Float[Array, "n h w c"]) -> Float[Array, " n"]:
             fixed = lax.stop_gradient(params["discriminator"])
             return self._judge(fixed, stats["discriminator"], images)[0]
 
@@ -208,13 +265,15 @@ class _Game:
         )
         return discriminator_loss + generator_loss
 
-    def averaged(self, state):
+    def averaged(self, state: TrainState) -> dict[str, Tree]:
         """The weights with those of the averaged generator."""
         params = state.params["generator"]
         params = average.weights(state.opt_state[_AVERAGE], params, self.decay)
         return {**state.params, "generator": params}
 
-    def _samples(self, state, latents):
+    def _samples(
+        self, state: TrainState, latents: Float[Array, "n latent"]
+    ) -> Float[Array, "n h w c"]:
         """float images of the averaged generator, or of the last one without it."""
         params = self.averaged(state) if self.decay > 0 else state.params
         stats = state.stats["generator"]
@@ -222,7 +281,9 @@ class _Game:
             params["generator"], stats, latents, self.batch_statistics
         )[0]
 
-    def evaluate(self, state, images, key):
+    def evaluate(
+        self, state: TrainState, images: UInt8[Array, "n h w c"], key: Key[Array, ""]
+    ) -> Metrics:
         images = pixels.to_float(images)
         fakes = self._samples(state, self._latents(key, len(images)))
         player = state.params["discriminator"], state.stats["discriminator"]
@@ -239,7 +300,9 @@ class _Game:
             **named,
         }
 
-    def sample(self, state, latents):
+    def sample(
+        self, state: TrainState, latents: Float[Array, "n latent"]
+    ) -> UInt8[Array, "n h w c"]:
         return pixels.to_uint8(self._samples(state, latents))
 
 

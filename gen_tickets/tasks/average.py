@@ -5,12 +5,18 @@ pruned weights are 0 in all that it sums up, they are exactly 0 in it too.
 """
 
 import math
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from gen_tickets.trees import Tree
 
-def begin(params):
+#: "count": int32, averaged steps; "total": tree as the weights
+Average: TypeAlias = dict[str, Tree]
+
+
+def begin(params: Tree) -> Average:
     """The state of an average that has seen nothing."""
     return {
         "count": jnp.zeros((), jnp.int32),
@@ -18,7 +24,7 @@ def begin(params):
     }
 
 
-def update(average, params, decay: float):
+def update(average: Average, params: Tree, decay: float) -> Average:
     """Takes in the weights after a step; 0 < decay < 1."""
     total = jax.tree.map(
         lambda t, x: decay * t + (1.0 - decay) * x, average["total"], params
@@ -26,7 +32,7 @@ def update(average, params, decay: float):
     return {"count": average["count"] + 1, "total": total}
 
 
-def weights(average, params, decay: float):
+def weights(average: Average, params: Tree, decay: float) -> Tree:
     """The average; `params` as they are where it has seen nothing."""
     count = average["count"]
     # 1 - decay^count without cancellation; the maximum keeps an unused branch finite.

@@ -5,16 +5,20 @@ over images of the cross-entropy in nats; SGD with Nesterov momentum, coupled we
 decay, and a learning rate that rises for a fifth of the steps and falls as a cosine.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from gen_tickets.data import pixels
 from gen_tickets.tasks import networks
-from gen_tickets.tasks.task import Task
+from gen_tickets.tasks.task import Examples, Metrics, Task
 from gen_tickets.training import state as state_lib
+from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Masks, Tree
 
 COMPONENT = "classifier"
 _RISE = 0.2
@@ -23,8 +27,8 @@ _RISE = 0.2
 class Outputs(NamedTuple):
     """What a classifying network gives."""
 
-    features: Any  #: [N, D], what the last layer reads
-    logits: Any  #: [N, classes]
+    features: Float[Array, "n d"]  #: what the last layer reads
+    logits: Float[Array, "n classes"]
 
 
 class Recipe(NamedTuple):
@@ -38,7 +42,9 @@ class Recipe(NamedTuple):
     flip: bool = False  #: left and right exchanged in half of the images
 
 
-def augment(images, key, shift: int, flip: bool):
+def augment(
+    images: UInt8[Array, "n h w c"], key: Key[Array, ""], shift: int, flip: bool
+) -> UInt8[Array, "n h w c"]:
     """Each image moved by its own -shift..shift rows and columns, perhaps mirrored.
 
     uint8 [N, H, W, C] -> the same shape and type.
@@ -49,7 +55,9 @@ def augment(images, key, shift: int, flip: bool):
         sides = ((0, 0), (shift, shift), (shift, shift), (0, 0))
         starts = jax.random.randint(shift_key, (count, 2), 0, 2 * shift + 1)
 
-        def cut(image, start):
+        def cut(
+            image: UInt8[Array, "H W c"], start: Int[Array, "2"]
+        ) -> UInt8[Array, "h w c"]:
             corner = (start[0], start[1], 0)
             return jax.lax.dynamic_slice(image, corner, (height, width, channels))
 
@@ -60,7 +68,9 @@ def augment(images, key, shift: int, flip: bool):
     return images
 
 
-def build(network, image_shape, recipe: Recipe) -> Task:
+def build(
+    network: nn.Module, image_shape: tuple[int, int, int], recipe: Recipe
+) -> Task:
     """Builds the task of a network called as network(x, train) -> `Outputs`."""
     parts = {COMPONENT: networks.Network(network, image_shape)}
     rate = optax.cosine_onecycle_schedule(
@@ -72,7 +82,9 @@ def build(network, image_shape, recipe: Recipe) -> Task:
         optax.scale_by_learning_rate(rate),
     )
 
-    def apply(params, stats, images, train):
+    def apply(
+        params: Tree, stats: Tree, images: UInt8[Array, "n h w c"], train: bool
+    ) -> tuple[Outputs, Tree]:
         return networks.apply(
             network,
             params[COMPONENT],
@@ -82,7 +94,9 @@ def build(network, image_shape, recipe: Recipe) -> Task:
             networks.ALL if train else (),
         )
 
-    def terms(params, stats, examples, train):
+    def terms(
+        params: Tree, stats: Tree, examples: Examples, train: bool
+    ) -> tuple[dict[str, Float[Array, " n"]], Tree]:
         """Cross-entropy and accuracy [N] of a batch, and the statistics after it."""
         outputs, stats = apply(params, stats, examples["images"], train)
         labels = examples["labels"]
@@ -90,18 +104,22 @@ def build(network, image_shape, recipe: Recipe) -> Task:
         right = (outputs.logits.argmax(-1) == labels).astype(jnp.float32)
         return {"loss": error, "accuracy": right}, {COMPONENT: stats}
 
-    def init(key):
+    def init(key: Key[Array, ""]) -> TrainState:
         params, stats = networks.init(parts, key)
         return state_lib.create(params, stats, optimizer)
 
-    def loss(params, stats, examples, key):
+    def loss(
+        params: Tree, stats: Tree, examples: Examples, key: Key[Array, ""]
+    ) -> Float[Array, ""]:
         return terms(params, stats, examples, True)[0]["loss"].mean()
 
-    def step(state, masks, examples, key):
+    def step(
+        state: TrainState, masks: Masks, examples: Examples, key: Key[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
         images = augment(examples["images"], key, recipe.shift, recipe.flip)
         examples = {**examples, "images": images}
 
-        def mean_loss(params):
+        def mean_loss(params: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
             named, stats = terms(params, state.stats, examples, True)
             means = {name: values.mean() for name, values in named.items()}
             return means["loss"], (means, stats)
@@ -110,7 +128,7 @@ def build(network, image_shape, recipe: Recipe) -> Task:
         state = state_lib.apply_update(state, grads, masks, optimizer)
         return state._replace(step=state.step + 1, stats=stats), metrics
 
-    def evaluate(state, examples, key):
+    def evaluate(state: TrainState, examples: Examples, key: Key[Array, ""]) -> Metrics:
         return terms(state.params, state.stats, examples, False)[0]
 
     return Task(

@@ -5,10 +5,15 @@ weights: "batch_stats" (running mean and variance) and "spectral" (the vectors o
 power iteration). A network without any has {}.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from gen_tickets.trees import Tree
 
 BATCH_NORM = "batch_stats"
 ALL = (BATCH_NORM, "spectral")
@@ -17,11 +22,14 @@ ALL = (BATCH_NORM, "spectral")
 class Network(NamedTuple):
     """What a component is."""
 
-    module: Any  #: a Flax module, called as module(x, train); others have defaults
+    #: called as module(x, train); further arguments have defaults
+    module: nn.Module
     input_shape: tuple[int, ...]  #: of one example
 
 
-def init(networks: dict[str, Network], key):
+def init(
+    networks: Mapping[str, Network], key: Key[Array, ""]
+) -> tuple[dict[str, Tree], dict[str, Tree]]:
     """Draws the weights of every component; component i uses fold_in(key, i).
 
     Returns:
@@ -36,7 +44,15 @@ def init(networks: dict[str, Network], key):
     return params, stats
 
 
-def apply(module, params, stats, x, train: bool, advance=(), **further: Any):
+def apply(
+    module: nn.Module,
+    params: Tree,
+    stats: Mapping[str, Tree],
+    x: Float[Array, "n ..."],
+    train: bool,
+    advance: Collection[str] = (),
+    **further: Any,
+) -> tuple[Tree, dict[str, Tree]]:
     """Runs one network.
 
     Args:

@@ -15,15 +15,21 @@ Examples are what a task's step takes: uint8 images [N, H, W, C], or a tree of a
 that share the axis N, such as {"images": ..., "labels": ...}.
 """
 
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int, Key
 
 from gen_tickets.distributed.mesh import MEMBER, divide
+from gen_tickets.tasks.task import Examples, Metrics, Task
+from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Masks, Tree
 
 _MEMBERS = P(MEMBER)
 
@@ -34,11 +40,11 @@ MAX_STRETCH = 512
 class Loop(NamedTuple):
     """The compiled functions of one task; see `make_loop`."""
 
-    stretch: Callable[..., Any]
-    evaluate: Callable[..., Any]
+    stretch: jax.stages.Wrapped
+    evaluate: jax.stages.Wrapped
 
 
-def metric_names(task, batch) -> tuple[str, ...]:
+def metric_names(task: Task, batch: Examples) -> tuple[str, ...]:
     """Names of the metrics of a training step on `batch`, an array or its shape."""
     key = jax.random.key(0)
     state = jax.eval_shape(task.init, key)
@@ -47,17 +53,19 @@ def metric_names(task, batch) -> tuple[str, ...]:
     return tuple(metrics)
 
 
-def empty_totals(task, batch, num_members: int) -> dict[str, jax.Array]:
+def empty_totals(task: Task, batch: Examples, num_members: int) -> Metrics:
     """Zero sums of every metric of a training step, each [num_members]."""
     return {name: jnp.zeros(num_members) for name in metric_names(task, batch)}
 
 
-def _platform(mesh) -> str:
+def _platform(mesh: Mesh | None) -> str:
     """What the loop is compiled for, which need not be what runs here."""
     return jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
 
 
-def _over_members(function, trees, at_once: int | None):
+def _over_members(
+    function: Callable[[Tree], Tree], trees: Tree, at_once: int | None
+) -> Tree:
     """Maps function over axis 0, `at_once` members at a time; None: all together."""
     count = len(jax.tree.leaves(trees)[0])
     at_once = at_once or count
@@ -66,7 +74,7 @@ def _over_members(function, trees, at_once: int | None):
     return lax.map(function, trees, batch_size=None if at_once == 1 else at_once)
 
 
-def _reader(examples):
+def _reader(examples: Examples) -> Callable[[Array], Examples]:
     """A function from indices [B] to examples [B, ...], given all of them [N, ...].
 
     They are looked up as rows of one axis. A TPU fills the last two axes of an array up
@@ -74,7 +82,7 @@ def _reader(examples):
     """
     flat = jax.tree.map(lambda x: x.reshape(len(x), -1), examples)
 
-    def read(index):
+    def read(index: Int[Array, " batch"]) -> Examples:
         return jax.tree.map(
             lambda x, like: x[index].reshape(len(index), *like.shape[1:]),
             flat,
@@ -84,10 +92,15 @@ def _reader(examples):
     return read
 
 
-def _compile(function, mesh, specs, **options):
+def _compile(
+    function: Callable[..., Tree],
+    mesh: Mesh | None,
+    specs: tuple[P, ...],
+    donated: tuple[int, ...] = (),
+) -> jax.stages.Wrapped:
     """Jits a function of arguments divided by `specs`; devices take their members."""
     if mesh is None:
-        return jax.jit(function, **options)
+        return jax.jit(function, donate_argnums=donated)
     on_mesh = jax.shard_map(
         function,
         mesh=mesh,
@@ -97,10 +110,16 @@ def _compile(function, mesh, specs, **options):
         check_vma=False,
     )
     # Fixed, so that a stretch finds its arguments where the last one left them.
-    return jax.jit(on_mesh, out_shardings=NamedSharding(mesh, _MEMBERS), **options)
+    sharding = NamedSharding(mesh, _MEMBERS)
+    return jax.jit(on_mesh, out_shardings=sharding, donate_argnums=donated)
 
 
-def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Loop:
+def make_loop(
+    task: Task,
+    mesh: Mesh | None = None,
+    at_once: int | None = None,
+    streamed: bool = False,
+) -> Loop:
     """Compiles a task for populations.
 
     Args:
@@ -133,7 +152,15 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
     if at_once is None and _platform(mesh) == "cpu":
         at_once = 1
 
-    def stretch(state, totals, masks, examples, order, keys, num_steps):
+    def stretch(
+        state: TrainState,
+        totals: Metrics,
+        masks: Masks,
+        examples: Examples,
+        order: Int[Array, "rows members batch"] | None,
+        keys: Key[Array, " members"],
+        num_steps: Int[Array, ""],
+    ) -> tuple[TrainState, Metrics] | tuple[TrainState, Metrics, Masks]:
         read = None if streamed else _reader(examples)
         # All members are at the same step: one number, which no vmap divides, so that
         # masks are changed only in the steps where that is due.
@@ -146,7 +173,9 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
                 lambda: (state, masks),
             )
 
-        def member(of_member):
+        def member(
+            of_member: tuple[TrainState, Metrics, Masks, Tree, Array],
+        ) -> tuple[TrainState, Metrics]:
             state, totals, masks, rows, key = of_member
 
             def body(i, carry):
@@ -169,14 +198,21 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
             # What lax.scan lowers to, but with a length known only when it runs.
             return lax.fori_loop(0, num_steps, body, carry)
 
-        rows = examples if streamed else order.swapaxes(0, 1)
+        rows = examples if order is None else order.swapaxes(0, 1)
         return _over_members(member, (state, totals, masks, rows, keys), at_once)
 
-    def evaluate(state, examples, weights, keys):
-        def member(of_member):
+    def evaluate(
+        state: TrainState,
+        examples: Examples,
+        weights: Float[Array, "batches batch"],
+        keys: Key[Array, " members"],
+    ) -> Metrics:
+        def member(of_member: tuple[TrainState, Array]) -> Metrics:
             state, key = of_member
 
-            def body(sums, batch):
+            def body(
+                sums: Metrics, batch: tuple[Array, Examples, Array]
+            ) -> tuple[Metrics, None]:
                 i, examples, weights = batch
                 examples = divide(examples)
                 values = task.evaluate(state, examples, jax.random.fold_in(key, i))
@@ -199,12 +235,14 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
     batches = (_MEMBERS, P()) if streamed else (P(), P(None, MEMBER))
     trained = (_MEMBERS, _MEMBERS, _MEMBERS, *batches, _MEMBERS, P())
     return Loop(
-        _compile(stretch, mesh, trained, donate_argnums=0),
+        _compile(stretch, mesh, trained, donated=(0,)),
         _compile(evaluate, mesh, (_MEMBERS, P(), P(), _MEMBERS)),
     )
 
 
-def in_batches(examples, batch_size: int):
+def in_batches(
+    examples: Examples, batch_size: int
+) -> tuple[Examples, Float[Array, "batches batch"]]:
     """Cuts examples [N, ...] into [batches, batch, ...] and weights, padded.
 
     Returns:
@@ -218,7 +256,7 @@ def in_batches(examples, batch_size: int):
     rows = jnp.where(index < count, index, 0)
     shape = (num_batches, batch_size)
 
-    def cut(x):
+    def cut(x: Array | np.ndarray) -> Array:
         return jnp.asarray(x)[rows].reshape(*shape, *x.shape[1:])
 
     return jax.tree.map(cut, examples), weights.reshape(shape)

@@ -8,12 +8,13 @@ import dataclasses
 import enum
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from gen_tickets.distributed.mesh import Layout
+from gen_tickets.trees import Tree
 
 
 class Purpose(enum.IntEnum):
@@ -57,7 +58,7 @@ class Population:
         """The place of a member."""
         return self.arms.index(arm) * self.num_runs + self.runs.index(run)
 
-    def run_keys(self, purpose: Purpose, round_number: int = 0) -> jax.Array:
+    def run_keys(self, purpose: Purpose, round_number: int = 0) -> Key[Array, " runs"]:
         """One key a run, [R], that depends on seed, run, purpose and round alone."""
         return self.layout.members(self._keys(purpose, round_number))
 
@@ -67,17 +68,17 @@ class Population:
         of_arms = [_fold(keys, noise) if noise else keys for noise in self.arm_noise]
         return self.layout.members(jnp.concatenate(of_arms))
 
-    def evaluation_keys(self) -> jax.Array:
+    def evaluation_keys(self) -> Key[Array, " members"]:
         """One key a member, [M], the same in every round and arm."""
         keys = self._keys(Purpose.EVALUATE, 0)
         return self.layout.members(jnp.concatenate([keys] * len(self.arms)))
 
-    def _keys(self, purpose: Purpose, round_number: int) -> jax.Array:
+    def _keys(self, purpose: Purpose, round_number: int) -> Key[Array, " runs"]:
         runs = jnp.array(self.runs)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(self.seed), runs)
         return _fold(_fold(keys, int(purpose)), round_number)
 
-    def first_arm(self, tree: Any) -> Any:
+    def first_arm(self, tree: Tree) -> Tree:
         """The members of the first arm, [M, ...] -> [R, ...]."""
         return _take_first(self.layout, self.num_runs)(tree)
 
@@ -85,17 +86,19 @@ class Population:
 _fold = jax.vmap(jax.random.fold_in, (0, None))  # keys [R], a number -> keys [R]
 
 
-def latents(seed: int, count: int, latent_size: int) -> jax.Array:
+def latents(
+    seed: int, count: int, latent_size: int
+) -> Float[Array, "{count} {latent_size}"]:
     """The latent vectors [count, latent_size] of every image grid."""
     key = jax.random.fold_in(jax.random.key(seed), int(Purpose.LATENTS))
     return jax.random.normal(key, (count, latent_size))
 
 
 @functools.cache
-def _take_first(layout: Layout, count: int) -> Callable[[Any], Any]:
+def _take_first(layout: Layout, count: int) -> Callable[[Tree], Tree]:
     """Compiled [M, ...] -> [count, ...]."""
 
-    def first(tree: Any) -> Any:
+    def first(tree: Tree) -> Tree:
         return jax.tree.map(lambda x: x[:count], tree)
 
     # Said, because the compiler would divide the rows among as many devices as before.

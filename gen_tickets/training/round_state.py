@@ -7,24 +7,30 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.tasks.task import Metrics
 from gen_tickets.training.schedule import Schedule
 from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Masks, Tree
 
 
 class RoundState(NamedTuple):
     """Arrays only, so that Orbax keeps it as it is."""
 
     state: TrainState  #: [M, ...]
-    masks: Any  #: bool [M, ...]; of a run, winning and random have the same
-    rewind: dict[str, Any]  #: params and stats of the dense training at step k [R, ...]
-    dense: Any  #: trained dense weights [R, ...] for one-shot pruning, else {}
-    totals: dict[str, jax.Array]  #: sums of training metrics since an evaluation [M]
-    best_loss: jax.Array  #: lowest held-out loss of this round [M]
-    best_step: jax.Array  #: int32, the step of it; -1 before the first [M]
-    diverged: jax.Array  #: bool, a loss was not finite, here or in an ancestor [M]
-    floored: jax.Array  #: int32, layers that only the floor of one weight kept [R]
+    masks: Masks  #: bool [M, ...]; winning and random of a run have the same
+    rewind: dict[
+        str, Tree
+    ]  #: params and stats of the dense training at step k [R, ...]
+    dense: Tree  #: trained dense weights [R, ...] for one-shot pruning, else {}
+    totals: Metrics  #: sums of training metrics since an evaluation [M]
+    best_loss: Float[Array, " members"]  #: lowest held-out loss of this round
+    best_step: Int[Array, " members"]  #: the step of it; -1 before the first
+    #: a loss was not finite, here or in an ancestor
+    diverged: Bool[Array, " members"]
+    floored: Int[Array, " runs"]  #: layers that only the floor of one weight kept
 
 
 class Position(NamedTuple):
@@ -45,12 +51,12 @@ class Position(NamedTuple):
 
 def begin(
     state: TrainState,
-    masks: Any,
+    masks: Masks,
     metric_names: tuple[str, ...],
-    ancestors_diverged: jax.Array,
-    floored: jax.Array,
-    rewind: Any = None,
-    dense: Any = None,
+    ancestors_diverged: Bool[Array, " members"],
+    floored: Int[Array, " runs"],
+    rewind: Tree = None,
+    dense: Tree = None,
 ) -> RoundState:
     """A round at its first step; nothing is measured yet."""
     num_members = state.step.shape[0]
@@ -105,7 +111,7 @@ def shapes(
       num_runs, num_members: R and M.
     """
 
-    def population(tree: Any, size: int) -> Any:
+    def population(tree: Tree, size: int) -> Tree:
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), tree
         )
@@ -126,7 +132,9 @@ def shapes(
     return jax.eval_shape(begin_population, *sizes)
 
 
-def note_evaluation(round_state: RoundState, heldout_loss: jax.Array) -> RoundState:
+def note_evaluation(
+    round_state: RoundState, heldout_loss: Float[Array, " members"]
+) -> RoundState:
     """Early stopping and divergence after an evaluation; totals start again at 0.
 
     Args:
@@ -144,6 +152,6 @@ def note_evaluation(round_state: RoundState, heldout_loss: jax.Array) -> RoundSt
     )
 
 
-def copy(tree: Any) -> Any:
+def copy(tree: Tree) -> Tree:
     """A copy with buffers of its own: a donated state takes its buffers along."""
     return jax.tree.map(jnp.copy, tree)

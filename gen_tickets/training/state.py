@@ -1,12 +1,13 @@
 """The training state, and the one place where masks meet gradients and weights."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Int
 
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.trees import Masks, Tree
 
 
 class TrainState(NamedTuple):
@@ -15,19 +16,28 @@ class TrainState(NamedTuple):
     In a population every array has a leading axis of members.
     """
 
-    step: jax.Array  #: int32, steps done
-    params: dict[str, Any]
-    stats: dict[str, Any]  #: batch-norm statistics, spectral vectors
-    opt_state: dict[str, Any]
+    step: Int[Array, " *members"]  #: int32, steps done
+    params: dict[str, Tree]
+    stats: dict[str, Tree]  #: batch-norm statistics, spectral vectors
+    opt_state: dict[str, Tree]
 
 
-def create(params, stats, optimizer) -> TrainState:
+def create(
+    params: dict[str, Tree],
+    stats: dict[str, Tree],
+    optimizer: optax.GradientTransformation,
+) -> TrainState:
     """A fresh state at step 0, one optimizer state a component."""
     opt_state = {component: optimizer.init(params[component]) for component in params}
     return TrainState(jnp.zeros((), jnp.int32), params, stats, opt_state)
 
 
-def apply_update(state: TrainState, grads, masks, optimizer) -> TrainState:
+def apply_update(
+    state: TrainState,
+    grads: dict[str, Tree],
+    masks: Masks,
+    optimizer: optax.GradientTransformation,
+) -> TrainState:
     """One optimizer step on the components named in `grads`, masks obeyed.
 
     Gradients are masked before the optimizer sees them, so the moments of a pruned

@@ -77,7 +77,8 @@ def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
     An option that is younger than the folder was at what is its default now.
     """
-    found, free = [], set(HOW_TO_RUN)
+    found: list[str] = []
+    free = set(HOW_TO_RUN)
     if wanted["rewind.step"] != "auto":
         free |= set(HOW_TO_JUDGE)
     before = {**defaults.flatten(defaults.get_config()), **stored}

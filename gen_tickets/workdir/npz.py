@@ -7,15 +7,14 @@ is judged by its headers first.
 import math
 import os
 import zipfile
-from collections.abc import Mapping
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 
+Headers = dict[str, tuple[tuple[int, ...], np.dtype]]  # {name: (shape, dtype)}
 
-def headers(
-    file: str | os.PathLike[str] | IO[bytes],
-) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+
+def headers(file: str | os.PathLike[str] | BinaryIO) -> Headers:
     """Returns {name: (shape, dtype)} of the arrays in an .npz.
 
     Args:
@@ -39,8 +38,6 @@ def headers(
     return found
 
 
-def announced_bytes(
-    arrays: Mapping[str, tuple[tuple[int, ...], np.dtype]],
-) -> int:
+def announced_bytes(arrays: Headers) -> int:
     """Memory that arrays with these headers take."""
     return sum(math.prod(shape) * dtype.itemsize for shape, dtype in arrays.values())

@@ -1,15 +1,19 @@
 """Maps a compiled function over many images, in batches of one shape."""
 
+from collections.abc import Callable
 from contextlib import nullcontext as _no_bar
 
 import jax
 import numpy as np
+from jaxtyping import UInt8
+from numpy.typing import ArrayLike
 
 from gen_tickets.console import display
 from gen_tickets.errors import UserError
+from gen_tickets.trees import Tree
 
 
-def check_images(images):
+def check_images(images: ArrayLike) -> UInt8[np.ndarray, "n h w c"]:
     """Returns the images as a NumPy array.
 
     Raises:
@@ -30,7 +34,12 @@ def check_images(images):
     return images
 
 
-def map_batches(function, rows, batch_size, title=None):
+def map_batches(
+    function: Callable[..., Tree],
+    rows: np.ndarray | jax.Array,
+    batch_size: int,
+    title: str | None = None,
+) -> Tree:
     """Applies a function to rows [N, ...], N >= 1, `batch_size` at a time.
 
     Args:

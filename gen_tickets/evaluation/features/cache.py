@@ -10,8 +10,11 @@ import hashlib
 import io
 import json
 import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gen_tickets.console import display
 from gen_tickets.errors import Damaged, UserError
@@ -21,13 +24,13 @@ from gen_tickets.workdir import paths, reading
 _ABOUT = "about"
 
 
-def short_hash(key) -> str:
+def short_hash(key: Mapping[str, Any]) -> str:
     """The first 12 hex digits of a key's SHA-256."""
     text = json.dumps(key, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def digest(arrays) -> str:
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, types, shapes and values, 64 hex digits."""
     total = hashlib.sha256()
     for name in sorted(arrays):
@@ -37,12 +40,14 @@ def digest(arrays) -> str:
     return total.hexdigest()
 
 
-def path_of(kind, key) -> pathlib.Path:
+def path_of(kind: str, key: Mapping[str, Any]) -> pathlib.Path:
     """The file of a key; its name begins with `kind`."""
     return weights.cache_folder() / f"{kind}_{short_hash(key)}.npz"
 
 
-def fetch(kind, key, compute):
+def fetch(
+    kind: str, key: Mapping[str, Any], compute: Callable[[], Mapping[str, ArrayLike]]
+) -> dict[str, np.ndarray]:
     """The arrays of a key: from the cache, or else computed and stored there.
 
     Args:
@@ -69,14 +74,15 @@ def fetch(kind, key, compute):
     return arrays
 
 
-def _written(key, arrays) -> bytes:
+def _written(key: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     about = json.dumps({"key": key, "sha256": digest(arrays)})
     file = io.BytesIO()
-    np.savez(file, **arrays, **{_ABOUT: np.frombuffer(about.encode(), np.uint8)})
+    named: dict[str, Any] = {**arrays, _ABOUT: np.frombuffer(about.encode(), np.uint8)}
+    np.savez(file, **named)
     return file.getvalue()
 
 
-def _read(path, key):
+def _read(path: pathlib.Path, key: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a file; ValueError where they are not those of the key."""
     # Opened here, because np.load leaves a file open that is not a zip.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import math
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,20 +19,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+from jaxtyping import Array, Float, UInt8
+from numpy.typing import ArrayLike
 
 from gen_tickets import trees
 from gen_tickets.console import display
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pixels
+from gen_tickets.data.dataset import Dataset
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import cache
 from gen_tickets.evaluation.features.batches import check_images, map_batches
+from gen_tickets.evaluation.scores import Outputs
 from gen_tickets.kernels import lowering as lowering_lib
 from gen_tickets.models import layers
 from gen_tickets.models.resnet import Block
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import classifier
 from gen_tickets.training import loop as loop_lib
+from gen_tickets.training.loop import Loop
+from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Tree
 
 _SEED = 0
 _SHIFT = 4
@@ -52,15 +60,16 @@ class ResNet18(nn.Module):
     lowering: lowering_lib.Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
-    def __call__(self, x, train: bool):
-        options = {"lowering": self.lowering}
-        x = layers.Conv(self.width, 3, 1, 1, use_bias=False, name="stem", **options)(x)
+    def __call__(self, x: Float[Array, "n s s c"], train: bool) -> classifier.Outputs:
+        conv = functools.partial(layers.Conv, lowering=self.lowering)
+        block = functools.partial(Block, lowering=self.lowering)
+        x = conv(self.width, 3, 1, 1, use_bias=False, name="stem")(x)
         x = nn.relu(layers.BatchNorm(name="norm_stem")(x, train))  # [N, S, S, width]
         for stage in range(4):
             for i in range(2):
                 strides = 2 if stage > 0 and i == 0 else 1
                 name, width = f"block_{stage}_{i}", self.width << stage
-                x = Block(width, width, strides, name=name, **options)(x, train)
+                x = block(width, width, strides, name=name)(x, train)
         features = x.mean((1, 2))  # [N, 8 * width]
         logits = layers.Dense(self.num_classes, name="logits")(features)
         return classifier.Outputs(features, logits)
@@ -70,12 +79,12 @@ class Classifier(NamedTuple):
     """A trained network and its provenance."""
 
     network: ResNet18
-    variables: Any  #: parameters and running statistics
+    variables: Tree  #: parameters and running statistics
     accuracy: float  #: on the held-out images, in [0, 1]
-    key: dict  #: everything that the training depends on
+    key: dict[str, Any]  #: everything that the training depends on
     fingerprint: str  #: SHA-256 of the weights
 
-    def extract(self, images) -> classifier.Outputs:
+    def extract(self, images: ArrayLike) -> Outputs:
         """Features [N, D] and logits [N, classes] of uint8 [N, S, S, C]; float32.
 
         Raises:
@@ -89,23 +98,27 @@ class Classifier(NamedTuple):
                 f"the classifier takes [N, {size}, {size}, {channels}]",
                 "give images of that size",
             )
-        return map_batches(
+        outputs: Outputs = map_batches(
             functools.partial(_outputs, self.network, self.variables),
             images,
             min(_EXTRACT_BATCH, len(images)),
             "classifier",
         )
+        return outputs
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _outputs(network, variables, images):
+def _outputs(
+    network: ResNet18, variables: Tree, images: UInt8[Array, "n s s c"]
+) -> classifier.Outputs:
     # The default precision rounds on accelerators: features would depend on the device.
     with jax.default_matmul_precision("highest"):
-        return network.apply(variables, pixels.to_float(images), False)
+        outputs: Tree = network.apply(variables, pixels.to_float(images), False)
+        return outputs
 
 
 def load_classifier(
-    dataset, epochs: int, width: int, most_seconds: float = math.inf
+    dataset: Dataset, epochs: int, width: int, most_seconds: float = math.inf
 ) -> Classifier:
     """The classifier of a data set: from the cache, or else trained and cached.
 
@@ -119,7 +132,6 @@ def load_classifier(
       UserError: the data set has no labels, or the training diverged or would take
         longer than allowed.
     """
-    check_labels(dataset)
     key = _key(dataset, epochs, width)
     recipe = classifier.Recipe(**key["recipe"])
     lowering = lowering_lib.choose()
@@ -136,7 +148,7 @@ def load_classifier(
     )
 
 
-def variables_of(arrays):
+def variables_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Tree]:
     """The network's variables, from the arrays that `_train` returns."""
     # params/classifier/<layer>/..., stats/classifier/batch_stats/<layer>/...
     kept = traverse_util.unflatten_dict(
@@ -146,8 +158,12 @@ def variables_of(arrays):
     return {"params": params, **stats}
 
 
-def check_labels(dataset):
-    """Raises UserError unless both sets have labels of two classes or more."""
+def check_labels(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the labels of both sets.
+
+    Raises:
+      UserError: a set has none, or there are fewer than two classes.
+    """
     name = dataset.provenance["name"]
     if dataset.train.labels is None or dataset.heldout.labels is None:
         raise UserError(
@@ -164,12 +180,13 @@ def check_labels(dataset):
             f"labels are {labels.min()} to {labels.max()}",
             "a classifier needs classes 0, 1, ...",
         )
+    return dataset.train.labels, dataset.heldout.labels
 
 
-def _key(dataset, epochs, width) -> dict:
+def _key(dataset: Dataset, epochs: int, width: int) -> dict[str, Any]:
     """Everything that the weights and the accuracy depend on."""
-    train_set, heldout = dataset.train, dataset.heldout
-    count, size, _, channels = train_set.images.shape
+    labels, heldout_labels = check_labels(dataset)
+    count, size, _, channels = dataset.train.images.shape
     # Smaller batches for small sets, so that there are enough steps.
     batch_size = min(128, max(16, count // 64), count)
     colour = channels == 3
@@ -184,23 +201,29 @@ def _key(dataset, epochs, width) -> dict:
         "width": width,
         "image_size": size,
         "channels": channels,
-        "num_classes": int(max(train_set.labels.max(), heldout.labels.max())) + 1,
+        "num_classes": int(max(labels.max(), heldout_labels.max())) + 1,
         "epochs": epochs,
         "batch_size": batch_size,
         "recipe": recipe._asdict(),
         "seed": _SEED,
         "sha256_train": dataset.provenance["sha256_train"],
-        "sha256_train_labels": _sha256(train_set.labels),
+        "sha256_train_labels": _sha256(labels),
         "sha256_heldout": dataset.provenance["sha256_heldout"],
-        "sha256_heldout_labels": _sha256(heldout.labels),
+        "sha256_heldout_labels": _sha256(heldout_labels),
     }
 
 
-def _sha256(labels) -> str:
-    return hashlib.sha256(np.ascontiguousarray(labels, "<i4")).hexdigest()
+def _sha256(labels: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(labels, "<i4").data).hexdigest()
 
 
-def _train(dataset, network, recipe, key, most_seconds=math.inf):
+def _train(
+    dataset: Dataset,
+    network: ResNet18,
+    recipe: classifier.Recipe,
+    key: Mapping[str, Any],
+    most_seconds: float = math.inf,
+) -> dict[str, np.ndarray]:
     """{name: array} of weights, statistics, and the accuracy on held-out images."""
     train_set, heldout = (
         {"images": jnp.asarray(part.images), "labels": jnp.asarray(part.labels)}
@@ -230,7 +253,7 @@ def _train(dataset, network, recipe, key, most_seconds=math.inf):
     return {**trees.named_leaves(kept), "accuracy": np.float64(accuracy)}
 
 
-def _tell_cost(title, most_seconds, seconds):
+def _tell_cost(title: str, most_seconds: float, seconds: float) -> None:
     """Says how long the training takes; refuses one that takes more than allowed."""
     if seconds > most_seconds:
         raise UserError(
@@ -244,7 +267,16 @@ def _tell_cost(title, most_seconds, seconds):
         display.say(f"training the {title}, once a machine: about {duration}")
 
 
-def _fit(loop, state, totals, examples, keys, key, progress, tell_cost):
+def _fit(
+    loop: Loop,
+    state: TrainState,
+    totals: dict[str, Array],
+    examples: dict[str, Array],
+    keys: Array,
+    key: Mapping[str, Any],
+    progress: Any,
+    tell_cost: Callable[[float], None],
+) -> TrainState:
     """Trains for all steps, a few at a time so that the progress bar moves.
 
     Args:

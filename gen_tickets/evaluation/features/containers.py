@@ -6,7 +6,9 @@ before memory is allocated. Whatever is wrong with a file is a `UserError` of on
 
 import io
 import math
+import os
 import zipfile
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,7 +19,7 @@ MAX_BYTES = 2**28  # the public weights have 96 MB
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
-def read_arrays(path):
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """{name: array} of a .pth file (either container of torch.save) or an .npz file.
 
     Raises:
@@ -43,7 +45,7 @@ def read_arrays(path):
             return _read_npz(archive, members)
 
 
-def _members(archive):
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """{name: its entry}, after a look at the sizes that they claim."""
     entries = archive.infolist()
     if sum(entry.file_size for entry in entries) > MAX_BYTES:
@@ -51,7 +53,9 @@ def _members(archive):
     return {entry.filename: entry for entry in entries}
 
 
-def _read_npz(archive, members):
+def _read_npz(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]
+) -> dict[str, np.ndarray]:
     arrays = {}
     for name, entry in members.items():
         stream = io.BytesIO(archive.read(entry))
@@ -68,7 +72,9 @@ def _read_npz(archive, members):
     return arrays
 
 
-def _read_zip(archive, members):
+def _read_zip(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]
+) -> dict[str, np.ndarray]:
     """The container of PyTorch 1.6 and later: one member a storage."""
     name = next(name for name in members if name.endswith("/data.pkl"))
     root = name.removesuffix("data.pkl")
@@ -78,7 +84,7 @@ def _read_zip(archive, members):
     state, _ = unpickle.load(archive.read(members[name]))
     cache = {}
 
-    def numbers(storage):
+    def numbers(storage: unpickle.Storage) -> np.ndarray:
         if storage.key not in cache:
             cache[storage.key] = archive.read(members[f"{root}data/{storage.key}"])
         return np.frombuffer(cache[storage.key], storage.dtype)
@@ -86,7 +92,7 @@ def _read_zip(archive, members):
     return _arrays(state, numbers)
 
 
-def _read_legacy(data):
+def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
     """The container before PyTorch 1.6: five pickles, then the storages in order."""
     magic, position = unpickle.load(data)
     if magic != _LEGACY_MAGIC:
@@ -105,8 +111,8 @@ def _read_legacy(data):
         storage = storages[key]
         count = int.from_bytes(data[position : position + 8], "little")
         position += 8
-        if count != storage.count:
-            raise ValueError(f"storage {key} has {count} numbers for {storage.count}")
+        if count != storage.size:
+            raise ValueError(f"storage {key} has {count} numbers for {storage.size}")
         # Refuses to read beyond the end of the data.
         cache[key] = np.frombuffer(data, storage.dtype, count, position)
         position += cache[key].nbytes
@@ -115,7 +121,7 @@ def _read_legacy(data):
     return _arrays(state, lambda storage: cache[storage.key])
 
 
-def _tensors(state):
+def _tensors(state: object) -> dict[str, unpickle.Tensor]:
     """{name: tensor} of an unpickled state dict."""
     if not isinstance(state, dict):
         raise ValueError("not a state dict")
@@ -125,12 +131,14 @@ def _tensors(state):
     return state
 
 
-def _arrays(state, numbers):
+def _arrays(
+    state: object, numbers: Callable[[unpickle.Storage], np.ndarray]
+) -> dict[str, np.ndarray]:
     """{name: array} of a state dict, from storage -> its numbers."""
     arrays = {}
     for name, tensor in _tensors(state).items():
         flat = numbers(tensor.storage)
-        if flat.size != tensor.storage.count:
+        if flat.size != tensor.storage.size:
             raise ValueError(f"storage of {name} has {flat.size} numbers")
         part = flat[tensor.offset : tensor.offset + math.prod(tensor.shape)]
         arrays[name] = part.reshape(tensor.shape)

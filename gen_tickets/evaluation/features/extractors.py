@@ -1,9 +1,14 @@
 """One interface to the networks that turn images into features."""
 
 import math
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from numpy.typing import ArrayLike
+
+from gen_tickets.data.dataset import Dataset
 from gen_tickets.evaluation.features import classifier, inception, weights
+from gen_tickets.evaluation.scores import Outputs
 
 
 class Extractor(NamedTuple):
@@ -12,15 +17,15 @@ class Extractor(NamedTuple):
     kind: str  #: "inception" or "classifier"
     fingerprint: str  #: SHA-256 of its weights
     #: uint8 [N, H, W, C] -> object with `features` [N, D] and `logits` [N, K]
-    extract: Callable[[Any], Any]
-    about: dict  #: further provenance; JSON-able
+    extract: Callable[[ArrayLike], Outputs]
+    about: dict[str, Any]  #: further provenance; JSON-able
 
     def provenance(self) -> dict:
         """Which network it is; JSON-able."""
         return {"kind": self.kind, "sha256": self.fingerprint, **self.about}
 
 
-def of_inception(path=None, download=False) -> Extractor:
+def of_inception(path: str | None = None, download: bool = False) -> Extractor:
     """The Inception network; see `weights.load_weights`.
 
     Raises:
@@ -39,7 +44,9 @@ def of_inception(path=None, download=False) -> Extractor:
     )
 
 
-def of_classifier(dataset, epochs, width, most_seconds=math.inf) -> Extractor:
+def of_classifier(
+    dataset: Dataset, epochs: int, width: int, most_seconds: float = math.inf
+) -> Extractor:
     """The data set's own classifier; see `classifier.load_classifier`.
 
     Raises:

@@ -11,19 +11,24 @@ is float32; `weights` loads the weights, with batch norm folded into them.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Float, Shaped, UInt8
+from numpy.typing import ArrayLike
 
 from gen_tickets.evaluation.features import inception_blocks as blocks
 from gen_tickets.evaluation.features.batches import check_images, map_batches
+from gen_tickets.evaluation.scores import Outputs
 from gen_tickets.kernels import lowering as lowering_lib
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.kernels.pools import max_pool
+from gen_tickets.trees import Tree
 
 INPUT_SIZE = 299
 NUM_FEATURES = 2048
@@ -35,22 +40,26 @@ _BATCH_SIZES: dict[str, int] = {"product": 16, "library": 128}
 class Features(NamedTuple):
     """What the metrics are computed from, float32."""
 
-    features: np.ndarray  #: [N, 2048], mean of the last block over space
-    logits: np.ndarray  #: [N, 1008], without the bias, as Inception Score has it
+    features: Float[Array, "n 2048"]  #: mean of the last block over space
+    logits: Float[Array, "n 1008"]  #: without the bias, as Inception Score has it
 
 
 class Stem(blocks.Block):
     """[N, H, W, C] in 0..255 to [N, 35, 35, 192], and means by layer."""
 
     @nn.compact
-    def __call__(self, images):
+    def __call__(
+        self, images: Shaped[Array, "n h w c"]
+    ) -> tuple[Float[Array, "n 35 35 192"], dict[str, Array]]:
         means = {}
 
-        def keep(name, x):
+        def keep(name: str, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
             means[name] = x.mean((1, 2))
             return x
 
-        def unit(x, name, features, **options):
+        def unit(
+            x: Float[Array, "n h w c"], name: str, features: int, **options: Any
+        ) -> Float[Array, "n _ _ _"]:
             return keep(name, self.unit(x, name, features, **options))
 
         x = (resize(images) - 128) / 128  # [N, 299, 299, C]
@@ -70,9 +79,11 @@ class Trunk(nn.Module):
     lowering: Lowering
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(
+        self, x: Float[Array, "n 35 35 192"]
+    ) -> tuple[Features, dict[str, Array]]:
         means = {}
-        for name, block in {
+        mixed: dict[str, Callable[..., blocks.Block]] = {
             "Mixed_5b": functools.partial(blocks.BlockA, pool_features=32),
             "Mixed_5c": blocks.BlockA,
             "Mixed_5d": blocks.BlockA,  # [N, 35, 35, 288]
@@ -84,7 +95,8 @@ class Trunk(nn.Module):
             "Mixed_7a": blocks.BlockD,
             "Mixed_7b": blocks.BlockE,
             "Mixed_7c": functools.partial(blocks.BlockE, largest=True),
-        }.items():
+        }
+        for name, block in mixed.items():
             x = block(lowering=self.lowering, name=name)(x)
             means[name] = x.mean((1, 2))
         # x: [N, 8, 8, 2048]
@@ -93,7 +105,7 @@ class Trunk(nn.Module):
         return Features(features, logits), means
 
 
-def resize_matrix(size):
+def resize_matrix(size: int) -> Float[np.ndarray, "299 {size}"]:
     """[299, size]: TensorFlow 1's bilinear rule along one axis.
 
     Position i of 299 reads i * size / 299, without the half-pixel shift of later rules,
@@ -109,14 +121,16 @@ def resize_matrix(size):
     return matrix
 
 
-def resize(images):
+def resize(images: Shaped[Array, "n h w c"]) -> Float[Array, "n 299 299 c"]:
     """[N, H, W, C] of any type to float32 [N, 299, 299, C], same range."""
     _, height, width, _ = images.shape
     x = jnp.einsum("pw,nhwc->nhpc", resize_matrix(width), images.astype(jnp.float32))
     return jnp.einsum("ph,nhwc->npwc", resize_matrix(height), x)
 
 
-def network(variables, images, lowering):
+def network(
+    variables: Tree, images: UInt8[Array, "n h w c"], lowering: Lowering
+) -> tuple[Features, dict[str, Array]]:
     """uint8 [N, H, W, C] -> (`Features`, {layer or block: [N, C'] mean over space})."""
     with jax.default_matmul_precision("highest"):
         stem = functools.partial(Stem(lowering).apply, variables)
@@ -131,11 +145,18 @@ def network(variables, images, lowering):
 
 
 @functools.partial(jax.jit, static_argnames="lowering")
-def _features(variables, images, lowering):
+def _features(
+    variables: Tree, images: UInt8[Array, "n h w c"], lowering: Lowering
+) -> Features:
     return network(variables, images, lowering)[0]
 
 
-def extract(variables, images, batch_size=None, lowering=None) -> Features:
+def extract(
+    variables: Tree,
+    images: ArrayLike,
+    batch_size: int | None = None,
+    lowering: Lowering | None = None,
+) -> Outputs:
     """Features and logits of images, in one pass over batches of one shape.
 
     Args:
@@ -149,9 +170,10 @@ def extract(variables, images, batch_size=None, lowering=None) -> Features:
     """
     images = check_images(images)
     lowering = lowering or lowering_lib.choose()
-    return map_batches(
+    outputs: Outputs = map_batches(
         lambda batch: _features(variables, batch, lowering),
         images,
         batch_size or _BATCH_SIZES[lowering.alone],
         "inception",
     )
+    return outputs

@@ -6,7 +6,9 @@ Arrays are float32 [N, H, W, C]. Names are those of the public PyTorch port.
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
+from gen_tickets.kernels.geometry import Pair
 from gen_tickets.kernels.inference import convolve
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.kernels.pools import average_pool, max_pool
@@ -18,7 +20,7 @@ class Folded(nn.Module):
     shape: tuple[int, ...]
 
     @nn.compact
-    def __call__(self):
+    def __call__(self) -> tuple[Float[Array, "kh kw c o"], Float[Array, " o"]]:
         zeros = nn.initializers.zeros_init()
         kernel = self.param("kernel", zeros, self.shape)
         return kernel, self.param("bias", zeros, self.shape[-1:])
@@ -29,14 +31,25 @@ class Block(nn.Module):
 
     lowering: Lowering
 
-    def unit(self, x, name, features, window=(1, 1), stride=1, valid=False):
+    def unit(
+        self,
+        x: Float[Array, "n h w c"],
+        name: str,
+        features: int,
+        window: Pair = (1, 1),
+        stride: int = 1,
+        valid: bool = False,
+    ) -> Float[Array, "n _ _ {features}"]:
         """One layer; at stride 1 it keeps the size, unless it is `valid`."""
         kernel, bias = Folded((*window, x.shape[-1], features), name=name)()
-        padding = [0, 0] if valid or stride > 1 else [size // 2 for size in window]
+        height, width = window
+        padding = (0, 0) if valid or stride > 1 else (height // 2, width // 2)
         y = convolve(x, kernel, self.lowering, stride, padding)
         return nn.relu(y + bias)
 
-    def siblings(self, x, **features):
+    def siblings(
+        self, x: Float[Array, "n h w c"], **features: int
+    ) -> list[Float[Array, "n h w _"]]:
         """1x1 layers that read the same input, as one wide layer: name -> channels."""
         kernels, biases = zip(
             *(
@@ -55,7 +68,7 @@ class BlockA(Block):
     pool_features: int = 64
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "n h w _"]) -> Float[Array, "n h w _"]:
         one, five, three = self.siblings(
             x, branch1x1=64, branch5x5_1=48, branch3x3dbl_1=64
         )
@@ -70,7 +83,7 @@ class BlockB(Block):
     """Mixed_6a: 35x35 to 17x17."""
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "n _ _ _"]) -> Float[Array, "n _ _ _"]:
         three = self.unit(x, "branch3x3", 384, (3, 3), stride=2)
         double = self.unit(x, "branch3x3dbl_1", 64)
         double = self.unit(double, "branch3x3dbl_2", 96, (3, 3))
@@ -84,7 +97,7 @@ class BlockC(Block):
     width: int = 128
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "n h w _"]) -> Float[Array, "n h w _"]:
         one, seven, double = self.siblings(
             x, branch1x1=192, branch7x7_1=self.width, branch7x7dbl_1=self.width
         )
@@ -102,7 +115,7 @@ class BlockD(Block):
     """Mixed_7a: 17x17 to 8x8."""
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "n _ _ _"]) -> Float[Array, "n _ _ _"]:
         three, seven = self.siblings(x, branch3x3_1=192, branch7x7x3_1=192)
         three = self.unit(three, "branch3x3_2", 320, (3, 3), stride=2)
         seven = self.unit(seven, "branch7x7x3_2", 192, (1, 7))
@@ -117,7 +130,7 @@ class BlockE(Block):
     largest: bool = False
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "n h w _"]) -> Float[Array, "n h w _"]:
         one, three, double = self.siblings(
             x, branch1x1=320, branch3x3_1=384, branch3x3dbl_1=448
         )

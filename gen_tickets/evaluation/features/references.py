@@ -5,12 +5,15 @@ split, the pixels (size, crop, resize, reader, encoding, SHA-256) and the networ
 weights.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gen_tickets.evaluation.distances import Moments
 from gen_tickets.evaluation.features import cache
+from gen_tickets.evaluation.features.extractors import Extractor
 
 # Rows kept for KID, precision and recall, which need features and not only moments.
 MAX_ROWS = 10_000
@@ -33,7 +36,7 @@ class Reference(NamedTuple):
 
     moments: Moments  #: of all images
     features: np.ndarray  #: float32 [min(count, MAX_ROWS), D], a fixed subset
-    key: dict  #: everything that the numbers depend on
+    key: dict[str, Any]  #: everything that the numbers depend on
 
     @property
     def short_hash(self) -> str:
@@ -41,7 +44,9 @@ class Reference(NamedTuple):
         return cache.short_hash(self.key)
 
 
-def key_of(provenance, split, extractor) -> dict:
+def key_of(
+    provenance: Mapping[str, Any], split: str, extractor: Extractor
+) -> dict[str, Any]:
     """The key of a split of a data set and an extractor.
 
     Args:
@@ -60,7 +65,9 @@ def key_of(provenance, split, extractor) -> dict:
     }
 
 
-def load_reference(images, key, extractor) -> Reference:
+def load_reference(
+    images: ArrayLike, key: dict[str, Any], extractor: Extractor
+) -> Reference:
     """The reference of a key: from the cache, or else computed and stored there.
 
     Args:
@@ -77,7 +84,7 @@ def load_reference(images, key, extractor) -> Reference:
     return Reference(moments, arrays["features"], key)
 
 
-def _compute(images, extractor):
+def _compute(images: ArrayLike, extractor: Extractor) -> dict[str, ArrayLike]:
     features = extractor.extract(images).features
     moments = Moments.of(features)
     # Sets may be sorted by class: take random rows, always the same.

@@ -8,7 +8,7 @@ import io
 import math
 import pickle
 import pickletools
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,10 @@ _MAX_BYTES = 2**28  # of a storage
 _MAX_PICKLE = 2**24
 _MAX_MEMO = 2**16
 _MAX_AXES = 8
-_DTYPES = {"torch FloatStorage": np.dtype("<f4"), "torch LongStorage": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype] = {
+    "torch FloatStorage": np.dtype("<f4"),
+    "torch LongStorage": np.dtype("<i8"),
+}
 _REUSABLE = ("GLOBAL", "BINUNICODE", "SHORT_BINUNICODE")
 _OPCODES = frozenset(
     "PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE "
@@ -31,7 +34,7 @@ class Storage(NamedTuple):
 
     key: str
     dtype: np.dtype
-    count: int
+    size: int  #: numbers
 
 
 class Tensor(NamedTuple):
@@ -47,7 +50,7 @@ class Tensor(NamedTuple):
         size = math.prod(self.shape)
         steps = [math.prod(self.shape[i + 1 :]) for i in range(len(self.shape))]
         sides = zip(self.shape, self.strides, steps, strict=True)
-        if self.offset + size > self.storage.count or any(
+        if self.offset + size > self.storage.size or any(
             extent != 1 and stride != step for extent, stride, step in sides
         ):
             raise ValueError("a tensor that is not contiguous in its storage")
@@ -56,7 +59,7 @@ class Tensor(NamedTuple):
 class _StateDict(dict):
     """An OrderedDict, without attributes such as the versions of modules."""
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         pass
 
 
@@ -65,7 +68,7 @@ class _Global(NamedTuple):
 
     name: str
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Any) -> Any:
         """What the global would return, for the names of a state dict."""
         if self.name == "collections OrderedDict" and not arguments:
             return _StateDict()
@@ -76,7 +79,9 @@ class _Global(NamedTuple):
         raise ValueError(f"it names {self.name[:80]!r}")
 
 
-def _tensor(storage, offset, shape, strides):
+def _tensor(
+    storage: object, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> Tensor:
     numbers = (offset, *shape, *strides)
     if (
         not isinstance(storage, Storage)
@@ -90,10 +95,10 @@ def _tensor(storage, offset, shape, strides):
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> _Global:
         return _Global(f"{module} {name}")
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: Any) -> Storage:
         """The storage of (kind, type, key, device, count[, view])."""
         kind, dtype, key, _, count, *view = pid
         if kind != "storage" or getattr(dtype, "name", None) not in _DTYPES:
@@ -106,7 +111,7 @@ class _Unpickler(pickle.Unpickler):
         return storage
 
 
-def load(data: bytes, start: int = 0):
+def load(data: bytes, start: int = 0) -> tuple[Any, int]:
     """Unpickles dicts, lists, tuples, strings, numbers and tensors.
 
     Args:
@@ -126,13 +131,15 @@ def load(data: bytes, start: int = 0):
     return _Unpickler(stream).load(), end
 
 
-def _check_opcodes(stream):
+def _check_opcodes(stream: BinaryIO) -> None:
     """Reads a pickle to its end, if it holds only what state dicts are made of.
 
     Strings and globals alone may be used twice: so the objects are no larger than the
     pickle, and to hash them takes no longer. The memo is an array up to its last index.
     """
-    reusable, before = {}, ""
+    reusable: dict[int, bool] = {}
+    before = ""
+    argument: Any  # of the memo's opcodes an index
     for opcode, argument, _ in pickletools.genops(stream):
         name = opcode.name
         if name not in _OPCODES:

@@ -13,7 +13,8 @@ import os
 import pathlib
 import tempfile
 import urllib.request
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from flax import traverse_util
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import containers, inception
 from gen_tickets.kernels.lowering import LIBRARY
+from gen_tickets.trees import Tree
 from gen_tickets.workdir import user_cache
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
@@ -36,15 +38,18 @@ CACHE_VARIABLE = user_cache.VARIABLE
 BATCH_NORM_EPSILON = 1e-3
 
 
+_Path = str | os.PathLike[str]
+
+
 class Weights(NamedTuple):
     """Weights ready for `inception.extract`."""
 
-    variables: dict[str, Any]  #: folded kernels and biases
+    variables: dict[str, Tree]  #: folded kernels and biases
     fingerprint: str  #: SHA-256 of the file, 64 hex digits
     path: pathlib.Path
 
 
-def load_weights(path=None, download=False) -> Weights:
+def load_weights(path: _Path | None = None, download: bool = False) -> Weights:
     """Finds, checks and folds the weights.
 
     Args:
@@ -58,7 +63,7 @@ def load_weights(path=None, download=False) -> Weights:
     return Weights(fold(read_state(path)), fingerprint(path), path)
 
 
-def find_weights(path=None, download=False) -> pathlib.Path:
+def find_weights(path: _Path | None = None, download: bool = False) -> pathlib.Path:
     """The file that `load_weights` reads; the SHA-256 of a cached one is checked."""
     field = "weights" if path else PATH_VARIABLE
     path = path or os.environ.get(PATH_VARIABLE)
@@ -93,13 +98,13 @@ def cache_folder() -> pathlib.Path:
     return user_cache.folder() or temporary
 
 
-def fingerprint(path) -> str:
+def fingerprint(path: _Path) -> str:
     """SHA-256 of a file, 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(target):
+def _download(target: pathlib.Path) -> pathlib.Path:
     """Downloads the public file to a temporary name and renames it if it is right."""
     by_hand = f"put the file at {str(target)!r} by other means"
     name = None
@@ -126,7 +131,7 @@ def _download(target):
     return target
 
 
-def read_state(path):
+def read_state(path: _Path) -> dict[str, np.ndarray]:
     """Reads the 472 arrays of `state_shapes` as {name: float32 array}.
 
     Batch norm's counters (`num_batches_tracked`) are dropped.
@@ -135,7 +140,7 @@ def read_state(path):
       UserError: a name, shape, type or value does not fit the network.
     """
 
-    def refuse(problem):
+    def refuse(problem: str) -> NoReturn:
         raise UserError(
             f"weights={str(path)!r}",
             problem,
@@ -163,7 +168,7 @@ def read_state(path):
     return arrays
 
 
-def state_shapes():
+def state_shapes() -> dict[str, tuple[int, ...]]:
     """{name: shape} of the 472 arrays of the public weights, in PyTorch's layout."""
     image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.uint8)
     middle = jax.ShapeDtypeStruct((1, 35, 35, 192), jnp.float32)
@@ -172,7 +177,7 @@ def state_shapes():
         **jax.eval_shape(inception.Stem(LIBRARY).init, key, image)["params"],
         **jax.eval_shape(inception.Trunk(LIBRARY).init, key, middle)["params"],
     }
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, kernel in traverse_util.flatten_dict(params, sep=".").items():
         unit, _, kind = name.rpartition(".")
         if kind != "kernel" or unit == "fc":
@@ -187,7 +192,9 @@ def state_shapes():
     }
 
 
-def fold(arrays, epsilon=BATCH_NORM_EPSILON):
+def fold(
+    arrays: Mapping[str, np.ndarray], epsilon: float = BATCH_NORM_EPSILON
+) -> dict[str, Tree]:
     """The variables of the network from the 472 arrays of `state_shapes`.
 
     y = (conv(x) - mean) / sqrt(var + epsilon) * weight + bias becomes one convolution

@@ -1,0 +1,48 @@
+"""The static side of a convolution: sizes, strides, padding, and how it is compiled."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from gen_tickets.kernels.lowering import Lowering
+
+Pair: TypeAlias = tuple[int, int]  # rows and columns
+
+
+class Side(NamedTuple):
+    """One of the two spatial axes."""
+
+    size: int  #: pixels of the input
+    kernel: int
+    stride: int
+    padding: Pair  #: (low, high); negative: crop
+
+    @property
+    def out(self) -> int:
+        """Pixels of the output."""
+        return (self.size + sum(self.padding) - self.kernel) // self.stride + 1
+
+
+class Geometry(NamedTuple):
+    """A convolution from `size` pixels to `out` pixels."""
+
+    kernel: Pair
+    strides: Pair
+    padding: tuple[Pair, Pair]
+    size: Pair
+    dtype: np.dtype  #: of the operands of products
+    lowering: Lowering
+    #: the kernel is given as [kh, kw, O, C], turned by 180 degrees, as transposed
+    #: convolutions have it
+    flipped: bool
+
+    @property
+    def sides(self) -> Sequence[Side]:
+        rows, columns = zip(self.size, self.kernel, self.strides, self.padding)
+        return Side(*rows), Side(*columns)
+
+    @property
+    def out(self) -> Pair:
+        rows, columns = self.sides
+        return rows.out, columns.out
