@@ -114,6 +114,100 @@ def _compile(
     return jax.jit(on_mesh, out_shardings=sharding, donate_argnums=donated)
 
 
+def _stretch(
+    task: Task, at_once: int | None, streamed: bool
+) -> Callable[..., tuple[Tree, ...]]:
+    """`Loop.stretch`, not compiled."""
+
+    def keep(
+        state: TrainState, masks: Masks, batch: Examples, key: Array
+    ) -> tuple[TrainState, Masks]:
+        del batch, key
+        return state, masks
+
+    def stretch(
+        state: TrainState,
+        totals: Metrics,
+        masks: Masks,
+        examples: Examples,
+        order: Int[Array, "rows members batch"] | None,
+        keys: Key[Array, " members"],
+        num_steps: Int[Array, ""],
+    ) -> tuple[Tree, ...]:
+        read = None if streamed else _reader(examples)
+        # All members are at the same step: one number, which no vmap divides, so that
+        # masks are changed only in the steps where that is due.
+        first_step = state.step[0]
+
+        def member(
+            of_member: tuple[TrainState, Metrics, Masks, Tree, Array],
+        ) -> tuple[Tree, ...]:
+            state, totals, masks, rows, key = of_member
+
+            def body(i: Array, carry: tuple[Tree, ...]) -> tuple[Tree, ...]:
+                state, totals, *changed = carry
+                of_step = changed[0] if changed else masks
+                # Streamed, `rows` are the batches themselves.
+                batch = jax.tree.map(lambda x: x[i], rows)
+                batch = divide(read(batch) if read else batch)
+                step_key = jax.random.fold_in(key, state.step)
+                state, metrics = task.step(state, of_step, batch, step_key)
+                totals = jax.tree.map(jnp.add, totals, metrics)
+                if task.rewire is None or task.is_rewired is None:
+                    return state, totals
+                is_due = task.is_rewired(first_step + i + 1)
+                state, of_step = lax.cond(
+                    is_due, task.rewire, keep, state, of_step, batch, step_key
+                )
+                return state, totals, of_step
+
+            carry = (state, totals) if task.rewire is None else (state, totals, masks)
+            # What lax.scan lowers to, but with a length known only when it runs.
+            return lax.fori_loop(0, num_steps, body, carry)
+
+        rows = examples if order is None else order.swapaxes(0, 1)
+        return _over_members(member, (state, totals, masks, rows, keys), at_once)
+
+    return stretch
+
+
+def _evaluate(task: Task, at_once: int | None) -> Callable[..., Metrics]:
+    """`Loop.evaluate`, not compiled."""
+
+    def evaluate(
+        state: TrainState,
+        examples: Examples,
+        weights: Float[Array, "batches batch"],
+        keys: Key[Array, " members"],
+    ) -> Metrics:
+        def member(of_member: tuple[TrainState, Array]) -> Metrics:
+            state, key = of_member
+
+            def body(
+                sums: Metrics, batch: tuple[Array, Examples, Array]
+            ) -> tuple[Metrics, None]:
+                i, examples, weights = batch
+                examples = divide(examples)
+                values = task.evaluate(state, examples, jax.random.fold_in(key, i))
+                # where: a padded image may be non-finite without harm.
+                added = {
+                    name: jnp.where(weights > 0, x, 0.0).sum()
+                    for name, x in values.items()
+                }
+                return jax.tree.map(jnp.add, sums, added), None
+
+            first = jax.tree.map(lambda x: x[0], examples)
+            shapes = jax.eval_shape(task.evaluate, state, first, key)
+            zeros = {name: jnp.zeros(()) for name in shapes}
+            index = jnp.arange(len(weights))
+            sums, _ = lax.scan(body, zeros, (index, examples, weights))
+            return jax.tree.map(lambda x: x / weights.sum(), sums)
+
+        return _over_members(member, (state, keys), at_once)
+
+    return evaluate
+
+
 def make_loop(
     task: Task,
     mesh: Mesh | None = None,
@@ -152,91 +246,11 @@ def make_loop(
     if at_once is None and _platform(mesh) == "cpu":
         at_once = 1
 
-    def stretch(
-        state: TrainState,
-        totals: Metrics,
-        masks: Masks,
-        examples: Examples,
-        order: Int[Array, "rows members batch"] | None,
-        keys: Key[Array, " members"],
-        num_steps: Int[Array, ""],
-    ) -> tuple[TrainState, Metrics] | tuple[TrainState, Metrics, Masks]:
-        read = None if streamed else _reader(examples)
-        # All members are at the same step: one number, which no vmap divides, so that
-        # masks are changed only in the steps where that is due.
-        first_step = state.step[0]
-
-        def rewire(i, state, masks, batch, key):
-            return lax.cond(
-                task.is_rewired(first_step + i + 1),
-                lambda: task.rewire(state, masks, batch, key),
-                lambda: (state, masks),
-            )
-
-        def member(
-            of_member: tuple[TrainState, Metrics, Masks, Tree, Array],
-        ) -> tuple[TrainState, Metrics]:
-            state, totals, masks, rows, key = of_member
-
-            def body(i, carry):
-                state, totals, *changed = carry
-                of_step = changed[0] if changed else masks
-                # Streamed, `rows` are the batches themselves.
-                batch = jax.tree.map(lambda x: x[i], rows)
-                if read:
-                    batch = read(batch)
-                step_key = jax.random.fold_in(key, state.step)
-                batch = divide(batch)
-                state, metrics = task.step(state, of_step, batch, step_key)
-                totals = jax.tree.map(jnp.add, totals, metrics)
-                if task.rewire is None:
-                    return state, totals
-                state, of_step = rewire(i, state, of_step, batch, step_key)
-                return state, totals, of_step
-
-            carry = (state, totals) if task.rewire is None else (state, totals, masks)
-            # What lax.scan lowers to, but with a length known only when it runs.
-            return lax.fori_loop(0, num_steps, body, carry)
-
-        rows = examples if order is None else order.swapaxes(0, 1)
-        return _over_members(member, (state, totals, masks, rows, keys), at_once)
-
-    def evaluate(
-        state: TrainState,
-        examples: Examples,
-        weights: Float[Array, "batches batch"],
-        keys: Key[Array, " members"],
-    ) -> Metrics:
-        def member(of_member: tuple[TrainState, Array]) -> Metrics:
-            state, key = of_member
-
-            def body(
-                sums: Metrics, batch: tuple[Array, Examples, Array]
-            ) -> tuple[Metrics, None]:
-                i, examples, weights = batch
-                examples = divide(examples)
-                values = task.evaluate(state, examples, jax.random.fold_in(key, i))
-                # where: a padded image may be non-finite without harm.
-                added = {
-                    name: jnp.where(weights > 0, x, 0.0).sum()
-                    for name, x in values.items()
-                }
-                return jax.tree.map(jnp.add, sums, added), None
-
-            first = jax.tree.map(lambda x: x[0], examples)
-            shapes = jax.eval_shape(task.evaluate, state, first, key)
-            zeros = {name: jnp.zeros(()) for name in shapes}
-            index = jnp.arange(len(weights))
-            sums, _ = lax.scan(body, zeros, (index, examples, weights))
-            return jax.tree.map(lambda x: x / weights.sum(), sums)
-
-        return _over_members(member, (state, keys), at_once)
-
     batches = (_MEMBERS, P()) if streamed else (P(), P(None, MEMBER))
     trained = (_MEMBERS, _MEMBERS, _MEMBERS, *batches, _MEMBERS, P())
     return Loop(
-        _compile(stretch, mesh, trained, donated=(0,)),
-        _compile(evaluate, mesh, (_MEMBERS, P(), P(), _MEMBERS)),
+        _compile(_stretch(task, at_once, streamed), mesh, trained, donated=(0,)),
+        _compile(_evaluate(task, at_once), mesh, (_MEMBERS, P(), P(), _MEMBERS)),
     )
 
 
