@@ -21,7 +21,7 @@ from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import lottery, measurement, rounds
 from gen_tickets.report import render, statistics
 from gen_tickets.training.round_state import Position
-from gen_tickets.workdir import columns
+from gen_tickets.workdir import baselines, columns
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, tables
 
@@ -125,6 +125,35 @@ def test_a_collapsed_sampler_has_no_entropy_and_no_recall(pixels, dataset):
     black = pixels.extract(np.zeros_like(dataset.train.images[:1])).logits.argmax()
     expected = (dataset.train.labels == black).mean()
     assert collapsed["accuracy_reconstructions"] == pytest.approx(expected)
+
+
+def test_baselines_are_what_a_sampler_of_such_images_has(pixels, dataset):
+    evaluator = Evaluator(configure(), dataset)
+    images = dataset.train.images
+    mean = np.rint(images.mean(0)).astype(np.uint8)
+    found = evaluator.baselines(mean)
+    assert set(found) == set(scores.columns(ALL))
+    noise = np.random.default_rng(0).integers(0, 256, images.shape, np.uint8)
+    for baseline, like in (
+        (baselines.REAL, images),
+        (baselines.MEAN, np.repeat(mean[None], COUNT, 0)),
+        (baselines.NOISE, noise),
+    ):
+        measured = evaluator.measure(Replay(like), lambda _, like=like: like)
+        for column, of_baselines in found.items():
+            of_samples = column != "accuracy_reconstructions"
+            assert (baseline in of_baselines) is (of_samples or like is not noise)
+            if baseline in of_baselines and of_samples:
+                assert of_baselines[baseline] == pytest.approx(measured[column])
+    constant = evaluator.measure(
+        Replay(images), lambda x: np.repeat(mean[None], len(x), 0)
+    )
+    assert found["accuracy_reconstructions"] == {
+        baselines.REAL: (
+            pixels.extract(images).logits.argmax(1) == dataset.train.labels
+        ).mean(),
+        baselines.MEAN: constant["accuracy_reconstructions"],
+    }
 
 
 def test_noise_is_further_than_half_real(pixels, dataset):

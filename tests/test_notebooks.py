@@ -16,7 +16,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from PIL import Image
 
 from gen_tickets.pruning import masks
-from gen_tickets.report import outcomes, statistics, verdict
+from gen_tickets.report import outcomes, statistics
 from gen_tickets.workdir import paths, searches, tickets
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -157,7 +157,7 @@ def test_find_a_ticket(folder):
     size = ":smoke --config.runs=3 --config.train.steps=80 --config.prune.rounds=3"
     text, pictures = execute("01_find_a_ticket", folder, f"SIZE = {size!r}")
     run = outcomes.load(folder / "runs/find_a_ticket")
-    assert verdict.verdict(run.rows, run.metric).sentence in text
+    assert run.judge().sentence in text
     for row in run.rows:
         assert row["sparsity"] == pytest.approx(1 - 0.64 ** row["round"], abs=1e-4)
     last = means(run, 3)
@@ -212,7 +212,7 @@ def test_read_results_and_plot(folder, optimized):
     text, pictures = execute("03_read_results_and_plot", folder, f"QUICK = {quick!r}")
     for scope in ("global", "layer"):
         run = outcomes.load(folder / f"runs/scope_{scope}")
-        assert verdict.verdict(run.rows, run.metric).sentence in text
+        assert run.judge().sentence in text
         dense, last = (means(run, number) for number in (0, 4))
         assert dense["dense"] < last["winning"] < last["random"]
         of_layers = statistics.layer_sparsity(run.layers)

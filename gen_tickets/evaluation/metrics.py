@@ -10,6 +10,7 @@ import math
 
 import jax
 import ml_collections
+import numpy as np
 
 from gen_tickets.config import registries
 from gen_tickets.data.dataset import Dataset
@@ -17,6 +18,7 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation import scores
 from gen_tickets.evaluation.features import cache, extractors, references, weights
 from gen_tickets.evaluation.features.batches import map_batches
+from gen_tickets.workdir import baselines as baselines_lib
 
 # What the seed's key is folded with: no number of a run, which others fold it with.
 _LATENTS = 2**31 - 1
@@ -152,16 +154,60 @@ class Evaluator:
         """
         values = {}
         if self._of_samples:
-            outputs = self._outputs(self._of_samples, self._samples(sample))
-            values |= scores.score(self._of_samples, outputs, self._references)
+            values |= self._score_samples(self._samples(sample))
         if self._of_reconstructions:
-            images, labels = self._heldout
-            images = map_batches(reconstruct, images, self._config.data.batch_size)
-            outputs = self._outputs(self._of_reconstructions, images)
-            reference = dict.fromkeys(outputs, labels)
-            values |= scores.score(self._of_reconstructions, outputs, reference)
+            images, batch_size = self._heldout.images, self._config.data.batch_size
+            images = map_batches(reconstruct, images, batch_size)
+            values |= self._score_reconstructions(images)
         names = scores.columns(self._names)
         return {name: values[name] for name in names} | self._count()
+
+    def baselines(self, mean_image: np.ndarray) -> dict[str, dict[str, float]]:
+        """{column: {baseline: value}} of real images, a constant one, and noise.
+
+        Args:
+          mean_image: uint8 [H, W, C], of the training images.
+        """
+        images, count = np.asarray(self._heldout.images), self._config.eval.num_samples
+        shape = (count, *mean_image.shape)
+        noise = np.random.default_rng(self._config.seed).integers(
+            0, 256, shape, np.uint8
+        )
+        real = images[:: max(1, len(images) // count)][:count]
+        constant = np.broadcast_to(mean_image, shape)
+        of_samples = {
+            baselines_lib.REAL: self._score_samples(real),
+            baselines_lib.MEAN: self._score_samples(constant),
+            baselines_lib.NOISE: self._score_samples(noise),
+        }
+        of_reconstructions = {
+            baselines_lib.REAL: self._score_reconstructions(images),
+            baselines_lib.MEAN: self._score_reconstructions(
+                np.broadcast_to(mean_image, images.shape)
+            ),
+        }
+        found: dict[str, dict[str, float]] = {}
+        for of_baselines in (of_samples, of_reconstructions):
+            for baseline, values in of_baselines.items():
+                for column, value in values.items():
+                    found.setdefault(column, {})[baseline] = value
+        return found
+
+    def _score_samples(self, images: np.ndarray) -> dict[str, float]:
+        """The columns of samples, those aside that need more images than these."""
+        names = [
+            name
+            for name in self._of_samples
+            if len(images) >= registries.metric.get(name).minimum
+        ]
+        return scores.score(names, self._outputs(names, images), self._references)
+
+    def _score_reconstructions(self, images: np.ndarray) -> dict[str, float]:
+        """The columns of reconstructions of all held-out images."""
+        names = self._of_reconstructions
+        outputs = self._outputs(names, images)
+        reference = dict.fromkeys(outputs, self._heldout.labels)
+        return scores.score(names, outputs, reference)
 
     def _outputs(self, names, images):
         """{network: its outputs of the images} that metrics need."""

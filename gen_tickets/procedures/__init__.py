@@ -12,6 +12,7 @@ from gen_tickets.data import pipeline
 from gen_tickets.distributed import memory, processes
 from gen_tickets.evaluation import metrics
 from gen_tickets.procedures import (
+    baselines,
     early_bird,
     lottery,
     rewind_point,
@@ -19,9 +20,8 @@ from gen_tickets.procedures import (
     stability,
 )
 from gen_tickets.report import stability as stability_report
-from gen_tickets.report import verdict
 from gen_tickets.training import driver
-from gen_tickets.workdir import events, lock, paths, provenance, tables
+from gen_tickets.workdir import events, lock, paths, provenance
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.curves import CurveWriter
 from gen_tickets.workdir.recorder import Recorder, check_tables
@@ -53,11 +53,10 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         print(stability_report.draw(workdir, config))
         return
     # Here: what draws takes two seconds to import.
-    from gen_tickets.report import render
+    from gen_tickets.report import outcomes, render
 
     page = render.draw(workdir)
-    rows = tables.read_rows(paths.results_path(workdir))
-    print(verdict.verdict(rows, config.eval.verdict).sentence)
+    print(outcomes.load(workdir).judge().sentence)
     print(f"report: {page}")
 
 
@@ -89,6 +88,8 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         curves = CurveWriter(workdir if processes.is_first() else None, writer)
         recorder = Recorder(workdir, config, origin, writer, curves)
         recorder.parameters(prepared.shapes.params, prepared.pruner.names)
+        if config.procedure == "tickets":
+            baselines.record(prepared, data, recorder)
         stop = stack.enter_context(driver.stop_signals())
         procedure.run(prepared, data, store, recorder, stop)
 

@@ -8,7 +8,7 @@ import sys
 from typing import Sequence
 
 from gen_tickets.errors import UserError
-from gen_tickets.report import outcomes, render, verdict
+from gen_tickets.report import outcomes, render
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             path = render.compare(options.workdirs, options.output or "comparison.html")
         for workdir in options.workdirs:
             run = outcomes.load(workdir)
-            judged = verdict.verdict(run.rows, run.metric)
+            judged = run.judge()
             print(" ".join((f"{workdir}:", judged.sentence, *judged.notes)))
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)

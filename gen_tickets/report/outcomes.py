@@ -7,16 +7,25 @@ from typing import Any, NamedTuple, Sequence
 from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.paper import published
-from gen_tickets.workdir import columns, paths, tables
+from gen_tickets.report import verdict
+from gen_tickets.report.verdict import Verdict
+from gen_tickets.workdir import baselines, columns, curves, paths, tables
+from gen_tickets.workdir.baselines import Baselines
 
 
 class Outcome(NamedTuple):
-    """What a workdir holds: its flat config and its two tables."""
+    """What a workdir holds: its flat config and its tables."""
 
     workdir: pathlib.Path
     config: dict[str, Any]  #: {"data.name": "digits", ...}
     rows: list[dict[str, Any]]
     layers: list[dict[str, Any]]
+    curves: list[dict[str, Any]]
+    baselines: Baselines
+
+    def judge(self) -> Verdict:
+        """The verdict by the metric of its config, with its gates."""
+        return verdict.verdict(self.rows, self.metric, self.curves, self.baselines)
 
     @property
     def metric(self) -> str:
@@ -51,12 +60,14 @@ def load(workdir: str | pathlib.Path) -> Outcome:
     rows = tables.read_rows(paths.results_path(workdir))
     if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
         raise UserError(paths.results_path(workdir), "is no table of results")
-    layers = paths.layers_path(workdir)
+    layers, learning = paths.layers_path(workdir), paths.curves_path(workdir)
     return Outcome(
         workdir=workdir,
         config=_read_config(paths.config_path(workdir)),
         rows=rows,
         layers=tables.read_rows(layers) if layers.exists() else [],
+        curves=curves.read(learning) if learning.exists() else [],
+        baselines=baselines.read(workdir),
     )
 
 

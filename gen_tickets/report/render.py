@@ -13,12 +13,10 @@ import pathlib
 from typing import NamedTuple, Sequence
 
 from gen_tickets.report import figures, learning, outcomes, page, sections, statistics
-from gen_tickets.report import verdict as verdict_lib
 from gen_tickets.report.outcomes import Outcome
 from gen_tickets.report.page import Picture
 from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import columns as columns_lib
-from gen_tickets.workdir import curves as curves_lib
 from gen_tickets.workdir import paths, searches
 
 _LOOKS = {
@@ -47,7 +45,7 @@ def draw(
       output: where the page goes; None: report.html in the workdir.
     """
     run = outcomes.load(workdir)
-    judged = verdict_lib.verdict(run.rows, run.metric)
+    judged = run.judge()
     output = paths.report_path(workdir) if output is None else pathlib.Path(output)
     paths.write_atomically(output, _report(run, judged))
     return output
@@ -153,12 +151,11 @@ def _metrics(pngs: dict[str, bytes], main: str) -> Metrics:
 
 def _draw_learning(run: Outcome) -> dict[str, bytes]:
     """{metric: PNG} of the learning curves, the verdict's metric first."""
-    path = paths.curves_path(run.workdir)
-    if not path.exists():
+    if not run.curves:
         return {}
     sparsity = {row["round"]: row["sparsity"] for row in run.rows}
     labels = {n: f"round {n}, {statistics.percent(x)}" for n, x in sparsity.items()}
-    found = learning.learning(curves_lib.read(path), labels)
+    found = learning.learning(run.curves, labels)
     first = (columns_lib.metric_of(run.metric), "loss")
     found.sort(key=lambda x: first.index(x.metric) if x.metric in first else len(first))
     return {
@@ -188,7 +185,7 @@ def compare(
     runs = [outcomes.load(workdir) for workdir in folders]
     differences = outcomes.differences([run.config for run in runs])
     labels = outcomes.labels(runs, differences)
-    judged = [verdict_lib.verdict(run.rows, run.metric) for run in runs]
+    judged = [run.judge() for run in runs]
     rows = [("folder", *(str(run.workdir) for run in runs))]
     rows += [(name, *map(str, values)) for name, values in differences.items()]
     content = page.render(

@@ -12,19 +12,23 @@ A diverged run (flagged, or with a number that is not finite) counts as worse th
 anything. It has no number to average, so means and deviations are those of the other
 runs, and: a winning arm with a diverged run does not match; a diverged random run
 enters the test as the worst value in the whole table; the dense runs must leave three.
+
+Four gates say whether the trainings allow a verdict at all, see `report.gates`. What
+fails stands before the sentence, and takes no number from it.
 """
 
 import math
-from typing import NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
+from gen_tickets.report import gates as gates_lib
 from gen_tickets.report import statistics
+from gen_tickets.report.gates import P_BORDER, Gate
 from gen_tickets.report.statistics import Rows, Summaries, Summary, mean_std, percent
 from gen_tickets.workdir import columns
 
 MIN_RUNS = 3
-P_BORDER = 0.05
 
 
 class Round(NamedTuple):
@@ -56,6 +60,12 @@ class Verdict(NamedTuple):
     notes: tuple[str, ...]
     dense: Summary | None
     rounds: Rounds
+    gates: tuple[Gate, ...] = ()  #: none where nothing is measured yet
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether no gate fails."""
+        return not gates_lib.failures(self.gates)
 
 
 def matches(dense: Summary, winning: Summary, sign: int) -> bool:
@@ -100,7 +110,9 @@ def _judge_round(
     )
 
 
-def verdict(rows: Rows, metric: str) -> Verdict:
+def verdict(
+    rows: Rows, metric: str, curves: Rows = (), baselines: Mapping[str, Any] = {}
+) -> Verdict:
     """Judges a results table by one of its columns.
 
     Never raises on a table that is not finished: what is missing for a verdict is
@@ -109,12 +121,48 @@ def verdict(rows: Rows, metric: str) -> Verdict:
     Args:
       rows: of results.csv; round 0 is dense.
       metric: column compared, such as "heldout_reconstruction".
+      curves: of curves.csv.
+      baselines: {column: {baseline: value}}, see `workdir.baselines`.
     """
     arms = statistics.summarize(rows, metric)
     searched = [row for row in rows if row["arm"] == "early_bird"]
     if searched:
-        return _of_searches(searched, metric, arms)
-    return _of_rounds(rows, metric, arms)
+        judged = _of_searches(searched, metric, arms)
+    else:
+        judged = _of_rounds(rows, metric, arms)
+    arm = "early_bird" if searched else "dense"
+    trained = next(iter(arms.get(arm, {}).values()), None)
+    if trained is None or columns.find(metric).sign == 0:
+        return judged
+    gates = gates_lib.of_training(metric, trained, arm, curves, baselines)
+    if not searched:
+        gates += (_power(trained, judged.rounds),)
+    return judged._replace(gates=gates, sentence=_reserved(judged, gates))
+
+
+def _power(dense: Summary, rounds: Rounds) -> Gate:
+    """Of the sparsest ticket found, else matched, else of the last round."""
+    compared = [x for x in rounds if x.random is not None]
+    matched = [x for x in compared if x.matches]
+    found = [x for x in matched if x.found]
+    one = max(found or matched or compared[-1:], key=_sparsity, default=None)
+    if one is None:
+        return gates_lib.power(dense, None, None, False)
+    return gates_lib.power(dense, one.winning, one.random, one.worse)
+
+
+def _reserved(judged: Verdict, gates: tuple[Gate, ...]) -> str:
+    """The sentence, with the gates that fail before it."""
+    sentence, reservations = judged.sentence, gates_lib.failures(gates)
+    if sentence.startswith("No verdict"):
+        return sentence
+    if judged.rounds and judged.sparsity is None and gates[-1].passed:
+        sentence += f" {gates[-1].sentence[0].upper()}{gates[-1].sentence[1:]}."
+    return (
+        f"{reservations} With this reservation: {sentence}"
+        if reservations
+        else sentence
+    )
 
 
 def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:

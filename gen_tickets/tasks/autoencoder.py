@@ -80,20 +80,23 @@ def _build(
         mean, log_variance = jnp.split(codes, 2, axis=-1)
         return mean, log_variance, stats
 
+    def name(error, kl):
+        """Named loss terms of squared errors [N] and KL divergences [N]."""
+        if variational:
+            return {"loss": error + beta * kl, "reconstruction": error, "kl": kl}
+        return {"loss": error / num_pixels, "reconstruction": error / num_pixels}
+
     def terms(params, stats, images, key, train):
         """Named loss terms [N] of a batch, and the statistics after it."""
         latents, log_variance, encoder_stats = encode(params, stats, images, train)
+        kl = 0.0
         if variational:
             kl = losses.gaussian_kl(latents, log_variance)
             noise = jax.random.normal(key, latents.shape)
             latents = latents + jnp.exp(0.5 * log_variance) * noise
         outputs, decoder_stats = apply("decoder", params, stats, latents, train)
         error = losses.squared_error(pixels.to_float(images), outputs)
-        if variational:
-            named = {"loss": error + beta * kl, "reconstruction": error, "kl": kl}
-        else:
-            named = {"loss": error / num_pixels, "reconstruction": error / num_pixels}
-        return named, {"encoder": encoder_stats, "decoder": decoder_stats}
+        return name(error, kl), {"encoder": encoder_stats, "decoder": decoder_stats}
 
     def init(key):
         params, stats = networks.init(parts, key)
@@ -115,6 +118,10 @@ def _build(
     def evaluate(state, images, key):
         return terms(state.params, state.stats, images, key, False)[0]
 
+    def evaluate_constant(output, images):
+        error = losses.squared_error(pixels.to_float(images), pixels.to_float(output))
+        return name(error, jnp.zeros_like(error))
+
     def sample(state, latents):
         out, _ = apply("decoder", state.params, state.stats, latents, False)
         return pixels.to_uint8(out)
@@ -133,4 +140,5 @@ def _build(
         latent_size,
         components=tuple(parts),
         networks=parts,
+        evaluate_constant=evaluate_constant,
     )

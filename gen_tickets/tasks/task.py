@@ -43,3 +43,6 @@ class Task(NamedTuple):
     latent_size: int  #: length of a latent vector
     components: tuple[str, ...]  #: their names, in order
     networks: dict[str, Any]  #: {component: `networks.Network`}, what they are
+    #: (output float [H, W, C] in 0..255, images uint8 [N, H, W, C]) -> {name: [N]}:
+    #: metrics of a model that gives this output for every image; None: it has none
+    evaluate_constant: Callable[..., dict[str, Any]] | None = None

@@ -35,6 +35,10 @@ def columns_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     return pathlib.Path(workdir) / "columns.json"
 
 
+def baselines_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
+    return pathlib.Path(workdir) / "baselines.json"
+
+
 def stability_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
     """Metrics on lines between copies, of an instability analysis."""
     return pathlib.Path(workdir) / "stability.csv"

@@ -1,0 +1,164 @@
+"""Four gates that a training passes before a verdict on its tickets means anything.
+
+- converged: the best held-out evaluation is not the last one, or the last tenth of
+  the training improved the metric by less than one standard deviation of the runs;
+- repeatable: that deviation is at most a tenth of the mean;
+- learned: the mean is better than what trivial models have, see `workdir.baselines`;
+- power: Welch's test found the random control worse, or would have found a difference
+  of a tenth of the dense mean.
+
+A gate that fails is said in the verdict's sentence. It hides no number.
+"""
+
+import collections
+import math
+from typing import Any, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from gen_tickets.report.statistics import Rows, Summary, mean_std, percent
+from gen_tickets.workdir import baselines as baselines_lib
+from gen_tickets.workdir import columns
+
+P_BORDER = 0.05
+_TENTH = 0.1
+
+
+class Gate(NamedTuple):
+    """One condition of a sound verdict."""
+
+    name: str  #: "converged", "repeatable", "learned" or "power"
+    passed: bool | None  #: None: what it looks at is not recorded, or not there yet
+    sentence: str  #: the numbers in words, without a full stop
+
+
+def failures(gates: Sequence[Gate]) -> str:
+    """Returns the sentences of the gates that fail; "" where none does."""
+    failed = [gate.sentence for gate in gates if gate.passed is False]
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in failed)
+
+
+def of_training(
+    metric: str, trained: Summary, arm: str, curves: Rows, baselines: Mapping[str, Any]
+) -> tuple[Gate, ...]:
+    """Returns the gates of one training: converged, repeatable, learned.
+
+    Args:
+      metric: column that the verdict compares; lower or higher is better.
+      trained: of the networks that are judged, over their runs.
+      arm: theirs, such as "dense".
+      curves: rows of curves.csv.
+      baselines: {column: {baseline: value}}.
+    """
+    of_arm = [
+        row for row in curves if (row["arm"], row["round"]) == (arm, trained.round)
+    ]
+    return (
+        _converged(metric, trained, arm, _mean_curve(metric, of_arm)),
+        _repeatable(trained, arm),
+        _learned(metric, trained, arm, baselines.get(metric, {})),
+    )
+
+
+def _mean_curve(metric: str, rows: Rows) -> dict[int, float]:
+    """{step: mean over the runs that are finite} in the order of the steps."""
+    values: dict[int, list[float]] = collections.defaultdict(list)
+    for row in rows:
+        if math.isfinite(row.get(metric, math.nan)):
+            values[row["step"]].append(row[metric])
+    return {step: float(np.mean(values[step])) for step in sorted(values)}
+
+
+def _converged(
+    metric: str, trained: Summary, arm: str, curve: Mapping[int, float]
+) -> Gate:
+    earlier = [step for step in curve if step <= (1 - _TENTH) * max(curve)]
+    if not earlier or math.isnan(trained.std):
+        reason = f"{metric} during the {arm} training is not recorded"
+        return Gate("converged", None, f"convergence unknown: {reason}")
+    sign, first, last = columns.find(metric).sign, earlier[-1], max(curve)
+    best = max(curve, key=lambda step: sign * curve[step])
+    improved = sign * (curve[last] - curve[first])
+    if best != last and improved >= trained.std:
+        change = f"{metric} is best at step {best} of {last}"
+        return Gate("converged", True, f"converged: {arm} {change}")
+    passed = improved < trained.std
+    numbers = (
+        f"{arm} {metric} {'improved' if improved > 0 else 'got worse'} by "
+        f"{abs(improved):.2g} from step {first} to the last, {last}; one standard "
+        f"deviation is {trained.std:.2g}"
+    )
+    head = "converged" if passed else "not converged"
+    return Gate("converged", passed, f"{head}: {numbers}")
+
+
+def _repeatable(trained: Summary, arm: str) -> Gate:
+    if math.isnan(trained.std):
+        return Gate("repeatable", None, "repeatability unknown: it takes two runs")
+    share = trained.std / abs(trained.mean) if trained.std else 0.0
+    passed = share <= _TENTH
+    numbers = f"the standard deviation of {arm} is {percent(share)} of the mean"
+    if passed:
+        return Gate("repeatable", True, f"repeatable: {numbers}")
+    border = f"more than {percent(_TENTH)}; train for more steps or more runs"
+    return Gate("repeatable", False, f"too noisy to judge: {numbers}, {border}")
+
+
+def _learned(
+    metric: str, trained: Summary, arm: str, baselines: Mapping[str, float]
+) -> Gate:
+    trivial = {k: v for k, v in baselines.items() if k != baselines_lib.REAL}
+    if not trivial or not trained.values:
+        return Gate("learned", None, f"baselines of {metric} are not recorded")
+    sign = columns.find(metric).sign
+    passed = all(sign * (trained.mean - value) > 0 for value in trivial.values())
+    known = "; ".join(f"{name} {value:.4g}" for name, value in baselines.items())
+    head = "learned" if passed else "nothing learned"
+    numbers = f"{metric} of {arm} is {mean_std(trained)}; baselines: {known}"
+    return Gate("learned", passed, f"{head}: {numbers}")
+
+
+def power(
+    dense: Summary, winning: Summary | None, random: Summary | None, is_worse: bool
+) -> Gate:
+    """Returns the gate of the comparison between a ticket and its random control.
+
+    Args:
+      dense: of round 0, the scale of a difference that matters.
+      winning, random: of one round; None: there is none.
+      is_worse: whether random is significantly worse there.
+    """
+    if winning is None or random is None:
+        return Gate("power", None, "power unknown: no random control to compare with")
+    smallest = smallest_difference(winning, random)
+    if math.isnan(smallest):
+        return Gate("power", None, "power unknown: it takes two runs of each arm")
+    share = smallest / abs(dense.mean) if smallest else 0.0
+    passed = is_worse or share <= _TENTH
+    numbers = (
+        f"with {len(winning.values)} and {len(random.values)} runs at "
+        f"{percent(winning.sparsity)} sparsity Welch's test sees differences from "
+        f"{smallest:.2g}, {percent(share)} of the dense mean"
+    )
+    more = "" if passed else "; more runs see smaller ones"
+    return Gate(
+        "power", passed, f"{'power' if passed else 'no power'}: {numbers}{more}"
+    )
+
+
+def smallest_difference(a: Summary, b: Summary) -> float:
+    """Returns the difference of means that Welch's two-sided test calls p = 0.05.
+
+    It is t(0.975, df) * sqrt(std_a^2 / n_a + std_b^2 / n_b) with the degrees of freedom
+    of Welch (1947); nan where an arm has fewer than two values.
+    """
+    if min(len(a.values), len(b.values)) < 2:
+        return math.nan
+    variances = np.square([a.std, b.std]) / [len(a.values), len(b.values)]
+    if not variances.any():
+        return 0.0
+    from scipy import stats  # here: it takes a second, which every start would wait
+
+    freedom = np.subtract([len(a.values), len(b.values)], 1)
+    df = variances.sum() ** 2 / (variances**2 / freedom).sum()
+    return float(stats.t.ppf(1 - P_BORDER / 2, df) * math.sqrt(variances.sum()))

@@ -1,0 +1,51 @@
+"""baselines.json: what trivial models, and real images, have in a run's metrics.
+
+{column of results.csv: {baseline: value}}, as
+{"fd_classifier": {"held-out images": 0.9, "mean training image": 95.0, ...}}.
+"""
+
+import json
+import math
+import pathlib
+from typing import Mapping
+
+from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths
+
+REAL = "held-out images"  #: no model: how good the metric can get
+MEAN = "mean training image"  #: given for every image
+NOISE = "noise images"  #: of independent uniform pixels
+
+Baselines = Mapping[str, Mapping[str, float]]
+
+
+def write(workdir: str | pathlib.Path, found: Baselines) -> None:
+    """Writes what is finite of the baselines."""
+    finite = {
+        column: {name: value for name, value in of.items() if math.isfinite(value)}
+        for column, of in found.items()
+    }
+    text = json.dumps(finite, indent=1) + "\n"
+    paths.write_atomically(paths.baselines_path(workdir), text.encode())
+
+
+def read(workdir: str | pathlib.Path) -> Baselines:
+    """Returns the baselines of a workdir; {} of one that has none.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = paths.baselines_path(workdir)
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            str(column): {str(name): float(value) for name, value in of.items()}
+            for column, of in found.items()
+        }
+    except OSError as error:
+        raise UserError(path, error.strerror or str(error)) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        remedy = "restore it, or remove it and run the experiment's command again"
+        raise UserError(path, "does not hold baselines", remedy) from error

@@ -1,0 +1,111 @@
+"""Gates on tables and curves with a known answer."""
+
+import numpy as np
+import pytest
+from result_rows import BAD, METRIC, table
+
+from gen_tickets.report import gates, verdict
+from gen_tickets.workdir import baselines
+
+STEADY = (1.98, 2.0, 2.02)  # mean 2, standard deviation 0.02
+
+
+def judge(curve=(), dense=STEADY, winning=STEADY, random=BAD, **of_metric):
+    """{name: gate} and the verdict; the curve is {step: value} of every run."""
+    rows = table([winning], [random], dense)
+    curves = [
+        {"round": 0, "run": run, "arm": "dense", "step": step, METRIC: value}
+        for step, value in dict(curve).items()
+        for run in range(3)
+    ]
+    known = {METRIC: of_metric} if of_metric else {}
+    judged = verdict.verdict(rows, METRIC, curves, known)
+    return {gate.name: gate for gate in judged.gates}, judged
+
+
+@pytest.mark.parametrize(
+    "curve, passed",
+    [
+        ({10: 5.0, 90: 2.03, 100: 2.0}, False),  # 0.03 better, deviation 0.02
+        ({10: 5.0, 90: 2.015, 100: 2.0}, True),
+        ({10: 5.0, 90: 2.03, 95: 1.9, 100: 2.0}, True),  # the last is not the best
+        ({10: 5.0, 50: 2.0, 100: 3.0}, True),  # worse again
+        ({95: 2.0, 100: 2.0}, None),  # nothing before the last tenth
+        ({}, None),
+    ],
+)
+def test_converged_compares_the_last_tenth_with_a_deviation(curve, passed):
+    assert judge(curve)[0]["converged"].passed is passed
+
+
+def test_converged_of_a_growing_metric_knows_its_direction():
+    better = table([(0.9,) * 3], [(0.1,) * 3], (0.88, 0.9, 0.92), "accuracy")
+    curve = [
+        {"round": 0, "run": 0, "arm": "dense", "step": step, "accuracy": value}
+        for step, value in ((50, 0.8), (100, 0.9))
+    ]
+    gate = verdict.verdict(better, "accuracy", curve).gates[0]
+    assert gate.passed is False and "improved by 0.1 from step 50" in gate.sentence
+
+
+@pytest.mark.parametrize(
+    "dense, passed", [((1.801, 2.0, 2.199), True), ((1.799, 2.0, 2.201), False)]
+)
+def test_repeatable_at_the_border_is_a_tenth_of_the_mean(dense, passed):
+    assert judge(dense=dense)[0]["repeatable"].passed is passed
+
+
+@pytest.mark.parametrize(
+    "trivial, passed", [(2.5, True), (2.0, False), (1.5, False), (None, None)]
+)
+def test_learned_is_better_than_every_trivial_model(trivial, passed):
+    known = {baselines.REAL: 0.1, baselines.NOISE: 9.0, baselines.MEAN: trivial}
+    known = known if trivial else {baselines.REAL: 0.1}
+    gate = judge(**known)[0]["learned"]
+    assert gate.passed is passed
+    if passed:
+        assert "held-out images 0.1; noise images 9" in gate.sentence
+
+
+def test_smallest_difference_is_where_welch_s_p_is_five_percent():
+    rows = table([(1.0, 1.3, 1.1)], [(2.0, 2.9, 2.2, 2.5)])
+    (of_round,) = verdict.verdict(rows, METRIC).rounds
+    smallest = gates.smallest_difference(of_round.winning, of_round.random)
+    winning, random = of_round.winning.values, np.asarray(of_round.random.values)
+    shifted = random - random.mean() + np.mean(winning) + smallest
+    assert verdict.welch_p(winning, shifted) == pytest.approx(0.05, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "random, passed",
+    [
+        (BAD, True),  # a difference was found
+        ((1.97, 2.0, 2.03), True),  # none was, but a tenth would have been
+        ((1.0, 2.0, 3.0), False),
+        ((None, None, 2.0), None),
+    ],
+)
+def test_power_says_which_difference_the_test_sees(random, passed):
+    gates_of, judged = judge(random=random)
+    assert gates_of["power"].passed is passed
+    said = gates_of["power"].sentence[1:] in judged.sentence
+    assert said is (random is not BAD and passed is not None)
+
+
+def test_verdict_with_failed_gates_says_them_first_and_keeps_the_numbers():
+    _, sound = judge({10: 5.0, 90: 2.0, 100: 2.0})
+    _, judged = judge({50: 3.0, 100: 2.0}, **{baselines.MEAN: 1.5})
+    assert sound.is_sound and not judged.is_sound
+    assert judged.sentence.startswith("Not converged: dense heldout_reconstruction")
+    assert (
+        "Nothing learned: heldout_reconstruction of dense is 2.000" in judged.sentence
+    )
+    assert judged.sentence.endswith(f"With this reservation: {sound.sentence}")
+    assert judged.sparsity == sound.sparsity == pytest.approx(0.2)
+
+
+def test_verdict_before_the_first_ticket_has_the_gates_of_dense():
+    judged = verdict.verdict(table([], [], (1.0, 2.0, 3.0)), METRIC)
+    passed = {gate.name: gate.passed for gate in judged.gates}
+    assert passed["repeatable"] is False and passed["power"] is None
+    assert judged.sentence.startswith("No verdict: no winning ticket is trained")
