@@ -2,11 +2,11 @@
 
 XLA:CPU runs a library convolution slowly inside a loop body, a transposed one slowly
 everywhere, and `vmap` over members turns both into grouped convolutions, slower still.
-Matrix products have none of these faults: with the patches of the input (`products`),
-or with fewer multiplications (`winograd`). `lowering` chooses the form.
+Matrix products avoid all of this, either on patches of the input (`products`) or with
+fewer multiplications (`winograd`). `lowering` chooses the form.
 
-Operands are cast to `dtype`; sums and results are float32, in gradients too. Gradients
-of any order are by reverse mode (custom rules have no forward mode).
+Operands are cast to `dtype`; sums and results are float32, also in gradients. Gradients
+of any order use reverse mode (the custom rules have no forward mode).
 """
 
 import functools
@@ -25,8 +25,8 @@ _NONE = ((0, 0), (0, 0))
 class _Geometry(NamedTuple):
     """The static side of a convolution from `size` pixels to `out` pixels.
 
-    flipped: the kernel is given as [kh, kw, O, C], turned by 180 degrees, as transposed
-    convolutions have it.
+    flipped: the kernel is given as [kh, kw, O, C], rotated by 180 degrees, as in
+    transposed convolutions.
     """
 
     kernel: tuple[int, int]
@@ -161,7 +161,7 @@ _define_gradients(
 
 
 def _run(operator, a, b, geometry):
-    """An operator of two arrays in the form that its lowering asks for."""
+    """Applies an operator to two arrays, in the form chosen by its lowering."""
     alone, vmapped = (_form(form, operator, geometry) for form in geometry.lowering)
     if geometry.lowering.alone == geometry.lowering.vmapped:
         return alone(a, b)
@@ -177,7 +177,7 @@ def _run(operator, a, b, geometry):
 
 
 def _form(form, operator, geometry):
-    """The function of two arrays that an operator is in one form."""
+    """The implementation of an operator in one form."""
     if form == "product":
         function = getattr(products, operator)
         return sequential_vmap(functools.partial(function, geometry=geometry))

@@ -1,4 +1,4 @@
-"""3x3 pools as maxima or sums of shifted slices, one axis after the other.
+"""3x3 pools as maxima or sums of shifted slices, one axis at a time.
 
 XLA:CPU does not vectorize `reduce_window`, which takes six times as long. Arrays are
 [N, H, W, C].
@@ -12,7 +12,7 @@ from jax import lax
 
 
 def max_pool(x, stride, padding=0):
-    """Maximum of each 3x3 window; padded cells never win."""
+    """Maximum of each 3x3 window; padded cells are ignored."""
     return _pool(x, stride, padding, jnp.maximum, -np.inf)
 
 

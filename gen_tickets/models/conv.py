@@ -18,7 +18,7 @@ class Contract(nn.Module):
     widths: tuple[int, int, int, int, int]
     num_outputs: int  # the code's size, fixed by S and widths
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     def channel_groups(self):
@@ -28,7 +28,7 @@ class Contract(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         a, b, c, d = self.channels or self.widths[:-1]
-        e = self.widths[-1]  # of the code, never cut
+        e = self.widths[-1]  # channels of the code, never removed
         conv = functools.partial(layers.Conv, dtype=self.dtype, lowering=self.lowering)
         x = nn.relu(conv(a, 3, 1, 1, name="conv_0")(x))  # [N, S, S, a]
         x = nn.relu(conv(b, 4, 2, 1, name="conv_1")(x))  # [N, S/2, S/2, b]
@@ -40,16 +40,16 @@ class Contract(nn.Module):
 
 
 class Expand(nn.Module):
-    """Codes -> images [N, S, S, C] in [-1, 1]: Contract read backwards.
+    """Codes -> images [N, S, S, C] in [-1, 1]: Contract reversed.
 
-    A pooling is undone by nearest-neighbour upsampling, a convolution by the
-    transposed one.
+    Nearest-neighbour upsampling replaces pooling; transposed convolutions replace
+    convolutions.
     """
 
     widths: tuple[int, int, int, int, int]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     def channel_groups(self):
@@ -59,7 +59,7 @@ class Expand(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         d, c, b, a = self.channels or self.widths[-2::-1]
-        e = self.widths[-1]  # of the code, never cut
+        e = self.widths[-1]  # channels of the code, never removed
         side, _, channels = self.image_shape
         conv = functools.partial(
             layers.ConvTranspose, dtype=self.dtype, lowering=self.lowering

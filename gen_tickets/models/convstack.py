@@ -18,14 +18,14 @@ from gen_tickets.models import groups, layers
 class Contract(nn.Module):
     """Images [N, S, S, C] -> vectors [N, num_outputs].
 
-    One convolution k4 s2 + batch norm + ReLU a width, each halving the side, then one
+    One convolution k4 s2 + batch norm + ReLU per width, each halving the side, then one
     convolution over the whole base map.
     """
 
     widths: tuple[int, ...]
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     def channel_groups(self):
@@ -51,7 +51,7 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     def channel_groups(self):

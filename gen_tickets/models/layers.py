@@ -17,7 +17,7 @@ from jax import lax
 from gen_tickets.kernels.convolutions import conv, conv_transpose, dense
 from gen_tickets.kernels.lowering import Lowering
 
-# Kernels as PyTorch draws them: uniform within 1 / sqrt(fan_in). Biases start at 0.
+# PyTorch's initializer of kernels: uniform within 1 / sqrt(fan_in). Biases start at 0.
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
@@ -61,7 +61,7 @@ class ConvTranspose(nn.Module):
     """Transposed convolution, as PyTorch's ConvTranspose2d.
 
     [N, H, W, C] -> [N, h, w, features], h = (H - 1) * strides - 2 * padding +
-    kernel_size + output_padding. The kernel is PyTorch's turned by 180 degrees.
+    kernel_size + output_padding. The kernel is PyTorch's rotated by 180 degrees.
     """
 
     features: int
@@ -110,9 +110,9 @@ class Dense(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalization over all axes but the last, as PyTorch's BatchNorm2d.
 
-    In training the biased variance of the batch normalizes, while the running one
-    follows the unbiased: running = momentum * running + (1 - momentum) * batch. All in
-    float32; the variance is summed around the mean, in a second pass.
+    Training normalizes with the biased variance of the batch, while the running one
+    follows the unbiased: running = momentum * running + (1 - momentum) * batch.
+    Everything is float32; a second pass sums the variance around the mean.
     """
 
     momentum: float = 0.9
@@ -143,8 +143,8 @@ class BatchNorm(nn.Module):
 def _normalize(x, scale, bias, epsilon):
     """(normalized x [..., C], batch mean [C], biased variance [C]).
 
-    A gradient rule of its own makes fewer passes over x; mean and variance, kept for
-    the running statistics, pass no gradient.
+    A custom gradient makes fewer passes over x; mean and variance, returned for the
+    running statistics, have no gradient.
     """
     return _normalize_forward(x, scale, bias, epsilon)[0]
 
@@ -171,7 +171,7 @@ _normalize.defvjp(_normalize_forward, _normalize_backward)
 
 
 def _windows(x, factor):
-    """x [N, H, W, C] as [N, H / f, f, W / f, f, C], what is left over cut off."""
+    """x [N, H, W, C] as [N, H / f, f, W / f, f, C], the remainder dropped."""
     n, h, w, c = x.shape
     x = x[:, : h // factor * factor, : w // factor * factor]
     return x.reshape(n, h // factor, factor, w // factor, factor, c)
@@ -180,7 +180,7 @@ def _windows(x, factor):
 def max_pool(x, factor: int = 2):
     """Maximum of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
 
-    Rows and columns left over are cut off. Pixels that tie share the gradient evenly.
+    Leftover rows and columns are dropped. Tied pixels share the gradient evenly.
     """
     return _max_of_windows(_windows(x, factor))
 
@@ -213,7 +213,7 @@ _max_of_windows.defvjp(_max_forward, _max_backward)
 def avg_pool(x, factor: int = 2):
     """Mean of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
 
-    Rows and columns left over are cut off.
+    Leftover rows and columns are dropped.
     """
     return _sum_of_windows(_windows(x, factor)) / factor**2
 

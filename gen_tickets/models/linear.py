@@ -22,8 +22,8 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # unused
 
     def channel_groups(self):
         return _groups("outputs", self.channels or self.widths)
@@ -43,8 +43,8 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # unused
 
     def channel_groups(self):
         return _groups("pixels", self.channels or self.widths[::-1])
@@ -61,5 +61,5 @@ class Expand(nn.Module):
 
 @registries.model("linear")
 def linear(contract, expand):
-    """Fully connected, ReLU between."""
+    """Fully connected layers with ReLU between."""
     return Contract(**contract), Expand(**expand)

@@ -1,8 +1,8 @@
-"""The residual pair of ResNet-VAE and ResNet-DCGAN: one basic block a width.
+"""The residual pair of ResNet-VAE and ResNet-DCGAN: one basic block per width.
 
 ResNet-18's blocks (He et al. 2016) with one block a stage. The expanding network
-mirrors the contracting one; where that takes every other pixel, it resizes to the
-nearest neighbour and convolves (k3), as resize-convolution leaves no checkerboard.
+mirrors the contracting one; where that has stride 2, it upsamples to the nearest
+neighbour and convolves (k3), which avoids checkerboard artifacts.
 """
 
 import dataclasses
@@ -63,8 +63,8 @@ def _groups(first, norms, blocks, last, sizes) -> groups.ChannelGroups:
 
     Args:
       blocks: {name: whether its shortcut is a convolution}, in order.
-      sizes: channels of the first layer, then of each block: what is between its
-        convolutions, and where its shortcut is a convolution what it gives.
+      sizes: channels of the first layer, then of each block: those between its
+        convolutions and, if its shortcut is a convolution, its outputs.
     """
     sizes = iter(sizes)
     found, trunk = [groups.Group(first, next(sizes), (first,), norms, ())], 0
@@ -82,7 +82,7 @@ def _groups(first, norms, blocks, last, sizes) -> groups.ChannelGroups:
         if has_shortcut:
             trunk = len(found)
             found.append(groups.Group(name, next(sizes), makers + shortcut, norms, ()))
-        else:  # The block adds to the channels that it reads: they are one group.
+        else:  # The block adds to the channels that it reads; they form one group.
             makers, norms = found[trunk].makers + makers, found[trunk].norms + norms
             found[trunk] = found[trunk]._replace(makers=makers, norms=norms)
     found[trunk] = found[trunk]._replace(users=found[trunk].users + (last,))
@@ -99,11 +99,11 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     def _sizes(self):
-        # Stem and first block share a width, every other block has it twice.
+        # The stem and the first block share a width; later blocks use theirs twice.
         return self.channels or tuple(w for w in self.widths for _ in range(2))
 
     def channel_groups(self):
@@ -130,11 +130,11 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     def _sizes(self):
-        # The base, then a block's inner channels and outputs; the last adds to its own.
+        # The base, then each block's inner channels and outputs; the last has no outputs.
         inwards = self.widths[::-1]
         pairs = zip(inwards, inwards[1:])
         full = (inwards[0], *(w for pair in pairs for w in pair), inwards[-1])
