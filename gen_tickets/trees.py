@@ -1,6 +1,6 @@
-"""Pytrees whose leaves are known by name: "encoder/conv_0/kernel".
+"""Pytrees whose leaves have names such as "encoder/conv_0/kernel".
 
-A name is the path from the root, parts joined with "/"; of a list the part is the
+A name is the path from the root, its parts joined with "/"; the part of a list is an
 index. The first part of the `params`, `stats` and `masks` of a task is the component.
 """
 
@@ -32,8 +32,8 @@ def map_named(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 def like(tree: Tree, leaves: Mapping[str, Any]) -> Tree:
     """Rebuilds a tree of the structure of `tree` from {name: leaf}.
 
-    It gives a loaded ticket, which is nested dicts, back the lists or dataclasses of
-    one's own params: like(params, named_leaves(ticket.params)).
+    A loaded ticket consists of nested dicts; this restores the lists or dataclasses of
+    your own params: like(params, named_leaves(ticket.params)).
 
     Raises:
       KeyError: a name of `tree` is missing in `leaves`.
