@@ -21,7 +21,7 @@ from gen_tickets.training import optimizer as optimizer_lib
 from gen_tickets.training import state as state_lib
 
 _RECONSTRUCTION = Column("reconstruction", better="lower", label="reconstruction error")
-# It says nothing of how good a model is.
+# Neither direction is better: it does not measure how good a model is.
 _KL = Column("kl", unit="nats", label="KL divergence")
 
 
@@ -61,7 +61,7 @@ def _build(
     batch_statistics = config.eval.batch_norm == "batch"
 
     def apply(component, params, stats, x, train):
-        """Runs one component; a pass that does not train leaves its statistics."""
+        """Runs one component; only training changes its statistics."""
         advance = networks.ALL if train else ()
         return networks.apply(
             parts[component].module,

@@ -1,7 +1,7 @@
-"""Moving average of weights, kept as Adam keeps a moment: from 0, bias corrected.
+"""Moving average of weights, like a moment of Adam: starts at 0, bias-corrected.
 
-It lives in `opt_state`, so a rewind starts it anew like every other moment; and since
-pruned weights are 0 in all that it sums up, they are exactly 0 in it too.
+It is part of `opt_state`, so a rewind resets it like every moment. Pruned weights are 0
+in all terms of the sum, so they are exactly 0 in the average too.
 """
 
 import math
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 
 def begin(params):
-    """The state of an average that has seen nothing."""
+    """The state of an average before the first update."""
     return {
         "count": jnp.zeros((), jnp.int32),
         "total": jax.tree.map(jnp.zeros_like, params),
@@ -19,7 +19,7 @@ def begin(params):
 
 
 def update(average, params, decay: float):
-    """Takes in the weights after a step; 0 < decay < 1."""
+    """Adds the weights after a step; 0 < decay < 1."""
     total = jax.tree.map(
         lambda t, x: decay * t + (1.0 - decay) * x, average["total"], params
     )
@@ -27,7 +27,7 @@ def update(average, params, decay: float):
 
 
 def weights(average, params, decay: float):
-    """The average; `params` as they are where it has seen nothing."""
+    """The average; `params` themselves before the first update."""
     count = average["count"]
     # 1 - decay^count without cancellation; the maximum keeps an unused branch finite.
     share = -jnp.expm1(jnp.maximum(count, 1) * math.log(decay))

@@ -21,9 +21,9 @@ _RISE = 0.2
 
 
 class Outputs(NamedTuple):
-    """What a classifying network gives."""
+    """The outputs of a classifier."""
 
-    features: Any  #: [N, D], what the last layer reads
+    features: Any  #: [N, D], the inputs of the last layer
     logits: Any  #: [N, classes]
 
 
@@ -34,12 +34,12 @@ class Recipe(NamedTuple):
     learning_rate: float = 0.1  #: at its peak
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    shift: int = 0  #: pixels, at most, in each direction; black comes in
-    flip: bool = False  #: left and right exchanged in half of the images
+    shift: int = 0  #: most pixels in each direction; filled with black
+    flip: bool = False  #: whether half of the images are mirrored
 
 
 def augment(images, key, shift: int, flip: bool):
-    """Each image moved by its own -shift..shift rows and columns, perhaps mirrored.
+    """Shifts each image by random -shift..shift rows and columns, and may mirror it.
 
     uint8 [N, H, W, C] -> the same shape and type.
     """

@@ -1,4 +1,4 @@
-"""Running the two networks of a task: weights, and what else they carry along.
+"""The networks of a task: their weights and other collections, and how they run.
 
 stats[component] = {collection: tree}, every linen collection of the network beside its
 weights: "batch_stats" (running mean and variance) and "spectral" (the vectors of the
@@ -15,7 +15,7 @@ ALL = (BATCH_NORM, "spectral")
 
 
 class Network(NamedTuple):
-    """What a component is."""
+    """The network of a component."""
 
     module: Any  #: a Flax module, called as module(x, train)
     input_shape: tuple[int, ...]  #: of one example
@@ -49,8 +49,8 @@ def apply(module, params, stats, x, train: bool, advance=()):
     Returns:
       (output, stats after).
     """
-    # Batch norm writes its running statistics in every training pass: let it, and
-    # keep them only if asked.
+    # Batch norm updates its running statistics in every training pass: allow this, but
+    # keep the update only if asked.
     mutable = [
         name for name in stats if name in advance or (train and name == BATCH_NORM)
     ]

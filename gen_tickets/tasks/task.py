@@ -8,12 +8,12 @@ from gen_tickets.training.state import TrainState
 
 
 class Setting(NamedTuple):
-    """What a task is built for, beside the options."""
+    """What a task is built for, apart from the options."""
 
     image_shape: tuple[int, int, int]  #: (H, W, C)
-    num_steps: int  #: of a training, for a learning rate that falls
+    num_steps: int  #: of a training, for learning-rate schedules
     #: {component: channels of each group} of compacted networks, from
-    #: `pruning.compact`; a component that is absent is as `model.widths` says
+    #: `pruning.compact`; absent components have the widths of `model.widths`
     channels: Mapping[str, tuple[int, ...]] = {}
     #: of the convolutions; None: that of JAX's default backend
     lowering: Lowering | None = None
@@ -22,7 +22,7 @@ class Setting(NamedTuple):
 class Task(NamedTuple):
     """Pure functions of one member; the loop maps them over a population.
 
-    Where it says images, a task of labelled ones takes {"images": ..., "labels": ...}.
+    For labelled data, images stand for {"images": ..., "labels": ...}.
     """
 
     #: key -> TrainState.
@@ -36,13 +36,13 @@ class Task(NamedTuple):
     #: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number an image;
     #: batch norm as `eval.batch_norm` says.
     evaluate: Callable[..., dict[str, Any]]
-    #: (state, images uint8) -> images uint8, or None where there is none.
+    #: (state, images uint8) -> images uint8, or None if the task has none.
     reconstruct: Callable[..., Any] | None
-    #: (state, latents [N, latent_size]) -> images uint8, or None where there is none.
+    #: (state, latents [N, latent_size]) -> images uint8, or None if the task has none.
     sample: Callable[..., Any] | None
     latent_size: int  #: length of a latent vector
     components: tuple[str, ...]  #: their names, in order
-    networks: dict[str, Any]  #: {component: `networks.Network`}, what they are
+    networks: dict[str, Any]  #: {component: `networks.Network`}
     #: (output float [H, W, C] in 0..255, images uint8 [N, H, W, C]) -> {name: [N]}:
     #: metrics of a model that gives this output for every image; None: it has none
     evaluate_constant: Callable[..., dict[str, Any]] | None = None
