@@ -1,10 +1,10 @@
 """Channel masks: which channels of a network an early-bird ticket keeps.
 
-Paper, "Early-bird tickets": the saliency of a channel is |gamma| of its batch norm; of
-channels that are added up, and so have several, the largest. A cut channel takes along
-all that makes it and all that uses it. Masks are {component: {group: bool [channels]}},
-True = kept; the groups come from the networks' `channel_groups`
-(`models.groups`), one `ChannelGroups` a component.
+Paper, "Early-bird tickets": the saliency of a channel is |gamma| of its batch norm, and
+of channels that are added the largest. Removing a channel removes all weights that
+produce it and all that use it. Masks are {component: {group: bool [channels]}},
+True = kept; the groups come from the networks' `channel_groups` (`models.groups`), one
+`ChannelGroups` per component.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ class Claim(NamedTuple):
 
     axis: int  #: from the end: -1 or -2
     group: str
-    is_use: bool  #: the axis uses the channels, it does not make them
+    is_use: bool  #: whether the axis uses the channels or produces them
 
 
 def _layer_claims(groups: ChannelGroups, name: str) -> list[Claim]:
@@ -128,8 +128,8 @@ def select(
         "layer" those of a group.
 
     Returns:
-      masks of the scored groups, with exactly num_keep channels a pool, or one a group
-      where that is more; ties go to the earlier channel.
+      masks of the scored groups, with exactly num_keep channels per pool, or one per
+      group if that is more; ties go to the earlier channel.
     """
     everything = jax.tree.map(lambda x: jnp.ones(x.shape, bool), scores)
     names = tuple(trees.named_leaves(scores))
@@ -137,7 +137,7 @@ def select(
 
 
 def round_up(scores: Masks, masks: Masks, multiple: int) -> Masks:
-    """Lets every group keep a multiple of channels, or all: adds its next best ones."""
+    """Rounds the channels kept in each group up to a multiple, or all, by score."""
 
     def widen(score: jax.Array, mask: jax.Array) -> jax.Array:
         count = jnp.minimum(-(-mask.sum() // multiple) * multiple, mask.size)
@@ -162,7 +162,7 @@ def complete(groups: Groups, masks: Masks) -> dict[str, dict[str, Any]]:
 
 
 def flatten(masks: Masks) -> jax.Array:
-    """All channels of a mask in one line, bool [channels]."""
+    """The masks of all groups concatenated, bool [channels]."""
     return jnp.concatenate(jax.tree.leaves(masks))
 
 
@@ -179,10 +179,10 @@ def distances(mask: jax.Array, others: jax.Array) -> jax.Array:
 
 
 def expand(groups: Groups, masks: Masks, params: Tree) -> Tree:
-    """Weight masks of channel masks: whatever makes or uses a cut channel is masked.
+    """Weight masks of channel masks: masks all that produces or uses a removed channel.
 
-    Kernel slice, bias, batch-norm scale and bias all go: of a channel that lost only
-    its kernel, a constant would leak on.
+    Kernel slice, bias, batch-norm scale and bias are all masked: a channel that lost
+    only its kernel would still output a constant.
 
     Args:
       groups: {component: ChannelGroups}; masks: complete channel masks.
@@ -214,7 +214,7 @@ def expand(groups: Groups, masks: Masks, params: Tree) -> Tree:
 
 
 def _along(mask: Any, length: int) -> jax.Array:
-    """The mask of an axis that holds the channels several times over."""
+    """The mask of an axis that holds the channels several times."""
     return jnp.tile(mask, length // len(mask))
 
 
@@ -227,12 +227,12 @@ def _any_along(leaf: np.ndarray, axis: int, size: int) -> np.ndarray:
 def used(
     groups: Groups, weight_masks: Tree, stats: Tree
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Channel masks of an unstructured ticket: True where a channel has a use.
+    """Channel masks of an unstructured ticket: True where a channel is used.
 
-    A channel without one changes nothing, so that cutting it is exact. That is one
-    whose every use is masked, or leads only to channels without a use in their turn. A
-    channel that nothing feeds but something uses stays: its bias is a constant. And one
-    that a spectrally normalized kernel makes stays as long as it counts in the norm.
+    A channel is unused if all its outgoing weights are masked or lead only to unused
+    channels; removing it changes no output. A channel that is used but has no inputs
+    stays, since its bias is a constant. A channel produced by a spectrally normalized
+    kernel stays as long as it contributes to the norm.
 
     Args:
       groups: {component: ChannelGroups}; weight_masks: tree as `params`.
@@ -261,12 +261,12 @@ def _used_channels(
             for claim in making:
                 if f"{name.removesuffix('/kernel')}/norm/u" in normalized:
                     found[claim.group] |= _any_along(leaf, -1, before[claim.group].size)
-                # A use that makes only what is unused is none.
+                # Weights that lead only to unused channels do not count.
                 leaf = leaf & np.asarray(_along(before[claim.group], leaf.shape[-1]))
             for claim in using:
                 found[claim.group] |= _any_along(leaf, -2, before[claim.group].size)
         for name, mask in found.items():
-            mask[before[name].argmax()] |= not mask.any()  # the floor: one a group
+            mask[before[name].argmax()] |= not mask.any()  # the floor: one per group
         if all((found[name] == before[name]).all() for name in before):
             return before
         before = found

@@ -2,8 +2,8 @@
 
 Paper, "Early-bird tickets": a channel mask is drawn at the end of every epoch; the
 ticket is found when its distances (`channels.distances`) to the masks of the last five
-epochs are all below delta, so at the sixth epoch at the earliest. All of it happens
-inside the compiled training: the masks live in `opt_state`, as moments do.
+epochs are all below delta, so at the sixth epoch at the earliest. All of this happens
+inside the compiled training; the masks are part of `opt_state`, like moments.
 """
 
 from typing import Any, Callable, NamedTuple
@@ -19,7 +19,7 @@ _HISTORY = "channel_masks"  # in opt_state
 
 
 class History(NamedTuple):
-    """Masks drawn so far; E = epochs there is room for, C = channels."""
+    """Masks drawn so far; E = most epochs, C = channels."""
 
     drawn: Any  #: bool [E, C], False beyond `count`
     count: Any  #: int32, epochs seen
@@ -27,7 +27,7 @@ class History(NamedTuple):
 
 
 def begin(num_epochs: int, num_channels: int) -> History:
-    """The history of a training that has seen no epoch; num_epochs > NUM_COMPARED."""
+    """The history before the first epoch; num_epochs > NUM_COMPARED."""
     return History(
         drawn=jnp.zeros((num_epochs, num_channels), bool),
         count=jnp.zeros((), jnp.int32),
@@ -36,7 +36,7 @@ def begin(num_epochs: int, num_channels: int) -> History:
 
 
 def note(history: History, mask, delta: float) -> History:
-    """Takes in the mask of an epoch, bool [C]; the first ticket found is kept."""
+    """Records the mask of an epoch, bool [C]; the first ticket found is kept."""
     drawn, count, found = history
     first = jnp.maximum(count - NUM_COMPARED, 0)
     before = lax.dynamic_slice_in_dim(drawn, first, NUM_COMPARED)
@@ -50,17 +50,17 @@ def note(history: History, mask, delta: float) -> History:
 
 
 def watch(task, draw: Callable, steps_per_epoch: int, num_epochs: int, delta: float):
-    """The same training, which draws a channel mask at the end of every epoch.
+    """The same task, which also draws a channel mask at the end of every epoch.
 
     Args:
-      task: see `tasks.task`; its weights train as they did.
+      task: see `tasks.task`; the training of its weights is not affected.
       draw: params -> bool [C].
       steps_per_epoch: training steps of an epoch.
       num_epochs: epochs to keep masks of.
-      delta: distance below which masks are the same.
+      delta: distance below which masks count as the same.
 
     Returns:
-      Task whose state `history` and `without_history` understand.
+      The task; `history` and `without_history` take its state.
     """
 
     def init(key):
@@ -89,6 +89,6 @@ def history(state) -> History:
 
 
 def without_history(state):
-    """The state as the task itself has it."""
+    """The state of the task that was watched."""
     kept = {name: x for name, x in state.opt_state.items() if name != _HISTORY}
     return state._replace(opt_state=kept)

@@ -1,13 +1,13 @@
 """Masks: which weights a ticket keeps.
 
-A mask tree has the structure of `params`, one boolean a weight, True = kept. Leaves
+A mask tree has the structure of `params`, one boolean per weight, True = kept. Leaves
 that may not be pruned (biases, batch norm, excluded names) are all True, never None.
 Sparsity is the share of *prunable kernels of the whole network* that is masked, also
 when only one component is pruned (paper, single-component pruning).
 
-Any pytree of weights can be masked. What counts as a kernel is known by its name, as
-Flax gives it; of a tree that calls them otherwise, `names` lists the prunable leaves by
-hand, as ("0/w", "1/w") (`trees.named_leaves` shows what a tree's leaves are called).
+Any pytree of weights can be masked. Kernels are recognized by the name that Flax gives
+them; for a tree with other names, `names` lists the prunable leaves, such as
+("0/w", "1/w") (`trees.named_leaves` shows the names of a tree's leaves).
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ def apply(masks: Tree, tree: Tree) -> Tree:
 
 
 def rewind(masks: Tree, params: Tree) -> Tree:
-    """The weights a ticket starts from: survivors bit for bit, the rest exactly 0.0.
+    """The weights a ticket starts from: kept ones bit for bit, the rest exactly 0.0.
 
     With the weights of step k it is the winning ticket; with freshly drawn ones it is
     the random ticket, the control (paper, "Words").
@@ -47,7 +47,7 @@ def is_kernel(name: str) -> bool:
 
 
 def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The leaves that are kernels: those named, or where None is, as Flax calls them.
+    """The leaves that are kernels: `names`, or if None, those named as in Flax.
 
     Raises:
       UserError: a name that the tree does not have, or no name and no kernel.
@@ -69,7 +69,7 @@ def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, .
 def prunable_names(
     params: Tree, components: Iterable[str] = (), exclude: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """Names of the leaves that pruning may touch: the kernels, as Flax calls them.
+    """Names of the leaves that pruning may touch: the kernels, named as in Flax.
 
     Args:
       params: weights, or their shapes.
@@ -112,7 +112,7 @@ def keep_count(total: int, fraction: float, round_number: int) -> int:
 def _keep_best(
     scores: jax.Array, alive: jax.Array, num_keep: int | jax.Array, starts: list[int]
 ) -> tuple[jax.Array, jax.Array]:
-    """Keeps the `num_keep` best of one pool, at least one a layer.
+    """Keeps the `num_keep` best of one pool, at least one per layer.
 
     Args:
       scores: float [total], higher = more salient; alive: bool [total].
@@ -121,10 +121,10 @@ def _keep_best(
 
     Returns:
       kept: bool [total] with exactly max(num_keep, layers) True; ties go to the lower
-        index, and what is not alive stays so.
-      floored: number of layers that only the floor kept from vanishing.
+        index, and pruned weights stay pruned.
+      floored: number of layers that are not empty only because of the floor.
     """
-    # A nan saliency is worth nothing; what is pruned comes after all that is alive.
+    # A nan saliency ranks last; pruned weights rank after all others.
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores.astype(jnp.float32))
     index = jnp.arange(scores.size)
     order = _best_first(scores, alive)
@@ -132,9 +132,9 @@ def _keep_best(
     best_ranks = jnp.stack([rank[a:b].min() for a, b in zip(starts, starts[1:])])
     floored = jnp.sum(best_ranks >= num_keep)
     num_keep = jnp.maximum(num_keep, len(best_ranks))
-    # The best weight of every layer jumps the queue; all others keep their order.
+    # The best weight of every layer ranks first; all others keep their order.
     best = jnp.zeros(scores.size, bool).at[order[best_ranks]].set(True)
-    before = jnp.cumsum(best[order])  # bests among the ranks up to and with this one
+    before = jnp.cumsum(best[order])  # best ones up to and including each rank
     final_rank = len(best_ranks) + jnp.arange(scores.size) - before
     kept_in_order = jnp.where(best[order], True, final_rank < num_keep)
     kept = jnp.zeros(scores.size, bool).at[order].set(kept_in_order)
@@ -170,15 +170,15 @@ def select(
       scores: tree as `params`, higher = keep.
       masks: the current masks; what they dropped stays dropped, so masks nest.
       names: prunable leaves, from `prunable_names` or listed by hand.
-      num_keep: weights to keep, one number a pool: [n] for the "global" one. May be
+      num_keep: weights to keep, one number per pool: [n] for "global". May be
         traced, so that all rounds share one compile.
       scope: "global" pools the saliencies (paper, IMP), "component" those whose names
         have the same first part; "layer" ranks within a layer.
 
     Returns:
-      (masks, floored): new masks with exactly num_keep True in each pool (or one a
-      layer, where that is more), and the number of layers that only this floor of one
-      weight a layer kept alive.
+      (masks, floored): new masks with exactly num_keep True in each pool (or one per
+      layer, if that is more), and the number of layers that are not empty only because
+      of this floor of one weight per layer.
 
     Raises:
       UserError: a name that the tree does not have.
@@ -209,7 +209,7 @@ def layer_counts(
 
     Args:
       masks: mask tree of one member.
-      names: the leaves to count; None: all kernels, as Flax calls them.
+      names: the leaves to count; None: all kernels, named as in Flax.
 
     Raises:
       UserError: a name that the tree does not have, or no name and no kernel.
