@@ -134,7 +134,7 @@ class Expand(nn.Module):
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     def _sizes(self):
-        # The base, then inner and output channels of each block; the last has inner only.
+        # The base, then inner and output channels per block; the last has inner only.
         inwards = self.widths[::-1]
         pairs = zip(inwards, inwards[1:])
         full = (inwards[0], *(w for pair in pairs for w in pair), inwards[-1])

@@ -1,4 +1,4 @@
-"""Compiled stretches of training and evaluation over a population; knows no model.
+"""Compiled stretches of training and evaluation over a population, for any task.
 
 A population is one training state whose every array has a leading axis of members
 (runs x arms); one program trains them all. Masks, images, batch order and the number of
@@ -6,10 +6,10 @@ steps are arguments, so all rounds, and stretches of any length, share one compi
 On several devices each trains its own members (`jax.shard_map` over the mesh's members)
 and, where devices outnumber them, a part of their batches.
 
-An accelerator takes all its members at once (`jax.vmap`): each alone would leave it
-idle. A CPU is busy with one, and members in turn keep its caches warm and never batch a
-matrix product, so there they follow one another inside the program (`lax.map`). Where
-memory is short, an accelerator takes them in waves.
+An accelerator trains all its members at once (`jax.vmap`), since a single one would
+leave it idle. One member occupies a CPU, and members in sequence keep its caches warm
+and avoid batched matrix products, so there they run one after another inside the
+program (`lax.map`). If memory is short, an accelerator trains them in waves.
 
 Examples are what a task's step takes: uint8 images [N, H, W, C], or a tree of arrays
 that share the axis N, such as {"images": ..., "labels": ...}.
@@ -53,7 +53,7 @@ def empty_totals(task, batch, num_members: int) -> dict[str, jax.Array]:
 
 
 def _platform(mesh) -> str:
-    """What the loop is compiled for, which need not be what runs here."""
+    """The platform that the loop is compiled for, which may not be the default one."""
     return jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
 
 
@@ -69,8 +69,8 @@ def _over_members(function, trees, at_once: int | None):
 def _reader(examples):
     """A function from indices [B] to examples [B, ...], given all of them [N, ...].
 
-    They are looked up as rows of one axis. A TPU fills the last two axes of an array up
-    to (8, 128), so that a set of 32 x 32 images would take four times its memory.
+    They are looked up as rows of one axis: a TPU pads the last two axes of an array to
+    (8, 128), so a set of 32 x 32 images would take four times its memory.
     """
     flat = jax.tree.map(lambda x: x.reshape(len(x), -1), examples)
 
@@ -85,7 +85,7 @@ def _reader(examples):
 
 
 def _compile(function, mesh, specs, **options):
-    """Jits a function of arguments divided by `specs`; devices take their members."""
+    """Jits a function of arguments sharded by `specs`; devices take their members."""
     if mesh is None:
         return jax.jit(function, **options)
     on_mesh = jax.shard_map(
@@ -93,10 +93,10 @@ def _compile(function, mesh, specs, **options):
         mesh=mesh,
         in_specs=specs,
         out_specs=_MEMBERS,
-        axis_names={MEMBER},  # how a batch is divided is the compiler's to work out
+        axis_names={MEMBER},  # the compiler divides the batches
         check_vma=False,
     )
-    # Fixed, so that a stretch finds its arguments where the last one left them.
+    # Fixed, so that a stretch finds its arguments where the previous one left them.
     return jax.jit(on_mesh, out_shardings=NamedSharding(mesh, _MEMBERS), **options)
 
 
@@ -105,11 +105,11 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
 
     Args:
       task: see `tasks.task`.
-      mesh: from `parallel.Layout.mesh`; None: whatever device the arguments are on.
+      mesh: from `distributed.mesh.Layout`; None: the device that the arguments are on.
       at_once: members that a device trains at the same time, in waves beyond that;
         None: 1 on a CPU, else all it has.
-      streamed: whether each member's batches come one after the other, instead of as
-        rows of one set.
+      streamed: whether examples are each member's batches in order, instead of one set
+        of which batches are rows.
 
     Returns:
       Loop(stretch, evaluate).
@@ -120,20 +120,20 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
     - state: population, donated; totals: {metric: sum over steps [members]};
     - masks: population of masks; examples: [N, ...] on the device;
     - order: int32 [MAX_STRETCH, members, batch], rows of example indices;
-    - keys: one key a member; step s of a member uses fold_in(key, s).
-    - Streamed, examples are [members, steps, batch, ...] and order is None.
+    - keys: one key per member; step s of a member uses fold_in(key, s).
+    - if streamed, examples are [members, steps, batch, ...] and order is None.
 
     Loop.evaluate(state, examples, weights, keys) averages task.evaluate over examples
     and returns {metric: [members]}:
 
     - examples: [batches, batch, ...]; weights: float [batches, batch], 0 for padding;
-    - keys: one key a member.
+    - keys: one key per member.
     """
     if at_once is None and _platform(mesh) == "cpu":
         at_once = 1
 
     def divide(batch):
-        """A batch over the devices that have the same members."""
+        """Shards a batch over the devices that have the same members."""
         return batch if mesh is None else lax.with_sharding_constraint(batch, P(DATA))
 
     def stretch(state, totals, masks, examples, order, keys, num_steps):
@@ -144,7 +144,7 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
 
             def body(i, carry):
                 state, totals = carry
-                # Streamed, `rows` are the batches themselves.
+                # If streamed, `rows` are the batches themselves.
                 batch = jax.tree.map(lambda x: x[i], rows)
                 if read:
                     batch = read(batch)
@@ -152,7 +152,7 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
                 state, metrics = task.step(state, masks, divide(batch), step_key)
                 return state, jax.tree.map(jnp.add, totals, metrics)
 
-            # What lax.scan lowers to, but with a length known only when it runs.
+            # As lax.scan, but with a length known only at run time.
             return lax.fori_loop(0, num_steps, body, (state, totals))
 
         rows = examples if streamed else order.swapaxes(0, 1)
@@ -166,7 +166,7 @@ def make_loop(task, mesh=None, at_once: int | None = None, streamed=False) -> Lo
                 i, examples, weights = batch
                 examples = divide(examples)
                 values = task.evaluate(state, examples, jax.random.fold_in(key, i))
-                # where: a padded image may be non-finite without harm.
+                # where, not a product: the metrics of padding may not be finite.
                 added = {
                     name: jnp.where(weights > 0, x, 0.0).sum()
                     for name, x in values.items()
@@ -194,7 +194,7 @@ def in_batches(examples, batch_size: int):
     """Cuts examples [N, ...] into [batches, batch, ...] and weights, padded.
 
     Returns:
-      (examples, weights): the last batch is filled up with the first one at weight 0.
+      (examples, weights): the last batch is padded with first examples of weight 0.
     """
     count = len(jax.tree.leaves(examples)[0])
     batch_size = min(batch_size, count)

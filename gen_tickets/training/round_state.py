@@ -1,6 +1,6 @@
-"""What a round of training carries along, and what a checkpoint therefore holds.
+"""The state of a round of training, which is what a checkpoint holds.
 
-R = runs, A = arms, M = A * R members, arm after arm (winning first).
+R = runs, A = arms, M = A * R members, ordered by arm (winning first).
 """
 
 from typing import Any, NamedTuple
@@ -14,31 +14,31 @@ from gen_tickets.training.state import TrainState
 
 
 class RoundState(NamedTuple):
-    """Arrays only, so that Orbax keeps it as it is."""
+    """Arrays only, so that Orbax can store it."""
 
     state: TrainState  #: [M, ...]
-    masks: Any  #: bool [M, ...]; winning and random of a run have the same
+    masks: Any  #: bool [M, ...]; the winning and random arms of a run share them
     rewind: dict[str, Any]  #: params and stats of the dense training at step k [R, ...]
     dense: Any  #: trained dense weights [R, ...] for one-shot pruning, else {}
     totals: dict[str, jax.Array]  #: sums of training metrics since an evaluation [M]
     best_loss: jax.Array  #: lowest held-out loss of this round [M]
-    best_step: jax.Array  #: int32, the step of it; -1 before the first [M]
-    diverged: jax.Array  #: bool, a loss was not finite, here or in an ancestor [M]
-    floored: jax.Array  #: int32, layers that only the floor of one weight kept [R]
+    best_step: jax.Array  #: int32, the step of best_loss; -1 before the first [M]
+    diverged: jax.Array  #: bool, a loss was not finite, here or in an earlier round [M]
+    floored: jax.Array  #: int32, layers not empty only because of the floor [R]
 
 
 class Position(NamedTuple):
-    """Where an experiment stands; JSON-able, beside the arrays of a checkpoint."""
+    """How far an experiment is; JSON, stored beside the arrays of a checkpoint."""
 
     round: int = 0
     step: int = 0
     seconds: float = 0.0  #: of training in this round so far
     finished: bool = False  #: rows, tickets and images of the round are on disk
-    reader: Any = None  #: where streamed images are read; None of resident ones
-    run: int = 0  #: of a procedure whose runs follow one another
+    reader: Any = None  #: position in streamed images; None for resident ones
+    run: int = 0  #: of a procedure whose runs are sequential
 
     def number(self, schedule: Schedule, num_rounds: int) -> int:
-        """A checkpoint's number: it grows along the whole experiment."""
+        """A checkpoint's number, which increases throughout the experiment."""
         rounds = self.run * (num_rounds + 1) + self.round
         return rounds * (schedule.num_steps + 2) + self.step + self.finished
 
@@ -52,7 +52,7 @@ def begin(
     rewind: Any = None,
     dense: Any = None,
 ) -> RoundState:
-    """A round at its first step; nothing is measured yet."""
+    """A round at its first step, without measurements."""
     num_members = state.step.shape[0]
     return RoundState(
         state=state,
@@ -70,13 +70,13 @@ def begin(
 def begin_dense(
     state: TrainState, metric_names: tuple[str, ...], keep_dense: bool
 ) -> RoundState:
-    """Round 0 of R runs: all weights kept, the initial weights as those of step 0.
+    """Round 0 of R runs: all weights kept, rewind weights those of step 0.
 
     Args:
       state: [R, ...].
       metric_names: of the task's training metrics.
-      keep_dense: whether the trained dense weights are kept for later rounds, as
-        one-shot pruning needs them.
+      keep_dense: whether later rounds need the trained dense weights, as in one-shot
+        pruning.
     """
     num_runs = state.step.shape[0]
     return begin(
@@ -101,7 +101,7 @@ def shapes(
 
     Args:
       member: shapes of one member's training state.
-      metric_names, keep_dense: as `begin_dense` takes them.
+      metric_names, keep_dense: as in `begin_dense`.
       num_runs, num_members: R and M.
     """
 
@@ -127,7 +127,7 @@ def shapes(
 
 
 def note_evaluation(round_state: RoundState, heldout_loss: jax.Array) -> RoundState:
-    """Early stopping and divergence after an evaluation; totals start again at 0.
+    """Updates early stopping and divergence after an evaluation; resets the totals.
 
     Args:
       round_state: at the evaluated step.
@@ -145,5 +145,5 @@ def note_evaluation(round_state: RoundState, heldout_loss: jax.Array) -> RoundSt
 
 
 def copy(tree: Any) -> Any:
-    """A copy with buffers of its own: a donated state takes its buffers along."""
+    """A copy with its own buffers, which donating the original does not invalidate."""
     return jax.tree.map(jnp.copy, tree)

@@ -1,4 +1,4 @@
-"""The training state, and the one place where masks meet gradients and weights."""
+"""The training state, and the only place where masks are applied in training."""
 
 from typing import Any, NamedTuple
 
@@ -22,17 +22,17 @@ class TrainState(NamedTuple):
 
 
 def create(params, stats, optimizer) -> TrainState:
-    """A fresh state at step 0, one optimizer state a component."""
+    """A new state at step 0, with one optimizer state per component."""
     opt_state = {component: optimizer.init(params[component]) for component in params}
     return TrainState(jnp.zeros((), jnp.int32), params, stats, opt_state)
 
 
 def apply_update(state: TrainState, grads, masks, optimizer) -> TrainState:
-    """One optimizer step on the components named in `grads`, masks obeyed.
+    """One masked optimizer step on the components named in `grads`.
 
     Gradients are masked before the optimizer sees them, so the moments of a pruned
     weight stay 0; weights are masked after, so weight decay cannot revive one.
-    `step` and `stats` are the task's to advance.
+    The task itself advances `step` and `stats`.
     """
     optimizer = optax.with_extra_args_support(optimizer)
     params, opt_state = dict(state.params), dict(state.opt_state)
