@@ -1,7 +1,8 @@
 """Distances between sets of features: FID, KID, precision and recall; Inception Score.
 
-All is NumPy in float64 on the host, on arrays [N, D] of features or [N, K] of logits of
-one network (`inception.extract`, or any other). Nothing is read from disk or shuffled.
+Everything is NumPy in float64 on the host, on arrays [N, D] of features or [N, K] of
+logits of one network (`inception.extract`, or any other). Nothing is read from disk or
+shuffled.
 Sets of 50,000 x 2048 are processed in chunks.
 """
 
@@ -25,8 +26,8 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), where the last trace is the sum of
     singular values of S1^(1/2) S2^(1/2). The roots come from symmetric eigenvectors, so
-    nothing turns complex, and directions without variance are left out: the distance is
-    exact for fewer rows than features, and needs no matrix added to S1 and S2.
+    nothing becomes complex, and directions without variance are left out: the distance
+    is exact with fewer rows than features, without regularizing S1 and S2.
 
     Raises:
       UserError: fewer than 2 rows, unequal widths, or numbers that are not finite.
@@ -45,12 +46,12 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     root = _root(first.covariance).T @ _root(second.covariance)
     trace = np.linalg.svd(root, compute_uv=False).sum()
     spread = np.trace(first.covariance) + np.trace(second.covariance)
-    # Rounding alone takes equal sets below zero.
+    # For equal sets rounding may give a negative value.
     return max(float(shift @ shift + spread - 2 * trace), 0.0)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """[D, R] A with A A^T = covariance, over its R directions that have variance."""
+    """[D, R] A with A A^T = covariance, over its R directions with variance."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
     return vectors[:, kept] * np.sqrt(values[kept])
@@ -60,7 +61,7 @@ class KernelDistance(NamedTuple):
     """KID over subsets."""
 
     mean: float
-    std: float  #: over subsets, divided by their number
+    std: float  #: over subsets, population standard deviation
 
 
 def kernel_distance(
@@ -73,7 +74,7 @@ def kernel_distance(
     """KID: `squared_mmd` of random subsets (Binkowski et al. 2018).
 
     Rows are drawn without replacement within a subset, first set first, by
-    RandomState(seed).choice, which are the subsets that torch-fidelity takes.
+    RandomState(seed).choice, the same subsets as torch-fidelity.
 
     Raises:
       UserError: a set is smaller than a subset, or not finite [N, D].
@@ -100,7 +101,7 @@ def kernel_distance(
 def squared_mmd(first: ArrayLike, second: ArrayLike) -> float:
     """Unbiased squared maximum mean discrepancy of all rows, kernel (x.y / D + 1)^3.
 
-    It can be negative. Time is quadratic in the rows, memory is not.
+    It can be negative. Time is quadratic in the number of rows, memory is linear.
     """
     first = check_features("first", first)
     second = check_features("second", second)
@@ -134,7 +135,7 @@ class InceptionScore(NamedTuple):
     """Inception Score over splits."""
 
     mean: float
-    std: float  #: over splits, divided by their number
+    std: float  #: over splits, population standard deviation
 
 
 def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
@@ -143,7 +144,7 @@ def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
     Args:
       logits: [N, K] without the bias; all classes count.
       num_splits: contiguous splits, i N // num_splits to (i + 1) N // num_splits; real
-        sets that are sorted by class must be shuffled beforehand.
+        sets that are sorted by class must be shuffled first.
 
     Raises:
       UserError: fewer rows than splits, or logits that are not finite.
@@ -159,7 +160,7 @@ def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
         log_p = part - np.log(np.exp(part).sum(1, keepdims=True))
         p = np.exp(log_p)
         marginal = p.mean(0)
-        # Where the marginal underflows to 0, so does every p, and adds nothing.
+        # Where the marginal underflows to 0, so does every p, and contributes 0.
         log_marginal = np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))
         scores.append(np.exp((p * (log_p - log_marginal)).sum(1).mean()))
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
@@ -175,8 +176,8 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, equation 1).
 
-    The manifold of a set is the union of balls around its rows, each reaching to the
-    row's k-th nearest neighbour in the set.
+    The manifold of a set is the union of balls around its rows, with
+    the distance to the row's k-th nearest neighbour in the set as radius.
 
     Raises:
       UserError: a set has not more than k rows, or is not finite [N, D].
@@ -199,7 +200,7 @@ def _squared_distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _radii(rows: np.ndarray, k: int) -> np.ndarray:
-    """[N] squared distance of each row to its k-th neighbour, itself not counted."""
+    """[N] squared distance of each row to its k-th neighbour, excluding itself."""
     radii = []
     for start in range(0, len(rows), CHUNK_ROWS // 4):
         distances = _squared_distances(rows[start : start + CHUNK_ROWS // 4], rows)

@@ -1,4 +1,4 @@
-"""Metrics by name: what a network makes of the images, against a reference.
+"""Metrics by name: outputs of a network on images, compared with a reference.
 
 Pure functions of the outputs of an extractor, see `registries.Metric`.
 """
@@ -15,7 +15,7 @@ from gen_tickets.evaluation import distances
 from gen_tickets.evaluation.distances import Moments
 from gen_tickets.training.progress import Progress
 
-# The covariance of Inception's 2048 features has full rank with more samples only.
+# With fewer samples the covariance of Inception's 2048 features is singular.
 MIN_INCEPTION = 2048
 _FEW = 10_000
 _KID_SUBSET = 1000
@@ -68,7 +68,7 @@ def kernel(outputs: Any, reference: Any) -> tuple[float, ...]:
     minimum=MIN_INCEPTION,
 )
 def inception_score(outputs: Any, reference: Any) -> tuple[float, ...]:
-    """How sure and how varied the classes are, mean and deviation over splits."""
+    """Confidence and variety of the classes, mean and deviation over splits."""
     del reference
     return distances.inception_score(outputs.logits, _IS_SPLITS)
 
@@ -107,7 +107,7 @@ def inception_score(outputs: Any, reference: Any) -> tuple[float, ...]:
 )
 def precision_recall(outputs: Any, reference: Any) -> tuple[float, ...]:
     """Shares of samples near real images, and of real images near samples."""
-    # As many rows as the reference keeps: the balls of more rows are smaller.
+    # As many rows as the reference keeps: with more rows the balls are smaller.
     fake = outputs.features[: len(reference.features)]
     return distances.precision_recall(reference.features, fake, _NEIGHBOURS)
 
@@ -120,7 +120,7 @@ def precision_recall(outputs: Any, reference: Any) -> tuple[float, ...]:
     ),
 )
 def class_entropy(outputs: Any, reference: Any) -> tuple[float, ...]:
-    """Entropy in nats of how often each class is the likeliest; at most log K."""
+    """Entropy in nats of the distribution of predicted classes; at most log K."""
     del reference
     counts = np.bincount(outputs.logits.argmax(1))
     shares = counts[counts > 0] / counts.sum()
@@ -133,15 +133,15 @@ def class_entropy(outputs: Any, reference: Any) -> tuple[float, ...]:
     columns=(Column("sample_confidence", label="confidence on samples"),),
 )
 def confidence(outputs: Any, reference: Any) -> tuple[float, ...]:
-    """Mean probability of the likeliest class."""
+    """Mean probability of the most probable class."""
     del reference
     logits = np.asarray(outputs.logits, np.float64)
-    logits = logits - logits.max(1, keepdims=True)  # the likeliest class has 0
+    logits = logits - logits.max(1, keepdims=True)  # 0 for the most probable class
     return (float((1 / np.exp(logits).sum(1)).mean()),)
 
 
 def _check_reconstructs(options: Mapping[str, Any]) -> None:
-    """Raises UserError unless the task gives reconstructions."""
+    """Raises UserError unless the task has reconstructions."""
     task = options["task.name"]
     if not registries.task.get(task).reconstructs:
         raise UserError(
@@ -165,7 +165,7 @@ def _check_reconstructs(options: Mapping[str, Any]) -> None:
     check=_check_reconstructs,
 )
 def accuracy(outputs: Any, labels: Any) -> tuple[float, ...]:
-    """Share of reconstructions whose likeliest class is the image's label."""
+    """Share of reconstructions that are classified as the label of the image."""
     return (float((outputs.logits.argmax(1) == labels).mean()),)
 
 
@@ -175,7 +175,7 @@ def networks(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def columns(names: Iterable[str]) -> tuple[str, ...]:
-    """The columns that metrics give."""
+    """The columns of metrics."""
     metrics = [registries.metric.get(name) for name in names]
     return tuple(column.name for metric in metrics for column in metric.columns)
 
@@ -210,7 +210,7 @@ def check_counts(names: Iterable[str], counts: Mapping[str, int]) -> None:
 
     Args:
       names: of `registries.metric`.
-      counts: {what they are called in a message: how many there are}.
+      counts: {name in the message: number of images}.
 
     Raises:
       UserError: there are too few.

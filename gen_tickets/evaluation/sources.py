@@ -1,4 +1,4 @@
-"""Images to score and images to compare with, of a user's files or of a data set."""
+"""Images to score and reference images, from a user's files or a data set."""
 
 import hashlib
 import pathlib
@@ -9,7 +9,7 @@ from gen_tickets.config import defaults
 from gen_tickets.data import dataset, decoding, readers
 from gen_tickets.errors import UserError
 
-# Sets that their makers give away without loss; JPEG in them was put there later.
+# Sets that are published losslessly; JPEG in a copy means that it was re-encoded.
 _LOSSLESS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
 
 _ONE_SIZE = (
@@ -22,7 +22,7 @@ _REMEDIES = {
 
 
 def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
-    """All images of a folder or .npz as one set, both train and held out, no labels.
+    """All images of a folder or .npz as one set, without labels.
 
     Args:
       field: the option that gives the path, --images or --reference.
@@ -44,7 +44,7 @@ def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
             parts.append(images)
             formats |= found
     except UserError as error:
-        # The readers name options of an experiment, which are not given here.
+        # Errors of the readers name options of experiments, which do not exist here.
         of_path = error.option == "data.dir"
         remedy = error.remedy if of_path else _REMEDIES[field]
         raise UserError(f"{field}={path}", error.problem, remedy) from None
@@ -99,7 +99,7 @@ def read_reference(name, directory="", crop=0, size=0) -> dataset.Dataset:
     try:
         return dataset.load(config)
     except UserError as error:
-        # Its remedies are options of an experiment; those here have other names.
+        # The remedies name options of experiments; here they have other names.
         raise UserError(
             f"--reference={name}",
             error.problem,
@@ -139,6 +139,6 @@ def fit(images, shape):
 
 
 def reencoded(provenance) -> bool:
-    """Whether a set that its makers give without loss went through JPEG here."""
+    """Whether this copy of a losslessly published set contains JPEG."""
     name = provenance["name"].split("/")[0].split(":")[0]
     return name in _LOSSLESS and "JPEG" in provenance["encoding"]

@@ -35,7 +35,7 @@ def map_batches(function, rows, batch_size, title=None):
       function: [batch_size, ...] -> an array or a tree of arrays [batch_size, ...].
       rows: the last batch is padded with the first rows, so that the function is
         compiled once.
-      batch_size: rows a call.
+      batch_size: rows per call.
       title: of a progress bar, shown on a terminal; None: no bar.
 
     Returns:

@@ -1,7 +1,7 @@
 """A cache on disk of computed arrays, under a key of everything they depend on.
 
 A key is a JSON-able dict. A file holds the arrays, the key and a SHA-256 of the arrays.
-It is written atomically and checked when it is read; the arrays of a damaged file are
+It is written atomically and verified when read; the arrays of a damaged file are
 computed again. The folder is `weights.cache_folder`.
 """
 
@@ -45,7 +45,7 @@ def path_of(kind, key) -> pathlib.Path:
 
 
 def fetch(kind, key, compute):
-    """The arrays of a key: from the cache, or else computed and stored there.
+    """The arrays of a key: from the cache, or computed and stored there.
 
     Args:
       kind: prefix of the file's name.
@@ -76,7 +76,7 @@ def _written(key, arrays) -> bytes:
 def _read(path, key):
     """The arrays of a file, None if it is damaged or of another key."""
     try:
-        # Opened here, because np.load leaves a file open that is not a zip.
+        # Opened here, because np.load does not close a file that is not a zip.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
             arrays = dict(found)
         about = json.loads(arrays.pop(_ABOUT).tobytes())
@@ -88,7 +88,7 @@ def _read(path, key):
         KeyError,
         TypeError,
         AttributeError,
-        NotImplementedError,  # zipfile, of a compression that it does not know
+        NotImplementedError,  # zipfile, for an unknown compression
         zipfile.BadZipFile,
         zlib.error,
     ):

@@ -97,13 +97,13 @@ class Classifier(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _outputs(network, variables, images):
-    # The default precision rounds on accelerators: features would depend on the device.
+    # Accelerators round at the default precision, so features would depend on them.
     with jax.default_matmul_precision("highest"):
         return network.apply(variables, pixels.to_float(images), False)
 
 
 def load_classifier(dataset, epochs: int, width: int) -> Classifier:
-    """The classifier of a data set: from the cache, or else trained and cached.
+    """The classifier of a data set: from the cache, or trained and cached.
 
     Args:
       dataset: data.Dataset with labels.

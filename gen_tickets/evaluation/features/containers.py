@@ -1,7 +1,7 @@
 """Reads named arrays from untrusted files of torch.save and numpy.savez.
 
 PyTorch is not needed, and no code of the file runs (`unpickle`). Sizes are checked
-before memory is allocated. Whatever is wrong with a file is a `UserError` of one line.
+before memory is allocated. Any problem with a file is a one-line `UserError`.
 """
 
 import io
@@ -21,8 +21,8 @@ def read_arrays(path):
     """{name: array} of a .pth file (either container of torch.save) or an .npz file.
 
     Raises:
-      UserError: not such a file, cut off, corrupt, too large, or it holds anything but
-        named float32 and int64 arrays.
+      UserError: not such a file, truncated, corrupt, too large, or it holds anything
+        but named float32 and int64 arrays.
     """
     try:
         with open(path, "rb") as file:
@@ -36,7 +36,7 @@ def read_arrays(path):
             if any(name.endswith("/data.pkl") for name in members):
                 return _read_zip(archive, members)
             return _read_npz(archive, members)
-    # Any exception: in a damaged file everything can be wrong.
+    # Any exception: a damaged file can cause any of them.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
@@ -47,7 +47,7 @@ def read_arrays(path):
 
 
 def _members(archive):
-    """{name: its entry}, after a look at the sizes that they claim."""
+    """{name: its entry}, after checking the sizes that they claim."""
     entries = archive.infolist()
     if sum(entry.file_size for entry in entries) > MAX_BYTES:
         raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
@@ -72,7 +72,7 @@ def _read_npz(archive, members):
 
 
 def _read_zip(archive, members):
-    """The container of PyTorch 1.6 and later: one member a storage."""
+    """The container of PyTorch 1.6 and later: one member per storage."""
     name = next(name for name in members if name.endswith("/data.pkl"))
     root = name.removesuffix("data.pkl")
     order = members.get(root + "byteorder")
@@ -129,7 +129,7 @@ def _tensors(state):
 
 
 def _arrays(state, numbers):
-    """{name: array} of a state dict, from storage -> its numbers."""
+    """{name: array} of a state dict, from a function: storage -> its numbers."""
     arrays = {}
     for name, tensor in _tensors(state).items():
         flat = numbers(tensor.storage)

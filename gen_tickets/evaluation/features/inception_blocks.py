@@ -1,4 +1,4 @@
-"""The blocks of Inception-v3; `inception` says which version of it, and its sources.
+"""The blocks of Inception-v3; `inception` states the version and its sources.
 
 Arrays are float32 [N, H, W, C]. Names are those of the public PyTorch port.
 """
@@ -30,7 +30,7 @@ class Block(nn.Module):
     lowering: Lowering
 
     def unit(self, x, name, features, window=(1, 1), stride=1, valid=False):
-        """One layer; at stride 1 it keeps the size, unless it is `valid`."""
+        """One layer; stride 1 preserves the size unless it is `valid`."""
         kernel, bias = Folded((*window, x.shape[-1], features), name=name)()
         padding = [0, 0] if valid or stride > 1 else [size // 2 for size in window]
         y = convolve(x, kernel, self.lowering, stride, padding)

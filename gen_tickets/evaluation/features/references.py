@@ -12,7 +12,7 @@ import numpy as np
 from gen_tickets.evaluation.distances import Moments
 from gen_tickets.evaluation.features import cache
 
-# Rows kept for KID, precision and recall, which need features and not only moments.
+# Rows kept for KID, precision and recall, which need more than moments.
 MAX_ROWS = 10_000
 _FROM_DATA = (
     "name",
@@ -61,7 +61,7 @@ def key_of(provenance, split, extractor) -> dict:
 
 
 def load_reference(images, key, extractor) -> Reference:
-    """The reference of a key: from the cache, or else computed and stored there.
+    """The reference of a key: from the cache, or computed and stored there.
 
     Args:
       images: uint8 [N, H, W, C], N >= 2, of the split in the key.
@@ -80,7 +80,7 @@ def load_reference(images, key, extractor) -> Reference:
 def _compute(images, extractor):
     features = extractor.extract(images).features
     moments = Moments.of(features)
-    # Sets may be sorted by class: take random rows, always the same.
+    # Sets may be sorted by class, so rows are random, always the same.
     rows = np.random.RandomState(0).permutation(len(features))[:MAX_ROWS]
     return {
         "count": np.int64(moments.count),

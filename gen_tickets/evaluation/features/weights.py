@@ -1,10 +1,10 @@
 """Finds, checks and converts the weights of the Inception network.
 
-They are looked for at a given path, then at the path in the environment variable
-GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (GEN_TICKETS_CACHE, or else
-~/.cache/gen_tickets), and last, if allowed, at the public release. The public file must
-have its published SHA-256. Any other file is accepted with its own SHA-256, which is
-part of the key of every cached statistic.
+They are searched for at a given path, then at the path in the environment variable
+GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (GEN_TICKETS_CACHE, by default
+~/.cache/gen_tickets), and finally, if allowed, at the public release. The public file
+must have its published SHA-256. Any other file is accepted with its own SHA-256, which
+is part of the key of every cached statistic.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ def load_weights(path=None, download=False) -> Weights:
     """Finds, checks and folds the weights.
 
     Args:
-      path: a .pth or .npz file; None: as the module's docstring says.
+      path: a .pth or .npz file; None: searched for as described above.
       download: whether the public file (96 MB) may be downloaded if none is found.
 
     Raises:
