@@ -1,9 +1,9 @@
-"""Where arrays live: a mesh of devices with the axes `member` and `data`.
+"""Placement of arrays: a mesh of devices with the axes `member` and `data`.
 
-Members go over devices first; where there are more devices than members to share
-evenly, the rest of them divides the batch. Placing arguments by `NamedSharding` is all:
-`jax.jit` and, in the loop, `jax.shard_map` do the rest (what `jax.pmap`, which a reader
-may look for, is made of today). Batch norm sees the whole batch, however it is divided.
+Members are distributed over devices first; if there are more devices than members can
+be divided among evenly, the remaining factor divides the batch. Arguments are placed
+with `NamedSharding`; `jax.jit` and, in the loop, `jax.shard_map` (the successor of
+`jax.pmap`) do the rest. Batch norm uses the whole batch, however it is divided.
 """
 
 import math
@@ -21,21 +21,20 @@ MEMBER, DATA = "member", "data"
 class Layout:
     """The devices of an experiment; in a population axis 0 of every array is members.
 
-    How many members there are decides how they and their batches are divided, so that
-    populations of different sizes (runs, runs x arms) live side by side on the same
-    devices.
+    The number of members determines how they and their batches are divided, so
+    populations of different sizes (runs, runs x arms) can use the same devices.
     """
 
     def __init__(self, devices):
         self.devices = tuple(devices)
-        self._take = None  # compiled when a member is first asked for
+        self._take = None  # compiled when a member is first needed
 
     def mesh(self, num_members: int) -> Mesh:
-        """The largest `member` axis that divides members and devices; rest `data`."""
+        """Its `member` axis is the largest that divides members and devices."""
         over_members = math.gcd(num_members, len(self.devices))
         shape = (over_members, len(self.devices) // over_members)
         grid = np.array(self.devices).reshape(shape)
-        # Auto: the compiler divides what follows from the arguments.
+        # Auto: the compiler derives all shardings from those of the arguments.
         return Mesh(grid, (MEMBER, DATA), axis_types=(AxisType.Auto, AxisType.Auto))
 
     def sharding(self, num_members: int) -> NamedSharding:
@@ -52,11 +51,11 @@ class Layout:
         return _place(tree, jax.tree.map(lambda _: everywhere, tree))
 
     def batches(self, images) -> jax.Array:
-        """Places [members, steps, batch, ...]: to each device what it trains on."""
+        """Places [members, steps, batch, ...]; a device gets what it trains on."""
         return _place(images, self.batch_sharding(images.shape))
 
     def batch_sharding(self, shape) -> NamedSharding:
-        """Of [members, steps, batch, ...]; a batch that does not divide is copied."""
+        """Of [members, steps, batch, ...]; a batch that is not divisible is copied."""
         mesh = self.mesh(shape[0])
         divides = shape[2] % mesh.shape[DATA] == 0
         return NamedSharding(mesh, P(MEMBER, None, DATA if divides else None))
@@ -87,7 +86,7 @@ def _same(tree):
 
 
 def _place(tree, shardings):
-    """Arrays, here or on the devices already, brought to their shardings."""
+    """Moves arrays, from the host or between devices, to their shardings."""
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
     leaves = jax.tree.leaves(tree)
@@ -97,7 +96,7 @@ def _place(tree, shardings):
 
 
 def _give(x, sharding):
-    """Every process has the whole of x, and gives its own devices their part."""
+    """Every process has all of x and sends its own devices their part."""
     if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
         words = _give(jax.random.key_data(x), sharding)
         return jax.random.wrap_key_data(words, impl=jax.random.key_impl(x))
@@ -109,7 +108,7 @@ def choose(num_devices: int) -> Layout:
     """The first `num_devices` devices; 0 = all.
 
     Raises:
-      UserError: there are fewer, or some of several processes' devices are left out.
+      UserError: there are fewer, or with several processes some would be left out.
     """
     devices = jax.devices()
     if num_devices > len(devices):

@@ -1,8 +1,8 @@
-"""Several processes of one experiment: how they start, agree and share the reading.
+"""Several processes of one experiment: start, agreement, and shared reading.
 
 JAX's own runtime (`jax.distributed`) joins them; every process runs the same program
-on its own devices. With one process all of this does nothing. Process 0 alone writes
-(Orbax apart, to which every process gives what its devices hold).
+on its own devices. With a single process, none of this has an effect. Only process 0
+writes files (except that with Orbax, every process writes the data of its devices).
 """
 
 import glob
@@ -17,15 +17,15 @@ from jax.experimental import multihost_utils
 
 from gen_tickets.errors import UserError
 
-_TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
-# A container on a TPU (Colab, Kaggle, Kubernetes) has these, and often no such server.
+_TEXT_BYTES = 2048  # of a message between processes; longer ones are truncated
+# Set in containers on TPUs (Colab, Kaggle, Kubernetes), often without such a server.
 _TPU_TOLD = {"TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES", "TPU_SKIP_MDS_QUERY"}
 
 
 def are_several(environment: Mapping[str, str]) -> bool:
-    """Whether a launcher says, in its variables, that this is one of many processes.
+    """Whether the variables of a launcher say that this is one of several processes.
 
-    Known are Slurm (within srun), Cloud TPU, an Indexed Job of Kubernetes, and JAX's
+    Recognizes Slurm (within srun), Cloud TPU, an Indexed Job of Kubernetes, and JAX's
     own JAX_COORDINATOR_ADDRESS.
     """
     many_tasks = int(environment.get("SLURM_NTASKS", "1")) > 1
@@ -47,28 +47,28 @@ def _has_tpu() -> bool:
 
 
 def start(options) -> None:
-    """Joins the other processes, where the options or the environment tell of others.
+    """Joins the other processes, if the options or the environment name any.
 
     Args:
-      options: `config.parallel`; what it leaves open, JAX finds in the environment.
+      options: `config.parallel`; JAX reads what is unset from the environment.
 
     Raises:
-      UserError: they do not come together.
+      UserError: the processes cannot connect.
     """
-    # A Cloud TPU machine may know of its neighbours by its metadata server alone.
+    # On a Cloud TPU machine, only the metadata server may know the other hosts.
     asks = _has_tpu() and not _TPU_TOLD & os.environ.keys()
     told = options.processes > 1 or options.coordinator
     if options.processes == 1 or not (told or asks or are_several(os.environ)):
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # SIGTERM is ours: see `fit.stop_signals`.
+    # SIGTERM is handled in `training.driver.stop_signals`.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator_address=options.coordinator or None,
             num_processes=options.processes or None,
             process_id=None if options.process < 0 else options.process,
-            # A process that ends badly shall not keep the others waiting for long.
+            # The others must not wait long for a process that failed.
             shutdown_timeout_seconds=20,
         )
     except (RuntimeError, ValueError, KeyError) as error:
@@ -87,7 +87,7 @@ def is_first() -> bool:
 
 
 def to_host(tree):
-    """NumPy arrays, whole on every process; all processes must call it."""
+    """NumPy arrays, complete on every process; all processes must call it."""
     return jax.tree.map(_whole, tree)
 
 
@@ -106,7 +106,7 @@ def gather(values) -> np.ndarray:
 
 
 def _gather_texts(*texts: str) -> list[list[str]]:
-    """The texts of all processes; all must call it with as many."""
+    """The texts of all processes; all must call it with equally many."""
     rows = np.zeros((len(texts), _TEXT_BYTES), np.uint8)
     for row, text in zip(rows, texts):
         encoded = np.frombuffer(text.encode(errors="replace")[:_TEXT_BYTES], np.uint8)
@@ -121,7 +121,7 @@ def _gather_texts(*texts: str) -> list[list[str]]:
 def together(function: Callable[[], Any]):
     """Runs function() on every process; a UserError of one is raised by all.
 
-    Without it the others would wait for that one until they are told that it died.
+    Otherwise the others would wait until they are notified that it died.
     """
     result, parts = None, ("", "", "")
     try:
@@ -137,11 +137,11 @@ def together(function: Callable[[], Any]):
 
 
 def read_shares(read, indices):
-    """Reads images, each process its share of them, and hands them all to all.
+    """Reads images, a share in each process, and returns all of them in every one.
 
     Args:
       read: indices -> (images [n, ...], labels [n] or None, set of file formats).
-      indices: int [N]; every process gives the same.
+      indices: int [N], the same in every process.
 
     Returns:
       What `read(indices)` returns.
@@ -156,7 +156,7 @@ def read_shares(read, indices):
     )
 
     def join(rows):
-        # As many rows from each, so that one collective carries them.
+        # Equally many rows from each, so that one collective suffices.
         padding = [(0, len(shares[0]) - len(rows))] + [(0, 0)] * (rows.ndim - 1)
         parts = gather(np.pad(rows, padding))
         return np.concatenate([x[: len(share)] for x, share in zip(parts, shares)])
