@@ -1,7 +1,7 @@
-"""Encoded images → one uint8 array: decode, centre crop, resize, by threads.
+"""Encoded images → one uint8 array: decode, centre crop, resize, in threads.
 
-Everything is done by Pillow, whichever reader the bytes came from, so that a set
-gives the same pixels through every reader. Resizing is bilinear and antialiased (the
+Pillow does all of it, whichever reader the bytes come from, so that a set has the same
+pixels with every reader. Resizing is bilinear and antialiased (the
 support of the filter grows with the scale).
 """
 
@@ -16,15 +16,15 @@ from tqdm import tqdm
 from gen_tickets.errors import UserError
 
 RESIZE = "Pillow bilinear, antialiased"
-_BLOCK = 1024  # images in flight; bounds the memory that encoded images take
-_PIECE = 32  # images a thread takes at once
+_BLOCK = 1024  # images in flight; bounds the memory of encoded images
+_PIECE = 32  # images per task of a thread
 _QUIET_SECONDS = 3.0
 
 
 def square(image, crop, size):
     """Pillow image → uint8 [size, size, C]: centre crop to a square, then resize.
 
-    `crop` is the side of the square before the resize; 0, or more than the image has,
+    `crop` is the side of the square before resizing; 0, or more than the image has,
     means the largest square. `size` 0 keeps that square's own side.
     """
     from PIL import Image
@@ -41,7 +41,7 @@ def square(image, crop, size):
 
 
 def to_mode(image, mode):
-    """Pillow image → the same in mode L or RGB; ValueError where it has 16 bits."""
+    """Pillow image → the same in mode L or RGB; ValueError if it has 16 bits."""
     if image.mode.startswith(("I", "F")):
         raise ValueError(f"pixels of mode {image.mode}, not 8 bits a channel")
     if "transparency" in image.info:
@@ -53,11 +53,11 @@ def decode(items, num_images, open_image, names, crop, size, title):
     """Encoded images → (uint8 [N, S, S, C], set of file formats).
 
     Args:
-      items: iterable of `num_images` things that `open_image` takes.
+      items: iterable of the `num_images` arguments of `open_image`.
       num_images: N, at least 1.
       open_image: item → Pillow image of 8-bit mode L or RGB and its file format, such
         as ("JPEG"); raises OSError, ValueError or SyntaxError on a broken image.
-      names: function of a position, what to call that image in a message.
+      names: position → name of that image in messages.
       crop, size: as in `square`.
       title: what is read, for the progress bar and for messages.
 
@@ -107,7 +107,7 @@ def _parallel(pool, items, function):
 
 
 def _one(open_image, item, crop, size):
-    """(pixels, format), or (None, reason) where the image is broken."""
+    """(pixels, format), or (None, reason) if the image is broken."""
     from PIL import Image
 
     try:
@@ -120,7 +120,7 @@ def _one(open_image, item, crop, size):
 
 
 def _differ(one, other):
-    """The error of squares that differ in size."""
+    """The error for squares that differ in size."""
     (name, shape), (other_name, other_shape) = one, other
     return UserError(
         "data.image_size=0",

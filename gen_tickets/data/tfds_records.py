@@ -1,6 +1,6 @@
 """The images of a prepared TFDS set, read with or without TensorFlow.
 
-The images' bytes are decoded here, so both ways give the same pixels in the same order.
+Images are decoded here, so both ways give the same pixels in the same order.
 """
 
 import functools
@@ -17,7 +17,7 @@ def read(path, file_format, split, indices, crop, size):
 
     Args:
       file_format: "array_record", read without TensorFlow, or "tfrecord", with it.
-      split, indices, crop, size: as `Reader.read` takes them.
+      split, indices, crop, size: as in `Reader.read`.
     """
     import tensorflow_datasets as tfds
 
@@ -76,7 +76,7 @@ def _channels(features, name):
 
 @functools.lru_cache(maxsize=2)
 def _builder(path):
-    """The builder of a prepared set; reading what it is takes a while."""
+    """The builder of a prepared set, cached because reading its metadata is slow."""
     import tensorflow_datasets as tfds
 
     return tfds.builder_from_directory(path)
@@ -90,7 +90,7 @@ def _decoders():
 
 @functools.lru_cache(maxsize=2)
 def _source(path, split):
-    """The open files of a split: one that streams is read batch by batch."""
+    """The open files of a split, cached because streaming reads batch by batch."""
     return _builder(path).as_data_source(split=split, decoders=_decoders())
 
 
@@ -106,7 +106,7 @@ def _tf_records(path, split, indices):
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
+    tf.config.set_visible_devices([], "GPU")  # JAX needs the accelerator's memory
     examples = _builder(path).as_dataset(
         split=split,
         decoders=_decoders(),
