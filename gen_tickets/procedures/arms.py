@@ -1,7 +1,7 @@
 """Arms of a round: the ticket itself and its controls, each at step k.
 
-- winning: the surviving weights as they were in the dense training at step k;
-- random: the same mask over weights that are freshly drawn;
+- winning: the kept weights with the values of the dense training at step k;
+- random: the same mask on newly drawn weights;
 - transferred: components of another experiment's tickets (`transfer`).
 """
 
@@ -37,7 +37,7 @@ def rewind(
       diverged: bool [R], of the runs so far.
       masks, floored: of the round, [R, ...].
       fresh: newly drawn states, [R, ...].
-      transplant: components of another experiment's tickets, where there are any.
+      transplant: components of another experiment's tickets, or None.
       arms, step, metric_names: names of the arms, k, names of the training metrics.
     """
     # All arms train for the same steps, from step k on, on the same batches.

@@ -1,4 +1,4 @@
-"""Early-bird tickets: the network that searches, the cut, the network that is left."""
+"""Early-bird tickets: the network in the search, the cut, the compact network."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ from gen_tickets.workdir.searches import Search
 
 
 def channel_pruner(prepared: Prepared) -> ChannelPruner:
-    """Whose masks the search draws."""
+    """The pruner whose masks the search draws."""
     options = prepared.config.prune
     return channel_search.make(
         prepared.task.networks,
@@ -46,7 +46,7 @@ def search_of_run(prepared: Prepared, pruner: ChannelPruner, run: int) -> Prepar
 def compact_of_run(
     prepared: Prepared, pruner: ChannelPruner, search: Search, run: int
 ) -> Prepared:
-    """One run of the small network that a search has left."""
+    """One run of the compact network that a search found."""
     sizes = compact.sizes(pruner.groups, search.kept)
     task = prepared.build_task(sizes)
     return setup.of_run(prepared, run, "early_bird", task, sizes)
@@ -59,9 +59,9 @@ def cut(
     position: Position,
     recorder: Recorder,
 ) -> tuple[RoundState, Position]:
-    """The small network, where the search has ended.
+    """Replaces the network by the compact one at the end of the search.
 
-    Search and ticket are on disk before any checkpoint of the small network.
+    Search and ticket are on disk before any checkpoint of the compact network.
     """
     started = time.monotonic()
     layout, options = prepared.dense.layout, prepared.config.early_bird
@@ -97,7 +97,7 @@ def cut(
 
 
 def _channels_kept(pruner: ChannelPruner, params: Any, multiple: int) -> channels.Masks:
-    """The complete channel masks that a ticket of these weights keeps."""
+    """The complete channel masks of a ticket for these weights."""
     if multiple == 0:
         multiple = 1 if jax.default_backend() == "cpu" else 8
     select = jax.jit(lambda params: pruner.kept(params, multiple))
@@ -105,7 +105,7 @@ def _channels_kept(pruner: ChannelPruner, params: Any, multiple: int) -> channel
 
 
 def whole_masks(prepared: Prepared, pruner: ChannelPruner, search: Search) -> Any:
-    """Masks, of the shapes of the whole networks, of the weights that were cut."""
+    """Masks in the shapes of the whole networks, False for weights that were cut."""
     params = prepared.shapes.params
     expand = jax.jit(lambda kept: channels.expand(pruner.groups, kept, params))
     return processes.to_host(expand(search.kept))

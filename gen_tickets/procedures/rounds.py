@@ -1,4 +1,4 @@
-"""Bookkeeping of an experiment's rounds: restored, trained, saved, recorded."""
+"""The rounds of an experiment: restored, trained, saved, recorded."""
 
 import functools
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from gen_tickets.workdir.recorder import Recorder
 class Trained(NamedTuple):
     """The population of the newest checkpoint of a workdir."""
 
-    prepared: Prepared  #: of the networks that it trains
+    prepared: Prepared  #: the experiment, or one of its networks
     population: Population
     round_state: RoundState
     position: Position
@@ -35,7 +35,7 @@ class Trained(NamedTuple):
 def hooks(
     prepared: Prepared, store: Checkpoints, recorder: Recorder, stop: list[int]
 ) -> driver.Hooks:
-    """What the driver calls while it trains."""
+    """The callbacks of the driver."""
     config = prepared.config
 
     def save(round_state: RoundState, position: Position) -> None:
@@ -55,7 +55,7 @@ def hooks(
 def restore(
     prepared: Prepared, store: Checkpoints
 ) -> tuple[RoundState, Position] | None:
-    """The newest checkpoint, or None where there is none."""
+    """The newest checkpoint, or None if there is none."""
 
     def shapes(position: list[Any]) -> RoundState:
         is_dense = Position(*position).round == 0
@@ -67,7 +67,7 @@ def restore(
 
 
 def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Training]:
-    """-> function(round): its training; one compiled loop for all tickets' rounds."""
+    """-> function(round): its training; rounds of tickets share one compiled loop."""
     dense_loop = setup.make_loop(prepared, prepared.dense, streamed)
     tickets_loop = dense_loop
     if prepared.tickets.num_members != prepared.dense.num_members:
@@ -77,7 +77,7 @@ def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Trai
     def training(round_number: int) -> driver.Training:
         is_dense = round_number == 0
         population = prepared.dense if is_dense else prepared.tickets
-        # Members still to train, counted in populations of this round's size.
+        # Remaining members, counted in populations of this round's size.
         later = (num_rounds - round_number) * prepared.tickets.num_members
         steps_a_round = schedule.num_steps - schedule.rewind_step
         return driver.Training(
@@ -103,9 +103,9 @@ def record(
     data: Data,
     recorder: Recorder,
 ) -> None:
-    """Writes tickets, images and rows of a round; twice gives the same files."""
+    """Writes tickets, images and rows of a round; idempotent."""
     is_dense = position.round == 0
-    # From the initial weights, or from those of step k; pruning is a round's too.
+    # From the initial weights or from step k; a round includes its pruning.
     steps = position.step - training.first_step
     pruning = 0.0 if is_dense else _pruning_flops(prepared, data)
     _record_tickets(prepared, round_state, position, recorder)
@@ -128,7 +128,7 @@ def _record_tickets(
     position: Position,
     recorder: Recorder,
 ) -> None:
-    """The runs' own tickets; transferred ones are kept where they come from."""
+    """The tickets of the runs; transferred ones stay in their own workdir."""
     population, rewind = prepared.dense, round_state.rewind
     masks = population.first_arm(round_state.masks)
     weights = _apply(masks, rewind["params"])
@@ -151,7 +151,7 @@ def _pruning_flops(prepared: Prepared, data: Data) -> float:
 
 
 def scored_images(prepared: Prepared, data: Data) -> tuple[Any, Any]:
-    """The images and rows that a score looks at; (None, None) where it does not."""
+    """The images and rows that a saliency uses, or (None, None)."""
     if not prepared.pruner.looks_at_images:
         return None, None
     config = prepared.config
