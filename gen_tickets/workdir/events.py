@@ -1,4 +1,4 @@
-"""TensorBoard events of a run, by the writer that `log.writer` names."""
+"""TensorBoard events of a run, with the writer chosen by `log.writer`."""
 
 import importlib.util
 import logging
@@ -19,17 +19,17 @@ _log = logging.getLogger(__name__)
 class EventWriter:
     """TensorBoard events of a run; silently does nothing without TensorBoard.
 
-    Each call is on the disk when it returns (no thread, no queue), so an event of a
-    finished round outlives any end of the process. TensorBoard writes here without
-    TensorFlow, whose import would cost every start more seconds than all others.
+    Events are on disk when a call returns (no thread, no queue), so those of a finished
+    round survive any end of the process. TensorBoard is used without TensorFlow, whose
+    import takes longer than all others together.
     """
 
     def __init__(self, folder: str | pathlib.Path | None):
-        """Writes into `folder`; None: nowhere, for another process does."""
+        """Writes into `folder`; None in processes that do not write."""
         self._file = None if folder is None else _event_file(folder)
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes scalars, named as in {"winning/heldout/loss": 0.1}."""
+        """Writes scalars, such as {"winning/heldout/loss": 0.1}."""
         if self._file is None:
             return
         from tensorboard.compat.proto import summary_pb2
@@ -64,20 +64,20 @@ class EventWriter:
 
 
 class CluWriter:
-    """As `EventWriter`, by `clu.metric_writers`; imports TensorFlow."""
+    """As `EventWriter`, with `clu.metric_writers`; imports TensorFlow."""
 
     def __init__(self, folder: pathlib.Path | None):
-        """Writes into `folder`; None: nowhere, for another process does."""
+        """Writes into `folder`; None in processes that do not write."""
         import tensorflow as tf
         from clu import metric_writers
 
-        tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
+        tf.config.set_visible_devices([], "GPU")  # JAX needs the accelerator's memory
         self._writer = metric_writers.create_default_writer(
             folder or None, just_logging=not folder, asynchronous=False
         )
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes scalars, named as in {"winning/heldout/loss": 0.1}."""
+        """Writes scalars, such as {"winning/heldout/loss": 0.1}."""
         self._writer.write_scalars(step, scalars)
         self._writer.flush()
 
@@ -92,7 +92,7 @@ class CluWriter:
 
 
 def check(name: str) -> None:
-    """Raises UserError where the writer of this name lacks TensorFlow."""
+    """Raises UserError if the writer of this name needs TensorFlow and lacks it."""
     if name == "clu" and importlib.util.find_spec("tensorflow") is None:
         raise UserError(
             "log.writer='clu'",
@@ -102,12 +102,12 @@ def check(name: str) -> None:
 
 
 def make(name: str, folder: pathlib.Path | None) -> EventWriter | CluWriter:
-    """The writer that `log.writer` names, into `folder`; None: into none."""
+    """The writer of this name, into `folder`; None in processes that do not write."""
     return CluWriter(folder) if name == "clu" else EventWriter(folder)
 
 
 def _event_file(folder: str | pathlib.Path) -> Any:
-    """A new file of TensorBoard events, begun; None where it cannot be written."""
+    """A new file of TensorBoard events, or None if it cannot be written."""
     try:
         from tensorboard.summary.writer.record_writer import RecordWriter
     except ImportError as error:
