@@ -1,7 +1,7 @@
-"""Options that are allowed each by itself, but not together.
+"""Rules for combinations of options.
 
-Rules of one model, saliency, loss, metric or task are the `check` of its entry in
-`config.registries`, and stand beside it.
+Rules of a single model, saliency, loss, metric or task are the `check` of its entry in
+`config.registries`, next to its definition.
 """
 
 from collections.abc import Mapping, Set
@@ -24,8 +24,8 @@ def check(options: Options, changed: Set[str]) -> None:
     """Raises UserError on the first options that contradict each other.
 
     Args:
-      options: {"prune.method": value, ...} as `defaults.flatten` gives them, each
-        allowed by itself.
+      options: {"prune.method": value, ...} from `defaults.flatten`, each valid
+        by itself.
       changed: names of those that are not at their defaults.
     """
     _check_steps(options)
@@ -67,7 +67,7 @@ def _check_pruning(options: Options) -> None:
 
 
 def _check_early_bird(options: Options, changed: Set[str]) -> None:
-    """Options of early-bird tickets alone, and those of all others alone."""
+    """Options that only early-bird tickets use, and those that they do not use."""
     if options["prune.schedule"] == "early_bird":
         unused = changed & {"prune.method", "prune.exclude", "ticket.path"}
         if options["prune.rounds"] != 1:
@@ -90,7 +90,7 @@ def _check_early_bird(options: Options, changed: Set[str]) -> None:
 
 
 def _check_stability(options: Options, changed: Set[str]) -> None:
-    """Options of the instability analysis alone, and its masks."""
+    """Options that only the instability analysis uses, and its masks."""
     is_analysed = options["procedure"] == "stability"
     if not is_analysed and options["rewind.step"] != "auto":
         for name in sorted(changed):
