@@ -5,7 +5,7 @@ images and latents of its own, then one of the generator on fresh latents (Goodf
 et al. 2014, algorithm 1). An update changes one component, weights and statistics, and
 leaves the other as it is. Real and generated images pass batch norm separately.
 
-Metrics of a step, and of an evaluation (there one number an image):
+Metrics of a step, and of an evaluation (there one number per image):
 
 - discriminator_loss: real term + fake term; generator_loss; loss: the sum of both
   objectives, which shows whether a member diverged, not how good it is.

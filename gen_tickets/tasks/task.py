@@ -33,7 +33,7 @@ class Task(NamedTuple):
     step: Callable[..., tuple[TrainState, dict[str, Any]]]
     #: (params, stats, images uint8, key) -> scalar, differentiable in params.
     loss: Callable[..., Any]
-    #: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number an image;
+    #: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number per image;
     #: batch norm as `eval.batch_norm` says.
     evaluate: Callable[..., dict[str, Any]]
     #: (state, images uint8) -> images uint8, or None if the task has none.
