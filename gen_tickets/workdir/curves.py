@@ -1,8 +1,8 @@
 """Learning curves: curves.csv and TensorBoard events, written at every evaluation.
 
-The table has one row per round, run, arm and evaluation: `interval_X` is the mean of
-the training metric X over the steps since the last evaluation (or since the round
-began), `heldout_X` is X on the held-out images at this step.
+The table has a row per round, run, arm and evaluation: `interval_X` is the mean of the
+training metric X over the steps since the last evaluation (or since the round began),
+`heldout_X` is X on the held-out images at this step.
 
 Rows are appended in the order in which they are measured, and are on disk when the call
 returns. A process that resumes from a checkpoint repeats the measurements after it:
