@@ -59,7 +59,7 @@ CURVE = "0.2,0.4,0.6,0.8,0.88,0.95"
 def _configure(precision="float32"):
     config = early_bird_dcgan_cifar10.get_config()
     config.runs, config.precision = 1, precision
-    config.eval.metrics, config.eval.verdict = (), "heldout_loss"
+    config.eval.metrics, config.eval.verdict = (), "heldout_sample_spread"
     return config
 
 

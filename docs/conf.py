@@ -6,6 +6,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
+import docutils.nodes  # noqa: E402
+from latex2mathml.converter import convert  # noqa: E402
+
 import gen_tickets  # noqa: E402
 from gen_tickets.config.options import OPTIONS  # noqa: E402
 
@@ -15,8 +18,9 @@ version = release = gen_tickets.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
-html_theme = "alabaster"
-html_theme_options = {"description": "Lottery tickets in deep generative models"}
+html_theme = "furo"
+html_title = "gen_tickets"
+html_math_renderer = "mathml"
 
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
@@ -66,5 +70,13 @@ def _plain_text(app, what, name, obj, options, lines) -> None:
     lines[:] = [_NOTHING, *plain] if is_value and plain else plain
 
 
+def _formula(writer, node) -> None:
+    """A formula as MathML, which browsers draw without a script or a network."""
+    display = "block" if isinstance(node, docutils.nodes.math_block) else "inline"
+    writer.body.append(convert(node.astext(), display=display))
+    raise docutils.nodes.SkipNode
+
+
 def setup(app) -> None:
+    app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
     app.connect("autodoc-process-docstring", _plain_text, priority=100)

@@ -2,6 +2,8 @@ r"""Convolutional autoencoder on CelebA (paper Fig. 4, Table 1: 98.5 %).
 
     python -m gen_tickets.main --config=experiments/ae_celeba.py \
         --config.data.download=true
+
+Initializer: "authors", as the paper trained it.
 """
 
 from gen_tickets.config import defaults

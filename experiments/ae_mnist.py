@@ -17,6 +17,8 @@ minutes) 36.0 % was found: 0.1301 ± 0.0011, dense 0.1292 ± 0.0021, random 0.13
 0.0005 (p = 3e-5). The rate falls to 0: the last epoch changes the error by about 0.1 %.
 In one dense trial the cosine from 5e-3 reached 0.1268 in 16 epochs, the paper's
 constant 1e-3 0.1254 in 50. `:laptop` is the same, `:gpu` measures the accuracy too.
+
+Initializer: "authors", as the paper trained it.
 """
 
 from gen_tickets.config import defaults

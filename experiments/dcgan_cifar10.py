@@ -12,6 +12,8 @@ code leaves Adam's 0.9, --config.optimizer.b1=0.9.
 
 `:gpu` is shorter: 30 epochs, 3 runs, 8 rounds of 36 %, each two of the paper's.
 `:laptop` is experiments/dcgan_digits.py.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.config import defaults

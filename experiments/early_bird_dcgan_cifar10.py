@@ -6,6 +6,7 @@ r"""Early-bird ticket of DCGAN on CIFAR-10 (Fig. 7, Table 2: FID 33.49, -88 % FL
 Cutting 66.5 % of the channels of every layer alike takes 88 % of a step's FLOPs away;
 pooled over the network it is more or less, as results.csv says.
 experiments/dcgan_cifar10.py has the dense training.
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.config import defaults

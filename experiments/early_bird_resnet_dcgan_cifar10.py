@@ -5,6 +5,8 @@ r"""Early-bird ticket of ResNet-DCGAN on CIFAR-10 (paper Fig. 7).
 
 Cutting 65 % of the channels of every layer alike takes 87 % of a step's FLOPs away.
 experiments/resnet_dcgan_cifar10.py has the dense training.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.config import defaults

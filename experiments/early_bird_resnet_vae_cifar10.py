@@ -5,6 +5,8 @@ r"""Early-bird ticket of ResNet-VAE on CIFAR-10 (paper Fig. 7).
 
 Cutting 65 % of the channels of every layer alike takes 87 % of a step's FLOPs away.
 experiments/resnet_vae_cifar10.py has the dense training.
+
+Initializer: "authors", as the paper trained it.
 """
 
 from gen_tickets.config import defaults

@@ -4,6 +4,8 @@ r"""DCGAN on CIFAR-10, pruned at initialization by GraSP (paper Table 2: FID 65.
         --config.data.download=true
 
 As experiments/snip_dcgan_cifar10.py, by the gradient flow that a weight carries.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.experiments import snip_dcgan_cifar10

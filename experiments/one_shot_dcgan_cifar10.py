@@ -5,6 +5,8 @@ r"""DCGAN on CIFAR-10, pruned at once instead of in rounds (paper Fig. 3, left).
 
 To be compared with experiments/dcgan_cifar10.py; in the paper one-shot pruning is the
 worse one at high sparsity.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.experiments import dcgan_cifar10

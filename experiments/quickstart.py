@@ -1,6 +1,8 @@
 """Winning tickets of a small autoencoder on embedded handwritten digits, in minutes.
 
 python -m gen_tickets.main
+
+Initializer: "authors", PyTorch's default.
 """
 
 from gen_tickets.config import defaults

@@ -2,6 +2,8 @@ r"""ResNet-VAE on CelebA (paper Figs. 5, A.3; Table 1: winning ticket at 93.1 %)
 
     python -m gen_tickets.main --config=experiments/resnet_vae_celeba.py \
         --config.data.download=true
+
+Initializer: "authors", as the paper trained it.
 """
 
 from gen_tickets.config import defaults

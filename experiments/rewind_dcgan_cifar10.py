@@ -5,6 +5,8 @@ r"""DCGAN on CIFAR-10, rewound to initialization (paper Fig. 3, right).
 
 To be compared with experiments/dcgan_cifar10.py, which rewinds to step 10; the paper's
 late rewinding does at least as well at every sparsity.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.experiments import dcgan_cifar10

@@ -5,6 +5,8 @@ r"""SNGAN on CelebA, 64x64 (paper Fig. A.4, Table 1: winning ticket at 89.2 %).
 
 One stage more than at 32x32, so that the map of the first layer stays 4x4 and the
 network at the 6.7 M weights of Table 1.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.experiments import dcgan_celeba, sngan_cifar10

@@ -5,6 +5,8 @@ r"""DCGAN on CIFAR-10, pruned at initialization by SNIP (paper Table 2: FID 56.0
 
 To be compared with experiments/dcgan_cifar10.py at the same sparsities: here every
 round prunes the initial weights to its sparsity and trains them, without rewinding.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.experiments import dcgan_cifar10

@@ -5,6 +5,8 @@ r"""Table 2, early-bird ticket of DCGAN on CIFAR-10 (FID 33.49; 34.28 in 16 bits
 
 experiments/table2_imp.py has the dense training. Without the L1 term on the scales,
 which experiments/early_bird_dcgan_cifar10.py has.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.config import defaults

@@ -4,6 +4,8 @@ r"""Table 2, DCGAN on CIFAR-10 pruned to 83.2 % at initialization by GraSP (FID 
         --config.data.download=true
 
 As experiments/table2_snip.py, by the gradient flow that a weight carries.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.experiments import table2_snip

@@ -9,6 +9,8 @@ experiments/table2_snip.py, experiments/table2_grasp.py. The table is made by
     python -m gen_tickets.paper table2 --scale=full
 
 `:gpu` is shorter, `:laptop` has 2,000 images, narrow networks and 600 steps.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.config import defaults

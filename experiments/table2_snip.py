@@ -4,6 +4,8 @@ r"""Table 2, DCGAN on CIFAR-10 pruned to 83.2 % at initialization by SNIP (FID 5
         --config.data.download=true
 
 To be compared with the last round of experiments/table2_imp.py, which has the sparsity.
+
+Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.experiments import table2_imp

@@ -5,6 +5,8 @@ encoder is not pruned. First the DCGAN, of equal widths and latent size:
 
     python -m gen_tickets.main --config=experiments/transfer_vae_to_dcgan.py
     python -m gen_tickets.main --config=experiments/transfer_dcgan_to_vae.py
+
+Discriminator and initializer: "authors", as the paper trained both.
 """
 
 from gen_tickets.experiments import vae_cifar10

@@ -9,6 +9,8 @@ discriminator is not pruned. Fig. 8 is experiments/transfer_vae_to_dcgan.py.
 Found here (seed 0; both in under 2.5 min on 2 cores): with 75 % of the generator pruned
 fd_classifier is 18.9 ± 2.4 of transferred, 28.9 ± 8.3 of own, 43.7 ± 9.6 of random
 tickets; dense 17.9 ± 2.6.
+
+Discriminator and initializer: "authors"; the results are of these.
 """
 
 from gen_tickets.experiments import dcgan_digits

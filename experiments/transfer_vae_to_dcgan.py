@@ -6,6 +6,8 @@ discriminator is not pruned. First the VAE, of equal widths and latent size:
     python -m gen_tickets.main --config=experiments/vae_cifar10.py \
         --config.prune.components=decoder --workdir=runs/vae_decoder
     python -m gen_tickets.main --config=experiments/transfer_vae_to_dcgan.py
+
+Discriminator and initializer: "authors", as the paper trained both.
 """
 
 from gen_tickets.experiments import dcgan_cifar10

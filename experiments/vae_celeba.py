@@ -2,6 +2,8 @@ r"""VAE on CelebA (paper Fig. 5, Table 1: winning ticket at 79 %).
 
     python -m gen_tickets.main --config=experiments/vae_celeba.py \
         --config.data.download=true
+
+Initializer: "authors", as the paper trained it.
 """
 
 from gen_tickets.config import defaults

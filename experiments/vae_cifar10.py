@@ -5,6 +5,8 @@ r"""VAE on CIFAR-10 (paper Fig. 5, Table 1: winning ticket at 79 %).
 
 `:gpu` is shorter: 20 epochs, 3 runs, 8 rounds of 36 %, each two of the paper's.
 `:laptop` takes the digits and the networks of experiments/dcgan_digits.py.
+
+Initializer: "authors", as the paper trained it.
 """
 
 from gen_tickets.config import defaults

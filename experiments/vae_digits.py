@@ -4,6 +4,8 @@
 
 Networks and images of experiments/transfer_digits.py, which puts the decoder's tickets
 into the generator of a DCGAN. The encoder is not pruned.
+
+Initializer: "authors", as that of the DCGAN that takes its tickets.
 """
 
 from gen_tickets.config import defaults

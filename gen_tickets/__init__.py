@@ -15,13 +15,18 @@ __all__ = [
     "channels",
     "compact",
     "distances",
+    "find_ticket",
     "groups",
+    "load",
     "masks",
+    "pull",
+    "push",
     "rewind",
     "saliency",
     "select",
     "tickets",
     "trees",
+    "wrap_optax",
 ]
 
 _MODULES = {
@@ -35,8 +40,13 @@ _MODULES = {
     "trees": "gen_tickets.trees",
 }
 _FUNCTIONS = {
+    "find_ticket": "gen_tickets.imp",
+    "load": "gen_tickets.trained",
+    "pull": "gen_tickets.hub",
+    "push": "gen_tickets.hub",
     "rewind": "gen_tickets.pruning.masks",
     "select": "gen_tickets.pruning.masks",
+    "wrap_optax": "gen_tickets.training.optimizer",
 }
 
 
@@ -47,9 +57,13 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from gen_tickets import trees
     from gen_tickets.evaluation import distances
+    from gen_tickets.hub import pull, push
+    from gen_tickets.imp import find_ticket
     from gen_tickets.models import groups
     from gen_tickets.pruning import channels, compact, masks, saliency
     from gen_tickets.pruning.masks import rewind, select
+    from gen_tickets.trained import load
+    from gen_tickets.training.optimizer import wrap_optax
     from gen_tickets.workdir import tickets
 else:  # Of a module that has it, type checkers take any name.
 

@@ -32,6 +32,14 @@ class UserError(ValueError):
         return "".join(c if c.isprintable() else " " for c in message)
 
 
+class Damaged(UserError):
+    """A file was read to its end, and its content is not what it should be.
+
+    Its checksum or its structure does not fit. A file that cannot be read may be
+    intact, and is a plain `UserError`.
+    """
+
+
 class Interrupted(Exception):
     """A signal stopped the run; everything is saved, the same command continues."""
 

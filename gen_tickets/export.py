@@ -1,105 +1,61 @@
-"""What a trained member makes, brought out of its workdir: images, or its weights.
+"""What a trained network of a workdir makes, or its weights, as files.
 
   python -m gen_tickets.export WORKDIR OUTPUT [--what samples] [--num 5000]
+  python -m gen_tickets.export WORKDIR OUTPUT --format torch [--round 4]
 
-WORKDIR keeps the networks of the round that was trained last; a member of it is chosen
-by --arm and --run. OUTPUT is an .npz of uint8 `images` [N, H, W, C], or a folder that
-gets a .png of each; of --what=weights a ticket, which `tickets.load` reads, with the
-trained weights in the place of those it starts from.
+The network is the winning ticket of the best round unless --round, --arm and --run say
+otherwise; `keep.rounds` says which rounds there are. Images are an .npz of uint8
+`images` [N, H, W, C], or a folder that gets a .png of each. Weights are
+
+- npz: a ticket with the trained weights, which `gen_tickets.load` reads;
+- safetensors: arrays by the names of `trees.named_leaves`, after params/, masks/ or
+  stats/;
+- torch: a folder with weights.npz and model.py, PyTorch modules that compute the same.
 """
 
 import argparse
-import contextlib
 import io
+import json
 import pathlib
 import sys
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
 
+import jax
 import numpy as np
 
-from gen_tickets import procedures
+from gen_tickets import trained, trees
 from gen_tickets.cli import command_line, experiment_file
-from gen_tickets.config import defaults
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.evaluation.features.batches import map_batches
-from gen_tickets.procedures import setup
-from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.training.round_state import Position
-from gen_tickets.training.state import TrainState
-from gen_tickets.workdir import checkpoints
+from gen_tickets.pytorch import source
+from gen_tickets.trained import Trained
 from gen_tickets.workdir import images as images_lib
-from gen_tickets.workdir import lock, paths, provenance, tickets
+from gen_tickets.workdir import paths, tickets
 
 _KINDS = ("samples", "reconstructions", "weights")
+_FORMATS = ("npz", "safetensors", "torch")
 
 
-class Member(NamedTuple):
-    """One trained member of a workdir."""
-
-    prepared: setup.Prepared  #: of the networks that it is a member of
-    state: TrainState  #: without the axis of members
-    masks: Any  #: bool, of the shapes of its weights
-    sparsity: float  #: of the whole networks, also where channels were cut out
-    position: Position
-    arm: str
-    run: int
-    data: dict[str, Any]  #: provenance of its images
-
-    @property
-    def title(self) -> str:
-        """Where it stands, in words."""
-        end = "" if self.position.finished else f", step {self.position.step}"
-        return f"round {self.position.round}{end}, arm {self.arm}, run {self.run}"
-
-
-def load(workdir: str | pathlib.Path, arm: str = "", run: int | None = None) -> Member:
-    """A member of the newest checkpoint of a workdir; its images are not read.
-
-    Args:
-      workdir: of an experiment that no process is running.
-      arm: "" is the first one of the round, the winning one where there is one.
-      run: None is the first one there.
-
-    Raises:
-      UserError: no checkpoint, or no such member.
-    """
-    config = lock.stored_config(workdir)
-    data = lock.stored_provenance(workdir)["data"]
-    nothing = UserError(workdir, "has no checkpoint yet", "run it, or go on with it")
-    with contextlib.ExitStack() as stack:
-        stack.callback(lock.lock(workdir).release)
-        if not paths.checkpoints_dir(workdir).is_dir():
-            raise nothing
-        shape = (data["image_size"], data["image_size"], data["channels"])
-        prepared = setup.prepare(config, shape, data["num_train"])
-        with contextlib.closing(checkpoints.Checkpoints(workdir)) as store:
-            trained = procedures.of(config).trained(prepared, store, workdir)
-    if trained is None:
-        raise nothing
-    arms, runs = trained.population.arms, trained.population.runs
-    arm, run = arm or arms[0], runs[0] if run is None else run
-    if arm not in arms or run not in runs:
+def _compiled(
+    member: Trained, what: str, function: Callable[..., jax.Array] | None
+) -> Callable[..., jax.Array]:
+    """A function of a task, compiled; UserError where the task has none."""
+    if function is None:
         raise UserError(
-            f"--arm={arm} --run={run}",
-            f"the newest checkpoint of {workdir} (round {trained.position.round}) has "
-            f"arms {', '.join(arms)} and runs {', '.join(map(str, runs))}",
-            "give one of them",
+            f"--what={what}",
+            f"task.name={member.config.task.name!r} makes none",
+            "give another",
         )
-    index = trained.population.index(arm, run)
-    whole = (trained.round_state.state, trained.round_state.masks)
-    state, masks = trained.population.layout.member(whole, index)
-    sparsity = masks_lib.sparsity(trained.masks_of(index))
-    position = trained.position
-    return Member(trained.prepared, state, masks, sparsity, position, arm, run, data)
+    return jax.jit(function)
 
 
-def samples(member: Member, num: int, seed: int | None = None) -> np.ndarray:
-    """Images of a member's own, from standard normal latents.
+def samples(member: Trained, num: int, seed: int | None = None) -> np.ndarray:
+    """Images of a network's own, from standard normal latents.
 
     Args:
-      member: from `load`.
+      member: from `trained.load`.
       num: how many.
       seed: of the latents; None is the experiment's, whose samples are those that
         `eval.metrics` measured where `eval.num_samples` is as large.
@@ -107,9 +63,10 @@ def samples(member: Member, num: int, seed: int | None = None) -> np.ndarray:
     Returns:
       uint8 [num, H, W, C].
     """
-    config, sample = member.prepared.config, member.prepared.sample
+    config, state = member.config, member.state
+    sample = _compiled(member, "samples", member.task.sample)
     return metrics.draw_samples(
-        lambda latents: sample(member.state, latents),
+        lambda latents: sample(state, latents),
         num,
         config.data.batch_size,
         config.model.latent_size,
@@ -118,12 +75,12 @@ def samples(member: Member, num: int, seed: int | None = None) -> np.ndarray:
 
 
 def reconstructions(
-    member: Member, num: int | None = None, data_dir: str = ""
+    member: Trained, num: int | None = None, data_dir: str = ""
 ) -> np.ndarray:
-    """What a member makes of the first held-out images.
+    """What a network makes of the first held-out images.
 
     Args:
-      member: from `load`.
+      member: from `trained.load`.
       num: how many; None: all of them.
       data_dir: where the images lie now; "" is where they lay.
 
@@ -133,14 +90,8 @@ def reconstructions(
     Raises:
       UserError: its task has none, or there are fewer held-out images.
     """
-    config, reconstruct = member.prepared.config, member.prepared.reconstruct
-    if reconstruct is None:
-        raise UserError(
-            "--what=reconstructions",
-            f"task.name={config.task.name!r} makes none",
-            "give samples or weights",
-        )
-    config = config.copy_and_resolve_references()
+    config, state = member.config.copy_and_resolve_references(), member.state
+    reconstruct = _compiled(member, "reconstructions", member.task.reconstruct)
     config.data.dir = data_dir or config.data.dir
     images = dataset_lib.load(config).heldout.images
     if num is not None and num > len(images):
@@ -148,35 +99,74 @@ def reconstructions(
             f"--num={num}", f"there are {len(images)} held-out images", "give fewer"
         )
     return map_batches(
-        lambda batch: reconstruct(member.state, batch),
-        images[:num],
-        config.data.batch_size,
+        lambda batch: reconstruct(state, batch), images[:num], config.data.batch_size
     )
 
 
-def trained_ticket(member: Member) -> tickets.Ticket:
-    """Masks, trained weights and statistics of a member, as a ticket is kept."""
-    about = {
-        "config": defaults.flatten(member.prepared.config),
-        "arm": member.arm,
-        "run": member.run,
-        "round": member.position.round,
-        "sparsity": member.sparsity,
-        "step": member.position.step,
-        "data": member.data,
-        **provenance.collect(),
+def write_weights(output: pathlib.Path, member: Trained, form: str) -> None:
+    """Writes a network's weights, masks and statistics.
+
+    Args:
+      output: name of a new file, or of a new folder for "torch".
+      member: from `trained.load`.
+      form: "npz", "safetensors" or "torch", see the module.
+
+    Raises:
+      UserError: a package is missing, or PyTorch has no counterpart of an operation.
+    """
+    if form == "torch":
+        source.write(output, member)
+        return
+    if form == "npz":
+        parts = member.masks, member.params, member.stats
+        tickets.save(output, tickets.Ticket(*parts, member.provenance, member.channels))
+        return
+    paths.write_atomically(output, _safetensors(member))
+
+
+def _safetensors(member: Trained) -> bytes:
+    try:
+        from safetensors.numpy import save
+    except ImportError:
+        raise UserError(
+            "--format=safetensors",
+            "needs the package safetensors",
+            "pip install safetensors",
+        ) from None
+    parts = {"params": member.params, "masks": member.masks, "stats": member.stats}
+    arrays = {
+        name: np.ascontiguousarray(leaf)
+        for name, leaf in trees.named_leaves(parts).items()
     }
-    state, channels = member.state, member.prepared.channels
-    return tickets.Ticket(member.masks, state.params, state.stats, about, channels)
+    about = {"provenance": json.dumps(member.provenance)}
+    return bytes(save(arrays, metadata=about))
 
 
-def _check_output(options) -> None:
+def _what(options: argparse.Namespace) -> str:
+    """Weights where a format of weights is given, else samples."""
+    what = options.what or ("weights" if options.format else "samples")
+    if options.format and what != "weights":
+        raise UserError(
+            f"--format={options.format}",
+            f"is of weights, not of {what}",
+            "leave it out",
+        )
+    return str(what)
+
+
+def _check_output(options: argparse.Namespace, what: str) -> None:
     """Raises UserError where something would be lost, or written under a wrong name."""
-    output = pathlib.Path(options.output)
+    output, form = pathlib.Path(options.output), options.format or "npz"
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UserError(output, "is there already", "give another name")
-    if options.what == "weights" and output.suffix != ".npz":
-        raise UserError(output, "--what=weights is one file", "give a name.npz")
+    allowed, described = ["", ".npz"], f"--what={what}"
+    if what == "weights":
+        allowed = [""] if form == "torch" else [f".{form}"]
+        described = f"--format={form}"
+    if output.suffix not in allowed:
+        names = {"": "the name of a new folder, without a suffix"}
+        remedy = " or ".join(names.get(x, f"a name that ends in {x}") for x in allowed)
+        raise UserError(output, f"is no name for {described}", f"give {remedy}")
     if options.num is not None and options.num < 1:
         raise UserError(f"--num={options.num}", "1 or more allowed")
 
@@ -192,36 +182,39 @@ def _write_images(output: pathlib.Path, images: np.ndarray) -> None:
         images_lib.write_image(output / f"{i:0{digits}d}.png", image)
 
 
-def _export(options) -> str:
+def _export(options: argparse.Namespace) -> str:
     """Writes the output; returns what was written, in words."""
-    _check_output(options)
+    what = _what(options)
+    _check_output(options, what)
     output = pathlib.Path(options.output)
-    member = load(options.workdir, options.arm, options.run)
-    if options.what == "weights":
-        tickets.save(output, trained_ticket(member))
+    member = trained.load(options.workdir, options.round, options.arm, options.run)
+    if what == "weights":
+        write_weights(output, member, options.format or "npz")
         return f"{output}: weights of {member.title}"
-    if options.what == "samples":
+    if what == "samples":
         images = samples(member, options.num or 5000, options.seed)
     else:
         images = reconstructions(member, options.num, options.data_dir)
     _write_images(output, images)
     shape = "x".join(map(str, images.shape[1:]))
-    return f"{output}: {len(images)} {options.what}, {shape}, of {member.title}"
+    return f"{output}: {len(images)} {what}, {shape}, of {member.title}"
 
 
-def _parse(words):
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = command_line.Parser(
         prog="python -m gen_tickets.export",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("workdir", metavar="WORKDIR")
-    add("output", metavar="OUTPUT", help="an .npz, or a new folder of .png files")
-    add("--what", default="samples", choices=_KINDS)
+    add("workdir", metavar="WORKDIR", help="or an .npz that --format=npz wrote")
+    add("output", metavar="OUTPUT", help="a new file or folder")
+    add("--what", choices=_KINDS, help="default: samples; with --format weights")
+    add("--format", choices=_FORMATS, help="of weights; default: npz")
+    add("--round", type=int, help="default: the best one, else the last one kept")
+    add("--arm", default="", help="default: winning, where the round has it")
+    add("--run", type=int, default=0, help="default: 0")
     add("--num", type=int, help="images; default 5000, or all held-out ones")
-    add("--arm", default="", help="default: winning, where it trained last")
-    add("--run", type=int, help="default: the first one there")
     add("--seed", type=int, help="of the latents; default: the experiment's own")
     add(
         "--data.dir",
@@ -238,7 +231,7 @@ def _parse(words):
     return parser.parse_args(words)
 
 
-def _run(words) -> None:
+def _run(words: Sequence[str] | None) -> None:
     options = _parse(words)
     command_line.use_compilation_cache()
     if options.extensions:
@@ -246,7 +239,7 @@ def _run(words) -> None:
     print(_export(options))
 
 
-def main(words=None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status, 2 for wrong input."""
     return command_line.exit_status(lambda: _run(words))
 

@@ -9,11 +9,13 @@ with Slurm, runs them in a shell, and compares their results. The same command w
 """
 
 import argparse
+import ast
 import itertools
 import pathlib
 import re
 import shlex
 import sys
+from typing import Any
 
 from gen_tickets.cli import command_line
 from gen_tickets.config import defaults
@@ -31,7 +33,8 @@ def entries(lists) -> list[dict[str, str]]:
     for name, *values in lists:
         if name not in OPTIONS:
             raise defaults.no_option(name)
-        if not values or names.count(name) > 1 or len(set(values)) < len(values):
+        different = {repr(_meant(value)) for value in values}
+        if not values or names.count(name) > 1 or len(different) < len(values):
             raise UserError(
                 f"--over {name} {' '.join(values)}",
                 "one or more different values are needed, of each option once",
@@ -39,6 +42,15 @@ def entries(lists) -> list[dict[str, str]]:
             )
     combinations = itertools.product(*(values for _, *values in lists))
     return [dict(zip(names, values)) for values in combinations]
+
+
+def _meant(value: str) -> Any:
+    """What a value on the command line means: 1e-3 is 0.001, (3,4) is (3, 4)."""
+    try:
+        meant = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False}.get(value.lower(), value)
+    return float(meant) if type(meant) is int else meant
 
 
 def folder_of(entry: dict[str, str]) -> str:

@@ -2,10 +2,11 @@
 
 A name is the path from the root, its parts joined with "/"; the part of a list is an
 index. The first part of the `params`, `stats` and `masks` of a task is the component.
+A key may hold a "/" itself, as Haiku's "mlp/~/linear_0" does; only where two leaves
+would get the same name is it written "\\/".
 """
 
 import fnmatch
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,26 +15,40 @@ import jax
 Tree = Any  # a pytree: nested dicts, lists, tuples, dataclasses of arrays
 
 
-_name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
+def paths(tree: Tree) -> list[tuple[str | int, ...]]:
+    """The parts of every leaf's name: whole numbers are places in a list or tuple."""
+
+    def part(key: Any) -> str | int:
+        if isinstance(key, jax.tree_util.SequenceKey):
+            return key.idx
+        return jax.tree_util.keystr((key,), simple=True)
+
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [tuple(part(key) for key in path) for path, _ in leaves]
+
+
+def names(tree: Tree) -> list[str]:
+    """The name of every leaf, all different, in the order of `jax.tree.leaves`."""
+    parts = [[str(part) for part in path] for path in paths(tree)]
+    joined = ["/".join(path) for path in parts]
+    if len(set(joined)) == len(joined):
+        return joined
+    return ["/".join(part.replace("/", "\\/") for part in path) for path in parts]
 
 
 def named_leaves(tree: Tree) -> dict[str, Any]:
     """Returns {name: leaf} in the order of `jax.tree.leaves`."""
-    return {_name(path): x for path, x in jax.tree_util.tree_leaves_with_path(tree)}
+    return dict(zip(names(tree), jax.tree.leaves(tree), strict=True))
 
 
 def map_named(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """Maps function(name, leaf, *leaves of rest) over a tree."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, *leaves: function(_name(path), *leaves), tree, *rest
-    )
+    given = iter(names(tree))
+    return jax.tree.map(lambda *leaves: function(next(given), *leaves), tree, *rest)
 
 
 def like(tree: Tree, leaves: Mapping[str, Any]) -> Tree:
     """Rebuilds a tree of the structure of `tree` from {name: leaf}.
-
-    A loaded ticket consists of nested dicts; this restores the lists or dataclasses of
-    your own params: like(params, named_leaves(ticket.params)).
 
     Raises:
       KeyError: a name of `tree` is missing in `leaves`.

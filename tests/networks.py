@@ -33,6 +33,15 @@ MODELS = {
     ),
     "vae": ((8, 8, 2), {**_VAE, **_CONVSTACK}),
     "dcgan": ((8, 8, 2), {**_GAN, **_CONVSTACK, "eval.average_decay": 0.9}),
+    "dcgan_radford": (
+        (8, 8, 2),
+        {
+            **_GAN,
+            **_CONVSTACK,
+            "model.discriminator": "radford",
+            "model.initializer": "radford",
+        },
+    ),
     "sngan": ((8, 8, 2), {**_GAN, "model.name": "sngan", "model.widths": (4, 6)}),
     "resnet_vae": ((8, 8, 2), {**_VAE, **_RESNET}),
     "resnet_dcgan": ((8, 8, 2), {**_GAN, **_RESNET}),

@@ -45,5 +45,5 @@ def test_read_gives_what_was_written_and_refuses_damage(tmp_path):
     assert baselines.read(tmp_path) == {"fid": {"noise images": 3.5}}
     for text in ("[1]", '{"fid": {"x": "y"}}', "{"):
         paths.baselines_path(tmp_path).write_text(text)
-        with pytest.raises(UserError, match="does not hold baselines"):
+        with pytest.raises(UserError, match="is not an intact table of baselines"):
             baselines.read(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gen_tickets.errors import UserError
+from gen_tickets.errors import Damaged, UserError
 from gen_tickets.training import state
 from gen_tickets.workdir import checkpoints, paths
 
@@ -108,15 +108,46 @@ def test_the_newest_two_are_kept_and_a_number_is_written_once(tmp_path):
     assert_is(restore(tmp_path), 4_000)
 
 
+def contents(folder):
+    return {x: x.read_bytes() for x in folder.rglob("*") if x.is_file()}
+
+
 @pytest.mark.parametrize("how", ["flipped", "truncated", "gone"])
 def test_after_damage_the_one_before_is_used_and_work_goes_on(tmp_path, how, capfd):
     fill(tmp_path, [2, 3])
     damage(tmp_path, 3, how)
+    place = paths.checkpoints_dir(tmp_path)
+    damaged = list(contents(place / "3").values())
     assert_is(restore(tmp_path), 2)
     said = capfd.readouterr().err.splitlines()
     assert [line for line in said if line.startswith("checkpoint 3 is damaged")]
+    assert list(contents(place / "damaged" / "3").values()) == damaged
     fill(tmp_path, [3])  # the same place in the experiment, reached again
     assert_is(restore(tmp_path), 3)
+    assert (place / "damaged" / "3").is_dir()
+
+
+@pytest.mark.parametrize("item", ["meta", "arrays"])
+def test_restore_of_an_unreadable_checkpoint_stops_and_touches_nothing(tmp_path, item):
+    fill(tmp_path, [2, 3])
+    place = paths.checkpoints_dir(tmp_path)
+    for file in contents(place / "3" / item):
+        file.unlink()
+        file.symlink_to(file)  # not to be opened, not even by root
+    before = contents(place), sorted(place.rglob("*"))
+    with pytest.raises(UserError, match="checkpoint 3: cannot be read.*intact") as told:
+        restore(tmp_path)
+    assert not isinstance(told.value, Damaged)
+    assert (contents(place), sorted(place.rglob("*"))) == before
+
+
+def test_a_second_damaged_checkpoint_of_one_number_is_kept_beside_the_first(tmp_path):
+    for _ in range(2):
+        fill(tmp_path, [2, 3])
+        damage(tmp_path, 3, "truncated")
+        assert_is(restore(tmp_path), 2)
+    aside = paths.checkpoints_dir(tmp_path) / "damaged"
+    assert sorted(x.name for x in aside.iterdir()) == ["3", "3.1"]
 
 
 def test_the_checksum_finds_what_reads_well_but_is_not_what_was_saved(tmp_path):

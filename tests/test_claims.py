@@ -52,7 +52,7 @@ def early_bird(saved, seconds, values, epochs=(6, 6, 6)):
     return Evidence(f"{saved}", "early_bird", rows)
 
 
-def test_compare_of_a_diverged_run_takes_the_worst_value():
+def test_compare_of_a_diverged_run_tests_the_others():
     first = evidence("a", "winning", LOW)
     second = evidence("b", "winning", (1.5, 2.5, 3.5))
     for x in second.rows:

@@ -1,20 +1,25 @@
 """Decoding: order, crops against slices, and the quiet of short reads."""
 
+import io
+import struct
+import zlib
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gen_tickets.data import decoding
+from gen_tickets.errors import UserError
 
 
 def test_images_keep_their_order_over_many_blocks(capsys):
     def open_image(number):
-        return Image.new("RGB", (1, 1), (number % 256, number // 256, 7)), "made"
+        return Image.new("RGB", (1, 1), (number % 256, number // 256, 7)), ("made",)
 
-    images, formats = decoding.decode(
+    images, facts = decoding.decode(
         iter(range(2500)), 2500, open_image, str, crop=0, size=0, title="numbers"
     )
-    assert images.shape == (2500, 1, 1, 3) and formats == {"made"}
+    assert images.shape == (2500, 1, 1, 3) and facts == {"made": 2500}
     values = images[:, 0, 0].astype(int)
     np.testing.assert_array_equal(values[:, 0] + 256 * values[:, 1], np.arange(2500))
     assert capsys.readouterr().err == ""
@@ -38,8 +43,99 @@ def test_a_grey_image_has_one_channel_and_a_constant_stays_constant():
         assert pixels.shape == (size, size, 1) and (pixels == 91).all()
 
 
-def test_sixteen_bits_are_refused_and_alpha_is_dropped():
+def as_file(image, file_format="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    file.seek(0)
+    return file
+
+
+def test_sixteen_bits_are_refused_and_alpha_is_dropped_and_counted():
+    grey = as_file(Image.fromarray(np.zeros((4, 4), np.uint16)))
     with pytest.raises(ValueError, match="8 bits"):
-        decoding.to_mode(Image.fromarray(np.zeros((4, 4), np.uint16)), "L")
-    image = decoding.to_mode(Image.new("RGBA", (2, 2), (1, 2, 3, 0)), "RGB")
+        decoding.open_image(grey, "L", turn=True)
+    image, facts = decoding.open_image(
+        as_file(Image.new("RGBA", (2, 2), (1, 2, 3, 0))), "RGB", turn=True
+    )
     assert np.asarray(image).tolist() == [[[1, 2, 3]] * 2] * 2
+    assert facts == ("PNG", decoding.TRANSPARENT)
+    _, facts = decoding.open_image(
+        as_file(Image.new("RGBA", (2, 2), (1, 2, 3, 9))), "RGB", turn=True
+    )
+    assert facts == ("PNG",)
+
+
+def png_chunk(kind, content):
+    checksum = zlib.crc32(kind + content)
+    return (
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    )
+
+
+def test_colours_of_forty_eight_bits_are_refused():
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" + struct.pack(">HHH", 1, 2, 65535))
+    file = io.BytesIO(
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", pixels)
+        + png_chunk(b"IEND", b"")
+    )
+    with pytest.raises(ValueError, match="RGB;16B, not 8 bits"):
+        decoding.open_image(file, "RGB", turn=True)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_pillow_turns_it(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
+    file = as_file(Image.fromarray(pixels), exif=exif)
+    image, facts = decoding.open_image(file, "RGB", turn=True)
+    with Image.open(file) as again:
+        expected = np.asarray(ImageOps.exif_transpose(again))
+    np.testing.assert_array_equal(np.asarray(image), expected)
+    assert facts == ("PNG",)
+
+
+def test_random_exif_data_are_an_image_all_the_same():
+    """Turned or not; as Pillow's own function, they would end in a dozen errors."""
+    rng = np.random.default_rng(0)
+    plain = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+    files = []
+    for _ in range(300):
+        entries = rng.integers(1, 4)
+        body = b"".join(
+            struct.pack(
+                "<HHI4s",
+                rng.choice([0x0112, 0x8769, 0x8825, 0x0110, rng.integers(2**16)]),
+                rng.integers(0, 14),
+                rng.choice([0, 1, 2, 2**31]),
+                rng.bytes(4),
+            )
+            for _ in range(entries)
+        )
+        exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", entries) + body
+        files.append(as_file(plain, "JPEG", exif=exif, quality=95))
+    images, facts = decoding.decode(
+        files,
+        len(files),
+        lambda file: decoding.open_image(file, "RGB", turn=True),
+        str,
+        crop=0,
+        size=0,
+        title="images",
+    )
+    assert images.shape == (300, 8, 8, 3) and facts["JPEG"] == 300
+    assert 10 < facts[decoding.ODD_EXIF] < 290
+
+
+def test_whatever_a_decoder_raises_names_the_image_and_is_counted():
+    errors = [struct.error("a"), AttributeError("b"), TypeError("c"), KeyError()]
+
+    def open_image(number):
+        raise errors[number]
+
+    with pytest.raises(UserError, match="4 of 4 images.*the first is 0 .a.") as told:
+        decoding.decode(iter(range(4)), 4, open_image, str, 0, 0, "images")
+    assert "\n" not in str(told.value)

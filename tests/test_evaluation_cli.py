@@ -243,7 +243,7 @@ def test_wrong_places_are_one_line(tmp_path, capfd, cache_folder):
     for place, message in (
         (tmp_path / "nothing", "is not there"),
         (tmp_path / "empty", "no training images"),
-        (tmp_path / "text.npz", "not a readable .npz"),
+        (tmp_path / "text.npz", "not an intact .npz"),
         (broken, "9.png"),
         (odd, "centre squares differ"),
     ):

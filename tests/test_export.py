@@ -7,14 +7,17 @@ import untrained
 from PIL import Image
 from test_early_bird import configure as configure_early_bird
 
+import gen_tickets as gt
 from gen_tickets import export, procedures, tasks
 from gen_tickets.data import dataset
+from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics
 from gen_tickets.experiments import quickstart
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import render
+from gen_tickets.training import loop
 from gen_tickets.workdir import events as events_lib
-from gen_tickets.workdir import lock, paths, tickets
+from gen_tickets.workdir import lock, paths, tables, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -111,6 +114,70 @@ def test_another_seed_gives_other_latents_and_a_folder_the_same_images(
     assert (np.load(tmp_path / "b.npz")["images"] != seen[0]).any()
 
 
+def test_loaded_networks_have_the_losses_of_their_rows(finished):
+    folder, _ = finished
+    config, members = configure(), [(0, "dense"), (1, "random")]
+    prepared, data = procedures.prepare(config, dataset.load(config))
+    found = [gt.load(folder, *member, run) for member in members for run in (0, 1)]
+    state = jax.tree.map(lambda *x: np.stack(x), *[one.state for one in found])
+    keys = jax.numpy.tile(prepared.dense.evaluation_keys(), 2)
+    evaluate = loop.make_loop(found[0].task).evaluate
+    losses = evaluate(state, *data.heldout, keys)
+    rows = tables.read_rows(paths.results_path(folder))
+    for i, one in enumerate(found):
+        about = one.provenance
+        (row,) = (
+            row
+            for row in rows
+            if all(row[x] == about[x] for x in ("round", "arm", "run"))
+        )
+        assert about["sparsity"] == row["sparsity"]
+        for name, values in losses.items():
+            expected = pytest.approx(row[f"heldout_{name}"], rel=1e-6, abs=1e-6)
+            assert float(values[i]) == expected
+
+
+def test_load_reads_without_a_lock_what_another_process_trains(finished, tmp_path):
+    folder, _ = finished
+    held, before = lock.lock(folder), sorted(folder.rglob("*"))
+    found = gt.load(folder)
+    held.release()
+    assert sorted(folder.rglob("*")) == before
+    assert found.title == "round 1, arm winning, run 0"
+    assert found.config == configure() and found.verdict.sparsity is None
+    x = np.zeros((3, 2), np.float32)
+    module, variables = found.modules["decoder"], found.variables["decoder"]
+    expected = module.apply(variables, x, False)
+    np.testing.assert_array_equal(found.apply("decoder", x), expected)
+    for mask, w in zip(*map(jax.tree.leaves, (found.masks, found.params))):
+        assert not np.any(np.where(mask, 0, w))
+
+
+def test_exported_file_is_loaded_as_its_workdir_is(finished, tmp_path, capsys):
+    folder, _ = finished
+    output = tmp_path / "dense.npz"
+    assert run(capsys, folder, output, "--format=npz", "--round=0", "--run=1")[0] == 0
+    found, expected = gt.load(output), gt.load(folder, round=0, run=1)
+    assert found.title == "round 0, arm dense, run 1" and found.verdict is None
+    assert found.config == expected.config
+    for a, b in zip(found[1:4], expected[1:4]):
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+    ticket = paths.ticket_path(folder, 1, 0)
+    with pytest.raises(UserError, match="is no trained network"):
+        gt.load(ticket)
+
+
+def test_safetensors_have_the_weights_by_name(finished, tmp_path, capsys):
+    numpy = pytest.importorskip("safetensors.numpy")
+    folder, _ = finished
+    output = tmp_path / "w.safetensors"
+    assert run(capsys, folder, output, "--format=safetensors")[0] == 0
+    found, expected = numpy.load_file(output), gt.load(folder)
+    for part in ("params", "masks", "stats"):
+        for name, x in gt.trees.named_leaves(getattr(expected, part)).items():
+            np.testing.assert_array_equal(found[f"{part}/{name}"], x)
+
+
 def test_weights_are_a_trained_ticket_that_reconstructs_as_exported(
     finished, tmp_path, capsys
 ):
@@ -163,21 +230,27 @@ def test_what_cannot_be_exported_is_told_in_a_line(finished, tmp_path, capsys):
     folder, _ = finished
     there = tmp_path / "there.npz"
     there.write_bytes(b"mine")
-    held = lock.lock(folder)
-    status, _, said = run(capsys, folder, tmp_path / "x.npz")
-    assert status == 2 and "another process is running" in said
-    held.release()
     for words, expected in (
         ((folder, there), "is there already"),
-        ((folder, tmp_path / "x", "--what=weights"), "give a name.npz"),
+        ((folder, tmp_path / "x", "--what=weights"), "a name that ends in .npz"),
+        ((folder, tmp_path / "x.npy"), "is no name for --what=samples; give the name"),
+        (
+            (folder, tmp_path / "x.pt", "--format=torch"),
+            "name of a new folder, without",
+        ),
+        (
+            (folder, tmp_path / "x.npz", "--format=npz", "--what=samples"),
+            "--format=npz: is of weights, not of samples",
+        ),
         ((folder, tmp_path / "x.npz", "--num=0"), "--num=0: 1 or more"),
-        ((folder, tmp_path / "x.npz", "--arm=dense"), "has arms winning, random and"),
-        ((folder, tmp_path / "x.npz", "--run=2"), "runs 0, 1; give one of them"),
+        ((folder, tmp_path / "x.npz", "--arm=dense"), "arms random, winning and runs"),
+        ((folder, tmp_path / "x.npz", "--run=2"), "runs 0, 1 in that round; give one"),
+        ((folder, tmp_path / "x.npz", "--round=2"), "keeps rounds 0, 1; give one"),
         (
             (folder, tmp_path / "x.npz", "--what=reconstructions", "--num=17"),
             "there are 16 held-out",
         ),
-        ((tmp_path / "no", tmp_path / "x.npz"), "has no config.json"),
+        ((tmp_path / "no", tmp_path / "x.npz"), "holds no trained networks"),
         ((folder,), "--help lists all"),
     ):
         status, _, said = run(capsys, *words)

@@ -15,7 +15,7 @@ from test_lottery import configure, make, read, run
 
 from gen_tickets.distributed import processes as processes_lib
 from gen_tickets.errors import UserError
-from gen_tickets.procedures import lottery
+from gen_tickets.procedures import rounds
 from gen_tickets.workdir import checkpoints, columns
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -46,11 +46,11 @@ def start_two(workdir):
 def final_state(prepared, workdir):
     """The training state of the last checkpoint, on the devices of this process."""
     store = checkpoints.Checkpoints(workdir)
-    trained = lottery.trained(prepared, store, workdir)
+    round_state, position = rounds.restore(prepared, store)
     store.close()
-    assert trained.position.finished
-    assert trained.position.round == OPTIONS["prune__rounds"]
-    return jax.tree.map(np.asarray, trained.round_state.state)
+    assert position.finished
+    assert position.round == OPTIONS["prune__rounds"]
+    return jax.tree.map(np.asarray, round_state.state)
 
 
 def test_two_processes_train_to_the_weights_of_one(tmp_path):
@@ -108,9 +108,9 @@ def test_alone_nothing_is_joined_and_together_is_a_plain_call(monkeypatch):
     with pytest.raises(UserError, match="mine"):
         processes_lib.together(complain)
     images = processes_lib.read_shares(
-        lambda indices: (indices, None, {"PNG"}), np.arange(3)
+        lambda indices: (indices, None, {"PNG": 3}), np.arange(3)
     )
-    assert images[0].tolist() == [0, 1, 2] and images[1:] == (None, {"PNG"})
+    assert images[0].tolist() == [0, 1, 2] and images[1:] == (None, {"PNG": 3})
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_shares_come_together_in_the_order_of_the_indices(monkeypatch):
         monkeypatch.setattr(jax, "process_index", lambda: process)
         monkeypatch.setattr(processes_lib, "gather", gather)
         return processes_lib.read_shares(
-            lambda own: (images[own], own.astype(np.int32), {f"F{process}"}), indices
+            lambda own: (images[own], own.astype(np.int32), {"PNG": len(own)}), indices
         )
 
     for process in range(3):  # first only to hear what each gives
@@ -188,7 +188,7 @@ def test_shares_come_together_in_the_order_of_the_indices(monkeypatch):
     found = play(1, lambda values: next(turns))
     np.testing.assert_array_equal(found[0], images[indices])
     np.testing.assert_array_equal(found[1], indices)
-    assert found[2] == {"F0", "F1", "F2"}
+    assert found[2] == {"PNG": len(indices)}
 
 
 def test_together_where_one_process_refuses_raises_its_fields_everywhere(monkeypatch):

@@ -183,7 +183,7 @@ def test_damaged_files_are_refused_and_never_crash(kind, data, tmp_path_factory)
 def test_a_file_cut_off_anywhere_is_refused(end, tmp_path_factory):
     path = tmp_path_factory.mktemp("short") / "weights"
     path.write_bytes(_legacy(STATE)[:end])
-    with pytest.raises(UserError, match="not a readable"):
+    with pytest.raises(UserError, match="is not an intact"):
         containers.read_arrays(path)
 
 
@@ -229,7 +229,7 @@ def _tower():
 def test_other_pickles_are_refused_and_nothing_runs(described, tmp_path, capsys):
     path = tmp_path / "weights.pth"
     path.write_bytes(_legacy(STATE, described))
-    with pytest.raises(UserError, match="not a readable"):
+    with pytest.raises(UserError, match="is not an intact"):
         containers.read_arrays(path)
     assert not capsys.readouterr().out
 
@@ -237,7 +237,7 @@ def test_other_pickles_are_refused_and_nothing_runs(described, tmp_path, capsys)
 def test_objects_in_an_npz_are_refused(tmp_path):
     path = tmp_path / "weights.npz"
     np.savez(path, a=np.array([{}], object), allow_pickle=True)
-    with pytest.raises(UserError, match="not a readable"):
+    with pytest.raises(UserError, match="is not an intact"):
         containers.read_arrays(path)
 
 

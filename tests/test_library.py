@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.core import FrozenDict
 
 import gen_tickets as gt
 from gen_tickets.errors import UserError
@@ -127,14 +128,11 @@ def test_a_plain_pytree_keeps_the_largest_of_the_named_leaves(num_keep):
 def test_names_that_are_missing_are_told():
     params = draw(0)
     masks = gt.masks.dense(params)
-    for call in (
-        lambda: gt.masks.sparsity(masks),
-        lambda: gt.masks.layer_counts(masks),
-        lambda: gt.masks.prunable_names(params),
-        lambda: gt.saliency.grasp(params, TASK, {}, batches(), KEY),
-    ):
-        with pytest.raises(UserError, match="0/b, 0/w, .*called kernel"):
-            call()
+    assert gt.masks.prunable_names(params) == NAMES
+    vectors = [{"scale": jnp.ones(3)}]
+    for call in (gt.masks.sparsity, gt.masks.layer_counts, gt.masks.prunable_names):
+        with pytest.raises(UserError, match="none of 0/scale is called kernel or has"):
+            call(vectors)
     names = ("0/w", "3/w")
     for call in (
         lambda: gt.masks.sparsity(masks, names),
@@ -196,7 +194,6 @@ def test_a_ticket_of_a_plain_pytree_comes_back(tmp_path):
     loaded = gt.tickets.load(tmp_path / "ticket.npz")
     assert loaded.stats == {} == loaded.provenance == loaded.channels
     for found, expected in zip(loaded[:2], ticket[:2]):
-        found = gt.trees.like(params, gt.trees.named_leaves(found))
         jax.tree.map(np.testing.assert_array_equal, found, expected)
     half = ticket._replace(params=jax.tree.map(jnp.bfloat16, ticket.params))
     with pytest.raises(UserError, match="0/b: is bfloat16; .* float32"):
@@ -229,22 +226,47 @@ def test_one_s_own_model_is_compacted_without_a_change_of_its_outputs():
         gt.compact.cut(groups, kept, {"mlp": params})
 
 
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"a/b": {"c": 1.0}, "a": {"b": {"c": 2.0}}},
+        ([1.0, (2.0,)], {"x": FrozenDict({"y": [3.0]})}),
+        {0: 1.0, 1: {"k": 2.0}},
+    ],
+    ids=["slashes", "containers", "numbers"],
+)
+def test_a_ticket_comes_back_in_the_structure_of_its_model(tree, tmp_path):
+    params = jax.tree.map(lambda x: np.full(3, x, np.float32), tree)
+    masks = jax.tree.map(lambda x: np.array([True, False, True]), params)
+    ticket = gt.tickets.Ticket(masks, gt.rewind(masks, params))
+    gt.tickets.save(tmp_path / "ticket.npz", ticket)
+    loaded = gt.tickets.load(tmp_path / "ticket.npz", like=params)
+    jax.tree.map(np.testing.assert_array_equal, loaded[:2], ticket[:2])
+    other = jax.tree.map(lambda x: x[:2], params)
+    with pytest.raises(UserError, match=r"is \(3,\) there, \(2,\) here"):
+        gt.tickets.load(tmp_path / "ticket.npz", like=other)
+
+
+def test_masks_of_another_structure_are_not_saved(tmp_path):
+    params, path = draw(4), tmp_path / "ticket.npz"
+    with pytest.raises(UserError, match="masks: are not of the structure of params"):
+        gt.tickets.save(path, gt.tickets.Ticket(gt.masks.dense(params[:2]), params))
+    assert not path.exists()
+
+
 def test_the_example_finds_a_ticket(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     example = ROOT / "examples" / "prune_own_model.py"
     names = runpy.run_path(str(example), run_name="__main__")
     said = capsys.readouterr().out
-    sparsity = float(re.search(r"sparsity (\S+);", said)[1])
     ticket = gt.tickets.load("runs/own_model/ticket.npz")
+    number, total = ticket.provenance["round"], 64 * 64 + 64 * 32 + 32 * 10
     kernels = [x for x in jax.tree.leaves(ticket.masks) if x.ndim == 2]
-    total = 64 * 64 + 64 * 32 + 32 * 10
-    kept = round(total * 0.64**6)
-    assert sum(x.sum() for x in kernels) == kept
-    assert sparsity == pytest.approx(1 - kept / total, abs=1e-4)
-    start = names["MODEL"].init(jax.random.key(0), names["IMAGES"])["params"]
-    jax.tree.map(
-        lambda mask, x, w: np.testing.assert_array_equal(np.where(mask, w, 0), x),
-        *(ticket.masks, ticket.params, start),
-    )
-    arms = {arm: float(x) for arm, x in re.findall(r"^(\w+) +([\d.]+)$", said, re.M)}
-    assert arms["winning"] < arms["random"] and arms["dense"] < np.log(10) / 2
+    assert sum(x.sum() for x in kernels) == round(total * 0.64**number)
+    assert f"round {number} is the sparsest winning ticket" in said
+    rows = re.findall(r"^ +([\d.]+) +([\d.]+) +(\S+)$", said, re.M)
+    sparsity, winning, random = map(float, rows[number])
+    assert number > 0 and winning < random and winning <= float(rows[0][1])
+    assert sparsity == pytest.approx(gt.masks.sparsity(ticket.masks), abs=1e-4)
+    own = float(re.search(r"a loop of one's own: (\S+)", said)[1])
+    assert own < np.log(10) / 2 and names["LABELS"].size == 1797

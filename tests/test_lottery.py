@@ -7,7 +7,7 @@ import pytest
 from gen_tickets import procedures, trees
 from gen_tickets.data import dataset
 from gen_tickets.experiments import quickstart
-from gen_tickets.procedures import lottery, setup
+from gen_tickets.procedures import lottery, rounds, setup
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import render
 from gen_tickets.workdir import events as events_lib
@@ -188,3 +188,21 @@ def test_rows_say_what_the_tickets_hold(standard):
     assert (ticket["run"], ticket["round"], ticket["step"]) == (1, 2, 3)
     pictures = {path.name for path in paths.samples_dir(folder).iterdir()}
     assert "originals.png" in pictures and "round_02_random_samples.png" in pictures
+
+
+def test_rounds_on_the_floor_are_told_before_they_train_a_ticket_again(capsys):
+    """Which they are, by brute force: masks of random saliencies, round by round."""
+    prepared, _ = make(configure(prune__rounds=7, prune__fraction=0.9))
+    pruner, rng = prepared.pruner, np.random.default_rng(0)
+    params = prepared.shapes.params
+    scores = jax.tree.map(lambda x: rng.normal(size=x.shape).astype("f4"), params)
+    masks, same = masks_lib.dense(params), []
+    for number in range(1, 8):
+        new, _ = masks_lib.select(scores, masks, pruner.names, pruner.num_keep(number))
+        if all(map(np.array_equal, jax.tree.leaves(masks), jax.tree.leaves(new))):
+            same.append(number)
+        masks = new
+    assert pruner.repeated_rounds(7) == same and 1 < same[0] < 7
+    rounds.tell_repeated(prepared)
+    told = capsys.readouterr().err
+    assert f"{len(same)} rounds ({same[0]}, " in told and told.count("\n") == 1

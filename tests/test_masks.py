@@ -50,11 +50,12 @@ def reference(scores, alive, layers, num_keep):
     """Sorts in Python: kept indices, and layers that the plain rule would empty."""
     worth = [-np.inf if np.isnan(x) else x for x in scores]
     order = sorted(range(len(worth)), key=lambda i: (not alive[i], -worth[i], i))
+    living = {layer for layer, is_alive in zip(layers, alive) if is_alive}
     plain = {layers[i] for i in order[:num_keep]}
-    bests = {next(i for i in order if layers[i] == layer) for layer in set(layers)}
-    others = [i for i in order if i not in bests]
+    bests = {next(i for i in order if layers[i] == layer) for layer in living}
+    others = [i for i in order if i not in bests and alive[i]]
     kept = bests | set(others[: max(num_keep - len(bests), 0)])
-    return kept, len(set(layers) - plain)
+    return kept, len(living - plain)
 
 
 def brute_force(scores, masks, num_keeps, scope):
@@ -88,7 +89,7 @@ def cases(draw):
         scores[name] = np.array(draw(drawn), np.float32).reshape(shape)
         alive = np.ones(size, bool)
         if name in NAMES:
-            dead = draw(st.sets(st.integers(0, size - 1), max_size=size - 1))
+            dead = draw(st.sets(st.integers(0, size - 1), max_size=size))
             alive[sorted(dead)] = False
         masks[name] = alive.reshape(shape)
     scope = draw(st.sampled_from(sorted(POOLS)))
@@ -109,7 +110,7 @@ def test_selection_is_the_brute_force(case):
         assert mask.dtype == bool
         np.testing.assert_array_equal(mask, expected[name], err_msg=name)
         assert not np.any(np.asarray(mask) & ~before[name]), "a weight came back"
-        assert mask.all() if name not in NAMES else mask.any()
+        assert mask.all() if name not in NAMES else mask.any() == before[name].any()
 
 
 def test_more_than_survive_revives_nothing():
@@ -182,6 +183,27 @@ def test_keep_count_is_the_paper_s_schedule(total):
     counts = [masks_lib.keep_count(total, 0.2, r) for r in range(21)]
     assert counts == [round(total * 0.8**r) for r in range(21)]
     assert counts[0] == total and counts == sorted(counts, reverse=True)
+
+
+@pytest.mark.parametrize("fraction", [20, 1, 0, -0.2])
+def test_keep_count_of_no_fraction_is_refused(fraction):
+    with pytest.raises(UserError, match=f"fraction={fraction}: .*give 0.2 for 20 %"):
+        masks_lib.keep_count(100, fraction, 1)
+
+
+def test_select_of_a_layer_without_survivors_keeps_as_many_as_asked():
+    scores = {"a": {"kernel": jnp.arange(4.0)}, "b": {"kernel": jnp.arange(6.0)}}
+    masks = {"a": {"kernel": jnp.zeros(4, bool)}, "b": {"kernel": jnp.ones(6, bool)}}
+    selected, floored = masks_lib.select(scores, masks, ["a/kernel", "b/kernel"], [3])
+    assert not selected["a"]["kernel"].any() and int(floored) == 0
+    np.testing.assert_array_equal(selected["b"]["kernel"], [0, 0, 0, 1, 1, 1])
+
+
+def test_select_of_a_nan_is_refused_with_the_name_of_the_leaf():
+    scores = {"a": {"kernel": jnp.array([1.0, jnp.nan])}}
+    masks = masks_lib.dense(scores)
+    with pytest.raises(UserError, match="a/kernel: has saliencies that are nan"):
+        masks_lib.select(scores, masks, ["a/kernel"], [1])
 
 
 def test_sparsity_by_hand():

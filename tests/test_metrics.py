@@ -19,9 +19,9 @@ from gen_tickets.evaluation.features import classifier, extractors, weights
 from gen_tickets.evaluation.metrics import Evaluator
 from gen_tickets.experiments import quickstart
 from gen_tickets.procedures import lottery, measurement, rounds
-from gen_tickets.report import render, statistics
+from gen_tickets.report import outcomes, render, statistics, verdict
 from gen_tickets.training.round_state import Position
-from gen_tickets.workdir import baselines, columns
+from gen_tickets.workdir import baselines, columns, curves
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, tables
 
@@ -288,6 +288,15 @@ def test_too_few_training_images_for_inception_are_refused(dataset, tmp_path):
         Evaluator(config, dataset)
 
 
+@pytest.mark.parametrize("column", ["heldout_loss", "train_loss"])
+def test_validate_of_a_verdict_on_the_losses_of_a_gan_is_refused(column):
+    gan = {"task__name": "gan", "eval__metrics": ("fd_classifier",)}
+    with pytest.raises(UserError, match=f"'{column}'.*two networks.*fd_classifier"):
+        configure(**gan, eval__verdict=column)
+    for allowed in ("fd_classifier", "heldout_sample_spread"):
+        configure(**gan, eval__verdict=allowed)
+
+
 def test_validate_of_a_verdict_on_what_is_not_measured_is_refused():
     for column in ("fid", "kid_std", "accuracy_reconstructions"):
         with pytest.raises(UserError, match=f"eval.verdict='{column}'.*add it"):
@@ -334,7 +343,7 @@ def experiment(monkeypatch):
             "prune.rounds": 2,
             "train.steps": 4,
             "rewind.step": 1,
-            "eval.every_steps": 4,
+            "eval.every_steps": 2,
             "eval.num_shown": 2,
             "eval.metrics": ("fd_classifier", "accuracy"),
             "eval.num_samples": 40,
@@ -375,6 +384,13 @@ def test_a_whole_run_has_the_columns_where_they_are_due(
     stored = evaluator.provenance["references"]["classifier"]
     text = paths.config_path(workdir).read_text()
     assert stored["hash"] in text and stored["sha256"] in text
+    # Before the last tenth of the dense training, for the gate of convergence.
+    rows = curves.read(paths.curves_path(workdir))
+    measured = [(x["round"], x["step"]) for x in rows if "fd_classifier" in x]
+    assert measured == [(0, 2)] * experiment.runs
+    run = outcomes.load(workdir)
+    gates = verdict.verdict(run.rows, "fd_classifier", run.curves, run.baselines).gates
+    assert [gate.passed is None for gate in gates[:3]] == [False] * 3
 
 
 def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):

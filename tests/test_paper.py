@@ -13,7 +13,7 @@ from gen_tickets.paper import __main__ as command
 from gen_tickets.paper import page, panels, published
 from gen_tickets.paper.figures import FIGURES, Curve, Variant, alone
 from gen_tickets.paper.results import SCALES, Results, judge_all
-from gen_tickets.workdir import images, paths, tables
+from gen_tickets.workdir import baselines, images, paths, tables
 
 GOOD, BAD = 10.0, 90.0
 
@@ -292,6 +292,23 @@ def test_claim_of_an_unfinished_experiment_is_not_tried(tmp_path, runs):
     line = next(x for x in judge_all(found) if x["figure"] == "fig3")
     assert line["outcome"] == "not tried"
     assert line["found"] == "one_shot_dcgan_cifar10: 2 of 6 trainings"
+
+
+def test_claim_of_trainings_that_learned_nothing_is_not_judged(tmp_path, runs):
+    found = finish("fig3", tmp_path)
+    for one in found.experiments(["fig3"]):
+        config = one.config.copy_and_resolve_references()
+        config.runs = 3
+        plant(config, one.folder)
+    while_sound = next(x for x in judge_all(found) if x["figure"] == "fig3")
+    assert while_sound["outcome"] == "not reproduced" and not while_sound["gates"]
+    baselines.write(one.folder.parent / "dcgan_cifar10", {"fd_classifier": {"grey": 1}})
+    line = next(x for x in judge_all(found) if x["figure"] == "fig3")
+    assert line["outcome"] == "not judged"
+    assert line["found"] == f"not reproduced by the numbers: {while_sound['found']}"
+    assert line["gates"].startswith("dcgan_cifar10: Nothing learned: fd_classifier")
+    text = page.draw("fig3", found, judge_all(found)).read_text()
+    assert "Not judged: " in text and "baselines: grey 1." in text
 
 
 # --- the command line ---------------------------------------------------------------

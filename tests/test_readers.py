@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gen_tickets.data import about
 from gen_tickets.data import dataset as dataset_lib
-from gen_tickets.data import readers
+from gen_tickets.data import folders
 from gen_tickets.errors import UserError
 
 
@@ -179,9 +180,9 @@ def test_held_out_arrays_of_another_shape_are_refused(tmp_path):
 def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     path = tmp_path / "a.npz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="not a readable .npz"):
+    with pytest.raises(UserError, match="not an intact .npz"):
         dataset_lib.check(configure(name="arrays", dir=str(path)))
-    with pytest.raises(UserError, match="not a readable .npz"):
+    with pytest.raises(UserError, match="there is no such .npz"):
         dataset_lib.check(configure(name="arrays", dir=str(tmp_path / "absent.npz")))
 
 
@@ -191,7 +192,7 @@ def test_a_damaged_npz_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[200] ^= 255  # within the pixels: the checksum no longer holds
     path.write_bytes(bytes(content))
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="is not an intact .npz"):
         dataset_lib.load(config)
 
 
@@ -216,13 +217,63 @@ def test_a_folder_is_searched_recursively_in_sorted_order(tmp_path):
     assert dataset.provenance["encoding"] == "PNG"
 
 
-@pytest.mark.parametrize("name", ["heldout", "test"])
+@pytest.mark.parametrize(
+    "name", ["heldout", "test", "Test", "val", "valid", "validation", "dev"]
+)
 def test_a_held_out_folder_is_held_out_whole(tmp_path, name):
     save_images(tmp_path / "train", [(6, 6)] * 12)
     save_images(tmp_path / name, [(6, 6)] * 3)
     dataset = dataset_lib.load(folder(tmp_path))
     assert numbers(dataset.train) == list(range(12))
     assert numbers(dataset.heldout) == [0, 1, 2]
+
+
+def test_folder_with_several_splits_holds_out_one_and_tells_of_others(tmp_path):
+    for name, count in (("train", 4), ("val", 2), ("test", 3), ("extra/Dev", 1)):
+        save_images(tmp_path / name, [(6, 6)] * count)
+    (tmp_path / "train" / "a.gif").write_bytes(b"")
+    (tmp_path / "train" / ".hidden.png").write_bytes(b"")
+    (tmp_path / "train" / "nowhere.png").symlink_to(tmp_path / "absent")
+    (tmp_path / "linked").symlink_to(tmp_path / "val")
+    found = dataset_lib.load(folder(tmp_path)).provenance
+    assert (found["num_train"], found["num_heldout"]) == (5, 3)
+    assert found["heldout_split"] == "test"
+    assert about.remarks(found) == (
+        "data.name=folder: val/ (2 images) is neither trained on nor held out; 1 "
+        "images in folders called Dev, not at the top, are trained on; left out: 1 "
+        "*.gif, 1 hidden files, 1 linked folders, 1 links to nothing"
+    )
+
+
+def test_images_within_one_and_colours_under_alpha_are_remarked(tmp_path):
+    for number in range(12):
+        image = Image.new("RGBA", (6, 6), (1, 0, 1, 0 if number < 2 else 255))
+        image.save(tmp_path / f"{number:02}.png")
+    found = dataset_lib.load(folder(tmp_path)).provenance
+    assert about.remarks(found) == (
+        "data.name=folder: 2 images with colours under alpha 0; all pixels are 0 or "
+        "1, of 255: nearly black"
+    )
+    assert about.remarks(dataset_lib.load(configure()).provenance) == ""
+
+
+@pytest.mark.parametrize("label", [2**40, -(2**31) - 1])
+def test_labels_beyond_int32_are_refused(tmp_path, label):
+    labels = np.arange(9)
+    labels[3] = label
+    config = save_arrays(tmp_path / "a.npz", images=GOOD, labels=labels)
+    with pytest.raises(UserError, match=f"`labels` are .*{label}"):
+        dataset_lib.load(config)
+
+
+def test_stream_of_an_image_that_changed_is_refused(tmp_path):
+    save_images(tmp_path, [(6, 6)] * 12)
+    stream = dataset_lib.load(folder(tmp_path, resident=False)).train.images
+    rows = np.arange(len(stream))
+    np.testing.assert_array_equal(stream[rows], stream[rows[::-1]][::-1])
+    Image.new("RGB", (6, 6), (99, 0, 0)).save(tmp_path / "005.png")
+    with pytest.raises(UserError, match="1 images that were read before.*number 5"):
+        stream[rows]
 
 
 def test_formats_of_files_and_an_alpha_channel(tmp_path):
@@ -298,8 +349,13 @@ def test_a_folder_without_training_images_is_refused(tmp_path):
 
 def test_load_of_a_folder_searches_it_once(tmp_path, monkeypatch):
     save_images(tmp_path, [(6, 6)] * 12)
-    searched, walk = [], readers.os.walk
-    monkeypatch.setattr(readers.os, "walk", lambda x: searched.append(x) or walk(x))
+    searched, walk = [], folders.os.walk
+
+    def note(place, **options):
+        searched.append(place)
+        return walk(place, **options)
+
+    monkeypatch.setattr(folders.os, "walk", note)
     dataset_lib.load(folder(tmp_path))
     assert searched == [tmp_path]
 

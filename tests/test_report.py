@@ -305,3 +305,17 @@ def test_axis_label_of_columns_tells_what_they_are():
     assert render.axis_label("heldout_loss") == "held-out loss\nlower is better"
     assert render.axis_label("heldout_kl") == "held-out KL divergence (nats)"
     assert render.axis_label("unknown") == "unknown"
+
+
+def test_report_by_another_verdict_judges_by_it_and_refuses_one_not_measured(
+    tmp_path, capsys
+):
+    rows = [{**row, "heldout_loss": 1.0} for row in table([GOOD], [BAD])]
+    workdir = str(write_workdir(tmp_path / "run", rows, images=False))
+    assert command.main([workdir]) == 0
+    assert METRIC in capsys.readouterr().out
+    assert command.main([workdir, "--config.eval.verdict=heldout_loss"]) == 0
+    assert "heldout_loss" in capsys.readouterr().out
+    assert command.main([workdir, "--config.eval.verdict=heldout_los"]) == 2
+    said = capsys.readouterr().err
+    assert "eval.verdict='heldout_los'" in said and "mean 'heldout_loss'" in said

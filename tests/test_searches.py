@@ -30,7 +30,7 @@ def test_a_search_comes_back_as_it_was(tmp_path):
 
 def test_what_is_no_search_is_told_in_a_line(tmp_path):
     path = tmp_path / "run_0.npz"
-    with pytest.raises(UserError, match="is not an intact search"):
+    with pytest.raises(UserError, match="there is no such search"):
         searches.load(path)
     searches.save(path, draw())
     path.write_bytes(path.read_bytes()[:200])

@@ -51,7 +51,14 @@ def test_a_folder_is_one_plain_name():
 
 
 @pytest.mark.parametrize(
-    "lists", [[["sed", "1"]], [["seed"]], [["seed", "1", "1"]], [["seed", "1"]] * 2]
+    "lists",
+    [
+        *([["sed", "1"]], [["seed"]], [["seed", "1", "1"]], [["seed", "1"]] * 2),
+        [["seed", "10", "1e1"]],
+        [["seed", "1e-3", "0.001"]],
+        [["seed", "(3,4)", "(3, 4)"]],
+        [["seed", "True", "true"]],
+    ],
 )
 def test_a_mistaken_list_is_a_user_error(lists):
     with pytest.raises(UserError, match="--over se|^sed: there is no such option"):

@@ -179,5 +179,5 @@ def test_columns_file_that_is_absent_describes_nothing(tmp_path):
 )
 def test_columns_file_that_is_damaged_raises_user_error(tmp_path, text):
     paths.columns_path(tmp_path).write_text(text)
-    with pytest.raises(UserError, match="columns.json: does not describe columns"):
+    with pytest.raises(UserError, match="columns.json: is not an intact description"):
         tables.read_columns(tmp_path)

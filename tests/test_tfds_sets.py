@@ -306,7 +306,7 @@ def test_a_batch_is_compared_with_the_counts_on_disk(tmp_path):
     [
         (dict(fileFormat="riegeli"), "prepared as riegeli"),
         (dict(splits=[]), "train split"),
-        (dict(splits="?"), "cannot be read"),
+        (dict(splits="?"), "is not an intact description"),
     ],
 )
 def test_what_cannot_be_read_is_refused_at_once(tmp_path, changes, message):

@@ -42,6 +42,15 @@ def test_map_named_gives_names_and_all_trees():
     assert found["encoder"]["conv_0"]["bias"] == ("encoder/conv_0/bias", 9.0)
 
 
+def test_names_of_keys_with_slashes_are_escaped_where_they_collide():
+    alone = {"mlp/~/linear": {"w": 1}}
+    assert trees.names(alone) == ["mlp/~/linear/w"]
+    assert trees.paths(alone) == [("mlp/~/linear", "w")]
+    tree = {"a": {"b": {"c": 1}}, "a/b": {"c": 2}}
+    assert trees.named_leaves(tree) == {"a/b/c": 1, "a\\/b/c": 2}
+    assert trees.like(tree, trees.named_leaves(tree)) == tree
+
+
 @pytest.mark.parametrize(
     "pattern, expected",
     [

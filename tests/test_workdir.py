@@ -53,6 +53,16 @@ def test_more_rounds_and_how_to_run_are_no_difference(tmp_path):
         start(tmp_path, prune__rounds=4)
 
 
+def test_claim_with_another_verdict_goes_on_unless_it_chooses_the_rewind_step(tmp_path):
+    start(tmp_path, prune__rounds=3)
+    start(tmp_path, prune__rounds=3, eval__verdict="heldout_loss", eval__num_shown=3)
+    stored = lock_lib.stored_config(tmp_path)
+    assert stored.eval.verdict == "heldout_loss" and stored.eval.num_shown == 3
+    start(tmp_path / "auto", rewind__step="auto")
+    with pytest.raises(UserError, match="eval.verdict: .* -> "):
+        start(tmp_path / "auto", rewind__step="auto", eval__verdict="heldout_loss")
+
+
 def test_an_option_that_is_younger_than_the_folder_was_at_its_default(tmp_path):
     start(tmp_path)
     path = paths.config_path(tmp_path)
@@ -112,6 +122,18 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 )
 def test_a_damaged_config_is_a_user_error(tmp_path, content):
     paths.config_path(tmp_path).write_bytes(content.encode("latin-1"))
-    with pytest.raises(UserError, match="--workdir"):
+    with pytest.raises(UserError, match="is not an intact configuration|--workdir"):
         start(tmp_path)
     assert paths.config_path(tmp_path).read_bytes() == content.encode("latin-1")
+
+
+@pytest.mark.parametrize("name", ["gs://bucket/run", "s3://b/x", "gs:/bucket"])
+def test_check_of_an_object_store_is_refused_at_once(name):
+    with pytest.raises(UserError, match="is not on a disk.*give a folder of a local"):
+        lock_lib.check(name, configure())
+
+
+def test_check_of_a_name_that_cannot_be_encoded_is_refused_with_the_remedy(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xfc")  # as an ASCII process has it
+    with pytest.raises(UserError, match="cannot encode.*PYTHONUTF8=1"):
+        lock_lib.check(name, configure())

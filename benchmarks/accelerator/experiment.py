@@ -35,8 +35,8 @@ class _Recorder(recorder_lib.Recorder):
     #: (title of the training, step, seconds of the clock) of every evaluation
     times: list[tuple[str, int, float]] = dataclasses.field(default_factory=list)
 
-    def evaluation(self, training, position, evaluation):
-        super().evaluation(training, position, evaluation)
+    def evaluation(self, training, position, evaluation, measured):
+        super().evaluation(training, position, evaluation, measured)
         self.times.append((training.title, evaluation.step, time.perf_counter()))
 
 
@@ -50,7 +50,7 @@ def _configure(scale: Scale, experiment: str, data: str, folder: pathlib.Path) -
         draw = np.random.default_rng(0)
         np.savez(data, images=draw.integers(0, 256, (count, *shape), np.uint8))
     config.data.name, config.data.dir = "arrays", data
-    config.eval.metrics, config.eval.verdict = (), "heldout_loss"
+    config.eval.metrics, config.eval.verdict = (), "heldout_sample_spread"
     config.eval.every_steps = _SMOKE_STEPS if scale.smoke else _EVERY_STEPS
     if scale.smoke:
         config.runs, config.prune.rounds, config.rewind.step = 1, 1, "2"

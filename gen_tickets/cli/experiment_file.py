@@ -1,6 +1,7 @@
 """Experiment files: found by name, run, and their mistakes told with file and line."""
 
 import importlib.util
+import linecache
 import os
 import pathlib
 import sys
@@ -88,7 +89,9 @@ def _located(path: str, error: Exception) -> UserError:
     place = f"{path}, line {lines[-1]}" if lines else path
     if isinstance(error, UserError):
         return UserError(f"{place}: {error.field}", error.problem, error.remedy)
-    reason = str(error).strip().partition("\n")[0]
+    reason = " ".join(str(error).split())
+    if not reason and lines and lines[-1]:  # as of a bare assert
+        reason = linecache.getline(path, lines[-1]).strip()
     kind = type(error).__name__
     return UserError(place, f"{kind}: {reason}" if reason else kind)
 

@@ -11,7 +11,7 @@ from typing import Any
 import ml_collections
 
 from gen_tickets.config import validation
-from gen_tickets.config.options import OPTIONS
+from gen_tickets.config.options import OPTIONS, REMOVED
 from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
 
@@ -83,7 +83,11 @@ class Config(ml_collections.ConfigDict):
 
 
 def no_option(name: str) -> UserError:
-    """The error for an unknown option."""
+    """The error of a name that no option has."""
+    of_group = [option for option in OPTIONS if option.startswith(f"{name}.")]
+    if of_group:
+        problem = f"is a group of options ({', '.join(of_group)})"
+        return UserError(name, problem, "set each by its name")
     remedy = nearest(name, OPTIONS) or "--help lists all options"
     return UserError(name, "there is no such option", remedy)
 
@@ -115,6 +119,28 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """Returns {"data.name": value, ...}, tuples as lists, as in JSON."""
     flat = flatten_nested(config.to_dict())
     return {k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()}
+
+
+def restore(flat: Mapping[str, Any]) -> Config:
+    """The options that `flatten` gave; those on devices and hosts at their defaults.
+
+    Raises:
+      UserError: an option or a value that this version does not have.
+    """
+    config = get_config()
+    for name, value in flat.items():
+        if name in REMOVED or name.startswith("parallel."):
+            continue
+        value = tuple(value) if isinstance(value, list) else value
+        try:
+            config.update_from_flattened_dict({name: value})
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                name,
+                f"is not what this version takes ({error})",
+                "use the version that wrote it",
+            ) from None
+    return config
 
 
 def resize(

@@ -38,8 +38,11 @@ class Option(abc.ABC):
         return value
 
     def remedy(self, value: Any) -> str:
-        """What to give instead of a value that is not allowed; "" = unknown."""
-        return f"give {value.item()!r}" if hasattr(value, "item") else ""
+        """What to give in the place of a value that is not allowed; "" = unknown."""
+        if not hasattr(value, "tolist"):
+            return ""
+        plain = value.tolist()  # of NumPy or JAX
+        return f"give {tuple(plain) if isinstance(plain, list) else plain!r}"
 
     def refusal(self, name: str, value: Any) -> UserError:
         """The error for a value that is not allowed.
@@ -64,6 +67,12 @@ class Whole(Option):
 
     def is_allowed(self, value: Any) -> bool:
         return type(value) is int and self.low <= value <= self.high
+
+    def remedy(self, value: Any) -> str:
+        if isinstance(value, float) and value.is_integer():  # as 1e3
+            value = int(value)
+            return f"give {value}" if self.is_allowed(value) else ""
+        return super().remedy(value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,6 +59,17 @@ OPTIONS: dict[str, Option] = {
         _MOST_UNITS,
     ),
     "model.latent_size": option.Whole(3, "numbers in a latent vector", 1, _MOST_UNITS),
+    "model.initializer": option.Choice(
+        "authors",
+        "how kernels are drawn: uniform as PyTorch does by default, or N(0, 0.02)",
+        ("authors", "radford"),
+    ),
+    "model.discriminator": option.Choice(
+        "authors",
+        "of a GAN: ReLU and batch norm in every layer, or leaky ReLU and none in the "
+        "first one",
+        ("authors", "radford"),
+    ),
     "task.name": option.Choice("ae", "what is learned", registries.task),
     "task.beta": option.Number(1.0, "weight of the KL term (beta-VAE: > 1)"),
     "task.loss": option.Choice(
@@ -205,6 +216,12 @@ OPTIONS: dict[str, Option] = {
     "eval.verdict": option.Text(
         "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
     ),
+    "keep.rounds": option.Choice(
+        "best",
+        "rounds whose trained weights are kept: best = the dense round, the last one, "
+        "and the sparsest that matches and that is found, as the verdict has it",
+        ("best", "all", "last"),
+    ),
     "checkpoint.every_seconds": option.Number(60.0, "seconds between checkpoints"),
     "log.writer": option.Choice(
         "tensorboard",
@@ -232,13 +249,16 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-# Options that say how to run, not what to compute: they may change at a restart.
+# Options that say how to run or draw, not what to compute: they may change at a
+# restart.
 HOW_TO_RUN = (
     "data.dir",
     "data.download",
     "data.resident",
+    "eval.num_shown",
     "eval.inception_weights",
     "eval.download_weights",
+    "keep.rounds",
     "checkpoint.every_seconds",
     "log.writer",
     "profile.steps",
@@ -249,6 +269,10 @@ HOW_TO_RUN = (
     "parallel.process",
 )
 
-# Options of earlier versions that changed no result; they are ignored in workdirs that
-# have them.
+# Options that only judge what was computed: they may change, too, unless it is by them
+# that rewind.step="auto" chooses.
+HOW_TO_JUDGE = ("eval.verdict", "stability.margin")
+
+# Options of earlier versions that changed no result: a workdir that has them is read
+# and continued as if it had not.
 REMOVED = ("suite", "paper.sparsity")

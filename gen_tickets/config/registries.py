@@ -44,14 +44,18 @@ class Model(NamedTuple):
     """
 
     #: (arguments of the contracting module, those of the expanding one) -> both
-    #: modules. The arguments are dicts with `widths`, `dtype`, `channels` and
-    #: `lowering`, the first also with `num_outputs`, the second with `image_shape`;
-    #: see `models.build`.
+    #: modules. The arguments are dicts with `widths`, `dtype`, `channels`, `lowering`
+    #: and the model's `options`, the first also with `num_outputs`, the second with
+    #: `image_shape`; see `models.build`.
     build: Callable[[dict[str, Any], dict[str, Any]], tuple[Any, Any]]
-    #: widths -> number of which the side of the images must be a multiple
+    #: options that models without them refuse, such as ("model.initializer",)
+    options: tuple[str, ...] = ()
+    #: widths -> what the side of the images must be a multiple of
     multiple: Callable[[tuple[int, ...]], int] = _any_side
     #: whether kernels are divided by their own norm, as in spectral normalization
     normalizes_kernels: bool = False
+    #: whether it has batch norm
+    normalizes_batches: bool = True
     check: Check = _no_check
 
 
@@ -60,6 +64,7 @@ class DataSet(NamedTuple):
 
     #: config.data -> `data.readers.Reader`; reads names and headers only
     find: Callable[..., Any]
+    reads_dir: bool = True  #: whether it looks at `data.dir`
 
 
 class Saliency(NamedTuple):
@@ -112,8 +117,11 @@ class TaskBuilder(NamedTuple):
     #: options that tasks without them refuse, such as ("task.beta",)
     options: tuple[str, ...] = ()
     reconstructs: bool = True  #: whether `Task.reconstruct` is not None
-    #: metrics of the step and of `Task.evaluate` besides "loss"; a metric X has the
-    #: columns train_X, heldout_X and interval_X
+    #: whether a lower held-out loss is a better model; not where two networks play
+    #: against each other. Else no verdict goes by it, and no early stopping.
+    loss_is_quality: bool = True
+    #: its metrics, beside "loss", as the step and `Task.evaluate` call them; a metric X
+    #: stands in tables as train_X, heldout_X and interval_X
     columns: tuple[Column, ...] = ()
     check: Check = _no_check
 
@@ -124,6 +132,8 @@ class Optimizer(NamedTuple):
     #: (config.optimizer, decay) -> optax transformations in order; `decay`, one of
     #: them, adds weight_decay * weight
     transformations: Callable[..., tuple[Any, ...]]
+    #: its own options; others refuse them where they are in no such list
+    options: tuple[str, ...] = ("optimizer.b1", "optimizer.b2")
 
 
 class RateSchedule(NamedTuple):

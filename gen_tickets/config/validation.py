@@ -1,13 +1,15 @@
 """Rules for combinations of options.
 
-Rules of a single model, saliency, loss, metric or task are the `check` of its entry in
-`config.registries`, next to its definition.
+Which options count only together with others, `config.effects` says. Rules of one
+model, saliency, loss, metric or task are the `check` of its entry in
+`config.registries`, and stand beside it.
 """
 
 from collections.abc import Mapping, Set
 from typing import Any
 
-from gen_tickets.config import registries
+from gen_tickets.config import effects, registries
+from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
 
 Options = Mapping[str, Any]
@@ -30,17 +32,17 @@ def check(options: Options, changed: Set[str]) -> None:
     """
     _check_steps(options)
     _check_pruning(options)
-    _check_early_bird(options, changed)
-    _check_stability(options, changed)
+    _check_stability(options)
     _check_critic(options)
     _check_evaluation(options)
     # From here on the chosen entries are imported.
-    _check_task(options, changed)
+    effects.check(options, changed)
     for registry in _CHOSEN:
         registry.get(options[registry.option]).check(options)
     for name in options[registries.metric.option]:
         _check_metric(name, options)
     _check_columns(options)
+    _check_verdict(options, changed)
 
 
 def _check_steps(options: Options) -> None:
@@ -64,42 +66,17 @@ def _check_pruning(options: Options) -> None:
             f"prune.schedule={schedule!r} does not rewind",
             "give 0",
         )
+    if schedule == "early_bird" and options["prune.rounds"] != 1:
+        raise UserError(
+            f"prune.rounds={options['prune.rounds']}",
+            "prune.schedule='early_bird' prunes once",
+            "give 1",
+        )
 
 
-def _check_early_bird(options: Options, changed: Set[str]) -> None:
-    """Options that only early-bird tickets use, and those that they do not use."""
-    if options["prune.schedule"] == "early_bird":
-        unused = changed & {"prune.method", "prune.exclude", "ticket.path"}
-        if options["prune.rounds"] != 1:
-            unused |= {"prune.rounds"}
-        for name in sorted(unused):
-            raise UserError(
-                f"{name}={options[name]!r}",
-                "prune.schedule='early_bird' prunes channels by their batch-norm "
-                "scales, and once",
-                "give 1" if name == "prune.rounds" else "leave it out",
-            )
-    else:
-        for name in sorted(changed):
-            if name.startswith("early_bird."):
-                raise UserError(
-                    f"{name}={options[name]}",
-                    "only for prune.schedule='early_bird', not "
-                    f"{options['prune.schedule']!r}",
-                )
-
-
-def _check_stability(options: Options, changed: Set[str]) -> None:
-    """Options that only the instability analysis uses, and its masks."""
+def _check_stability(options: Options) -> None:
+    """The masks of the instability analysis, and what it is asked."""
     is_analysed = options["procedure"] == "stability"
-    if not is_analysed and options["rewind.step"] != "auto":
-        for name in sorted(changed):
-            if name.startswith("stability."):
-                raise UserError(
-                    f"{name}={options[name]!r}",
-                    "only for procedure='stability' or rewind.step='auto'",
-                    "leave it out",
-                )
     if is_analysed and options["rewind.step"] == "auto":
         raise UserError(
             "rewind.step='auto'", "is what the analysis finds out", "leave it out"
@@ -133,19 +110,6 @@ def _check_evaluation(options: Options) -> None:
         )
 
 
-def _check_task(options: Options, changed: Set[str]) -> None:
-    """Options that only other tasks read."""
-    tasks = dict(registries.task.items())
-    chosen = options["task.name"]
-    for name in sorted(changed - set(tasks[chosen].options)):
-        readers = [other for other, task in tasks.items() if name in task.options]
-        if readers:
-            raise UserError(
-                f"{name}={options[name]!r}",
-                f"only for task.name={' or '.join(readers)}, not {chosen}",
-            )
-
-
 def _check_metric(name: str, options: Options) -> None:
     metric, count = registries.metric.get(name), options["eval.num_samples"]
     if count < metric.minimum:
@@ -170,10 +134,42 @@ def _check_columns(options: Options) -> None:
                     f"{name} has the column {column.name!r} of {owner}",
                     "give it another name",
                 )
+    if verdict in ("train_loss", "heldout_loss"):
+        _check_loss(options)
     if verdict in owners and owners[verdict] not in names:
         raise UserError(
             f"eval.verdict={verdict!r}",
             f"is measured by eval.metrics={owners[verdict]!r} only, not by "
             f"{tuple(names)}",
             "add it, or compare another column",
+        )
+
+
+def _check_loss(options: Options) -> None:
+    """Raises UserError where the loss does not say how good a model is."""
+    task = options["task.name"]
+    if not registries.task.get(task).loss_is_quality:
+        raise UserError(
+            f"eval.verdict={options['eval.verdict']!r}",
+            f"with task.name={task!r} the loss says how two networks play against each "
+            "other, not how good the samples are",
+            "compare a metric of samples, as eval.metrics='fd_classifier' and "
+            "eval.verdict='fd_classifier'; where none can be measured give "
+            "eval.verdict='heldout_sample_spread', which gives no verdict",
+        )
+
+
+def _check_verdict(options: Options, changed: Set[str]) -> None:
+    """A verdict on what nothing measures."""
+    task = registries.task.get(options["task.name"])
+    metrics = (registries.metric.get(name) for name in options["eval.metrics"])
+    directed = [x.name for of in metrics for x in of.columns if x.better]
+    losses = ["loss", *(column.name for column in task.columns)]
+    allowed = directed + [f"{of}_{x}" for of in ("heldout", "train") for x in losses]
+    verdict = options["eval.verdict"]
+    if "eval.verdict" in changed and verdict not in allowed:
+        raise UserError(
+            f"eval.verdict={verdict!r}",
+            f"measured here are {', '.join(allowed)}",
+            nearest(verdict, allowed),
         )

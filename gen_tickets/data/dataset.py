@@ -22,16 +22,18 @@ chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones
 """
 
 import functools
-import hashlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
 
 from gen_tickets.config import registries
+from gen_tickets.data import about as about_lib
 from gen_tickets.data import tfds
-from gen_tickets.data.decoding import RESIZE
-from gen_tickets.data.readers import Reader
+from gen_tickets.data.decoding import Facts
+from gen_tickets.data.readers import Read, Reader
+from gen_tickets.data.stream import Stream
 from gen_tickets.errors import UserError
 
 
@@ -42,32 +44,12 @@ class ImageSet(NamedTuple):
     labels: np.ndarray | None
 
 
-class Stream:
-    """Images that stay on disk: `stream[rows]` reads uint8 [n, H, W, C]."""
-
-    def __init__(self, read, indices):
-        """Takes a function of indices that reads images, and the indices of these."""
-        self._read, self._indices = read, indices
-        image, _, self.formats = read(indices[:1])
-        self.shape = (len(indices), *image.shape[1:])
-
-    def __len__(self):
-        return len(self._indices)
-
-    def __getitem__(self, rows):
-        indices = self._indices[rows]
-        order = np.argsort(indices)  # readers require sorted indices
-        images = np.empty((len(indices), *self.shape[1:]), np.uint8)
-        images[order] = self._read(indices[order])[0]
-        return images
-
-
 class Dataset(NamedTuple):
     """Two image sets, and their provenance (a JSON-able dict)."""
 
     train: ImageSet
     heldout: ImageSet
-    provenance: dict
+    provenance: dict[str, Any]
 
 
 def check(config: ml_collections.ConfigDict) -> None:
@@ -89,12 +71,14 @@ def fetch(config: ml_collections.ConfigDict) -> None:
         tfds.prepare(config.data.dir, config.data.name)
 
 
-def _read_all(read, indices):
+def _read_all(read: Callable[[np.ndarray], Read], indices: np.ndarray) -> Read:
     return read(indices)
 
 
-def load(config: ml_collections.ConfigDict, read_shares=_read_all) -> Dataset:
-    """Reads the images of `config.data`; downloads them if requested.
+def load(
+    config: ml_collections.ConfigDict, read_shares: Callable[..., Read] = _read_all
+) -> Dataset:
+    """Reads the images of `config.data`; downloads them where told to.
 
     Args:
       config: all options.
@@ -110,16 +94,16 @@ def load(config: ml_collections.ConfigDict, read_shares=_read_all) -> Dataset:
     reader = _find(data)
     chosen = _indices(reader, data)
     crop, size = data.crop or reader.crop, data.image_size or reader.size
-    sets, formats = [], set()
+    sets, facts = [], Facts()
     for i, (split, indices) in enumerate(chosen):
         read = functools.partial(_read, reader, split, crop, size)
         if i == 0 and reader.streams and not data.resident:
             images = Stream(read, indices)
-            labels, found = None, images.formats
+            labels, found = None, images.facts
         else:
             images, labels, found = read_shares(read, indices)
         sets.append(ImageSet(images, labels))
-        formats |= found
+        facts.update(found)
     train, heldout = sets
     if train.images.shape[1:] != heldout.images.shape[1:]:
         raise UserError(
@@ -128,20 +112,31 @@ def load(config: ml_collections.ConfigDict, read_shares=_read_all) -> Dataset:
             f"{heldout.images.shape[1:]}",
             "give a size to which all are resized, such as 64",
         )
-    about = _provenance(data, reader, train, heldout, formats)
+    about = about_lib.describe(data, reader, train, heldout, facts)
     return Dataset(train, heldout, about)
 
 
-def _read(reader, split, crop, size, indices):
-    return reader.read(split, indices, crop, size)
+def _read(
+    reader: Reader, split: str, crop: int, size: int, indices: np.ndarray
+) -> Read:
+    images, labels, facts = reader.read(split, indices, crop, size)
+    return images, labels, Facts(facts)  # a reader of one's own may give a set
 
 
-def steps_per_epoch(num_images, batch_size):
-    """Full batches in one pass; the remainder is dropped (it differs by epoch)."""
+def steps_per_epoch(num_images: int, batch_size: int) -> int:
+    """Full batches in one pass; what is left over is dropped (and differs by epoch)."""
     return num_images // batch_size
 
 
-def order(seed, run, num_images, batch_size, first_step, num_steps, noise=0):
+def order(
+    seed: int,
+    run: int,
+    num_images: int,
+    batch_size: int,
+    first_step: int,
+    num_steps: int,
+    noise: int = 0,
+) -> np.ndarray:
     """Batch order of one run → int32 [num_steps, batch_size], indices of images.
 
     Every epoch is a new permutation that depends on (seed, run, epoch, noise) only, so
@@ -167,7 +162,7 @@ def order(seed, run, num_images, batch_size, first_step, num_steps, noise=0):
     return np.concatenate(batches)[skip : skip + num_steps]
 
 
-def _generator(*words):
+def _generator(*words: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
 
@@ -191,8 +186,10 @@ def _must_download(data: ml_collections.ConfigDict) -> bool:
     return True
 
 
-def _indices(reader, data):
-    """[(split, sorted indices) of the training images, likewise of the held-out]."""
+def _indices(
+    reader: Reader, data: ml_collections.ConfigDict
+) -> list[tuple[str, np.ndarray]]:
+    """[(split, sorted indices) of the training images, the same of the held-out]."""
     train = np.arange(reader.counts["train"])
     if reader.heldout is None:
         heldout_split, heldout = "train", train[::10]
@@ -212,38 +209,6 @@ def _indices(reader, data):
     return [("train", train), (heldout_split, heldout)]
 
 
-def _limited(indices, limit):
+def _limited(indices: np.ndarray, limit: int) -> np.ndarray:
     """A fixed choice of `limit` of the indices, sorted; nested in any larger limit."""
     return np.sort(indices[_generator(0).permutation(len(indices))[:limit]])
-
-
-def _provenance(data, reader, train, heldout, formats):
-    """What is needed to reproduce a number computed from these images."""
-    import PIL
-
-    crop = data.crop or reader.crop
-    crop = f"centre {crop}x{crop}" if crop else "centre square"
-    return {
-        "name": data.name,
-        **reader.about,
-        "train_split": "train" if reader.heldout else "train without every 10th",
-        "heldout_split": reader.heldout or "every 10th of train",
-        "num_train": len(train.images),
-        "num_heldout": len(heldout.images),
-        "limit": data.limit,
-        "image_size": train.images.shape[1],
-        "channels": train.images.shape[3],
-        "crop": crop,
-        "resize": f"{RESIZE}, where the size differs",
-        "pillow": PIL.__version__,
-        "encoding": ", ".join(sorted(formats)) or "raw",
-        "sha256_train": _digest(train.images),
-        "sha256_heldout": _digest(heldout.images),
-    }
-
-
-def _digest(images):
-    """SHA-256 of the pixels; None for a stream, which is never read as a whole."""
-    if isinstance(images, Stream):
-        return None
-    return hashlib.sha256(images).hexdigest()

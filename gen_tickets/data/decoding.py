@@ -5,23 +5,37 @@ pixels with every reader. Resizing is bilinear and antialiased (the
 support of the filter grows with the scale).
 """
 
+import collections
 import concurrent.futures
 import functools
 import itertools
 import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
 from gen_tickets.errors import UserError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: {file format or one of NOTES: number of images}
+Facts = collections.Counter[str]
+TRANSPARENT = "with colours under alpha 0"
+ODD_EXIF = "with EXIF data that say no orientation"
+NOTES = (TRANSPARENT, ODD_EXIF)
+
 RESIZE = "Pillow bilinear, antialiased"
 _BLOCK = 1024  # images in flight; bounds the memory of encoded images
 _PIECE = 32  # images per task of a thread
 _QUIET_SECONDS = 3.0
+_ORIENTATION = 0x0112  # the EXIF tag
 
 
-def square(image, crop, size):
+def square(image: "Image.Image", crop: int, size: int) -> np.ndarray:
     """Pillow image → uint8 [size, size, C]: centre crop to a square, then resize.
 
     `crop` is the side of the square before resizing; 0, or more than the image has,
@@ -40,24 +54,87 @@ def square(image, crop, size):
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def to_mode(image, mode):
-    """Pillow image → the same in mode L or RGB; ValueError if it has 16 bits."""
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"pixels of mode {image.mode}, not 8 bits a channel")
-    if "transparency" in image.info:
-        image = image.convert("RGBA")  # else Pillow warns about palettes
-    return image.convert(mode)
-
-
-def decode(items, num_images, open_image, names, crop, size, title):
-    """Encoded images → (uint8 [N, S, S, C], set of file formats).
+def open_image(
+    source: Any, mode: str, turn: bool
+) -> tuple["Image.Image", tuple[str, ...]]:
+    """Opens one image.
 
     Args:
-      items: iterable of the `num_images` arguments of `open_image`.
+      source: path, or file opened for reading bytes.
+      mode: L or RGB, what it becomes.
+      turn: whether it is turned upright, as its EXIF tag says.
+
+    Returns:
+      (Pillow image, facts): its file format, and those of NOTES that are so.
+
+    Raises:
+      ValueError: it has more than 8 bits a channel; Pillow raises many more kinds.
+    """
+    from PIL import Image
+
+    with Image.open(source) as image:
+        _check_depth(image)
+        facts = [image.format or "unknown"]
+        turned: Image.Image = image
+        if turn:
+            method, is_odd = _turn(image)
+            facts += [ODD_EXIF] if is_odd else []
+            turned = image if method is None else image.transpose(method)
+        if "transparency" in turned.info or "A" in turned.getbands():
+            turned = turned.convert("RGBA")  # else Pillow warns about palettes
+            is_seen_through = turned.getchannel("A").getextrema()[0] == 0
+            facts += [TRANSPARENT] if is_seen_through else []
+        return turned.convert(mode), tuple(facts)
+
+
+def _check_depth(image: "Image.Image") -> None:
+    """ValueError where an image, not loaded yet, has more than 8 bits a channel."""
+    # What Pillow opens as RGB may have 16 bits in the file, of which it keeps 8.
+    raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
+    if image.mode.startswith(("I", "F")) or any(";16" in x for x in raw_modes):
+        depth = next((x for x in raw_modes if ";16" in x), image.mode)
+        raise ValueError(f"pixels of mode {depth}, not 8 bits a channel")
+
+
+def _turn(image: "Image.Image") -> tuple[Any, bool]:
+    """(how it is turned upright, None = not; whether its EXIF data are odd)."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    image.load()  # some formats have it behind the pixels
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Pillow's parser raises a dozen kinds on odd data
+        return None, True
+    is_odd = type(orientation) is not int or not 1 <= orientation <= 8
+    return None if is_odd else turns.get(orientation), is_odd
+
+
+def decode(
+    items: Iterable[Any],
+    num_images: int,
+    open_one: Callable[[Any], tuple["Image.Image", tuple[str, ...]]],
+    names: Callable[[int], str],
+    crop: int,
+    size: int,
+    title: str,
+) -> tuple[np.ndarray, Facts]:
+    """Encoded images → (uint8 [N, S, S, C], how many images have which facts).
+
+    Args:
+      items: iterable of `num_images` things that `open_one` takes.
       num_images: N, at least 1.
-      open_image: item → Pillow image of 8-bit mode L or RGB and its file format, such
-        as ("JPEG"); raises OSError, ValueError or SyntaxError on a broken image.
-      names: position → name of that image in messages.
+      open_one: item → (Pillow image of 8-bit mode L or RGB, facts), as `open_image`;
+        whatever it raises is a broken image.
+      names: function of a position, what to call that image in a message.
       crop, size: as in `square`.
       title: what is read, for the progress bar and for messages.
 
@@ -65,19 +142,22 @@ def decode(items, num_images, open_image, names, crop, size, title):
       UserError: broken images (the first and their number), or `size` 0 and squares
         that differ in size.
     """
-    images, formats, broken = None, set(), []
+    images, facts, broken = None, Facts(), []
     with (
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
         _progress_bar(title, num_images) as progress,
+        warnings.catch_warnings(),
     ):
-        work = functools.partial(_one, open_image, crop=crop, size=size)
+        # Pillow warns of odd EXIF data, image by image.
+        warnings.filterwarnings("ignore", module="PIL.*")
+        work = functools.partial(_one, open_one, crop=crop, size=size)
         results = _parallel(pool, items, work)
         for position, (pixels, detail) in enumerate(results):
             progress.update()
             if pixels is None:
                 broken.append((position, detail))
                 continue
-            formats.add(detail)
+            facts.update(detail)
             if images is None:
                 first = position
                 images = np.empty((num_images, *pixels.shape), np.uint8)
@@ -92,12 +172,16 @@ def decode(items, num_images, open_image, names, crop, size, title):
             title,
             f"{len(broken)} of {num_images} images cannot be read, the first is "
             f"{names(position)} ({reason})",
-            "repair or remove them",
+            "repair them, make them readable, or move them elsewhere",
         )
-    return images, formats
+    return images, facts
 
 
-def _parallel(pool, items, function):
+def _parallel(
+    pool: concurrent.futures.Executor,
+    items: Iterable[Any],
+    function: Callable[[Any], Any],
+) -> Iterator[Any]:
     """Results in the order of `items`, at most _BLOCK of them in flight."""
     items = iter(items)
     while block := list(itertools.islice(items, _BLOCK)):
@@ -106,21 +190,28 @@ def _parallel(pool, items, function):
             yield from results
 
 
-def _one(open_image, item, crop, size):
-    """(pixels, format), or (None, reason) if the image is broken."""
+def _one(
+    open_one: Callable[[Any], tuple["Image.Image", tuple[str, ...]]],
+    item: Any,
+    crop: int,
+    size: int,
+) -> tuple[np.ndarray | None, Any]:
+    """(pixels, facts), or (None, reason) where the image is broken."""
     from PIL import Image
 
     try:
-        image, file_format = open_image(item)
-        return square(image, crop, size), file_format
+        image, facts = open_one(item)
+        return square(image, crop, size), facts
+    except MemoryError:
+        raise
     except Image.UnidentifiedImageError:
         return None, "not an image, or empty"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return None, " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:  # decoders raise dozens of kinds on broken data
+        return None, " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _differ(one, other):
-    """The error for squares that differ in size."""
+def _differ(one: tuple[str, Any], other: tuple[str, Any]) -> UserError:
+    """The error of squares that differ in size."""
     (name, shape), (other_name, other_shape) = one, other
     return UserError(
         "data.image_size=0",
@@ -130,7 +221,7 @@ def _differ(one, other):
     )
 
 
-def _progress_bar(title, total):
+def _progress_bar(title: str, total: int) -> Any:
     """On stderr, if that is a terminal and the read takes more than a few seconds."""
     return tqdm(
         desc=title,

@@ -5,37 +5,36 @@ written into a folder that is read. Prepared TFDS sets are found by `data.tfds`,
 the same `Reader`.
 """
 
-import os
 import pathlib
-import zipfile
-import zlib
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import ml_collections
 import numpy as np
 
 from gen_tickets.config import registries
-from gen_tickets.data.decoding import decode, to_mode
+from gen_tickets.data import folders
+from gen_tickets.data.decoding import Facts, decode, open_image
 from gen_tickets.errors import UserError
-from gen_tickets.workdir import npz
+from gen_tickets.workdir import npz, reading
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-HELDOUT_FOLDERS = ("heldout", "test")
+#: (uint8 [N, S, S, C], int32 [N] or None, facts of the images)
+Read = tuple[np.ndarray, np.ndarray | None, Facts]
+
 _NUM_DIGITS, _DIGITS_HELDOUT = 1797, 300
 
 
 class Reader(NamedTuple):
     """A set that was found and can be read."""
 
-    counts: dict  #: split name → number of images, in the set's own order
+    counts: dict[str, int]  #: split name → number of images, in the set's own order
     heldout: str | None  #: the split held out, or None: every 10th image of `train` is
-    #: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None, set
-    #: of file formats).
-    read: Callable
-    about: dict  #: provenance of this reader
-    crop: int = 0  #: meaning of data.crop=0; 0 = the largest centre square
-    size: int = 0  #: meaning of data.image_size=0; 0 = the original size
-    #: Whether any images of the set can be read without the others.
+    #: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None,
+    #: file formats: a set, or the number of images of each).
+    read: Callable[..., tuple[np.ndarray, np.ndarray | None, Any]]
+    about: dict[str, Any]  #: what provenance says of this reader
+    crop: int = 0  #: what data.crop=0 means; 0 = the largest centre square
+    size: int = 0  #: what data.image_size=0 means; 0 = the set's own size
+    #: Whether a few images, anywhere in the set, are read without the others.
     streams: bool = False
 
 
@@ -45,71 +44,48 @@ def folder(options: ml_collections.ConfigDict) -> Reader:
     return find_folder(options.dir)
 
 
-def find_folder(directory):
+def find_folder(directory: str) -> Reader:
     """A folder of png, jpg, jpeg, bmp or webp files, searched recursively → Reader.
 
-    The order is that of the sorted relative paths; names with a leading dot are left
-    out and links to folders are not followed. What lies under `heldout/` or `test/` is
-    held out. Images become RGB (an alpha channel is dropped); there are no labels.
+    The order is that of the sorted relative paths; see `folders.list_images`. Images
+    become RGB (an alpha channel is dropped); there are no labels.
 
     Raises:
       UserError: no such folder, or no image in it.
     """
-    root = pathlib.Path(directory).expanduser()
-    if not directory or not root.is_dir():
+    field, root = f"data.dir={directory}", pathlib.Path(directory).expanduser()
+    with reading.explained(root, "folder of images", field=field):
+        if not directory or not root.is_dir():
+            raise UserError(field, "is not a folder", "give a folder of images")
+        found = folders.list_images(root)
+    if not found.splits["train"]:
         raise UserError(
-            f"data.dir={directory}", "is not a folder", "give a folder of images"
-        )
-    files = sorted(_image_files(root))
-    heldout = [path for path in files if path.split("/")[0] in HELDOUT_FOLDERS]
-    train = [path for path in files if path.split("/")[0] not in HELDOUT_FOLDERS]
-    if not train:
-        raise UserError(
-            f"data.dir={directory}",
-            f"no training images ({', '.join(IMAGE_SUFFIXES)}) in it, outside of "
-            f"{' and '.join(HELDOUT_FOLDERS)}",
+            field,
+            f"no training images ({', '.join(folders.IMAGE_SUFFIXES)}) in it, outside "
+            f"of {', '.join(folders.HELDOUT_FOLDERS)}",
             "give a folder of images",
         )
-    splits = {"train": train} | ({"heldout": heldout} if heldout else {})
 
-    def read(split, indices, crop, size):
-        paths = [splits[split][i] for i in indices]
-        images, formats = decode(
+    def read(split: str, indices: Any, crop: int, size: int) -> Read:
+        paths = [found.splits[split][i] for i in indices]
+        images, facts = decode(
             (root / path for path in paths),
             len(paths),
-            _open_file,
+            lambda path: open_image(path, "RGB", turn=True),
             lambda position: paths[position],
             crop,
             size,
-            f"data.dir={directory}",
+            field,
         )
-        return images, None, formats
+        return images, None, facts
 
-    counts = {split: len(paths) for split, paths in splits.items()}
-    about = {"reader": "folder", "set": str(root.resolve())}
-    return Reader(counts, "heldout" if heldout else None, read, about, streams=True)
-
-
-def _image_files(root):
-    """Relative paths, with forward slashes, of the image files under `root`."""
-    for folder, subfolders, files in os.walk(root):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        prefix = pathlib.Path(folder).relative_to(root).as_posix()
-        for name in files:
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
-                yield name if prefix == "." else f"{prefix}/{name}"
+    counts = {split: len(paths) for split, paths in found.splits.items()}
+    about = {"reader": "folder", "set": str(root.resolve()), **found.about}
+    return Reader(counts, found.heldout, read, about, streams=True)
 
 
-def _open_file(path):
-    """A file → (RGB Pillow image, upright as its EXIF tag says; its format)."""
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        return to_mode(ImageOps.exif_transpose(image), "RGB"), image.format
-
-
-def resize(images, crop, size):
-    """Crops and resizes images as `data.crop` and `data.image_size` say.
+def resize(images: np.ndarray, crop: int, size: int) -> np.ndarray:
+    """Images of a reader as `data.crop` and `data.image_size` want them.
 
     Args:
       images: uint8 [N, H, W, C].
@@ -124,20 +100,21 @@ def resize(images, crop, size):
         return images
     from PIL import Image
 
-    def open_array(image):
-        return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), "raw"
+    def open_array(image: np.ndarray) -> tuple[Image.Image, tuple[str, ...]]:
+        grey = image.shape[-1] == 1
+        return Image.fromarray(image[..., 0] if grey else image), ()
 
     return decode(images, len(images), open_array, str, crop, size, "images")[0]
 
 
-@registries.data_set("digits")
+@registries.data_set("digits", reads_dir=False)
 def digits(options: ml_collections.ConfigDict) -> Reader:
     """The 1797 handwritten digits of scikit-learn, resized to 28x28."""
     return find_digits(options.image_size)
 
 
-def find_digits(image_size):
-    """The 1797 digits of scikit-learn, values 0..16 scaled to 0..255 → Reader.
+def find_digits(image_size: int) -> Reader:
+    """The 1797 digits of scikit-learn, values 0..16 brought to 0..255 → Reader.
 
     A fixed choice of 300 is held out.
 
@@ -152,14 +129,14 @@ def find_digits(image_size):
     heldout = np.sort(generator.permutation(_NUM_DIGITS)[:_DIGITS_HELDOUT])
     splits = {"train": np.delete(np.arange(_NUM_DIGITS), heldout), "heldout": heldout}
 
-    def read(split, indices, crop, size):
+    def read(split: str, indices: Any, crop: int, size: int) -> Read:
         from sklearn import datasets
 
         found = datasets.load_digits()
         chosen = splits[split][indices]
         images = np.floor(found.images[chosen] * (255 / 16) + 0.5).astype(np.uint8)
         images = resize(images[..., None], crop, size)
-        return images, found.target[chosen].astype(np.int32), set()
+        return images, found.target[chosen].astype(np.int32), Facts()
 
     counts = {split: len(indices) for split, indices in splits.items()}
     about = {"reader": "scikit-learn", "set": "load_digits"}
@@ -172,7 +149,7 @@ def arrays(options: ml_collections.ConfigDict) -> Reader:
     return find_arrays(options.dir)
 
 
-def find_arrays(directory):
+def find_arrays(directory: str) -> Reader:
     """The .npz at `directory` → Reader.
 
     `images` uint8 [N, H, W, C] with C 1 or 3, and optionally integer `labels` [N],
@@ -191,37 +168,50 @@ def find_arrays(directory):
         for split, prefix in prefixes.items()
     }
 
-    def read(split, indices, crop, size):
+    def read(split: str, indices: Any, crop: int, size: int) -> Read:
         prefix = prefixes[split]
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                images = resize(file[f"{prefix}images"][indices], crop, size)
-                labelled = f"{prefix}labels" in file
-                labels = file[f"{prefix}labels"][indices] if labelled else None
-        except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(
-                f"data.dir={directory}", f"is damaged ({error})", "make the file again"
-            ) from error
-        return images, None if labels is None else labels.astype(np.int32), set()
+        with (
+            reading.explained(
+                path, ".npz", "make the file again", field=f"data.dir={directory}"
+            ),
+            np.load(path, allow_pickle=False) as file,
+        ):
+            images = resize(file[f"{prefix}images"][indices], crop, size)
+            labelled = f"{prefix}labels" in file
+            labels = file[f"{prefix}labels"][indices] if labelled else None
+        return images, _int32(directory, prefix, labels), Facts()
 
     about = {"reader": "npz", "set": str(path.resolve())}
     return Reader(counts, "heldout" if "heldout" in prefixes else None, read, about)
 
 
-def _npz_headers(path):
+def _npz_headers(path: pathlib.Path) -> dict[str, Any]:
     """Name → (shape, dtype) of the arrays in an .npz, without reading them."""
-    try:
+    with reading.explained(
+        path,
+        ".npz",
+        "give one with uint8 `images` [N, H, W, C]",
+        field=f"data.dir={path}",
+    ):
         return npz.headers(path)
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+
+
+def _int32(directory: str, prefix: str, labels: Any) -> np.ndarray | None:
+    """Labels as they are kept; UserError where one does not fit."""
+    if labels is None:
+        return None
+    border = np.iinfo(np.int32)
+    if labels.size and not border.min <= labels.min() <= labels.max() <= border.max:
         raise UserError(
-            f"data.dir={path}",
-            f"is not a readable .npz ({error})",
-            "give one with uint8 `images` [N, H, W, C]",
-        ) from error
+            f"data.dir={directory}",
+            f"`{prefix}labels` are {labels.min()} to {labels.max()}",
+            "number the classes 0, 1, ...; labels are kept as int32",
+        )
+    return np.asarray(labels, np.int32)
 
 
-def _check_arrays(directory, headers, prefix):
-    """Number of images under `prefix`; UserError if the arrays are invalid."""
+def _check_arrays(directory: str, headers: dict[str, Any], prefix: str) -> int:
+    """Number of images under `prefix`; UserError where the arrays are not as told."""
     key = f"{prefix}images"
     if key not in headers:
         raise UserError(
@@ -243,4 +233,4 @@ def _check_arrays(directory, headers, prefix):
             f"`{prefix}labels` is {label_dtype} {list(label_shape)}",
             f"save it as integers [{shape[0]}]",
         )
-    return shape[0]
+    return int(shape[0])

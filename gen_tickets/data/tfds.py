@@ -17,6 +17,7 @@ from gen_tickets.config import registries
 from gen_tickets.data import tfds_records
 from gen_tickets.data.readers import Reader
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import reading
 
 _NAME = re.compile(r"(\w+)(?:/([\w.\-]+))?(?::(\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -81,18 +82,18 @@ def find_tfds(path):
     Raises:
       UserError: the set has no train split, or nothing here can read its format.
     """
-    try:
-        info = json.loads((path / "dataset_info.json").read_text(encoding="utf-8"))
+    described = path / "dataset_info.json"
+    with reading.explained(
+        described,
+        "description of a set",
+        "prepare the set again",
+        field=f"data.dir, {described}",
+    ):
+        info = json.loads(described.read_text(encoding="utf-8"))
         counts = {
             split["name"]: sum(int(n) for n in split.get("shardLengths", []))
             for split in info["splits"]
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            "data.dir",
-            f"{path / 'dataset_info.json'} cannot be read ({type(error).__name__})",
-            "prepare the set again",
-        ) from error
     if not counts.get("train"):
         raise UserError(
             f"data.name={info['name']}",

@@ -8,7 +8,7 @@ import io
 
 import numpy as np
 
-from gen_tickets.data.decoding import decode, to_mode
+from gen_tickets.data.decoding import decode, open_image
 from gen_tickets.errors import UserError
 
 
@@ -34,24 +34,16 @@ def read(path, file_format, split, indices, crop, size):
             labels.append(example["label"] if labelled else 0)
             yield example["image"]
 
-    images, formats = decode(
+    images, facts = decode(
         encoded(),
         len(indices),
-        lambda data: _open_bytes(data, mode),
+        lambda data: open_image(io.BytesIO(data), mode, turn=False),
         lambda position: f"number {indices[position]} of {split}",
         crop,
         size,
         f"data.name={name}",
     )
-    return images, np.asarray(labels, np.int32) if labelled else None, formats
-
-
-def _open_bytes(data, mode):
-    """Encoded bytes → (Pillow image in `mode`, its format)."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        return to_mode(image, mode), image.format
+    return images, np.asarray(labels, np.int32) if labelled else None, facts
 
 
 def _channels(features, name):

@@ -5,6 +5,7 @@ on its own devices. With a single process, none of this has an effect. Only proc
 writes files (except that with Orbax, every process writes the data of its devices).
 """
 
+import collections
 import glob
 import importlib.util
 import json
@@ -15,7 +16,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from gen_tickets.errors import UserError
+from gen_tickets.errors import Damaged, UserError
 
 _TEXT_BYTES = 2048  # of a message between processes; longer ones are truncated
 # Set in containers on TPUs (Colab, Kaggle, Kubernetes), often without such a server.
@@ -121,18 +122,20 @@ def _gather_texts(*texts: str) -> list[list[str]]:
 def together(function: Callable[[], Any]):
     """Runs function() on every process; a UserError of one is raised by all.
 
-    Otherwise the others would wait until they are notified that it died.
+    Without it the others would wait for that one until they are told that it died. A
+    file that one cannot read is not `Damaged` because others find it so.
     """
-    result, parts = None, ("", "", "")
+    result, parts = None, ("", "", "", "")
     try:
         result = function()
     except UserError as error:
         if jax.process_count() == 1:
             raise
-        parts = (error.field, error.problem, error.remedy)
-    for field, problem, remedy in _gather_texts(*parts):
-        if field or problem:
-            raise UserError(field, problem, remedy)
+        kind = "damaged" if isinstance(error, Damaged) else ""
+        parts = (error.field, error.problem, error.remedy, kind)
+    failed = [texts for texts in _gather_texts(*parts) if texts[0] or texts[1]]
+    for field, problem, remedy, kind in sorted(failed, key=lambda texts: texts[3]):
+        raise (Damaged if kind else UserError)(field, problem, remedy)
     return result
 
 
@@ -140,8 +143,8 @@ def read_shares(read, indices):
     """Reads images, a share in each process, and returns all of them in every one.
 
     Args:
-      read: indices -> (images [n, ...], labels [n] or None, set of file formats).
-      indices: int [N], the same in every process.
+      read: indices -> (images [n, ...], labels [n] or None, Counter of facts).
+      indices: int [N]; every process gives the same.
 
     Returns:
       What `read(indices)` returns.
@@ -151,9 +154,10 @@ def read_shares(read, indices):
         return read(indices)
     shares = np.array_split(np.asarray(indices), count)
     own = shares[jax.process_index()]
-    images, labels, formats = together(
+    images, labels, facts = together(
         lambda: read(own if len(own) else indices[:1])  # fewer images than processes
     )
+    facts = facts if len(own) else {}
 
     def join(rows):
         # Equally many rows from each, so that one collective suffices.
@@ -161,6 +165,8 @@ def read_shares(read, indices):
         parts = gather(np.pad(rows, padding))
         return np.concatenate([x[: len(share)] for x, share in zip(parts, shares)])
 
-    texts = _gather_texts(json.dumps(sorted(formats)))
-    formats = set().union(*(json.loads(text) for [text] in texts))
-    return join(images), None if labels is None else join(labels), formats
+    texts = _gather_texts(json.dumps(facts))
+    total: collections.Counter[str] = collections.Counter()
+    for [text] in texts:
+        total.update(json.loads(text))
+    return join(images), None if labels is None else join(labels), total

@@ -35,14 +35,14 @@ def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
     place = pathlib.Path(path).expanduser()
     if not place.exists():
         raise UserError(f"{field}={path}", "is not there", "give a folder or an .npz")
-    parts, formats = [], set()
+    parts, facts = [], decoding.Facts()
     try:
         find = readers.find_folder if place.is_dir() else readers.find_arrays
         reader = find(str(place))
         for split, count in reader.counts.items():
             images, _, found = reader.read(split, np.arange(count), crop, size)
             parts.append(images)
-            formats |= found
+            facts.update(found)
     except UserError as error:
         # Errors of the readers name options of experiments, which do not exist here.
         of_path = error.option == "data.dir"
@@ -60,7 +60,7 @@ def read_files(field, path, crop=0, size=0) -> dataset.Dataset:
         "other_files": others if place.is_dir() else 0,
         "limit": 0,
         **_of_pixels(images, crop),
-        "encoding": ", ".join(sorted(formats)) or "raw",
+        "encoding": ", ".join(sorted(facts.keys() - set(decoding.NOTES))) or "raw",
     }
     for split in ("train", "heldout"):
         about |= {

@@ -52,10 +52,12 @@ def build(
             f"model.name={config.model.name!r} with {len(widths)} model.widths needs "
             f"a multiple of {multiple}",
         )
+    own = (name.removeprefix("model.") for name in model.options)
     shared = {
         "widths": widths,
         "dtype": jnp.dtype(config.precision),
         "lowering": lowering or lowering_lib.choose(),
+        **{name: config.model[name] for name in own},
     }
     contract, expand = (shared | {"channels": tuple(sizes)} for sizes in channels)
     contract["num_outputs"], expand["image_shape"] = num_outputs, tuple(image_shape)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gen_tickets.config import registries
 from gen_tickets.errors import UserError
 from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import groups, layers
+from gen_tickets.models import conventions, groups, layers
 
 
 class Contract(nn.Module):
@@ -20,6 +20,7 @@ class Contract(nn.Module):
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
+    initializer: str = "authors"
 
     def channel_groups(self):
         names = tuple(f"conv_{i}" for i in range(5))
@@ -28,8 +29,13 @@ class Contract(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         a, b, c, d = self.channels or self.widths[:-1]
-        e = self.widths[-1]  # channels of the code, never removed
-        conv = functools.partial(layers.Conv, dtype=self.dtype, lowering=self.lowering)
+        e = self.widths[-1]  # of the code, never cut
+        conv = functools.partial(
+            layers.Conv,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=conventions.initializers(self.initializer).kernel,
+        )
         x = nn.relu(conv(a, 3, 1, 1, name="conv_0")(x))  # [N, S, S, a]
         x = nn.relu(conv(b, 4, 2, 1, name="conv_1")(x))  # [N, S/2, S/2, b]
         x = nn.relu(conv(c, 2, 2, 0, name="conv_2")(x))  # [N, S/4, S/4, c]
@@ -51,6 +57,7 @@ class Expand(nn.Module):
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
+    initializer: str = "authors"
 
     def channel_groups(self):
         names = tuple(f"conv_{i}" for i in reversed(range(5)))
@@ -62,7 +69,10 @@ class Expand(nn.Module):
         e = self.widths[-1]  # channels of the code, never removed
         side, _, channels = self.image_shape
         conv = functools.partial(
-            layers.ConvTranspose, dtype=self.dtype, lowering=self.lowering
+            layers.ConvTranspose,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=conventions.initializers(self.initializer).transposed,
         )
         x = x.reshape(len(x), side // 32, side // 32, e)
         x = layers.upsample_nearest(x, 2)  # [N, S/16, S/16, e]
@@ -86,7 +96,13 @@ def _check(options) -> None:
         )
 
 
-@registries.model("conv", multiple=lambda widths: 32, check=_check)
+@registries.model(
+    "conv",
+    options=("model.initializer",),
+    multiple=lambda widths: 32,
+    normalizes_batches=False,
+    check=_check,
+)
 def conv(contract, expand):
     """The paper's convolutional autoencoder, five convolutions a side."""
     side, code = expand["image_shape"][0], contract["num_outputs"]

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import groups, layers
+from gen_tickets.models import conventions, groups, layers
 
 
 class Contract(nn.Module):
     """Images [N, S, S, C] -> vectors [N, num_outputs].
 
-    One convolution k4 s2 + batch norm + ReLU per width, each halving the side, then one
-    convolution over the whole base map.
+    One convolution k4 s2 + batch norm + ReLU a width, each halving the side, then one
+    convolution over the whole base map; or as `conventions.discriminator` has it.
     """
 
     widths: tuple[int, ...]
@@ -27,19 +27,36 @@ class Contract(nn.Module):
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
+    initializer: str = "authors"
+    discriminator: str = "authors"
+
+    def _is_normalized(self, layer):
+        return (
+            layer > 0 or conventions.discriminator(self.discriminator).normalizes_first
+        )
 
     def channel_groups(self):
         count = len(self.widths)
         names = (*(f"conv_{i}" for i in range(count)), "outputs")
-        norms = {f"conv_{i}": (f"norm_{i}",) for i in range(count)}
+        normalized = filter(self._is_normalized, range(count))
+        norms = {f"conv_{i}": (f"norm_{i}",) for i in normalized}
         return groups.chain(names, self.channels or self.widths, norms)
 
     @nn.compact
     def __call__(self, x, train: bool):
-        conv = functools.partial(layers.Conv, dtype=self.dtype, lowering=self.lowering)
+        conv = functools.partial(
+            layers.Conv,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=conventions.initializers(self.initializer).kernel,
+        )
+        activate = conventions.discriminator(self.discriminator).activation
         for i, width in enumerate(self.channels or self.widths):
-            x = conv(width, use_bias=False, name=f"conv_{i}")(x)
-            x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
+            is_normalized = self._is_normalized(i)
+            x = conv(width, use_bias=not is_normalized, name=f"conv_{i}")(x)
+            if is_normalized:
+                x = layers.BatchNorm(name=f"norm_{i}")(x, train)
+            x = activate(x)
         base = x.shape[1]  # [N, base, base, widths[-1]]
         x = conv(self.num_outputs, base, 1, 0, name="outputs")(x)
         return x.reshape(len(x), self.num_outputs)
@@ -53,6 +70,7 @@ class Expand(nn.Module):
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
+    initializer: str = "authors"
 
     def channel_groups(self):
         names = ("base", *(f"conv_{i}" for i in range(len(self.widths) - 1)), "pixels")
@@ -65,7 +83,10 @@ class Expand(nn.Module):
         base = side >> len(self.widths)
         inwards = self.channels or self.widths[::-1]
         conv = functools.partial(
-            layers.ConvTranspose, dtype=self.dtype, lowering=self.lowering
+            layers.ConvTranspose,
+            dtype=self.dtype,
+            lowering=self.lowering,
+            kernel_init=conventions.initializers(self.initializer).transposed,
         )
         x = x[:, None, None, :]  # [N, 1, 1, latent]
         x = conv(inwards[0], base, 1, 0, use_bias=False, name="base")(x)
@@ -76,7 +97,12 @@ class Expand(nn.Module):
         return jnp.tanh(conv(channels, name="pixels")(x))
 
 
-@registries.model("convstack", multiple=lambda widths: 1 << len(widths))
+@registries.model(
+    "convstack",
+    options=("model.initializer", "model.discriminator"),
+    multiple=lambda widths: 1 << len(widths),
+)
 def convstack(contract, expand):
     """Convolutions of stride 2 with batch norm: VAE, DCGAN and WGAN."""
+    del expand["discriminator"]
     return Contract(**contract), Expand(**expand)

@@ -16,9 +16,7 @@ from jax import lax
 
 from gen_tickets.kernels.convolutions import conv, conv_transpose, dense
 from gen_tickets.kernels.lowering import Lowering
-
-# PyTorch's initializer of kernels: uniform within 1 / sqrt(fan_in). Biases start at 0.
-torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+from gen_tickets.models.conventions import TORCH
 
 
 def _add_bias(module, y):
@@ -38,7 +36,7 @@ class Conv(nn.Module):
     padding: int = 1
     use_bias: bool = True
     dtype: Any = jnp.float32
-    kernel_init: Callable[..., jax.Array] = torch_uniform
+    kernel_init: Callable[..., jax.Array] = TORCH.kernel
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
@@ -71,7 +69,7 @@ class ConvTranspose(nn.Module):
     output_padding: int = 0
     use_bias: bool = True
     dtype: Any = jnp.float32
-    kernel_init: Callable[..., jax.Array] = torch_uniform
+    kernel_init: Callable[..., jax.Array] = TORCH.transposed
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
@@ -98,7 +96,7 @@ class Dense(nn.Module):
     features: int
     use_bias: bool = True
     dtype: Any = jnp.float32
-    kernel_init: Callable[..., jax.Array] = torch_uniform
+    kernel_init: Callable[..., jax.Array] = TORCH.kernel
 
     @nn.compact
     def __call__(self, x):

@@ -1,19 +1,26 @@
 """The fully connected pair of the paper's linear autoencoder (Table 1)."""
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import groups, layers
+from gen_tickets.models import conventions, groups, layers
 
 
 def _groups(last: str, sizes) -> groups.ChannelGroups:
     names = (*(f"dense_{i}" for i in range(len(sizes))), last)
     return groups.chain(names, sizes, norms={})
+
+
+def _dense(dtype: jnp.dtype, initializer: str) -> Callable[..., layers.Dense]:
+    kernel_init = conventions.initializers(initializer).kernel
+    return functools.partial(layers.Dense, dtype=dtype, kernel_init=kernel_init)
 
 
 class Contract(nn.Module):
@@ -22,19 +29,21 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)  # unused
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
+    initializer: str = "authors"
 
     def channel_groups(self):
         return _groups("outputs", self.channels or self.widths)
 
     @nn.compact
     def __call__(self, images, train: bool):
+        dense = _dense(self.dtype, self.initializer)
         x = images.reshape(len(images), -1)
         for i, width in enumerate(self.channels or self.widths):
-            x = layers.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
+            x = dense(width, name=f"dense_{i}")(x)
             x = nn.relu(x)
-        return layers.Dense(self.num_outputs, dtype=self.dtype, name="outputs")(x)
+        return dense(self.num_outputs, name="outputs")(x)
 
 
 class Expand(nn.Module):
@@ -43,23 +52,25 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)  # unused
+    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
+    initializer: str = "authors"
 
     def channel_groups(self):
         return _groups("pixels", self.channels or self.widths[::-1])
 
     @nn.compact
     def __call__(self, x, train: bool):
+        dense = _dense(self.dtype, self.initializer)
         for i, width in enumerate(self.channels or self.widths[::-1]):
-            x = layers.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)
+            x = dense(width, name=f"dense_{i}")(x)
             x = nn.relu(x)
         num_pixels = math.prod(self.image_shape)
-        x = layers.Dense(num_pixels, dtype=self.dtype, name="pixels")(x)
+        x = dense(num_pixels, name="pixels")(x)
         return jnp.tanh(x).reshape(-1, *self.image_shape)
 
 
-@registries.model("linear")
+@registries.model("linear", options=("model.initializer",), normalizes_batches=False)
 def linear(contract, expand):
     """Fully connected layers with ReLU between."""
     return Contract(**contract), Expand(**expand)

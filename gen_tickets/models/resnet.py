@@ -7,14 +7,16 @@ neighbour and convolves (k3), which avoids checkerboard artifacts.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import groups, layers
+from gen_tickets.models import conventions, groups, layers
 
 
 class Block(nn.Module):
@@ -30,6 +32,8 @@ class Block(nn.Module):
     resize: int = 1
     dtype: Any = jnp.float32
     lowering: Lowering = dataclasses.field(kw_only=True)
+    kernel_init: Callable[..., jax.Array] = conventions.TORCH.kernel
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -43,19 +47,20 @@ class Block(nn.Module):
                 name=f"conv_{name}",
                 dtype=self.dtype,
                 lowering=self.lowering,
+                kernel_init=self.kernel_init,
             )(x)
             return layers.BatchNorm(name=f"norm_{name}")(x, train)
 
         resize = functools.partial(layers.upsample_nearest, factor=self.resize)
         if self.resize > 1:
-            y = resize(nn.relu(conv(x, self.inner, 3, 1, "0")))
+            y = resize(self.activation(conv(x, self.inner, 3, 1, "0")))
         else:
-            y = nn.relu(conv(x, self.inner, 3, self.strides, "0"))
+            y = self.activation(conv(x, self.inner, 3, self.strides, "0"))
         y = conv(y, self.features, 3, 1, "1")
         if self.resize > 1 or self.strides > 1:
             size = 3 if self.resize > 1 else 1
             x = conv(resize(x), self.features, size, self.strides, "shortcut")
-        return nn.relu(y + x)
+        return self.activation(y + x)
 
 
 def _groups(first, norms, blocks, last, sizes) -> groups.ChannelGroups:
@@ -93,7 +98,8 @@ class Contract(nn.Module):
     """Images [N, S, S, C] -> vectors [N, num_outputs]; S a multiple of 2^len(widths).
 
     A stem (convolution k3 s2), a block for each width that halves the side in all but
-    the first, the mean over the map, a dense layer.
+    the first, the mean over the map, a dense layer; or as `conventions.discriminator`
+    has it.
     """
 
     widths: tuple[int, ...]
@@ -101,6 +107,8 @@ class Contract(nn.Module):
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
+    initializer: str = "authors"
+    discriminator: str = "authors"
 
     def _sizes(self):
         # The stem and the first block share a width; later blocks use theirs twice.
@@ -108,20 +116,28 @@ class Contract(nn.Module):
 
     def channel_groups(self):
         blocks = {f"block_{i}": i > 0 for i in range(len(self.widths))}
-        return _groups("stem", ("norm_stem",), blocks, "outputs", self._sizes())
+        is_normalized = conventions.discriminator(self.discriminator).normalizes_first
+        norms = ("norm_stem",) if is_normalized else ()
+        return _groups("stem", norms, blocks, "outputs", self._sizes())
 
     @nn.compact
     def __call__(self, x, train: bool):
         stem, inner, *later = self._sizes()
-        options = {"dtype": self.dtype, "lowering": self.lowering}
-        block = functools.partial(Block, **options)
-        x = layers.Conv(stem, 3, 2, 1, use_bias=False, name="stem", **options)(x)
-        x = nn.relu(layers.BatchNorm(name="norm_stem")(x, train))  # [N, S/2, S/2, .]
+        activation, is_normalized = conventions.discriminator(self.discriminator)
+        kernel_init = conventions.initializers(self.initializer).kernel
+        options = {"dtype": self.dtype, "kernel_init": kernel_init}
+        on_images = {**options, "lowering": self.lowering}
+        block = functools.partial(Block, activation=activation, **on_images)
+        bias = not is_normalized
+        x = layers.Conv(stem, 3, 2, 1, use_bias=bias, name="stem", **on_images)(x)
+        if is_normalized:
+            x = layers.BatchNorm(name="norm_stem")(x, train)
+        x = activation(x)  # [N, S/2, S/2, .]
         x = block(inner, stem, name="block_0")(x, train)
         for i, (inner, width) in enumerate(zip(later[::2], later[1::2]), start=1):
             x = block(inner, width, 2, name=f"block_{i}")(x, train)
         x = x.mean((1, 2))  # [N, widths[-1]]
-        return layers.Dense(self.num_outputs, dtype=self.dtype, name="outputs")(x)
+        return layers.Dense(self.num_outputs, name="outputs", **options)(x)
 
 
 class Expand(nn.Module):
@@ -132,6 +148,7 @@ class Expand(nn.Module):
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
+    initializer: str = "authors"
 
     def _sizes(self):
         # The base, then inner and output channels per block; the last has inner only.
@@ -148,21 +165,28 @@ class Expand(nn.Module):
     def __call__(self, x, train: bool):
         side, _, channels = self.image_shape
         first, *pairs, inner = self._sizes()
-        options = {"dtype": self.dtype, "lowering": self.lowering}
-        block = functools.partial(Block, **options)
+        kernel_init = conventions.initializers(self.initializer).kernel
+        options = {"dtype": self.dtype, "kernel_init": kernel_init}
+        on_images = {**options, "lowering": self.lowering}
+        block = functools.partial(Block, **on_images)
         last = len(self.widths) - 1
         base = side >> len(self.widths)
-        x = layers.Dense(first, dtype=self.dtype, name="base")(x)
+        x = layers.Dense(first, name="base", **options)(x)
         x = layers.upsample_nearest(x[:, None, None, :], base)
         for i, (between, width) in enumerate(zip(pairs[::2], pairs[1::2])):
             name = f"block_{last - i}"
             x = block(between, width, resize=2, name=name)(x, train)
         x = block(inner, x.shape[-1], name="block_0")(x, train)
         x = layers.upsample_nearest(x, 2)  # [N, S, S, widths[0]]
-        return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **options)(x))
+        return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **on_images)(x))
 
 
-@registries.model("resnet", multiple=lambda widths: 1 << len(widths))
+@registries.model(
+    "resnet",
+    options=("model.initializer", "model.discriminator"),
+    multiple=lambda widths: 1 << len(widths),
+)
 def resnet(contract, expand):
     """Residual blocks with batch norm: ResNet-VAE and ResNet-DCGAN."""
+    del expand["discriminator"]
     return Contract(**contract), Expand(**expand)

@@ -8,6 +8,7 @@ is already masked, so the pruned network is normalized.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -18,7 +19,7 @@ from jax import lax
 from gen_tickets.config import registries
 from gen_tickets.kernels import convolutions
 from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import groups, layers
+from gen_tickets.models import conventions, groups, layers
 
 _FIRST_ITERATIONS = 15
 _SLOPE = 0.1  # of the leaky ReLU
@@ -72,12 +73,13 @@ class SpectralConv(nn.Module):
     strides: int
     dtype: Any = jnp.float32
     lowering: Lowering = dataclasses.field(kw_only=True)
+    kernel_init: Callable[..., jax.Array] = conventions.TORCH.kernel
 
     @nn.compact
     def __call__(self, x):
         size, stride = self.kernel_size, self.strides
         shape = (size, size, x.shape[-1], self.features)
-        kernel = self.param("kernel", layers.torch_uniform, shape)
+        kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         y = convolutions.conv(
             x,
@@ -95,11 +97,12 @@ class SpectralDense(nn.Module):
 
     features: int
     dtype: Any = jnp.float32
+    kernel_init: Callable[..., jax.Array] = conventions.TORCH.kernel
 
     @nn.compact
     def __call__(self, x):
         shape = (x.shape[-1], self.features)
-        kernel = self.param("kernel", layers.torch_uniform, shape)
+        kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         kernel = SpectralNorm(name="norm")(kernel)
         return convolutions.dense(x, kernel, self.dtype) + bias
@@ -117,6 +120,7 @@ class Contract(nn.Module):
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
+    initializer: str = "authors"
 
     def _sizes(self):
         # Every width but the last is that of two layers.
@@ -130,12 +134,14 @@ class Contract(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         activate = functools.partial(nn.leaky_relu, negative_slope=_SLOPE)
-        conv = functools.partial(SpectralConv, dtype=self.dtype, lowering=self.lowering)
+        kernel_init = conventions.initializers(self.initializer).kernel
+        options = {"dtype": self.dtype, "kernel_init": kernel_init}
+        conv = functools.partial(SpectralConv, lowering=self.lowering, **options)
         for i, width in enumerate(self._sizes()):
             size, strides = (4, 2) if i % 2 else (3, 1)  # side / 2 at odd layers
             x = activate(conv(width, size, strides, name=f"conv_{i}")(x))
         x = x.reshape(len(x), -1)
-        return SpectralDense(self.num_outputs, self.dtype, name="outputs")(x)
+        return SpectralDense(self.num_outputs, name="outputs", **options)(x)
 
 
 class Expand(nn.Module):
@@ -150,6 +156,7 @@ class Expand(nn.Module):
     dtype: jnp.dtype = jnp.float32
     channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
+    initializer: str = "authors"
 
     def channel_groups(self):
         convs = tuple(f"conv_{i}" for i in range(len(self.widths) - 1))
@@ -162,20 +169,24 @@ class Expand(nn.Module):
         side, _, channels = self.image_shape
         first, *doubling = self.channels or self.widths[::-1]
         base = side >> len(doubling)
-        options = {"dtype": self.dtype, "lowering": self.lowering}
-        x = layers.Dense(base * base * first, dtype=self.dtype, name="base")(x)
+        init = conventions.initializers(self.initializer)
+        dense = {"dtype": self.dtype, "kernel_init": init.kernel}
+        pixels = {**dense, "lowering": self.lowering}
+        doubled = {**pixels, "kernel_init": init.transposed}
+        x = layers.Dense(base * base * first, name="base", **dense)(x)
         x = x.reshape(len(x), base, base, first)
         for i, width in enumerate(doubling):
             conv = layers.ConvTranspose(
-                width, use_bias=False, name=f"conv_{i}", **options
+                width, use_bias=False, name=f"conv_{i}", **doubled
             )
             x = conv(x)  # side * 2
             x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
-        return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **options)(x))
+        return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **pixels)(x))
 
 
 @registries.model(
     "sngan",
+    options=("model.initializer",),
     multiple=lambda widths: 1 << (len(widths) - 1),
     normalizes_kernels=True,
 )

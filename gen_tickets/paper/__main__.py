@@ -81,7 +81,8 @@ def draw(names: Sequence[str], results: Results) -> None:
         print(f"{name}: {page.draw(name, results, judged)}")
         for line in judged:
             if line["figure"] == name:
-                print(f"  {line['outcome']}: {line['claim']} {line['found']}")
+                told = (line["claim"], line["gates"], line["found"])
+                print(f"  {line['outcome']}:", *filter(None, told))
     path = pathlib.Path(results.root) / "claims.csv"
     page.write_table(path, judged)
     print(f"claims: {path}")

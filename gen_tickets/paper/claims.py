@@ -2,8 +2,8 @@
 
 A test takes the column that is quality and the evidence of each curve of the claim; it
 returns whether the claim holds, and the numbers that say so. Arms are compared as in
-`report.verdict`: Welch's two-sided t-test over runs, p < 0.05, a diverged run as the
-worst value of all that is compared, at least 3 runs a side.
+`report.verdict`: Welch's two-sided t-test over the runs that did not diverge, p < 0.05,
+at least 3 runs a side.
 """
 
 import math
@@ -14,7 +14,9 @@ import numpy as np
 
 from gen_tickets.report import statistics, verdict
 from gen_tickets.report.statistics import Summary, mean_std, percent
+from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import columns
+from gen_tickets.workdir.baselines import Baselines
 
 Tested = tuple[bool, str]
 
@@ -34,6 +36,12 @@ class Evidence(NamedTuple):
     rows: Sequence[dict[str, Any]]  #: of results.csv, all arms; seconds of one member
     layers: Sequence[dict[str, Any]] = ()  #: of layers.csv
     workdir: pathlib.Path = pathlib.Path()
+    curves: Sequence[dict[str, Any]] = ()  #: of curves.csv
+    baselines: Baselines = {}
+
+    def judge(self, metric: str) -> Verdict:
+        """The verdict on the experiment, and its gates."""
+        return verdict.verdict(self.rows, metric, self.curves, self.baselines)
 
     def summaries(self, metric: str) -> dict[int, Summary]:
         """{round: Summary} of the arm."""
@@ -76,21 +84,20 @@ def compare(metric: str, first: Summary, second: Summary, names) -> tuple[int, s
 
     Returns:
       (-1 where the second is significantly worse, +1 where it is better, else 0; the
-      numbers). If all runs diverged, it is 0.
+      numbers).
     """
-    sign, both = columns.find(metric).sign, first.values + second.values
-    p_value, ahead = 1.0, 0.0
-    if both:
-        worst = min(both) if sign > 0 else max(both)
-        a = first.values + (worst,) * first.num_diverged
-        b = second.values + (worst,) * second.num_diverged
-        p_value = verdict.welch_p(a, b)
-        ahead = sign * (statistics.moments(b)[0] - statistics.moments(a)[0])
+    p_value = verdict.compare(first, second)
+    if first.values and second.values:
+        ahead = columns.find(metric).sign * (second.mean - first.mean)
+    else:
+        ahead = len(second.values) - len(first.values)
     texts = []
     for summary, name in zip((first, second), names, strict=True):
         diverged = f", {summary.num_diverged} diverged" if summary.num_diverged else ""
         texts.append(f"{mean_std(summary)} ({name}{diverged})")
-    text = f"{metric} {' against '.join(texts)}, Welch p = {p_value:.1g}"
+    is_tested = min(len(first.values), len(second.values)) > 1
+    test = f", Welch p = {p_value:.1g}" if is_tested else ""
+    text = f"{metric} {' against '.join(texts)}{test}"
     return (int(np.sign(ahead)) if p_value < verdict.P_BORDER else 0), text
 
 
@@ -126,11 +133,11 @@ def winning_sparsity(metric: str, winning: Evidence, published: float) -> Tested
     Rounds have sparsities of their own: asked for is the largest that is not above
     the paper's.
     """
-    judged = verdict.verdict(winning.rows, metric)
+    judged = winning.judge(metric)
     below = [x.sparsity for x in judged.rounds if x.sparsity < published + _NEAR]
     if not below:
-        raise NotTried(judged.sentence)
-    return (judged.sparsity or 0.0) >= max(below) - _NEAR, judged.sentence
+        raise NotTried(judged.finding)
+    return (judged.sparsity or 0.0) >= max(below) - _NEAR, judged.finding
 
 
 def others_worse(metric: str, first: Evidence, *others: Evidence) -> Tested:

@@ -31,7 +31,7 @@ def _verdict(line: Mapping[str, str]) -> str:
     if line["outcome"] == NOT_TRIED:
         text = f"Not tried: {line['claim']} ({line['found']})"
         return page.paragraph(text, "note")
-    notes = [line["found"]]
+    notes = [note for note in (line["gates"], line["found"]) if note]
     if line["instead"]:
         notes.append(f"Here: {line['instead']}.")
     sentence = f"{line['outcome'].capitalize()}: {line['claim']}"

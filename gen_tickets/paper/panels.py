@@ -16,7 +16,7 @@ from gen_tickets.paper import claims, published
 from gen_tickets.paper.claims import Evidence
 from gen_tickets.paper.figures import Panel
 from gen_tickets.paper.results import Results, first_column, options_of
-from gen_tickets.report import figures, verdict
+from gen_tickets.report import figures, gates
 from gen_tickets.report.figures import Baseline, Curve, Point, Series
 from gen_tickets.report.statistics import mean_std, percent
 from gen_tickets.workdir import columns, paths
@@ -177,8 +177,10 @@ def _draw_models(panel: Panel, results: Results) -> Drawn:
         if not found:
             evidence = results.evidence(curve)
             name = first_column(panel.columns, [evidence])
-            sparsity = verdict.verdict(evidence.rows, name).sparsity
-            found = "none" if sparsity is None else percent(sparsity)
+            judged = evidence.judge(name)
+            found = "none" if judged.sparsity is None else percent(judged.sparsity)
+            if reservations := gates.failures(judged.gates):
+                found += f" ({reservations})"
         rows.append(
             {
                 "model": published.title(curve.file),

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from gen_tickets.config import defaults
 from gen_tickets.paper.claims import Evidence, NotTried
 from gen_tickets.paper.figures import FIGURES, Claim, Curve, Variant, alone
-from gen_tickets.report import outcomes
+from gen_tickets.report import gates, outcomes
 from gen_tickets.report.statistics import percent
 from gen_tickets.workdir import paths, tables
 
@@ -25,7 +25,7 @@ SCALES = {
     "gpu": "CIFAR-10 and MNIST, fewer epochs, runs and rounds",
     "full": "the paper's experiments, 5 runs and 20 rounds",
 }
-FINISHED, NOT_TRIED = "finished", "not tried"
+FINISHED, NOT_TRIED, NOT_JUDGED = "finished", "not tried", "not judged"
 
 # Whose tickets an experiment takes (Fig. 8).
 _SOURCES = {
@@ -163,7 +163,15 @@ class Results(NamedTuple):
             {**row, "seconds": row["seconds"] / (together[row["round"]] or 1)}
             for row in run.rows
         ]
-        return Evidence(curve.label, curve.arm, rows, run.layers, run.workdir)
+        return Evidence(
+            label=curve.label,
+            arm=curve.arm,
+            rows=rows,
+            layers=run.layers,
+            workdir=run.workdir,
+            curves=run.curves,
+            baselines=run.baselines,
+        )
 
     def unfinished(self, curve: Curve) -> str:
         """Why there is nothing to judge yet, in words; "" where there is."""
@@ -186,20 +194,32 @@ def first_column(names: Sequence[str], evidence: Sequence[Evidence]) -> str | No
     return next(found, None) if there else None
 
 
-def judge(claim: Claim, results: Results) -> tuple[str, str]:
-    """(reproduced, not reproduced or NOT_TRIED; the numbers, or why not) of a claim."""
+class Judged(NamedTuple):
+    """What became of a claim."""
+
+    outcome: str  #: "reproduced", "not reproduced", NOT_JUDGED or NOT_TRIED
+    found: str  #: the numbers, or why there are none
+    gates: str = ""  #: what gates of the trainings have against them
+
+
+def judge(claim: Claim, results: Results) -> Judged:
+    """Judges a claim by its experiments, where their gates allow it."""
     reasons = filter(None, map(results.unfinished, claim.curves))
     if reason := "; ".join(dict.fromkeys(reasons)):
-        return NOT_TRIED, reason
+        return Judged(NOT_TRIED, reason)
     evidence = [results.evidence(curve) for curve in claim.curves]
     name = first_column(claim.columns, evidence)
     if name is None:
-        return NOT_TRIED, f"{' or '.join(claim.columns)} is not measured"
+        return Judged(NOT_TRIED, f"{' or '.join(claim.columns)} is not measured")
     try:
         holds, found = claim.test(name, *evidence)
     except NotTried as missing:
-        return NOT_TRIED, str(missing)
-    return ("reproduced" if holds else "not reproduced"), found
+        return Judged(NOT_TRIED, str(missing))
+    outcome = "reproduced" if holds else "not reproduced"
+    failed = {x.workdir.name: gates.failures(x.judge(name).gates) for x in evidence}
+    if told := " ".join(f"{folder}: {text}" for folder, text in failed.items() if text):
+        return Judged(NOT_JUDGED, f"{outcome} by the numbers: {found}", told)
+    return Judged(outcome, found)
 
 
 def judge_all(results: Results) -> list[dict[str, str]]:
@@ -207,8 +227,8 @@ def judge_all(results: Results) -> list[dict[str, str]]:
     lines = []
     for name, figure in FIGURES.items():
         for claim in figure.claims:
-            outcome, found = judge(claim, results)
-            line = {"figure": name, "claim": claim.text, "outcome": outcome}
-            line |= {"found": found, "scale": results.scale}
+            line = {"figure": name, "claim": claim.text}
+            line |= judge(claim, results)._asdict()
+            line |= {"scale": results.scale}
             lines.append(line | {"instead": results.stand_in(claim.curves[0])})
     return lines

@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import pathlib
+import sys
 import types
 
 from ml_collections import ConfigDict
 
+from gen_tickets.data import about
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pipeline
 from gen_tickets.distributed import memory, processes
@@ -67,6 +69,9 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     events.check(config.log.writer)
     metrics.check(config)
     dataset = load_dataset(config)
+    remarks = about.remarks(dataset.provenance)
+    if remarks and processes.is_first():
+        print(remarks, file=sys.stderr)
     origin = {**provenance.collect(), "data": dataset.provenance}
     chosen, procedure = config, of(config)
     if config.rewind.step == "auto":

@@ -136,26 +136,6 @@ def _of_position(
     return compact_of_run(prepared, pruner, search, position.run)
 
 
-def trained(
-    prepared: Prepared, store: Checkpoints, workdir: str | pathlib.Path
-) -> rounds.Trained | None:
-    """The population of the newest checkpoint, or None."""
-    pruner = channel_pruner(prepared)
-    restored = restore(prepared, pruner, store, workdir)
-    if restored is None:
-        return None
-    round_state, position = restored
-    one = _of_position(prepared, pruner, position, workdir)
-
-    def masks_of(member: int) -> Any:
-        if position.round == 0:
-            return one.dense.layout.member(round_state.masks, member)
-        search = searches.load(paths.search_path(workdir, position.run))
-        return whole_masks(prepared, pruner, search)
-
-    return rounds.Trained(one, one.dense, round_state, position, masks_of)
-
-
 def _search_training(one: Prepared, loop: Loop, num_runs: int) -> driver.Training:
     """The training until a ticket is found or the epochs of the search are over."""
     schedule, number = one.schedule, one.dense.runs[0]

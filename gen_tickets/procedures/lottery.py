@@ -9,7 +9,6 @@
 All runs, and both tickets of a round, are members of one compiled program.
 """
 
-import pathlib
 from typing import Any
 
 import jax
@@ -32,6 +31,7 @@ def check(prepared: Prepared, data: Data) -> Prepared:
       UserError: a transferred ticket is missing, or there is not enough memory.
     """
     num_rounds, shapes = prepared.config.prune.rounds, prepared.shapes
+    rounds.tell_repeated(prepared)
     transfer.load_round(prepared.source, num_rounds, prepared.dense, shapes)
     return setup.plan_memory(prepared, data, (prepared.dense, prepared.tickets))
 
@@ -126,23 +126,4 @@ def _prune(
         prepared.dense.run_keys(Purpose.SCORE, 0 if at_start else round_number),
         images,
         rows,
-    )
-
-
-def trained(
-    prepared: Prepared, store: Checkpoints, workdir: str | pathlib.Path
-) -> rounds.Trained | None:
-    """The population of the newest checkpoint, or None."""
-    del workdir
-    restored = rounds.restore(prepared, store)
-    if restored is None:
-        return None
-    round_state, position = restored
-    population = prepared.tickets if position.round else prepared.dense
-    return rounds.Trained(
-        prepared,
-        population,
-        round_state,
-        position,
-        lambda member: population.layout.member(round_state.masks, member),
     )

@@ -4,19 +4,24 @@ Every process takes part in gathering members; the recorder of the first one wri
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from gen_tickets.config import registries
 from gen_tickets.data.pipeline import Data
 from gen_tickets.distributed import processes
+from gen_tickets.evaluation import scores
 from gen_tickets.evaluation.metrics import Evaluator
 from gen_tickets.procedures.setup import Prepared
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import population as population_lib
-from gen_tickets.training.driver import Training
+from gen_tickets.training.driver import Evaluation, Training
 from gen_tickets.training.round_state import Position, RoundState
+from gen_tickets.training.state import TrainState
+from gen_tickets.workdir import tickets
 from gen_tickets.workdir.recorder import Recorder
 
 MasksOf = Callable[[int], Any]  # member -> masks, of the shapes of whole networks
@@ -49,12 +54,47 @@ def record(
     recorder.layers(position.round, layers)
     metrics = _metrics(training, round_state, data)
     diverged = _diverged(round_state, metrics)
-    evaluations = _evaluations(prepared, training, round_state, position, diverged)
-    rows = _rows(training, round_state, position, diverged, masks_of, columns_of)
+    evaluations = [{} for _ in diverged]
+    evaluator, num_rounds = prepared.evaluator, prepared.config.prune.rounds
+    if evaluator is not None and evaluator.is_due(position.round, num_rounds):
+        evaluations = _evaluations(prepared, training, round_state.state, diverged)
+    rows = _rows(
+        prepared, training, round_state, position, diverged, masks_of, columns_of
+    )
     for member, row in enumerate(rows):
         row |= {name: float(values[member]) for name, values in metrics.items()}
         row |= evaluations[member]
     recorder.rows(position.round, rows)
+    _record_trained(prepared, training, round_state, position, recorder, masks_of)
+
+
+def _record_trained(
+    prepared: Prepared,
+    training: Training,
+    round_state: RoundState,
+    position: Position,
+    recorder: Recorder,
+    masks_of: MasksOf,
+) -> None:
+    """Keeps what was trained; what `keep.rounds` no longer asks for is removed."""
+    population, averaged = training.population, prepared.task.averaged
+    members = round_state.state, round_state.masks
+    for arm in population.arms:
+        for run in population.runs:
+            member = population.index(arm, run)
+            state, masks = population.layout.member(members, member)
+            params = state.params if averaged is None else averaged(state)
+            recorder.trained(
+                tickets.Ticket(
+                    masks, params, state.stats, channels=dict(prepared.channels)
+                ),
+                position.round,
+                arm,
+                run,
+                position.step,
+                masks_lib.sparsity(masks_of(member)),
+            )
+    recorder.remove_superseded(position.round)
 
 
 def _metrics(
@@ -76,25 +116,36 @@ def _diverged(round_state: RoundState, metrics: dict[str, np.ndarray]) -> np.nda
     return np.asarray(processes.to_host(round_state.diverged) | ~finite)
 
 
+def before_the_end(
+    prepared: Prepared, training: Training, evaluation: Evaluation
+) -> dict[str, list[float]]:
+    """Columns of eval.metrics [M] at the dense training's convergence step; else {}.
+
+    The gate "converged" of `report.gates` compares them with those of the end.
+    """
+    is_dense = training.kept_step is not None
+    if evaluation.step != training.schedule.convergence_step or not is_dense:
+        return {}
+    if prepared.evaluator is None:
+        return {}
+    diverged = ~np.isfinite(evaluation.heldout["loss"])
+    found = _evaluations(prepared, training, evaluation.state, diverged)
+    names = scores.columns(prepared.config.eval.metrics)
+    return {name: [columns.get(name, math.nan) for columns in found] for name in names}
+
+
 def _evaluations(
-    prepared: Prepared,
-    training: Training,
-    round_state: RoundState,
-    position: Position,
-    diverged: np.ndarray,
+    prepared: Prepared, training: Training, state: TrainState, diverged: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Columns of eval.metrics for every member; none if no metrics are due."""
-    evaluator, num_rounds = prepared.evaluator, prepared.config.prune.rounds
-    if evaluator is None or not evaluator.is_due(position.round, num_rounds):
-        return [{} for _ in diverged]
+    """Columns of eval.metrics for every member."""
+    evaluator = prepared.evaluator
     layout = training.population.layout
     found = []
     for member, is_diverged in enumerate(diverged):
         if is_diverged:
             columns = evaluator.undefined()
         else:
-            state = layout.member(round_state.state, member)
-            columns = _evaluation(prepared, evaluator, state)
+            columns = _evaluation(prepared, evaluator, layout.member(state, member))
         found.append({**columns, "evaluation": evaluator.short_hash})
     return found
 
@@ -111,6 +162,7 @@ def _evaluation(prepared: Prepared, evaluator: Evaluator, state: Any) -> dict[st
 
 
 def _rows(
+    prepared: Prepared,
     training: Training,
     round_state: RoundState,
     position: Position,
@@ -120,6 +172,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """One row per member, without metrics."""
     population = training.population
+    task = registries.task.get(prepared.config.task.name)
     floored, best_step = processes.to_host((round_state.floored, round_state.best_step))
     rows = []
     for arm in population.arms:
@@ -141,7 +194,8 @@ def _rows(
             for component, share in masks_lib.component_sparsity(masks).items():
                 row[f"sparsity_{component}"] = share
             row |= columns_of(masks)
-            row["early_stop_step"] = int(best_step[member])
+            if task.loss_is_quality:
+                row["early_stop_step"] = int(best_step[member])
             rows.append(row)
     return rows
 

@@ -1,8 +1,9 @@
 """The rounds of an experiment: restored, trained, saved, recorded."""
 
 import functools
+import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -14,22 +15,12 @@ from gen_tickets.procedures.setup import Prepared
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning.pruner import Pruner
 from gen_tickets.training import driver
-from gen_tickets.training.population import Population, Purpose
+from gen_tickets.training.population import Purpose
 from gen_tickets.training.profiler import Profiler
 from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.workdir import paths, tickets
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.recorder import Recorder
-
-
-class Trained(NamedTuple):
-    """The population of the newest checkpoint of a workdir."""
-
-    prepared: Prepared  #: the experiment, or one of its networks
-    population: Population
-    round_state: RoundState
-    position: Position
-    masks_of: Callable[[int], Any]  #: member -> masks of the shapes of whole networks
 
 
 def hooks(
@@ -42,11 +33,17 @@ def hooks(
         number = position.number(prepared.schedule, config.prune.rounds)
         store.save(number, round_state, list(position))
 
+    def evaluated(
+        training: driver.Training, position: Position, evaluation: driver.Evaluation
+    ) -> None:
+        measured = measurement.before_the_end(prepared, training, evaluation)
+        recorder.evaluation(training, position, evaluation, measured)
+
     folder = paths.tensorboard_dir(recorder.workdir) if processes.is_first() else None
     return driver.Hooks(
         save=save,
         save_seconds=config.checkpoint.every_seconds,
-        evaluated=recorder.evaluation,
+        evaluated=evaluated,
         stop=stop,
         profiler=Profiler(folder, config.profile.steps),
     )
@@ -148,6 +145,19 @@ def _pruning_flops(prepared: Prepared, data: Data) -> float:
     pruner = Pruner(prepared.config, task, prepared.shapes)
     keys = prepared.dense.run_keys(Purpose.SCORE)
     return pruner.flops(keys, *scored_images(prepared, data))
+
+
+def tell_repeated(prepared: Prepared) -> None:
+    """Says on stderr which rounds will train a ticket that was trained before."""
+    repeated = prepared.pruner.repeated_rounds(prepared.config.prune.rounds)
+    if repeated and processes.is_first():
+        numbers = ", ".join(map(str, repeated[:3])) + ", ..." * (len(repeated) > 3)
+        print(
+            f"prune.rounds={prepared.config.prune.rounds}: {len(repeated)} rounds "
+            f"({numbers}) train the winning ticket of the round before again, because "
+            "a weight stays in every layer",
+            file=sys.stderr,
+        )
 
 
 def scored_images(prepared: Prepared, data: Data) -> tuple[Any, Any]:

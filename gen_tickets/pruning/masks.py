@@ -5,12 +5,13 @@ that may not be pruned (biases, batch norm, excluded names) are all True, never 
 Sparsity is the share of *prunable kernels of the whole network* that is masked, also
 when only one component is pruned (paper, single-component pruning).
 
-Any pytree of weights can be masked. Kernels are recognized by the name that Flax gives
-them; for a tree with other names, `names` lists the prunable leaves, such as
-("0/w", "1/w") (`trees.named_leaves` shows the names of a tree's leaves).
+Any pytree of weights can be masked. Kernels are the leaves that Flax (linen or nnx)
+calls so; of a tree that calls none so, the leaves of two axes or more that are no
+biases. `names` lists the prunable leaves by hand instead, as ("0/w", "1/w")
+(`trees.names` shows what a tree's leaves are called).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -41,13 +42,18 @@ def dense(params: Tree) -> Tree:
     return jax.tree.map(lambda x: jnp.ones(x.shape, bool), params)
 
 
+def _last_part(name: str) -> str:
+    """Of an nnx Variable, "dense/kernel/value", the part before "value"."""
+    return name.removesuffix("/value").rpartition("/")[2]
+
+
 def is_kernel(name: str) -> bool:
-    """True for convolution, transposed convolution and dense kernels."""
-    return name.rsplit("/", 1)[-1] == "kernel"
+    """True for convolution, transposed convolution and dense kernels of Flax."""
+    return _last_part(name) == "kernel"
 
 
 def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The leaves that are kernels: `names`, or if None, those named as in Flax.
+    """The leaves that are kernels: those named, or where None is, see the module.
 
     Raises:
       UserError: a name that the tree does not have, or no name and no kernel.
@@ -56,14 +62,20 @@ def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, .
     for name in names or ():
         if name not in leaves:
             raise UserError(f"names={name!r}", f"the tree has {', '.join(leaves)}")
-    kernels = tuple(name for name in leaves if is_kernel(name))
-    if names is None and not kernels:
+    if names is not None:
+        return tuple(names)
+    kernels = tuple(name for name in leaves if is_kernel(name)) or tuple(
+        name
+        for name, leaf in leaves.items()
+        if leaf.ndim > 1 and _last_part(name) not in ("bias", "b")
+    )
+    if not kernels:
         raise UserError(
             "names=None",
-            f"none of {', '.join(leaves)} is called kernel",
+            f"none of {', '.join(leaves)} is called kernel or has two axes",
             "list the names of the prunable leaves",
         )
-    return kernels if names is None else tuple(names)
+    return kernels
 
 
 def prunable_names(
@@ -105,14 +117,24 @@ def prunable_names(
 
 
 def keep_count(total: int, fraction: float, round_number: int) -> int:
-    """Weights left after a round: round(total * (1 - fraction) ** round_number)."""
+    """Weights left after a round: round(total * (1 - fraction) ** round_number).
+
+    Raises:
+      UserError: the fraction is not within (0, 1).
+    """
+    if not 0 < fraction < 1:
+        raise UserError(
+            f"fraction={fraction}",
+            "is the share of weights removed a round, above 0 and below 1",
+            "give 0.2 for 20 %",
+        )
     return round(total * (1.0 - fraction) ** round_number)
 
 
 def _keep_best(
     scores: jax.Array, alive: jax.Array, num_keep: int | jax.Array, starts: list[int]
 ) -> tuple[jax.Array, jax.Array]:
-    """Keeps the `num_keep` best of one pool, at least one per layer.
+    """Keeps the `num_keep` best of one pool, at least one a layer that has any.
 
     Args:
       scores: float [total], higher = more salient; alive: bool [total].
@@ -120,9 +142,9 @@ def _keep_best(
       starts: bounds of the layers in the pool.
 
     Returns:
-      kept: bool [total] with exactly max(num_keep, layers) True; ties go to the lower
-        index, and pruned weights stay pruned.
-      floored: number of layers that are not empty only because of the floor.
+      kept: bool [total] with exactly max(num_keep, layers with survivors) True; ties
+        go to the lower index, and what is not alive stays so.
+      floored: number of layers that only the floor kept from vanishing.
     """
     # A nan saliency ranks last; pruned weights rank after all others.
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores.astype(jnp.float32))
@@ -130,12 +152,14 @@ def _keep_best(
     order = _best_first(scores, alive)
     rank = jnp.zeros_like(index).at[order].set(index)
     best_ranks = jnp.stack([rank[a:b].min() for a, b in zip(starts, starts[1:])])
-    floored = jnp.sum(best_ranks >= num_keep)
-    num_keep = jnp.maximum(num_keep, len(best_ranks))
-    # The best weight of every layer ranks first; all others keep their order.
-    best = jnp.zeros(scores.size, bool).at[order[best_ranks]].set(True)
-    before = jnp.cumsum(best[order])  # best ones up to and including each rank
-    final_rank = len(best_ranks) + jnp.arange(scores.size) - before
+    has_survivors = best_ranks < alive.sum()
+    floored = jnp.sum((best_ranks >= num_keep) & has_survivors)
+    num_floor = has_survivors.sum()
+    num_keep = jnp.maximum(num_keep, num_floor)
+    # The best survivor of every layer comes first; all others keep their order.
+    best = jnp.zeros(scores.size, bool).at[order[best_ranks]].set(has_survivors)
+    before = jnp.cumsum(best[order])  # bests among the ranks up to and with this one
+    final_rank = num_floor + jnp.arange(scores.size) - before
     kept_in_order = jnp.where(best[order], True, final_rank < num_keep)
     kept = jnp.zeros(scores.size, bool).at[order].set(kept_in_order)
     return kept & alive, floored
@@ -167,7 +191,8 @@ def select(
     """Keeps the most salient of the surviving weights.
 
     Args:
-      scores: tree as `params`, higher = keep.
+      scores: tree as `params`, higher = keep; within a compiled function, nan is worth
+        less than any number.
       masks: the current masks; what they dropped stays dropped, so masks nest.
       names: prunable leaves, from `prunable_names` or listed by hand.
       num_keep: weights to keep, one number per pool: [n] for "global". May be
@@ -181,10 +206,11 @@ def select(
       of this floor of one weight per layer.
 
     Raises:
-      UserError: a name that the tree does not have.
+      UserError: a name that the tree does not have, or a saliency that is nan.
     """
     named_scores, named_masks = trees.named_leaves(scores), trees.named_leaves(masks)
     names = kernel_names(masks, names)
+    _check_numbers({name: named_scores[name] for name in names})
     selected: dict[str, jax.Array] = {}
     floored: int | jax.Array = 0
     for pool, keep in zip(pools(names, scope), num_keep, strict=True):
@@ -202,6 +228,17 @@ def select(
     return trees.like(masks, {**named_masks, **selected}), floored
 
 
+def _check_numbers(scores: Mapping[str, jax.Array]) -> None:
+    """Raises UserError for a nan, where the values are known already."""
+    for name, values in scores.items():
+        if not isinstance(values, jax.core.Tracer) and jnp.isnan(values).any():
+            raise UserError(
+                name,
+                "has saliencies that are nan",
+                "look whether its training diverged",
+            )
+
+
 def layer_counts(
     masks: Tree, names: Sequence[str] | None = None
 ) -> dict[str, tuple[int, int]]:
@@ -209,7 +246,7 @@ def layer_counts(
 
     Args:
       masks: mask tree of one member.
-      names: the leaves to count; None: all kernels, named as in Flax.
+      names: the leaves to count; None: all kernels.
 
     Raises:
       UserError: a name that the tree does not have, or no name and no kernel.

@@ -42,10 +42,9 @@ class Pruner:
             shapes.params, config.prune.components, config.prune.exclude
         )
         leaves = trees.named_leaves(shapes.params)
-        self._pool_sizes = [
-            sum(leaves[name].size for name in pool)
-            for pool in masks_lib.pools(self.names, config.prune.scope)
-        ]
+        pools = masks_lib.pools(self.names, config.prune.scope)
+        self._pool_sizes = [sum(leaves[name].size for name in pool) for pool in pools]
+        self._floors = [len(pool) for pool in pools]  # one weight a layer
         self.prune = jax.jit(self._prune)
 
     def num_keep(self, round_number: int) -> list[int]:
@@ -55,6 +54,18 @@ class Pruner:
             masks_lib.keep_count(size, fraction, round_number)
             for size in self._pool_sizes
         ]
+
+    def repeated_rounds(self, num_rounds: int) -> list[int]:
+        """Rounds up to `num_rounds` in which no weight is left to be pruned.
+
+        Their masks, and their winning tickets, are those of the round before.
+        """
+
+        def kept(round_number: int) -> list[int]:
+            counts = zip(self.num_keep(round_number), self._floors, strict=True)
+            return [max(count, floor) for count, floor in counts]
+
+        return [r for r in range(1, num_rounds + 1) if kept(r) == kept(r - 1)]
 
     def _prune(self, params, stats, masks, num_keep, keys, images, rows):
         """Masks of the most salient weights, and how many layers the floor kept.

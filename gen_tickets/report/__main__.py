@@ -1,4 +1,5 @@
 """python -m gen_tickets.report WORKDIR [WORKDIR ...] [--output=PAGE]
+    [--config.eval.verdict=COLUMN]
 
 Redraws the page of one workdir, or lays several over one another in comparison.html.
 """
@@ -22,14 +23,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output",
         help="the page (default: WORKDIR/report.html; of several: comparison.html)",
     )
+    parser.add_argument(
+        "--config.eval.verdict",
+        dest="metric",
+        default="",
+        metavar="COLUMN",
+        help="column that the verdict compares (default: as the run was told)",
+    )
     options = parser.parse_args(arguments)
+    workdirs, metric = options.workdirs, options.metric
     try:
-        if len(options.workdirs) == 1:
-            path = render.draw(options.workdirs[0], options.output)
+        if len(workdirs) == 1:
+            path = render.draw(workdirs[0], options.output, metric)
         else:
-            path = render.compare(options.workdirs, options.output or "comparison.html")
-        for workdir in options.workdirs:
-            run = outcomes.load(workdir)
+            output = options.output or "comparison.html"
+            path = render.compare(workdirs, output, metric)
+        for workdir in workdirs:
+            run = outcomes.load(workdir, metric)
             judged = run.judge()
             print(" ".join((f"{workdir}:", judged.sentence, *judged.notes)))
     except (UserError, OSError) as error:

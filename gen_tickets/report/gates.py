@@ -7,7 +7,8 @@
 - power: Welch's test found the random control worse, or would have found a difference
   of a tenth of the dense mean.
 
-A gate that fails is said in the verdict's sentence. It hides no number.
+A gate that fails is said before the verdict, power where no difference was found. None
+of them hides a number.
 """
 
 import collections
@@ -31,11 +32,19 @@ class Gate(NamedTuple):
     passed: bool | None  #: None: what it looks at is not recorded, or not there yet
     sentence: str  #: the numbers in words, without a full stop
 
+    @property
+    def in_words(self) -> str:
+        """The sentence as it stands in a text."""
+        return f"{self.sentence[0].upper()}{self.sentence[1:]}."
+
 
 def failures(gates: Sequence[Gate]) -> str:
-    """Returns the sentences of the gates that fail; "" where none does."""
-    failed = [gate.sentence for gate in gates if gate.passed is False]
-    return " ".join(f"{text[0].upper()}{text[1:]}." for text in failed)
+    """Returns what fails of a training, in words; "" where nothing does.
+
+    The gate of power stands beside a difference that was not found, see `verdict`.
+    """
+    failed = [x for x in gates if x.passed is False and x.name != "power"]
+    return " ".join(gate.in_words for gate in failed)
 
 
 def of_training(
@@ -54,27 +63,33 @@ def of_training(
         row for row in curves if (row["arm"], row["round"]) == (arm, trained.round)
     ]
     return (
-        _converged(metric, trained, arm, _mean_curve(metric, of_arm)),
+        _converged(metric, trained, arm, _mean_curve(metric, of_arm, trained.mean)),
         _repeatable(trained, arm),
         _learned(metric, trained, arm, baselines.get(metric, {})),
     )
 
 
-def _mean_curve(metric: str, rows: Rows) -> dict[int, float]:
-    """{step: mean over the runs that are finite} in the order of the steps."""
+def _mean_curve(metric: str, rows: Rows, final: float) -> dict[int, float]:
+    """{step: mean over the runs that are finite} in the order of the steps.
+
+    A metric of samples is measured before the last tenth, and at the end for
+    results.csv, where its mean is `final`.
+    """
     values: dict[int, list[float]] = collections.defaultdict(list)
     for row in rows:
         if math.isfinite(row.get(metric, math.nan)):
             values[row["step"]].append(row[metric])
+    if values:
+        values.setdefault(max(row["step"] for row in rows), [final])
     return {step: float(np.mean(values[step])) for step in sorted(values)}
 
 
 def _converged(
     metric: str, trained: Summary, arm: str, curve: Mapping[int, float]
 ) -> Gate:
-    earlier = [step for step in curve if step <= (1 - _TENTH) * max(curve)]
+    earlier = [step for step in curve if 10 * step <= 9 * max(curve)]
     if not earlier or math.isnan(trained.std):
-        reason = f"{metric} during the {arm} training is not recorded"
+        reason = f"{metric} before the last tenth of the {arm} training is not recorded"
         return Gate("converged", None, f"convergence unknown: {reason}")
     sign, first, last = columns.find(metric).sign, earlier[-1], max(curve)
     best = max(curve, key=lambda step: sign * curve[step])

@@ -5,11 +5,12 @@ import pathlib
 from typing import Any, NamedTuple, Sequence
 
 from gen_tickets.config import defaults
+from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
 from gen_tickets.paper import published
-from gen_tickets.report import verdict
+from gen_tickets.report import statistics, verdict
 from gen_tickets.report.verdict import Verdict
-from gen_tickets.workdir import baselines, columns, curves, paths, tables
+from gen_tickets.workdir import baselines, columns, curves, paths, reading, tables
 from gen_tickets.workdir.baselines import Baselines
 
 
@@ -48,10 +49,18 @@ class Outcome(NamedTuple):
         return sum(row[column] for row in rows), sum(seconds.values())
 
 
-def load(workdir: str | pathlib.Path) -> Outcome:
-    """Reads a workdir; raises UserError for a path that is none.
+def load(workdir: str | pathlib.Path, metric: str = "") -> Outcome:
+    """Reads a workdir.
 
     Columns that this process does not know are what columns.json says.
+
+    Args:
+      workdir: of a run that has finished a round or more.
+      metric: column that the verdict compares; "" = as the run's eval.verdict.
+
+    Raises:
+      UserError: it is no workdir, a file of it is damaged or cannot be read, or it
+        does not measure the metric.
     """
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
@@ -61,9 +70,19 @@ def load(workdir: str | pathlib.Path) -> Outcome:
     if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
         raise UserError(paths.results_path(workdir), "is no table of results")
     layers, learning = paths.layers_path(workdir), paths.curves_path(workdir)
+    config = _read_config(paths.config_path(workdir))
+    if metric:
+        measured = statistics.of_role(rows, "metric")
+        if metric not in measured:
+            raise UserError(
+                f"eval.verdict={metric!r}",
+                f"measured in {workdir} are {', '.join(measured)}",
+                nearest(metric, measured),
+            )
+        config["eval.verdict"] = metric
     return Outcome(
         workdir=workdir,
-        config=_read_config(paths.config_path(workdir)),
+        config=config,
         rows=rows,
         layers=tables.read_rows(layers) if layers.exists() else [],
         curves=curves.read(learning) if learning.exists() else [],
@@ -72,12 +91,8 @@ def load(workdir: str | pathlib.Path) -> Outcome:
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:
-    try:
+    with reading.explained(path, "configuration", "restore it"):
         config = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(path, error.strerror or str(error)) from error
-    except ValueError as error:
-        raise UserError(path, "is not JSON", "restore it") from error
     flat = defaults.flatten_nested(config) if isinstance(config, dict) else {}
     if "eval.verdict" not in flat:
         raise UserError(path, "has no eval.verdict", "give a workdir of gen_tickets")

@@ -36,15 +36,18 @@ class Metrics(NamedTuple):
 
 
 def draw(
-    workdir: str | pathlib.Path, output: str | pathlib.Path | None = None
+    workdir: str | pathlib.Path,
+    output: str | pathlib.Path | None = None,
+    metric: str = "",
 ) -> pathlib.Path:
     """Draws the figures/*.png and the page of one workdir; returns the page's path.
 
     Args:
       workdir: of a run that has finished a round or more.
       output: where the page goes; None: report.html in the workdir.
+      metric: see `outcomes.load`.
     """
-    run = outcomes.load(workdir)
+    run = outcomes.load(workdir, metric)
     judged = run.judge()
     output = paths.report_path(workdir) if output is None else pathlib.Path(output)
     paths.write_atomically(output, _report(run, judged))
@@ -179,10 +182,12 @@ def _draw_searches(run: Outcome) -> dict[int, Picture]:
 
 
 def compare(
-    folders: Sequence[str | pathlib.Path], output: str | pathlib.Path
+    folders: Sequence[str | pathlib.Path],
+    output: str | pathlib.Path,
+    metric: str = "",
 ) -> pathlib.Path:
     """Lays several workdirs over one another in one page at `output`; returns it."""
-    runs = [outcomes.load(workdir) for workdir in folders]
+    runs = [outcomes.load(workdir, metric) for workdir in folders]
     differences = outcomes.differences([run.config for run in runs])
     labels = outcomes.labels(runs, differences)
     judged = [run.judge() for run in runs]

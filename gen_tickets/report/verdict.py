@@ -8,10 +8,12 @@ unpruned network and the random control does significantly worse:
 - worse: mean(random) is worse than mean(winning) and Welch's two-sided t-test gives
   p < 0.05, for each round alone, not corrected for the number of rounds.
 
-A diverged run (flagged, or with a number that is not finite) counts as worse than
-anything. It has no number to average, so means and deviations are those of the other
-runs, and: a winning arm with a diverged run does not match; a diverged random run
-enters the test as the worst value in the whole table; the dense runs must leave three.
+A diverged run (flagged, or with a number that is not finite) is counted apart: means,
+deviations and tests are of the other runs. A winning arm with one does not match, and
+the dense runs must leave three. Of a random arm at least two runs must be left for a
+test; one whose runs all diverged is worse. To leave its worst runs out can only make
+random look better; as a number they would need a value that nobody measured, whose
+distance to the others hides the difference in their variance.
 
 Four gates say whether the trainings allow a verdict at all, see `report.gates`. What
 fails stands before the sentence, and takes no number from it.
@@ -56,16 +58,19 @@ class Verdict(NamedTuple):
     metric: str
     sparsity: float | None
     unbroken: float | None  #: the winning arm matches in every round up to here
-    sentence: str
+    finding: str  #: in words, whatever the gates say
     notes: tuple[str, ...]
     dense: Summary | None
     rounds: Rounds
     gates: tuple[Gate, ...] = ()  #: none where nothing is measured yet
 
     @property
-    def is_sound(self) -> bool:
-        """Whether no gate fails."""
-        return not gates_lib.failures(self.gates)
+    def sentence(self) -> str:
+        """The finding, after what the gates of the training have against it."""
+        reservations = gates_lib.failures(self.gates)
+        if not reservations or self.finding.startswith("No verdict"):
+            return self.finding
+        return f"{reservations} With this reservation: {self.finding}"
 
 
 def matches(dense: Summary, winning: Summary, sign: int) -> bool:
@@ -90,14 +95,27 @@ def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
     return float(test.pvalue)
 
 
+def compare(a: Summary, b: Summary) -> float:
+    """Returns Welch's p of the runs of two arms that did not diverge.
+
+    It is 0 where all runs of one arm diverged, and of the other at most one run in two;
+    nan where an arm has fewer than two runs left.
+    """
+    for one, other in ((a, b), (b, a)):
+        if not one.values and len(other.values) > max(1, other.num_diverged):
+            return 0.0
+    if min(len(a.values), len(b.values)) < 2:
+        return math.nan
+    return welch_p(a.values, b.values)
+
+
 def _judge_round(
-    dense: Summary, winning: Summary, random: Summary | None, sign: int, worst: float
+    dense: Summary, winning: Summary, random: Summary | None, sign: int
 ) -> Round:
     p_value, worse = math.nan, False
-    if random is not None and winning.values and random.num_runs >= MIN_RUNS:
-        values = random.values + (worst,) * random.num_diverged
-        p_value = welch_p(winning.values, values) if len(winning.values) > 1 else 1.0
-        behind = sign * (winning.mean - statistics.moments(values)[0]) > 0
+    if random is not None and random.num_runs >= MIN_RUNS:
+        p_value = compare(winning, random)
+        behind = not random.values or sign * (winning.mean - random.mean) > 0
         worse = behind and p_value < P_BORDER
     return Round(
         round=winning.round,
@@ -135,9 +153,12 @@ def verdict(
     if trained is None or columns.find(metric).sign == 0:
         return judged
     gates = gates_lib.of_training(metric, trained, arm, curves, baselines)
-    if not searched:
-        gates += (_power(trained, judged.rounds),)
-    return judged._replace(gates=gates, sentence=_reserved(judged, gates))
+    if searched:
+        return judged._replace(gates=gates)
+    power = _power(trained, judged.rounds)
+    if judged.rounds and judged.sparsity is None and power.passed is not None:
+        judged = judged._replace(finding=f"{judged.finding} {power.in_words}")
+    return judged._replace(gates=(*gates, power))
 
 
 def _power(dense: Summary, rounds: Rounds) -> Gate:
@@ -151,33 +172,17 @@ def _power(dense: Summary, rounds: Rounds) -> Gate:
     return gates_lib.power(dense, one.winning, one.random, one.worse)
 
 
-def _reserved(judged: Verdict, gates: tuple[Gate, ...]) -> str:
-    """The sentence, with the gates that fail before it."""
-    sentence, reservations = judged.sentence, gates_lib.failures(gates)
-    if sentence.startswith("No verdict"):
-        return sentence
-    if judged.rounds and judged.sparsity is None and gates[-1].passed:
-        sentence += f" {gates[-1].sentence[0].upper()}{gates[-1].sentence[1:]}."
-    return (
-        f"{reservations} With this reservation: {sentence}"
-        if reservations
-        else sentence
-    )
-
-
 def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
     """Winning tickets against the dense network and the random control."""
     dense = arms.get("dense", {}).get(0)
     winning, random = arms.get("winning", {}), arms.get("random", {})
-    notes = _notes(arms, metric)
+    notes = _notes(arms)
     missing = _missing(rows, metric, dense, winning)
     if missing or dense is None:
         return Verdict(metric, None, None, f"No verdict: {missing}.", notes, dense, ())
     sign = columns.find(metric).sign
-    values = [v for of in arms.values() for s in of.values() for v in s.values]
-    worst = min(values) if sign > 0 else max(values)
     rounds = tuple(
-        _judge_round(dense, winning[number], random.get(number), sign, worst)
+        _judge_round(dense, winning[number], random.get(number), sign)
         for number in sorted(winning)
     )
     # The sparsest round; of two that are as sparse (floors), the later one.
@@ -209,7 +214,7 @@ def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
     if "early_bird" in arms:
         sentence += f" {metric}: {mean_std(arms['early_bird'][1])}."
     found = sparsity if len(epochs) == len(rows) else None
-    return Verdict(metric, found, None, sentence, _notes(arms, metric), None, ())
+    return Verdict(metric, found, None, sentence, _notes(arms), None, ())
 
 
 def _sparsity(judged: Round) -> tuple[float, int]:
@@ -248,7 +253,8 @@ def _sentence(
             f"Winning tickets are found up to {percent(best.sparsity)} sparsity "
             f"(round {best.round}). There {metric} is {mean_std(best.winning)} over "
             f"{best.winning.num_runs} runs, dense {mean_std(dense)}, random "
-            f"{mean_std(best.random)} (Welch p = {best.p_value:.1g})."
+            f"{mean_std(best.random)}"
+            + (f" (Welch p = {best.p_value:.1g})." if best.random.values else ".")
         )
     elif all(judged.random is None for judged in rounds):
         head = "No verdict: the random control is not trained."
@@ -280,7 +286,7 @@ def _reach(rounds: Rounds, unbroken: float | None) -> str:
     )
 
 
-def _notes(arms: Summaries, metric: str) -> tuple[str, ...]:
+def _notes(arms: Summaries) -> tuple[str, ...]:
     counts = {
         arm: np.sum([(s.num_diverged, s.num_runs) for s in of.values()], axis=0)
         for arm, of in arms.items()
@@ -289,7 +295,7 @@ def _notes(arms: Summaries, metric: str) -> tuple[str, ...]:
     if not parts:
         return ()
     return (
-        f"Diverged trainings, counted as worse than anything: {', '.join(parts)}. A "
-        "winning arm with one does not match; in the random arm one enters the test "
-        f"as the worst {metric} in the table; means are of the others.",
+        f"Diverged trainings: {', '.join(parts)}. Means, deviations and tests are of "
+        "the others. A winning arm with one does not match; a random arm is worse if "
+        "all of its runs diverged.",
     )

@@ -207,13 +207,19 @@ class _Game:
         )
         return discriminator_loss + generator_loss
 
-    def _samples(self, state, latents):
-        """float images of the averaged generator, or of the current one without it."""
+    def averaged(self, state):
+        """The weights with those of the averaged generator."""
         params = state.params["generator"]
-        if self.decay > 0:
-            params = average.weights(state.opt_state[_AVERAGE], params, self.decay)
+        params = average.weights(state.opt_state[_AVERAGE], params, self.decay)
+        return {**state.params, "generator": params}
+
+    def _samples(self, state, latents):
+        """float images of the averaged generator, or of the last one without it."""
+        params = self.averaged(state) if self.decay > 0 else state.params
         stats = state.stats["generator"]
-        return self._generate(params, stats, latents, self.batch_statistics)[0]
+        return self._generate(
+            params["generator"], stats, latents, self.batch_statistics
+        )[0]
 
     def evaluate(self, state, images, key):
         images = pixels.to_float(images)
@@ -254,9 +260,11 @@ _COLUMNS = (
         "task.discriminator_steps",
         "task.weight_clip",
         "task.gradient_penalty",
+        "model.discriminator",
         "eval.average_decay",
     ),
     reconstructs=False,
+    loss_is_quality=False,
     columns=_COLUMNS,
 )
 def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:
@@ -272,4 +280,5 @@ def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:
         latent_size=game.latent_size,
         components=tuple(game.networks),
         networks=game.networks,
+        averaged=game.averaged if game.decay > 0 else None,
     )

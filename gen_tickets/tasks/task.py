@@ -42,7 +42,10 @@ class Task(NamedTuple):
     sample: Callable[..., Any] | None
     latent_size: int  #: length of a latent vector
     components: tuple[str, ...]  #: their names, in order
-    networks: dict[str, Any]  #: {component: `networks.Network`}
+    networks: dict[str, Any]  #: {component: `networks.Network`}, what they are
+    #: state -> the weights that `evaluate` and `sample` use, where those are an average
+    #: over steps; None: they are `state.params`.
+    averaged: Callable[[TrainState], dict[str, Any]] | None = None
     #: (output float [H, W, C] in 0..255, images uint8 [N, H, W, C]) -> {name: [N]}:
     #: metrics of a model that gives this output for every image; None: it has none
     evaluate_constant: Callable[..., dict[str, Any]] | None = None

@@ -23,6 +23,7 @@ from gen_tickets.training.population import Population
 from gen_tickets.training.profiler import Profiler
 from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.training.schedule import Schedule
+from gen_tickets.training.state import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Evaluation:
     num_steps: int  #: since the last evaluation
     totals: dict[str, np.ndarray]  #: sums of the training metrics over these steps
     heldout: dict[str, np.ndarray]  #: metrics on the held-out images
+    state: TrainState  #: on the devices, [M, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,12 +147,15 @@ def _train(
         hooks.profiler.end(num_steps)
         trained = time.monotonic()
         meter.note(num_steps, trained - started)
+        evaluation = None
         if position.step == target and schedule.is_evaluated(target):
-            round_state = _evaluate(training, round_state, position, data, hooks)
+            round_state, evaluation = _evaluate(training, round_state, position, data)
             jax.block_until_ready(round_state)
             meter.note_evaluation(time.monotonic() - trained)
         seconds = position.seconds + time.monotonic() - started
         position = position._replace(seconds=seconds, reader=batches.state())
+        if evaluation is not None:
+            hooks.evaluated(training, position, evaluation)
         best_loss = processes.to_host(round_state.best_loss)
         meter.show(position.step, population.arms, best_loss)
         due = time.monotonic() - saved_at > hooks.save_seconds
@@ -210,17 +215,16 @@ def _evaluate(
     round_state: RoundState,
     position: Position,
     data: Data,
-    hooks: Hooks,
-) -> RoundState:
+) -> tuple[RoundState, Evaluation]:
     """Held-out metrics of every member: early stopping, divergence, curves."""
     keys = training.population.evaluation_keys()
     examples, weights = data.heldout
     heldout = training.loop.evaluate(round_state.state, examples, weights, keys)
     num_steps = training.steps_since_evaluation(position.step)
     totals, on_host = processes.to_host((round_state.totals, heldout))
-    evaluation = Evaluation(position.step, num_steps, totals, on_host)
-    hooks.evaluated(training, position, evaluation)
-    return _note_evaluation(round_state, heldout["loss"])
+    state = round_state.state
+    evaluation = Evaluation(position.step, num_steps, totals, on_host, state)
+    return _note_evaluation(round_state, heldout["loss"]), evaluation
 
 
 def _agree(stretch_steps: int, due: bool, signal_number: int) -> tuple[int, bool, int]:

@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from gen_tickets import trees
 from gen_tickets.config import registries
+from gen_tickets.errors import UserError
+from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.trees import Tree
 
 
@@ -28,7 +30,7 @@ def adamw(
     return optax.scale_by_adam(b1=options.b1, b2=options.b2), decay
 
 
-@registries.optimizer("sgd")
+@registries.optimizer("sgd", options=("optimizer.b1",))
 def sgd(
     options: ConfigDict, decay: optax.GradientTransformation
 ) -> tuple[optax.GradientTransformation, ...]:
@@ -105,3 +107,46 @@ def make(options: ConfigDict, num_steps: int) -> optax.GradientTransformationExt
     if options.weight_decay == 0.0:
         chain = tuple(part for part in chain if part is not decay)
     return optax.chain(*chain)
+
+
+def wrap_optax(
+    optimizer: optax.GradientTransformation, masks: Tree
+) -> optax.GradientTransformationExtraArgs:
+    """An optimizer of one's own whose pruned weights are exactly 0 after every update.
+
+    Gradients are masked before the optimizer sees them, so that the moments of a pruned
+    weight stay 0; its update takes away what is left of the weight, so that neither
+    weight decay nor unmasked initial weights matter.
+
+    Args:
+      optimizer: any of Optax; its `update` is given the weights.
+      masks: bool, structure and shapes of the weights.
+
+    Raises:
+      UserError: by `update`, where it is not given the weights.
+    """
+    inner = optax.with_extra_args_support(optimizer)
+
+    def update(
+        grads: Tree, state: Any, params: Tree = None, **extra: Any
+    ) -> tuple[Tree, Any]:
+        if params is None:
+            raise UserError(
+                "params=None",
+                "the update of a masked optimizer depends on the weights",
+                "call update(grads, state, params)",
+            )
+        updates, state = inner.update(
+            masks_lib.apply(masks, grads), state, params, **extra
+        )
+        return (
+            jax.tree.map(
+                lambda mask, update, x: jnp.where(mask, update, -x),
+                masks,
+                updates,
+                params,
+            ),
+            state,
+        )
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)

@@ -17,6 +17,11 @@ class Schedule:
     rewind_step: int  #: k: tickets are rewound to the dense weights of this step
     evaluation_interval: int  #: steps between two evaluations on held-out images
 
+    @property
+    def convergence_step(self) -> int:
+        """The last evaluated step before the last tenth of a training; 0: none."""
+        return self.last_evaluation(self.num_steps * 9 // 10 + 1)
+
     def is_evaluated(self, step: int) -> bool:
         """Whether held-out images are evaluated after this step."""
         return step % self.evaluation_interval == 0 or step == self.num_steps

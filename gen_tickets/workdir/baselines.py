@@ -9,8 +9,7 @@ import math
 import pathlib
 from typing import Mapping
 
-from gen_tickets.errors import UserError
-from gen_tickets.workdir import paths
+from gen_tickets.workdir import paths, reading
 
 REAL = "held-out images"  #: no model: how good the metric can get
 MEAN = "mean training image"  #: given for every image
@@ -36,16 +35,12 @@ def read(workdir: str | pathlib.Path) -> Baselines:
       UserError: the file is damaged.
     """
     path = paths.baselines_path(workdir)
-    if not path.exists():
-        return {}
-    try:
+    remedy = "restore it, or remove it and run the experiment's command again"
+    with reading.explained(path, "table of baselines", remedy):
+        if not reading.is_there(path):
+            return {}
         found = json.loads(path.read_text(encoding="utf-8"))
         return {
             str(column): {str(name): float(value) for name, value in of.items()}
             for column, of in found.items()
         }
-    except OSError as error:
-        raise UserError(path, error.strerror or str(error)) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        remedy = "restore it, or remove it and run the experiment's command again"
-        raise UserError(path, "does not hold baselines", remedy) from error

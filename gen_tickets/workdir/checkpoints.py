@@ -1,13 +1,18 @@
 """Checkpoints: the state of a training, stored by Orbax and verified when read.
 
-Orbax writes under a temporary name and renames at the end. A checksum of every array is
-stored too, so a damaged checkpoint is detected and the previous one is used. Arrays may
-be distributed over devices and processes, and are restored with the shardings of the
-template: training on 8 devices can continue on 1.
+Orbax writes under a temporary name and renames when all is there; a checksum of every
+array is kept beside it, so a damaged checkpoint is found out and the one before used.
+A damaged one is moved to `damaged/`; one that cannot be read stops the run as it is.
+Arrays may be spread over devices and processes, and are read back to wherever the
+template says: a checkpoint of 8 devices goes on with 1.
 """
 
 import logging
+import os
+import pathlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,21 +20,24 @@ import orbax.checkpoint as ocp
 
 from gen_tickets import trees
 from gen_tickets.distributed import processes
-from gen_tickets.errors import UserError
-from gen_tickets.workdir import paths
+from gen_tickets.errors import Damaged, UserError
+from gen_tickets.workdir import paths, reading
+
+#: position -> pytree of `jax.ShapeDtypeStruct`
+MakeTemplate = Callable[[list[Any]], Any]
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax logs every step at INFO.
 
 
-def _words(x):
-    """The bits of an array as uint32, one word per element."""
+def _words(x: jax.Array) -> jax.Array:
+    """The bits of an array as uint32, one word an element."""
     if x.dtype == bool:
         return x.astype(jnp.uint32)
     width = jnp.dtype(f"uint{8 * x.dtype.itemsize}")
     return jax.lax.bitcast_convert_type(x, width).astype(jnp.uint32)
 
 
-def _checksum(x):
+def _checksum(x: jax.Array) -> jax.Array:
     """Sum of element i * (2 i + 1), modulo 2^32.
 
     The odd factors are invertible, so that a single changed element is always detected;
@@ -46,23 +54,19 @@ def _checksum(x):
 
 
 @jax.jit
-def _device_checksums(leaves):
+def _device_checksums(leaves: dict[str, jax.Array]) -> dict[str, jax.Array]:
     return {name: _checksum(x) for name, x in leaves.items()}
 
 
-def _checksums(leaves) -> dict[str, int]:
+def _checksums(leaves: dict[str, jax.Array]) -> dict[str, int]:
     sums = processes.to_host(_device_checksums(leaves))
     return {name: int(x) for name, x in sums.items()}
-
-
-def _reason(error) -> str:
-    return (str(error).splitlines() or [repr(error)])[0][:200]
 
 
 class Checkpoints:
     """The last two checkpoints of a workdir."""
 
-    def __init__(self, workdir):
+    def __init__(self, workdir: str | os.PathLike[str]):
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2,
             create=True,
@@ -73,9 +77,11 @@ class Checkpoints:
         try:
             self._manager = ocp.CheckpointManager(folder, options=options)
         except OSError as error:
-            raise UserError(folder, f"cannot be used ({_reason(error)})") from error
+            raise UserError(
+                folder, f"cannot be used ({reading.reason(error)})"
+            ) from error
 
-    def save(self, number: int, tree, position: list) -> None:
+    def save(self, number: int, tree: Any, position: list[Any]) -> None:
         """Saves a pytree of arrays and a JSON-able position.
 
         Args:
@@ -100,14 +106,16 @@ class Checkpoints:
         except Exception as error:  # tensorstore raises many kinds
             raise UserError(
                 self._manager.directory,
-                f"checkpoint {number} cannot be written ({_reason(error)})",
+                f"checkpoint {number} cannot be written ({reading.reason(error)})",
                 "make room or mend that, then the same command goes on from the one "
                 "before",
             ) from error
 
-    def _load(self, number: int, make_template):
-        """-> (template, arrays, meta); any failure is a UserError."""
-        try:
+    def _load(self, number: int, make_template: MakeTemplate) -> tuple[Any, Any, Any]:
+        """-> (template, arrays, meta)."""
+        with reading.explained(
+            self._place(number), "checkpoint", field=f"checkpoint {number}"
+        ):
             meta = self._manager.restore(
                 number, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
             )["meta"]
@@ -117,22 +125,18 @@ class Checkpoints:
                 number, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(shapes))
             )["arrays"]
             return template, arrays, meta
-        except Exception as error:  # Orbax and tensorstore raise many kinds.
-            raise UserError(f"checkpoint {number}", _reason(error)) from None
 
-    def _read(self, number: int, make_template):
-        # Together: if one process cannot read it, the others must not use it either.
+    def _read(self, number: int, make_template: MakeTemplate) -> tuple[Any, list[Any]]:
+        # Together: what one process cannot read, the others must not go on with.
         template, arrays, meta = processes.together(
             lambda: self._load(number, make_template)
         )
         if _checksums(arrays) != meta["checksums"]:
-            raise UserError(
-                f"checkpoint {number}", "an array does not have its checksum"
-            )
+            raise Damaged(f"checkpoint {number}", "an array does not have its checksum")
         return trees.like(template, arrays), meta["position"]
 
-    def restore(self, make_template):
-        """Reads the newest intact checkpoint.
+    def restore(self, make_template: MakeTemplate) -> tuple[Any, list[Any]] | None:
+        """Reads the newest intact checkpoint; moves damaged ones aside.
 
         Args:
           make_template: position -> pytree of `jax.ShapeDtypeStruct`.
@@ -141,27 +145,47 @@ class Checkpoints:
           (tree, position), or None if there is no checkpoint.
 
         Raises:
-          UserError: there are checkpoints, and all are damaged.
+          UserError: one cannot be read, which does not mean that it is damaged, or
+            all are damaged; nothing is moved.
         """
         numbers = sorted(self._manager.all_steps(), reverse=True)
-        for i, number in enumerate(numbers):
+        damaged: list[Damaged] = []
+        for number in numbers:
             try:
                 restored = self._read(number, make_template)
-            except UserError as error:
-                print(
-                    f"checkpoint {number} is damaged: {error.problem}", file=sys.stderr
-                )
+            except Damaged as error:
+                damaged.append(error)
                 continue
-            for damaged in numbers[:i]:  # Out of the way of those saved from here on.
-                self._manager.delete(damaged)
+            self._move_aside(numbers[: len(damaged)], damaged)
             return restored
-        if numbers:
+        if damaged:
             raise UserError(
                 self._manager.directory,
-                "every checkpoint is damaged",
-                "put one back, or remove the folder to start again from round 0",
+                f"every checkpoint is damaged ({damaged[0]})",
+                "put one back, or move the folder away to start again from round 0",
             )
         return None
+
+    def _place(self, number: int) -> pathlib.Path:
+        return pathlib.Path(self._manager.directory) / str(number)
+
+    def _move_aside(self, numbers: list[int], errors: list[Damaged]) -> None:
+        """Damaged checkpoints out of the way of those that are saved from here on."""
+        if not numbers:
+            return
+
+        def move() -> bool:
+            for number, error in zip(numbers, errors, strict=True):
+                target = paths.move_into(self._place(number), "damaged")
+                print(
+                    f"checkpoint {number} is damaged: {error.problem}; it is now "
+                    f"{target}",
+                    file=sys.stderr,
+                )
+            return True
+
+        processes.together(lambda: processes.is_first() and move())
+        self._manager.reload()
 
     def close(self) -> None:
         self._manager.close()

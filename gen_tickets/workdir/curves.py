@@ -2,7 +2,8 @@
 
 The table has a row per round, run, arm and evaluation: `interval_X` is the mean of the
 training metric X over the steps since the last evaluation (or since the round began),
-`heldout_X` is X on the held-out images at this step.
+`heldout_X` is X of the held-out images at this step. Columns of `eval.metrics` have a
+value at the last evaluation before the last tenth of the dense training.
 
 Rows are appended in the order in which they are measured, and are on disk when the call
 returns. A process that resumes from a checkpoint repeats the measurements after it:
@@ -17,7 +18,7 @@ from typing import Any, Mapping, Sequence
 import numpy as np
 
 from gen_tickets.workdir import events as events_lib
-from gen_tickets.workdir import paths, tables
+from gen_tickets.workdir import paths, reading, tables
 
 _TAIL_BYTES = 8192  # at the end of a file, enough for its last row
 
@@ -51,6 +52,7 @@ class CurveWriter:
         num_steps: int,
         totals: Mapping[str, np.ndarray],
         heldout: Mapping[str, np.ndarray],
+        measured: Mapping[str, Sequence[float]] = {},
     ) -> None:
         """Writes one evaluation of a population of M = arms x runs members.
 
@@ -62,6 +64,7 @@ class CurveWriter:
           num_steps: training steps since the last evaluation, at least 1.
           totals: {metric: sum over these steps [M]}.
           heldout: {metric: mean over the held-out images [M]}.
+          measured: {column of `eval.metrics`: its values [M]}.
 
         Raises:
           UserError: curves.csv cannot be read or written.
@@ -75,6 +78,8 @@ class CurveWriter:
         ]
         metrics = {f"interval_{x}": _floats(s, num_steps) for x, s in totals.items()}
         metrics |= {f"heldout_{x}": _floats(values) for x, values in heldout.items()}
+        scalars = _scalars(tag, arms, metrics)
+        metrics |= {name: list(values) for name, values in measured.items()}
         append(
             self._path,
             [
@@ -82,7 +87,7 @@ class CurveWriter:
                 for i, key in enumerate(keys)
             ],
         )
-        self._events.write(step, _scalars(tag, arms, metrics))
+        self._events.write(step, scalars)
 
 
 def _floats(values: np.ndarray, divisor: int = 1) -> list[float]:
@@ -138,7 +143,7 @@ def _columns_if_continued(path: pathlib.Path, rows: Rows) -> list[str]:
     """
     if not path.exists():
         return []
-    with open(path, "rb") as file:
+    with reading.explained(path, "table"), open(path, "rb") as file:
         names = file.readline().decode(errors="replace").rstrip("\n").split(",")
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         tail = file.read().decode(errors="replace")

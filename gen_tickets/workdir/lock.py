@@ -7,6 +7,7 @@ the operating system, so it ends with the process, in whatever way.
 import json
 import os
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -15,9 +16,9 @@ import ml_collections
 
 from gen_tickets.config import defaults
 from gen_tickets.config import options as options_lib
-from gen_tickets.config.options import HOW_TO_RUN
+from gen_tickets.config.options import HOW_TO_JUDGE, HOW_TO_RUN
 from gen_tickets.errors import UserError
-from gen_tickets.workdir import paths
+from gen_tickets.workdir import paths, reading
 
 Path = str | os.PathLike[str]
 
@@ -25,10 +26,12 @@ Path = str | os.PathLike[str]
 def _stored(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """(flat config, provenance) of config.json; None if there is none."""
     path = paths.config_path(workdir)
-    if not path.exists():
-        return None
-    try:
-        stored = json.loads(path.read_text())
+    with reading.explained(
+        path, "configuration", "give a new folder, or put the file back"
+    ):
+        if not reading.is_there(path):
+            return None
+        stored = json.loads(path.read_text(encoding="utf-8"))
         provenance = stored.pop("provenance")
         options = defaults.flatten_nested(stored)
         for name in options_lib.REMOVED:
@@ -36,12 +39,6 @@ def _stored(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
         for name in options.keys() & options_lib.OPTIONS.keys():
             options[name] = options_lib.OPTIONS[name].normalize(options[name])
         return options, dict(provenance)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"--workdir={workdir}",
-            f"{path.name} cannot be read ({error})",
-            "give a new folder, or put the file back",
-        ) from None
 
 
 def stored_config(workdir: Path) -> ml_collections.ConfigDict:
@@ -55,19 +52,12 @@ def stored_config(workdir: Path) -> ml_collections.ConfigDict:
     stored = _stored(workdir)
     if stored is None:
         raise UserError(workdir, "has no config.json", "give a workdir of gen_tickets")
-    config = defaults.get_config()
     try:
-        for name, value in stored[0].items():
-            if not name.startswith("parallel."):
-                value = tuple(value) if isinstance(value, list) else value
-                config.update_from_flattened_dict({name: value})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            paths.config_path(workdir),
-            f"{name} is not what this version takes ({error})",
-            "use the version that wrote it",
-        ) from None
-    return config
+        return defaults.restore(stored[0])
+    except UserError as error:
+        path = paths.config_path(workdir)
+        problem = f"{error.field} {error.problem}"
+        raise UserError(path, problem, error.remedy) from None
 
 
 def stored_provenance(workdir: Path) -> dict[str, Any]:
@@ -87,15 +77,60 @@ def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
     An option added since the workdir was written counts as its present default.
     """
-    found = []
+    found, free = [], HOW_TO_RUN
+    if wanted["rewind.step"] != "auto":
+        free += HOW_TO_JUDGE
     before = {**defaults.flatten(defaults.get_config()), **stored}
     for name in sorted(before.keys() | wanted.keys()):
         old, new = before[name], wanted.get(name)
         if name == "prune.rounds" and isinstance(old, int) and wanted[name] >= old:
             continue
-        if old != new and name not in HOW_TO_RUN:
+        if old != new and name not in free:
             found.append(f"{name}: {json.dumps(old)} -> {json.dumps(new)}")
     return found
+
+
+def _check_name(workdir: Path) -> None:
+    """Refuses what is no folder of a disk, and names that cannot be passed on."""
+    if re.match(r"\w\w+:/", str(workdir)):
+        raise UserError(
+            f"--workdir={workdir}",
+            "is not on a disk: an object store has no lock, no rename and no fsync, "
+            "on which it rests that a killed run loses nothing",
+            "give a folder of a local or network disk, and copy it there afterwards",
+        )
+    try:
+        os.path.abspath(workdir).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            "--workdir",
+            "its name has characters that this process cannot encode "
+            f"({sys.getfilesystemencoding()})",
+            "set PYTHONUTF8=1, or a UTF-8 locale such as LC_ALL=C.UTF-8",
+        ) from None
+
+
+def _check_folder(place: pathlib.Path) -> None:
+    """Raises UserError unless a folder is there or may be made, ours or empty."""
+    if place.exists() and not place.is_dir():
+        raise UserError(f"--workdir={place}", "is a file", "give a folder")
+    parent = place
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(
+            f"--workdir={place}",
+            f"{parent} cannot be written",
+            "give a folder of yours",
+        )
+    if reading.is_there(paths.config_path(place)) or not place.exists():
+        return
+    if any(x.name != "lock" and not x.name.startswith(".") for x in place.iterdir()):
+        raise UserError(
+            f"--workdir={place}",
+            "holds files but no config.json, so it is not an experiment's",
+            "give an empty or a new folder",
+        )
 
 
 def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
@@ -104,28 +139,11 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
     A folder that holds another configuration is refused with the differences; more
     `prune.rounds` than before is a continuation, not a difference.
     """
-    place = pathlib.Path(workdir)
-    if place.exists() and not place.is_dir():
-        raise UserError(f"--workdir={workdir}", "is a file", "give a folder")
-    parent = place
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise UserError(
-            f"--workdir={workdir}",
-            f"{parent} cannot be written",
-            "give a folder of yours",
-        )
-    stored = _stored(place)
+    _check_name(workdir)
+    with reading.explained(workdir, "folder", field=f"--workdir={workdir}"):
+        _check_folder(pathlib.Path(workdir))
+    stored = _stored(workdir)
     if stored is None:
-        if place.exists() and any(
-            x.name != "lock" and not x.name.startswith(".") for x in place.iterdir()
-        ):
-            raise UserError(
-                f"--workdir={workdir}",
-                "holds files but no config.json, so it is not an experiment's",
-                "give an empty or a new folder",
-            )
         return
     differences = _differences(stored[0], defaults.flatten(config))
     if differences:

@@ -1,11 +1,13 @@
 """The names of all files in a workdir, and atomic writing.
 
-Paths are `pathlib.Path`; rounds have at least two digits, so that a listing is in the
-order of the rounds. Only `write_atomically` and `append` access the disk, and only the
-standard library and `errors` are imported.
+Paths are `pathlib.Path`; rounds are written with at least two digits, so that a
+listing is in the order of the rounds. Nothing here touches a disk but
+`write_atomically`, `append` and `move_into`, and nothing but the standard library and
+`errors` is imported.
 """
 
 import contextlib
+import itertools
 import os
 import pathlib
 import tempfile
@@ -73,6 +75,17 @@ def ticket_path(
     return tickets_dir(workdir, round_number) / f"run_{run}.npz"
 
 
+def trained_dir(workdir: str | os.PathLike[str], round_number: int) -> pathlib.Path:
+    return pathlib.Path(workdir) / "trained" / f"round_{round_number:02d}"
+
+
+def trained_path(
+    workdir: str | os.PathLike[str], round_number: int, arm: str, run: int
+) -> pathlib.Path:
+    """The weights of a member at the end of its training."""
+    return trained_dir(workdir, round_number) / f"{arm}_run_{run}.npz"
+
+
 def search_path(workdir: str | os.PathLike[str], run: int) -> pathlib.Path:
     """The early-bird search of a run."""
     return pathlib.Path(workdir) / "searches" / f"run_{run}.npz"
@@ -133,6 +146,30 @@ def append(path: str | pathlib.Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def move_into(path: pathlib.Path, folder: str) -> pathlib.Path:
+    """Moves a file or folder into a folder beside it, made if absent.
+
+    Args:
+      path: what is moved.
+      folder: name of the folder beside it.
+
+    Returns:
+      Where it is now: a number is added to a name that is taken.
+
+    Raises:
+      UserError: the disk is not to be written.
+    """
+    with _disk_errors_told(path):
+        place = path.parent / folder
+        place.mkdir(exist_ok=True)
+        taken = {x.name for x in place.iterdir()}
+        names = (f"{path.name}.{i}" if i else path.name for i in itertools.count())
+        target = place / next(name for name in names if name not in taken)
+        os.rename(path, target)
+        _sync_folder(path.parent)
+    return target
 
 
 @contextlib.contextmanager

@@ -3,10 +3,11 @@
 A recorder takes arrays and rows, independent of models, and writes in process 0 only.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ml_collections import ConfigDict
 from gen_tickets.config import defaults
 from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.report import kept
 from gen_tickets.training.driver import Evaluation, Training
 from gen_tickets.training.round_state import Position
 from gen_tickets.workdir import curves, events
@@ -56,9 +58,18 @@ class Recorder:
             print(table, file=sys.stderr)
 
     def evaluation(
-        self, training: Training, position: Position, evaluation: Evaluation
+        self,
+        training: Training,
+        position: Position,
+        evaluation: Evaluation,
+        measured: Mapping[str, Sequence[float]],
     ) -> None:
-        """Writes learning curves: rows of curves.csv and TensorBoard events."""
+        """Learning curves: a row a member in curves.csv, and TensorBoard events.
+
+        Args:
+          training, position, evaluation: where it is, and the task's metrics.
+          measured: {column of eval.metrics: its values [M]}, where they are measured.
+        """
         self.curves.write(
             training.tag,
             position.round,
@@ -68,6 +79,7 @@ class Recorder:
             evaluation.num_steps,
             evaluation.totals,
             evaluation.heldout,
+            measured,
         )
 
     def rows(self, round_number: int, rows: list[dict[str, Any]]) -> None:
@@ -105,22 +117,65 @@ class Recorder:
             return
         if sparsity is None:
             sparsity = masks_lib.sparsity(ticket.masks)
-        provenance = {
-            "config": defaults.flatten(self.config),
-            "run": run,
-            "round": round_number,
-            "sparsity": sparsity,
-            "step": step,
-            **self.provenance,
-        }
         path = paths.ticket_path(self.workdir, round_number, run)
-        tickets.save(path, ticket._replace(provenance=provenance))
+        about = {"run": run, "round": round_number, "sparsity": sparsity, "step": step}
+        self._save(path, ticket, about)
+
+    def trained(
+        self,
+        trained: tickets.Ticket,
+        round_number: int,
+        arm: str,
+        run: int,
+        step: int,
+        sparsity: float,
+    ) -> None:
+        """Saves a trained member, in the form of a ticket.
+
+        Args:
+          trained: masks, trained weights and statistics, without provenance.
+          round_number, arm, run: whose they are.
+          step: of the weights.
+          sparsity: of the whole networks.
+        """
+        if not processes.is_first():
+            return
+        path = paths.trained_path(self.workdir, round_number, arm, run)
+        about = {"arm": arm, "run": run, "round": round_number}
+        self._save(path, trained, {**about, "sparsity": sparsity, "step": step})
+
+    def _save(
+        self, path: pathlib.Path, ticket: tickets.Ticket, about: dict[str, Any]
+    ) -> None:
+        config = defaults.flatten(self.config)
+        about = {"config": config, **about, **self.provenance}
+        tickets.save(path, ticket._replace(provenance=about))
+
+    def remove_superseded(self, round_number: int) -> None:
+        """Removes trained networks that were kept until this round's were there.
+
+        Only those that `keep.rounds` had kept up to the round before are looked at, so
+        that a restart with another `keep.rounds` removes nothing that is older.
+        """
+        policy = self.config.keep.rounds
+        if not processes.is_first() or policy == "all" or round_number == 0:
+            return
+        rows = tables.read_rows(paths.results_path(self.workdir))
+        before, now = (
+            kept.rounds(rows, self.config.eval.verdict, policy, last)
+            for last in (round_number - 1, round_number)
+        )
+        for number in before - now:
+            folder = paths.trained_dir(self.workdir, number)
+            for path in folder.glob("*_run_*.npz"):
+                path.unlink()
+            with contextlib.suppress(OSError):  # absent, or something else is in it
+                folder.rmdir()
 
     def originals(self, images: Any) -> None:
-        """Writes the grid of the held-out images that are reconstructed, once."""
-        path = paths.originals_path(self.workdir)
-        if processes.is_first() and not path.exists():
-            _write_grid(path, images)
+        """Writes the grid of the held-out images that are reconstructed."""
+        if processes.is_first():
+            _write_grid(paths.originals_path(self.workdir), images)
 
     def images(self, round_number: int, arm: str, kind: str, images: Any) -> None:
         """Writes a grid of uint8 [N, H, W, C]; kind: samples or reconstructions."""

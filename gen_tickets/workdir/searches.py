@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from gen_tickets.errors import UserError
-from gen_tickets.workdir import paths
+from gen_tickets.errors import Damaged
+from gen_tickets.workdir import paths, reading
 
 
 class Search(NamedTuple):
@@ -43,7 +43,7 @@ def load(path: str | pathlib.Path) -> Search:
     Raises:
       UserError: no such file, or not an intact one.
     """
-    try:
+    with reading.explained(path, "search"):
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             drawn, found = arrays["drawn"], int(arrays["found"])
             kept: dict[str, dict[str, Any]] = {}
@@ -51,12 +51,9 @@ def load(path: str | pathlib.Path) -> Search:
                 if name.startswith("kept/"):
                     _, component, group = name.split("/", 2)
                     kept.setdefault(component, {})[group] = arrays[name]
-    except Exception as error:  # zipfile, zlib and NumPy raise many kinds.
-        reason = (str(error).splitlines() or [repr(error)])[0][:200]
-        raise UserError(path, f"is not an intact search ({reason})") from None
     masks = [drawn, *(mask for groups in kept.values() for mask in groups.values())]
     if drawn.ndim != 2 or any(mask.dtype != bool for mask in masks):
-        raise UserError(path, "is not an intact search (masks are not boolean)")
+        raise Damaged(path, "is not an intact search (masks are not boolean)")
     return Search(drawn, found, kept)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from gen_tickets.config.column import Column
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import columns as columns_lib
-from gen_tickets.workdir import paths
+from gen_tickets.workdir import paths, reading
 
 #: All arms, in the order of the rows of a round.
 ARMS = ("dense", "winning", "random", "transferred", "early_bird")
@@ -79,14 +79,13 @@ def read_text(path: str | pathlib.Path) -> str:
     Raises:
       UserError: the file is missing or not text.
     """
-    try:
-        return pathlib.Path(path).read_bytes().decode()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        remedy = "a workdir has it after its first round"
-        raise UserError(path, reason, remedy) from error
-    except UnicodeDecodeError as error:
-        raise UserError(path, "is not a table of text", _RESTORE) from error
+    path = pathlib.Path(path)
+    with reading.explained(path, "table", _RESTORE):
+        if not reading.is_there(path):
+            raise UserError(
+                path, "is missing", "a workdir has it after its first round"
+            )
+        return path.read_bytes().decode()
 
 
 def parse(path: str | pathlib.Path, text: str) -> list[dict[str, Any]]:
@@ -197,14 +196,13 @@ def read_columns(workdir: str | pathlib.Path) -> list[Column]:
       UserError: it is damaged.
     """
     path = paths.columns_path(workdir)
-    if not path.exists():
-        return []
-    try:
+    with reading.explained(
+        path, "description of columns", "restore the file, or remove it"
+    ):
+        if not reading.is_there(path):
+            return []
         described = json.loads(path.read_text(encoding="utf-8"))
         found = [Column(**fields) for fields in described.values()]
         if not all(map(columns_lib.is_valid, found)):
             raise ValueError("a field has a value that it may not have")
         return found
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        remedy = "restore the file, or remove it"
-        raise UserError(path, "does not describe columns", remedy) from error

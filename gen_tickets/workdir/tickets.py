@@ -5,8 +5,9 @@ weights that are kept, the batch-norm statistics of the rewind step, and the pro
 as JSON. For a compacted network it has the channels of each group, and arrays of the
 smaller shapes, which fit `tasks.build(config, ..., channels)`.
 
-A ticket of a custom model needs only masks and params, which may be any pytree; it is
-read back as nested dicts, which `trees.like` converts to other structures.
+A ticket of one's own model needs masks and params alone, of any pytree. Its dicts and
+lists are read back as such; `load(path, like=params)` gives every structure back, as
+tuples, FrozenDicts, states of nnx and modules of Equinox.
 """
 
 import io
@@ -14,7 +15,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ import numpy as np
 from gen_tickets import trees
 from gen_tickets.errors import UserError
 from gen_tickets.trees import Tree
-from gen_tickets.workdir import npz, paths
+from gen_tickets.workdir import npz, paths, reading
 
 
 class Ticket(NamedTuple):
@@ -41,15 +42,19 @@ def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
     """Writes a ticket to one file, atomically.
 
     Raises:
-      UserError: weights or statistics that are not float32, or the disk is full.
+      UserError: weights or statistics that are not float32, masks of another structure,
+        or the disk is full.
     """
     masks, params = trees.named_leaves(ticket.masks), trees.named_leaves(ticket.params)
+    if masks.keys() != params.keys():
+        raise UserError("masks", "are not of the structure of params")
     shapes = {name: list(leaf.shape) for name, leaf in params.items()}
     header = json.dumps(
         {
             "provenance": ticket.provenance,
             "shapes": shapes,
-            "stats": list(ticket.stats),  # including those without arrays
+            "paths": dict(zip(params, trees.paths(ticket.params))),
+            "stats": list(ticket.stats),  # also those that hold no array
             "channels": ticket.channels,
         }
     )
@@ -74,15 +79,34 @@ def _float32(name: str, leaf: Any) -> np.ndarray:
     return leaf
 
 
-def _nest(leaves: dict[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+def _nest(
+    leaves: dict[str, Any], paths: Mapping[str, Sequence[str | int]] | None = None
+) -> Any:
+    """Nested dicts and lists of {name: leaf}.
+
+    Args:
+      leaves: by name.
+      paths: {name: its parts}, whole numbers of lists; None: what is between "/".
+    """
+    nested: dict[str | int, Any] = {}
     for name, leaf in leaves.items():
-        *parts, last = name.split("/")
+        *parts, last = name.split("/") if paths is None else paths[name]
         place = nested
         for part in parts:
             place = place.setdefault(part, {})
+        if last in place:
+            raise ValueError(f"{name} is there twice")
         place[last] = leaf
-    return nested
+    return _with_lists(nested)
+
+
+def _with_lists(tree: Any) -> Any:
+    """Dicts with keys 0, 1, ... become lists."""
+    if not isinstance(tree, dict):
+        return tree
+    tree = {key: _with_lists(value) for key, value in tree.items()}
+    is_list = bool(tree) and list(tree) == list(range(len(tree)))
+    return list(tree.values()) if is_list else tree
 
 
 def _check_arrays(path: str | os.PathLike[str]) -> None:
@@ -102,6 +126,9 @@ def _check_header(header: dict[str, Any]) -> None:
     stats = header.get("stats", [])
     if not isinstance(stats, list) or not all(isinstance(x, str) for x in stats):
         raise ValueError("its statistics have no names")
+    parts = [part for path in header.get("paths", {}).values() for part in path]
+    if not all(type(part) in (str, int) for part in parts):
+        raise ValueError("its leaves have no paths")
     for component, sizes in header.get("channels", {}).items():
         if not all(type(size) is int and size > 0 for size in sizes):
             raise ValueError(f"channels of {component} are no whole numbers >= 1")
@@ -140,32 +167,43 @@ def _read(path: str | os.PathLike[str]) -> Ticket:
             for name in arrays.files
             if name.startswith("stats/")
         }
-        # Files of the first version have no such entries.
+        # Files of earlier versions lack some of them.
         components = header.get("stats", [name.split("/")[0] for name in params])
-        channels = header.get("channels", {})
+        channels, parts = header.get("channels", {}), header.get("paths")
         return Ticket(
-            _nest(masks),
-            _nest(params),
+            _nest(masks, parts),
+            _nest(params, parts),
             {**{name: {} for name in components}, **_nest(stats)},
             header["provenance"],
             {name: tuple(sizes) for name, sizes in channels.items()},
         )
 
 
-def load(path: str | os.PathLike[str]) -> Ticket:
-    """Reads a ticket; NumPy arrays in nested dicts.
+def load(path: str | os.PathLike[str], like: Tree = None) -> Ticket:
+    """Reads a ticket; NumPy arrays in nested dicts and lists.
+
+    Args:
+      path: of the file.
+      like: weights whose structure masks and params get; None: as they are stored.
 
     Raises:
-      UserError: no such file, or not an intact ticket. No code in it is executed, and
-        no more memory is allocated than the file can fill.
+      UserError: no such file, not an intact ticket, or one of another model. No code in
+        it is ever run, and nothing is allocated that the file is not large enough to
+        hold.
     """
-    try:
-        return _read(path)
-    except FileNotFoundError:
-        raise UserError(path, "there is no such ticket") from None
-    except Exception as error:  # zipfile, zlib, NumPy and JSON raise many kinds.
-        reason = (str(error).splitlines() or [repr(error)])[0][:200]
-        raise UserError(path, f"is not an intact ticket ({reason})") from None
+    with reading.explained(path, "ticket"):
+        ticket = _read(path)
+    if like is None:
+        return ticket
+    stored, wanted = trees.named_leaves(ticket.params), trees.named_leaves(like)
+    for name in sorted(stored.keys() | wanted.keys()):
+        shapes = [np.shape(x[name]) if name in x else None for x in (stored, wanted)]
+        if shapes[0] != shapes[1]:
+            problem = f"{name} is {shapes[0]} there, {shapes[1]} here"
+            raise UserError(path, problem, "give the weights of its model")
+    parts = (trees.named_leaves(tree) for tree in (ticket.masks, ticket.params))
+    masks, params = (trees.like(like, leaves) for leaves in parts)
+    return ticket._replace(masks=masks, params=params)
 
 
 def to_device(tree: Tree) -> Tree:

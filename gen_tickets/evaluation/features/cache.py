@@ -1,8 +1,9 @@
 """A cache on disk of computed arrays, under a key of everything they depend on.
 
 A key is a JSON-able dict. A file holds the arrays, the key and a SHA-256 of the arrays.
-It is written atomically and verified when read; the arrays of a damaged file are
-computed again. The folder is `weights.cache_folder`.
+It is written atomically and checked when it is read; the arrays of a damaged file are
+computed again, and a file that cannot be read is left as it is. The folder is
+`weights.cache_folder`.
 """
 
 import hashlib
@@ -10,15 +11,13 @@ import io
 import json
 import pathlib
 import sys
-import zipfile
-import zlib
 
 import numpy as np
 from tqdm import tqdm
 
-from gen_tickets.errors import UserError
+from gen_tickets.errors import Damaged, UserError
 from gen_tickets.evaluation.features import weights
-from gen_tickets.workdir import paths
+from gen_tickets.workdir import paths, reading
 
 _ABOUT = "about"
 
@@ -52,17 +51,22 @@ def fetch(kind, key, compute):
       key: everything that the arrays depend on.
       compute: () -> {name: array}, of no object type.
     """
-    path = path_of(kind, key)
-    if path.exists():
-        arrays = _read(path, key)
-        if arrays is not None:
-            return arrays
-        tqdm.write(f"{path}: damaged; computed again", sys.stderr)
-    arrays = {name: np.asarray(array) for name, array in compute().items()}
+    path, may_replace = path_of(kind, key), True
     try:
-        paths.write_atomically(path, _written(key, arrays))
+        with reading.explained(path, "file of cached arrays"):
+            if reading.is_there(path):
+                return _read(path, key)
+    except Damaged:
+        tqdm.write(f"{path}: damaged; computed again", sys.stderr)
     except UserError as error:
-        tqdm.write(f"not cached: {error}", sys.stderr)
+        may_replace = False  # It may be intact.
+        tqdm.write(f"{error}; computed for this run alone", sys.stderr)
+    arrays = {name: np.asarray(array) for name, array in compute().items()}
+    if may_replace:
+        try:
+            paths.write_atomically(path, _written(key, arrays))
+        except UserError as error:
+            tqdm.write(f"not cached: {error}", sys.stderr)
     return arrays
 
 
@@ -74,23 +78,11 @@ def _written(key, arrays) -> bytes:
 
 
 def _read(path, key):
-    """The arrays of a file, None if it is damaged or of another key."""
-    try:
-        # Opened here, because np.load does not close a file that is not a zip.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-            arrays = dict(found)
-        about = json.loads(arrays.pop(_ABOUT).tobytes())
-        whole = about == {"key": json.loads(json.dumps(key)), "sha256": digest(arrays)}
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        NotImplementedError,  # zipfile, for an unknown compression
-        zipfile.BadZipFile,
-        zlib.error,
-    ):
-        return None
-    return arrays if whole else None
+    """The arrays of a file; ValueError where they are not those of the key."""
+    # Opened here, because np.load leaves a file open that is not a zip.
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+        arrays = dict(found)
+    about = json.loads(arrays.pop(_ABOUT).tobytes())
+    if about != {"key": json.loads(json.dumps(key)), "sha256": digest(arrays)}:
+        raise ValueError("its key or its SHA-256 is another")
+    return arrays

@@ -10,8 +10,8 @@ import zipfile
 
 import numpy as np
 
-from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import unpickle
+from gen_tickets.workdir import reading
 
 MAX_BYTES = 2**28  # the public weights have 96 MB
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -24,7 +24,12 @@ def read_arrays(path):
       UserError: not such a file, truncated, corrupt, too large, or it holds anything
         but named float32 and int64 arrays.
     """
-    try:
+    with reading.explained(
+        path,
+        ".pth or .npz file of arrays",
+        "fetch or convert it again",
+        field=f"weights={str(path)!r}",
+    ):
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
@@ -36,14 +41,6 @@ def read_arrays(path):
             if any(name.endswith("/data.pkl") for name in members):
                 return _read_zip(archive, members)
             return _read_npz(archive, members)
-    # Any exception: a damaged file can cause any of them.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(
-            f"weights={str(path)!r}",
-            f"not a readable .pth or .npz file of arrays ({reason})",
-            "fetch or convert it again",
-        ) from error
 
 
 def _members(archive):

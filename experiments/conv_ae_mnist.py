@@ -1,0 +1,27 @@
+r"""Winning tickets of a small convolutional autoencoder on MNIST at 32x32, on a laptop.
+
+    python -m gen_tickets.main --config=experiments/conv_ae_mnist.py \
+        --config.data.download=true
+
+The paper's convolutional autoencoder at a quarter of its widths and a code of 32,
+initialized as in the authors' code. Rewound to one epoch, as the linear one of
+experiments/ae_mnist.py. Not measured yet: epochs, rewind step, tickets.
+"""
+
+from gen_tickets.config import defaults
+
+
+def get_config(size="full"):
+    config = defaults.get_config()
+    config.runs = 3
+    config.data.name = "mnist"
+    config.data.image_size = 32
+    config.data.batch_size = 128
+    config.model.name = "conv"
+    config.model.widths = (8, 16, 32, 64, 32)
+    config.model.latent_size = 32
+    config.optimizer.update(learning_rate=1e-3, weight_decay=1e-5)
+    config.train.epochs = 6
+    config.prune.update(fraction=0.36, rounds=6)
+    config.rewind.step = "1ep"
+    return defaults.resize(config, size)

@@ -1,0 +1,26 @@
+r"""Winning tickets of a small SNGAN on MNIST at 32x32, on a laptop.
+
+    python -m gen_tickets.main --config=experiments/sngan_mnist.py \
+        --config.data.download=true
+
+As experiments/dcgan_mnist.py, by setting C of Miyato et al. 2018, table 1: hinge loss,
+Adam (2e-4, 0.5, 0.999), one update of the discriminator a step. Its discriminator is
+SNGAN's own; kernels are drawn N(0, 0.02), as Radford et al. 2016 have it: a generator
+starts as there, and a spectral norm divides the scale out. Not measured yet: steps,
+rewind step, tickets.
+"""
+
+from gen_tickets.config import defaults
+from gen_tickets.experiments import dcgan_mnist
+
+
+def get_config(size="full"):
+    config = dcgan_mnist.get_config()
+    config.model.name = "sngan"
+    config.model.discriminator = "authors"
+    config.task.loss = "hinge"
+    config.optimizer.learning_rate = 2e-4
+    config.train.steps = 2000
+    config.rewind.step = "200"
+    config.eval.every_steps = 200
+    return defaults.resize(config, size)

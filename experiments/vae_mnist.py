@@ -1,0 +1,25 @@
+r"""Winning tickets of a small VAE on MNIST at 32x32, on a laptop.
+
+    python -m gen_tickets.main --config=experiments/vae_mnist.py \
+        --config.data.download=true
+
+The networks are initialized as in the authors' code. Rewound to step 100: an
+instability analysis (2,000 steps) finds 56 % at step 0, 4.1 % at 10, 0.4 % at 50 and
+0.7 % at 200. Not measured yet: tickets.
+"""
+
+from gen_tickets.config import defaults
+from gen_tickets.experiments import dcgan_mnist
+
+
+def get_config(size="full"):
+    config = dcgan_mnist.get_config()
+    config.model.update(discriminator="authors", initializer="authors")
+    config.model.latent_size = 16
+    config.task.name = "vae"
+    config.optimizer.update(learning_rate=1e-3, b1=0.9, weight_decay=1e-5)
+    config.train.steps = 2000
+    config.rewind.step = "100"
+    config.eval.update(every_steps=200, average_decay=0.0)
+    config.eval.metrics = ("fd_classifier", "accuracy")
+    return defaults.resize(config, size)

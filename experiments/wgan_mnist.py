@@ -1,0 +1,25 @@
+r"""Winning tickets of a small WGAN, clipped critic, on MNIST at 32x32, on a laptop.
+
+    python -m gen_tickets.main --config=experiments/wgan_mnist.py \
+        --config.data.download=true
+
+As experiments/dcgan_mnist.py, with five updates of a critic clipped to 0.01 a step and
+no momentum (Arjovsky et al. 2017, algorithm 1 and section 4). Networks by Radford et
+al. 2016: drawn N(0, 0.02), most kernels begin within the clip. Not measured yet: steps,
+rate, rewind step, tickets.
+"""
+
+from gen_tickets.config import defaults
+from gen_tickets.experiments import dcgan_mnist
+
+
+def get_config(size="full"):
+    config = dcgan_mnist.get_config()
+    config.task.loss = "wasserstein"
+    config.task.weight_clip = 0.01
+    config.task.discriminator_steps = 5
+    config.optimizer.b1 = 0.0
+    config.train.steps = 1000
+    config.rewind.step = "100"
+    config.eval.every_steps = 100
+    return defaults.resize(config, size)

@@ -1,0 +1,141 @@
+"""Which options have no effect beside which others: refused, not ignored.
+
+One table. Options of one task, model or optimizer are declared with it, as the
+`options` of its entry in `config.registries`.
+"""
+
+from collections.abc import Callable, Mapping, Set
+from typing import Any, NamedTuple
+
+from gen_tickets.config import registries
+from gen_tickets.config.registry import Registry
+from gen_tickets.errors import UserError
+
+Options = Mapping[str, Any]
+
+
+class _Rule(NamedTuple):
+    """Options that count only together with another one."""
+
+    names: tuple[str, ...]  #: "early_bird." = all of that group
+    other: str  #: the option that makes them count
+    counts: Callable[[Options], bool]
+    needed: Callable[[], str]  #: values of `other` with which they count
+
+
+def _entries(names: tuple[str, ...], registry: Registry[Any], field: str) -> _Rule:
+    """Options that count with the entries of a registry where `field` is true."""
+
+    def needed() -> str:
+        found = (name for name, entry in registry.items() if getattr(entry, field))
+        return f"{registry.option}={' or '.join(found)}"
+
+    return _Rule(
+        names,
+        registry.option,
+        lambda options: bool(getattr(registry.get(options[registry.option]), field)),
+        needed,
+    )
+
+
+def _is_tfds(options: Options) -> bool:
+    return options["data.name"] not in registries.data_set.names()
+
+
+def _reads_dir(options: Options) -> bool:
+    return _is_tfds(options) or registries.data_set.get(options["data.name"]).reads_dir
+
+
+def _measures_by_inception(options: Options) -> bool:
+    found = (registries.metric.get(name) for name in options["eval.metrics"])
+    return any(metric.network == "inception" for metric in found)
+
+
+# Not among them: an instability analysis has the options of the tickets that it belongs
+# to, and an experiment states the sizes of metrics (eval.num_samples and the like) that
+# a smaller size of it does not measure.
+_RULES = (
+    _Rule(
+        ("data.dir",),
+        "data.name",
+        _reads_dir,
+        lambda: "data.name=folder, arrays or the name of a TFDS set",
+    ),
+    _Rule(
+        ("data.download",),
+        "data.name",
+        _is_tfds,
+        lambda: "data.name= the name of a TFDS set",
+    ),
+    _entries(
+        ("optimizer.scale_l1", "eval.batch_norm"),
+        registries.model,
+        "normalizes_batches",
+    ),
+    _entries(("prune.batches",), registries.saliency, "of_images"),
+    _Rule(
+        ("early_bird.",),
+        "prune.schedule",
+        lambda options: options["prune.schedule"] == "early_bird",
+        lambda: "prune.schedule='early_bird'",
+    ),
+    _Rule(
+        ("arms", "prune.method", "prune.batches", "prune.exclude", "ticket."),
+        "prune.schedule",
+        lambda options: options["prune.schedule"] != "early_bird",
+        lambda: "prune.schedule=iterative, one_shot or at_initialization",
+    ),
+    _Rule(
+        ("stability.",),
+        "procedure",
+        lambda x: x["procedure"] == "stability" or x["rewind.step"] == "auto",
+        lambda: "procedure='stability' or rewind.step='auto'",
+    ),
+    _Rule(
+        ("stability.reset_optimizer",),
+        "stability.tickets",
+        lambda options: not options["stability.tickets"],
+        lambda: "stability.tickets='', as masked copies always begin with a new one",
+    ),
+    _Rule(
+        ("eval.inception_weights", "eval.download_weights"),
+        "eval.metrics",
+        _measures_by_inception,
+        lambda: "eval.metrics by Inception, such as fid",
+    ),
+)
+
+
+def check(options: Options, changed: Set[str]) -> None:
+    """Refuses options that change nothing here, all of a rule at once.
+
+    Args:
+      options: as `validation.check` takes them.
+      changed: names of those that are not at their defaults.
+
+    Raises:
+      UserError: names them, and what would make them count.
+    """
+    for rule in _RULES:
+        idle = [name for name in sorted(changed) if name.startswith(rule.names)]
+        if idle and not rule.counts(options):
+            raise UserError(
+                ", ".join(f"{name}={options[name]!r}" for name in idle),
+                f"only for {rule.needed()}, not {options[rule.other]!r}",
+                "leave it out" if len(idle) == 1 else "leave them out",
+            )
+    for registry in (registries.task, registries.model, registries.optimizer):
+        _check_owners(registry, options, changed)
+
+
+def _check_owners(registry: Registry[Any], options: Options, changed: Set[str]) -> None:
+    """Refuses options that only other entries of a registry read."""
+    entries, chosen = dict(registry.items()), options[registry.option]
+    for name in sorted(changed - set(entries[chosen].options)):
+        owners = [other for other, entry in entries.items() if name in entry.options]
+        if owners:
+            raise UserError(
+                f"{name}={options[name]!r}",
+                f"only for {registry.option}={' or '.join(owners)}, not {chosen}",
+                "leave it out",
+            )

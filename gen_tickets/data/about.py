@@ -1,0 +1,72 @@
+"""What is kept of a set of images, and what a user should know of it."""
+
+import hashlib
+from typing import Any
+
+import ml_collections
+
+from gen_tickets.data import folders
+from gen_tickets.data.decoding import NOTES, RESIZE, Facts
+from gen_tickets.data.readers import Reader
+from gen_tickets.data.stream import Stream
+
+
+def describe(
+    data: ml_collections.ConfigDict,
+    reader: Reader,
+    train: Any,
+    heldout: Any,
+    facts: Facts,
+) -> dict[str, Any]:
+    """What a number computed from these images must say to be repeated.
+
+    Args:
+      data: `config.data`.
+      reader: that read them.
+      train, heldout: the two `dataset.ImageSet`.
+      facts: of all images.
+    """
+    import PIL
+
+    crop = data.crop or reader.crop
+    crop = f"centre {crop}x{crop}" if crop else "centre square"
+    formats = sorted(facts.keys() - set(NOTES))
+    about = {
+        "name": data.name,
+        **reader.about,
+        "train_split": "train" if reader.heldout else "train without every 10th",
+        "heldout_split": reader.heldout or "every 10th of train",
+        "num_train": len(train.images),
+        "num_heldout": len(heldout.images),
+        "limit": data.limit,
+        "image_size": train.images.shape[1],
+        "channels": train.images.shape[3],
+        "crop": crop,
+        "resize": f"{RESIZE}, where the size differs",
+        "pillow": PIL.__version__,
+        "encoding": ", ".join(formats) or "raw",
+        "images": {note: facts[note] for note in NOTES if facts[note]},
+        "sha256_train": _digest(train.images),
+        "sha256_heldout": _digest(heldout.images),
+    }
+    if not isinstance(train.images, Stream):
+        about["largest_pixel"] = int(train.images.max())
+    return about
+
+
+def _digest(images: Any) -> str | None:
+    """SHA-256 of the pixels; None of a stream, which is never read as a whole."""
+    if isinstance(images, Stream):
+        return None
+    return hashlib.sha256(images).hexdigest()
+
+
+def remarks(provenance: dict[str, Any]) -> str:
+    """What a user should know of a set before it is trained on, in one line; or ""."""
+    said = folders.remarks(provenance)
+    said += [
+        f"{count} images {note}" for note, count in provenance.get("images", {}).items()
+    ]
+    if provenance.get("largest_pixel", 255) <= 1:
+        said.append("all pixels are 0 or 1, of 255: nearly black")
+    return f"data.name={provenance['name']}: {'; '.join(said)}" if said else ""

@@ -1,0 +1,256 @@
+"""Iterative magnitude pruning with late rewinding, of any model that has a loss.
+
+The search of `procedures.lottery` (paper, Section 3.1) for a pytree of weights and an
+optimizer of one's own; one compiled training serves all rounds, tickets and controls.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from gen_tickets.errors import UserError
+from gen_tickets.evaluation import instability
+from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.pruning import saliency
+from gen_tickets.training import optimizer as optimizer_lib
+from gen_tickets.trees import Tree
+from gen_tickets.workdir.tickets import Ticket
+
+Loss = Callable[[Tree, Tree], jax.Array]  # (params, batch) -> scalar
+
+# Where rewind="auto" looks, and the relative instability that counts as stable.
+_SHARES = (0.0, 0.01, 0.05, 0.2)
+_MARGIN = 0.03
+_POINTS = 11
+
+
+class Round(NamedTuple):
+    """Losses after a training of what a round kept; round 0 is the dense network."""
+
+    number: int
+    sparsity: float
+    winning: float  #: of the ticket, rewound
+    random: float  #: of its control, the same mask over other initial weights
+
+
+class _Training(NamedTuple):
+    """A model of one's own, how it is trained and what its losses are taken of."""
+
+    loss: Loss
+    optimizer: optax.GradientTransformation
+    batches: Tree
+    heldout: Tree
+    order: jax.Array  #: the batch of every step, int32 [steps]
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.order)
+
+    def run(
+        self, params: Tree, masks: Tree, first: int = 0, last: int | None = None
+    ) -> Tree:
+        """The weights after steps `first` to `last`, with a new optimizer state."""
+        last = self.num_steps if last is None else last
+        return _run(
+            self.loss,
+            self.optimizer,
+            params,
+            masks,
+            self.batches,
+            self.order,
+            first,
+            last,
+        )
+
+    def evaluate(self, params: Tree) -> float:
+        """Mean loss over the held-out batches."""
+        return float(_evaluate(self.loss, params, self.heldout))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _run(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    params: Tree,
+    masks: Tree,
+    batches: Tree,
+    order: jax.Array,
+    first: jax.Array,
+    last: jax.Array,
+) -> Tree:
+    masked = optimizer_lib.wrap_optax(optimizer, masks)
+
+    def step(i: jax.Array, carry: tuple[Tree, Any]) -> tuple[Tree, Any]:
+        params, state = carry
+        batch = jax.tree.map(lambda x: x[order[i]], batches)
+        grads = jax.grad(loss)(params, batch)
+        updates, state = masked.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    return lax.fori_loop(first, last, step, (params, masked.init(params)))[0]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _evaluate(loss: Loss, params: Tree, batches: Tree) -> jax.Array:
+    return lax.map(lambda batch: loss(params, batch), batches).mean()
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _prune(
+    trained: Tree, masks: Tree, num_keep: jax.Array, names: tuple[str, ...]
+) -> Tree:
+    return masks_lib.select(saliency.magnitude(trained), masks, names, [num_keep])[0]
+
+
+@jax.jit
+def _redraw(params: Tree, key: jax.Array) -> Tree:
+    """Initial weights of the same distribution: each leaf's own, in another order."""
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [
+        jax.random.permutation(k, x.ravel()).reshape(x.shape)
+        for k, x in zip(keys, leaves)
+    ]
+    return jax.tree.unflatten(structure, drawn)
+
+
+def find_ticket(
+    loss: Loss,
+    params: Tree,
+    batches: Tree,
+    optimizer: optax.GradientTransformation,
+    *,
+    rounds: int = 10,
+    fraction: float = 0.2,
+    rewind: int | Literal["auto"] = "auto",
+    epochs: int = 1,
+    heldout: Tree = None,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> tuple[Ticket, tuple[Round, ...]]:
+    """Trains, prunes and rewinds a model round by round; the sparsest winning ticket.
+
+    A round's ticket wins if its loss is at most the dense network's and below that of
+    its random control: the same mask over initial weights that each leaf has drawn
+    again from its own. This is one run; a claim takes several seeds.
+
+    Args:
+      loss: (params, batch) -> scalar, differentiable in params.
+      params: initial weights, any pytree of floating-point arrays.
+      batches: tree of a batch with one more axis in front, [batches, N, ...].
+      optimizer: of Optax; it starts anew, its schedule too, at the rewind step.
+      rounds: after the dense one.
+      fraction: share of the surviving kernel weights removed a round, in (0, 1).
+      rewind: step whose weights tickets start from; "auto": the first that an
+        instability analysis finds stable, at the cost of five trainings.
+      epochs: passes over the batches that a training takes.
+      heldout: as `batches`, what losses are taken of; None: the batches.
+      names: leaves to prune; None: the kernels, see `pruning.masks`.
+      seed: of the order of batches and of the control.
+
+    Returns:
+      (ticket, rounds): masks and rewound weights in the structure of params, of the
+      dense network where no ticket wins; losses of every round, the dense one first.
+
+    Raises:
+      UserError: an argument is not allowed, or a training diverged.
+    """
+    if rounds < 1 or epochs < 1:
+        raise UserError(f"rounds={rounds}, epochs={epochs}", "1 or more allowed")
+    order_key, noise_key, control_key = jax.random.split(jax.random.key(seed), 3)
+    training = _Training(
+        loss,
+        optimizer,
+        batches,
+        batches if heldout is None else heldout,
+        _order(batches, epochs, order_key),
+    )
+    if rewind == "auto":
+        noise = _order(batches, epochs, noise_key)
+        rewind = _stable_step(training, params, noise)
+    if not 0 <= rewind < training.num_steps:
+        raise UserError(
+            f"rewind={rewind}", f"0 or more allowed, below {training.num_steps} steps"
+        )
+    control = _redraw(params, control_key)
+    names = masks_lib.kernel_names(params, names)
+    return _search(training, params, control, names, rewind, rounds, fraction)
+
+
+def _search(
+    training: _Training,
+    params: Tree,
+    control: Tree,
+    names: tuple[str, ...],
+    step: int,
+    rounds: int,
+    fraction: float,
+) -> tuple[Ticket, tuple[Round, ...]]:
+    """Arguments and results as those of `find_ticket`; control: its initial weights."""
+    masks = masks_lib.dense(params)
+    total = sum(size for size, _ in masks_lib.layer_counts(masks, names).values())
+    start = training.run(params, masks, 0, step)
+    trained = training.run(params, masks)
+    found = [Round(0, 0.0, _finite(training.evaluate(trained), 0), math.nan)]
+    ticket = _ticket(masks, start, found[0], step)
+    for number in range(1, rounds + 1):
+        num_keep = masks_lib.keep_count(total, fraction, number)
+        masks = _prune(trained, masks, num_keep, names)
+        trained = training.run(masks_lib.rewind(masks, start), masks, step)
+        other = training.run(masks_lib.rewind(masks, control), masks, step)
+        winning = _finite(training.evaluate(trained), number)
+        random = training.evaluate(other)
+        found.append(Round(number, masks_lib.sparsity(masks, names), winning, random))
+        if winning <= found[0].winning and not random <= winning:  # also of a nan
+            ticket = _ticket(masks, start, found[-1], step)
+    return ticket, tuple(found)
+
+
+def _stable_step(training: _Training, params: Tree, noise: jax.Array) -> int:
+    """The first step from which on another order of batches ends in the same valley.
+
+    Two copies share their batches up to a step, `noise` is the order of the second one
+    after it (Frankle et al. 2020). The last step looked at where none is stable.
+    """
+    masks, place = masks_lib.dense(params), jnp.arange(training.num_steps)
+    one, found = training.run(params, masks), []
+    for step in sorted({round(x * training.num_steps) for x in _SHARES}):
+        order = jnp.where(place < step, training.order, noise)
+        other = training._replace(order=order).run(params, masks)
+        losses = [
+            training.evaluate(optax.incremental_update(other, one, float(point)))
+            for point in np.linspace(0, 1, _POINTS)
+        ]
+        height, ends = instability.barrier(losses)
+        found.append(instability.Instability(step, height / abs(ends), 0.0, ends, 1))
+    stable = instability.first_stable_step(found, _MARGIN)
+    return found[-1].step if stable is None else stable
+
+
+def _order(batches: Tree, epochs: int, key: jax.Array) -> jax.Array:
+    """The batch of every step, int32 [steps]: each epoch in an order of its own."""
+    count = len(jax.tree.leaves(batches)[0])
+    keys = jax.random.split(key, epochs)
+    return jax.vmap(lambda key: jax.random.permutation(key, count))(keys).ravel()
+
+
+def _finite(loss: float, number: int) -> float:
+    if math.isfinite(loss):
+        return loss
+    raise UserError(
+        "find_ticket",
+        f"the training of round {number} diverged: its loss is {loss}",
+        "look at the loss and the learning rate",
+    )
+
+
+def _ticket(masks: Tree, start: Tree, of: Round, step: int) -> Ticket:
+    about = {"round": of.number, "sparsity": of.sparsity, "step": step}
+    return Ticket(masks, masks_lib.rewind(masks, start), provenance=about)

@@ -1,0 +1,55 @@
+"""Conventions that networks of one architecture differ in, by name.
+
+"authors" is what the code of the paper's authors does, in PyTorch; "radford" are the
+guidelines of DCGAN (Radford, Metz, Chintala 2016, sections 3 and 4), for both networks
+of a GAN, or of any other pair.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+
+
+class Initializers(NamedTuple):
+    """How kernels [..., in, out] are drawn; biases start at 0."""
+
+    kernel: Callable[..., jax.Array]  #: of dense layers and convolutions
+    transposed: Callable[..., jax.Array]  #: of transposed convolutions
+
+
+# As PyTorch draws them: uniform within 1 / sqrt(fan_in). Of a transposed convolution,
+# whose weight it keeps as [in, out, kh, kw], it takes kh * kw * out for the fan-in.
+TORCH = Initializers(
+    nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+    nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform"),
+)
+# "A zero-centered Normal distribution with standard deviation 0.02."
+_NORMAL = nn.initializers.normal(0.02)
+_INITIALIZERS = {"authors": TORCH, "radford": Initializers(_NORMAL, _NORMAL)}
+
+
+def initializers(name: str) -> Initializers:
+    """The initializers of a convention."""
+    return _INITIALIZERS[name]
+
+
+class Discriminator(NamedTuple):
+    """What differs between discriminators of one architecture."""
+
+    activation: Callable[[jax.Array], jax.Array]
+    normalizes_first: bool  #: whether batch norm follows the first layer
+
+
+_leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
+_DISCRIMINATORS = {
+    "authors": Discriminator(nn.relu, True),
+    "radford": Discriminator(_leaky_relu, False),
+}
+
+
+def discriminator(name: str) -> Discriminator:
+    """The discriminator of a convention."""
+    return _DISCRIMINATORS[name]

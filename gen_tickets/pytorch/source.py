@@ -1,0 +1,167 @@
+"""A trained network as PyTorch: weights.npz, and a model.py that computes the same.
+
+The program that JAX traces of a network is written down operation by operation, so that
+any model is exported, cut-out channels and models of one's own included. Weights keep
+their names and layout, images are PyTorch's [N, C, H, W]; convolutions take float32
+operands, whatever `precision` was.
+"""
+
+import io
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gen_tickets import trees
+from gen_tickets.errors import UserError
+from gen_tickets.kernels.lowering import LIBRARY
+from gen_tickets.pytorch import operations
+from gen_tickets.tasks import networks
+from gen_tickets.trained import Trained
+from gen_tickets.workdir import paths
+
+_HEAD = '''"""{title}.
+
+    from model import load
+    networks = load()  # {{{components}}}
+
+Images are float32 [N, C, H, W] in [-1, 1]; batch norm uses its running statistics.
+"""
+
+import pathlib
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def conv(x, kernel, strides, padding):
+    """x [N, H, W, C] by a kernel [h, w, in, out]; zeros (left, right, top, bottom)."""
+    x = F.pad(x.permute(0, 3, 1, 2), padding)
+    return F.conv2d(x, kernel.permute(3, 2, 0, 1), stride=strides).permute(0, 2, 3, 1)
+
+
+def conv_transpose(x, kernel, strides, padding, output_padding):
+    """x [N, H, W, C] by a kernel [h, w, in, out] that is turned by 180 degrees."""
+    x, kernel = x.permute(0, 3, 1, 2), kernel.flip(0, 1).permute(2, 3, 0, 1)
+    x = F.conv_transpose2d(
+        x, kernel, stride=strides, padding=padding, output_padding=output_padding
+    )
+    return x.permute(0, 2, 3, 1)
+
+
+class Network(nn.Module):
+    """Weights by their names, "_" between the parts: dense_0_kernel."""
+
+    def __init__(self, params, stats):
+        super().__init__()
+        for name, value in params.items():
+            self.register_parameter(name, nn.Parameter(torch.tensor(value)))
+        for name, value in stats.items():
+            self.register_buffer(name, torch.tensor(value))
+'''
+
+_CLASS = """
+
+class {name}(Network):
+    def forward(self, x):
+{body}
+"""
+
+_LOAD = '''
+
+def load(path=pathlib.Path(__file__).with_name("weights.npz")):
+    """{{component: network}} with the weights of a file, ready for inference."""
+    arrays = np.load(path)
+    classes = {{{classes}}}
+    found = {{}}
+    for component, kind in classes.items():
+        parts = [
+            {{
+                name.split("/")[-1]: arrays[name]
+                for name in arrays.files
+                if name.startswith(f"{{component}}/{{part}}/")
+            }}
+            for part in ("params", "stats")
+        ]
+        found[component] = kind(*parts).eval()
+    return found
+'''
+
+
+def write(folder: pathlib.Path, trained: Trained) -> None:
+    """Writes weights.npz and model.py.
+
+    Args:
+      folder: made if absent.
+      trained: from `trained.load`.
+
+    Raises:
+      UserError: an operation has no counterpart here, or the disk is full.
+    """
+    source, arrays = convert(trained)
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    paths.write_atomically(folder / "weights.npz", content.getvalue())
+    paths.write_atomically(folder / "model.py", source.encode())
+
+
+def convert(trained: Trained) -> tuple[str, dict[str, np.ndarray]]:
+    """(source of model.py, {component/params or stats/name: array}).
+
+    Raises:
+      UserError: an operation has no counterpart here.
+    """
+    classes = {name: name.title().replace("_", "") for name in trained.modules}
+    source = _HEAD.format(title=trained.title, components=", ".join(map(repr, classes)))
+    arrays: dict[str, np.ndarray] = {}
+    for component, name in classes.items():
+        parts = {"params": trained.params[component], "stats": trained.stats[component]}
+        for part, tree in parts.items():
+            for leaf, value in zip(_names(tree), jax.tree.leaves(tree)):
+                arrays[f"{component}/{part}/{leaf}"] = np.asarray(value)
+        source += _CLASS.format(name=name, body=_forward(trained, component))
+    pairs = ", ".join(f"{component!r}: {name}" for component, name in classes.items())
+    return source + _LOAD.format(classes=pairs), arrays
+
+
+def _names(tree: Any) -> list[str]:
+    """Names of the leaves as attributes of a module."""
+    return [name.replace("/", "_") for name in trees.named_leaves(tree)]
+
+
+def _forward(trained: Trained, component: str) -> str:
+    """The lines of a network's forward function.
+
+    Raises:
+      UserError: an operation has no counterpart, or depends on the size of the batch.
+    """
+    sources = [_trace(trained, component, size) for size in (2, 3)]
+    if sources[0] != sources[1]:
+        raise UserError(
+            component, "computes with the size of the batch", "give another --format"
+        )
+    return "\n".join(f"        {line}" for line in sources[0])
+
+
+def _trace(trained: Trained, component: str, size: int) -> list[str]:
+    """Lines of the program that JAX traces for a batch of this size."""
+    network = trained.task.networks[component]
+    fields = {"lowering": LIBRARY, "dtype": jnp.dtype("float32")}
+    own = {name: x for name, x in fields.items() if hasattr(network.module, name)}
+    module = network.module.clone(**own)
+
+    def function(params: Any, stats: Any, x: jax.Array) -> jax.Array:
+        return networks.apply(module, params, stats, x, train=False)[0]
+
+    params, stats = trained.params[component], trained.stats[component]
+    x = jax.ShapeDtypeStruct((size, *network.input_shape), jnp.float32)
+    program = jax.make_jaxpr(function)(params, stats, x)
+    weights = [f"self.{name}" for tree in (params, stats) for name in _names(tree)]
+    lines = ["x = x.permute(0, 2, 3, 1)"] if x.ndim == 4 else []
+    (output,) = operations.Writer(lines, size).run(program, [*weights, "x"])
+    images = ".permute(0, 3, 1, 2)" if program.out_avals[0].ndim == 4 else ""
+    return [*lines, f"return {output}{images}"]
