@@ -83,7 +83,7 @@ class Config(ml_collections.ConfigDict):
 
 
 def no_option(name: str) -> UserError:
-    """The error of a name that no option has."""
+    """The error for an unknown option."""
     of_group = [option for option in OPTIONS if option.startswith(f"{name}.")]
     if of_group:
         problem = f"is a group of options ({', '.join(of_group)})"

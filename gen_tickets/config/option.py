@@ -38,7 +38,7 @@ class Option(abc.ABC):
         return value
 
     def remedy(self, value: Any) -> str:
-        """What to give in the place of a value that is not allowed; "" = unknown."""
+        """What to give instead of a value that is not allowed; "" = unknown."""
         if not hasattr(value, "tolist"):
             return ""
         plain = value.tolist()  # of NumPy or JAX

@@ -273,6 +273,6 @@ HOW_TO_RUN = (
 # that rewind.step="auto" chooses.
 HOW_TO_JUDGE = ("eval.verdict", "stability.margin")
 
-# Options of earlier versions that changed no result: a workdir that has them is read
-# and continued as if it had not.
+# Options of earlier versions that changed no result; they are ignored in workdirs that
+# have them.
 REMOVED = ("suite", "paper.sparsity")

@@ -50,7 +50,7 @@ class Model(NamedTuple):
     build: Callable[[dict[str, Any], dict[str, Any]], tuple[Any, Any]]
     #: options that models without them refuse, such as ("model.initializer",)
     options: tuple[str, ...] = ()
-    #: widths -> what the side of the images must be a multiple of
+    #: widths -> number of which the side of the images must be a multiple
     multiple: Callable[[tuple[int, ...]], int] = _any_side
     #: whether kernels are divided by their own norm, as in spectral normalization
     normalizes_kernels: bool = False
@@ -120,8 +120,8 @@ class TaskBuilder(NamedTuple):
     #: whether a lower held-out loss is a better model; not where two networks play
     #: against each other. Else no verdict goes by it, and no early stopping.
     loss_is_quality: bool = True
-    #: its metrics, beside "loss", as the step and `Task.evaluate` call them; a metric X
-    #: stands in tables as train_X, heldout_X and interval_X
+    #: metrics of the step and of `Task.evaluate` besides "loss"; a metric X has the
+    #: columns train_X, heldout_X and interval_X
     columns: tuple[Column, ...] = ()
     check: Check = _no_check
 

@@ -78,7 +78,7 @@ def _read_all(read: Callable[[np.ndarray], Read], indices: np.ndarray) -> Read:
 def load(
     config: ml_collections.ConfigDict, read_shares: Callable[..., Read] = _read_all
 ) -> Dataset:
-    """Reads the images of `config.data`; downloads them where told to.
+    """Reads the images of `config.data`; downloads them if requested.
 
     Args:
       config: all options.
@@ -120,11 +120,11 @@ def _read(
     reader: Reader, split: str, crop: int, size: int, indices: np.ndarray
 ) -> Read:
     images, labels, facts = reader.read(split, indices, crop, size)
-    return images, labels, Facts(facts)  # a reader of one's own may give a set
+    return images, labels, Facts(facts)  # custom readers may return a set
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Full batches in one pass; what is left over is dropped (and differs by epoch)."""
+    """Full batches in one pass; the remainder is dropped (it differs by epoch)."""
     return num_images // batch_size
 
 
@@ -189,7 +189,7 @@ def _must_download(data: ml_collections.ConfigDict) -> bool:
 def _indices(
     reader: Reader, data: ml_collections.ConfigDict
 ) -> list[tuple[str, np.ndarray]]:
-    """[(split, sorted indices) of the training images, the same of the held-out]."""
+    """[(split, sorted indices) of the training images, likewise of the held-out]."""
     train = np.arange(reader.counts["train"])
     if reader.heldout is None:
         heldout_split, heldout = "train", train[::10]

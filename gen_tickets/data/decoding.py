@@ -134,7 +134,7 @@ def decode(
       num_images: N, at least 1.
       open_one: item → (Pillow image of 8-bit mode L or RGB, facts), as `open_image`;
         whatever it raises is a broken image.
-      names: function of a position, what to call that image in a message.
+      names: position → name of that image in messages.
       crop, size: as in `square`.
       title: what is read, for the progress bar and for messages.
 
@@ -196,7 +196,7 @@ def _one(
     crop: int,
     size: int,
 ) -> tuple[np.ndarray | None, Any]:
-    """(pixels, facts), or (None, reason) where the image is broken."""
+    """(pixels, facts), or (None, reason) if the image is broken."""
     from PIL import Image
 
     try:
@@ -211,7 +211,7 @@ def _one(
 
 
 def _differ(one: tuple[str, Any], other: tuple[str, Any]) -> UserError:
-    """The error of squares that differ in size."""
+    """The error for squares that differ in size."""
     (name, shape), (other_name, other_shape) = one, other
     return UserError(
         "data.image_size=0",

@@ -31,10 +31,10 @@ class Reader(NamedTuple):
     #: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None,
     #: file formats: a set, or the number of images of each).
     read: Callable[..., tuple[np.ndarray, np.ndarray | None, Any]]
-    about: dict[str, Any]  #: what provenance says of this reader
-    crop: int = 0  #: what data.crop=0 means; 0 = the largest centre square
-    size: int = 0  #: what data.image_size=0 means; 0 = the set's own size
-    #: Whether a few images, anywhere in the set, are read without the others.
+    about: dict[str, Any]  #: provenance of this reader
+    crop: int = 0  #: meaning of data.crop=0; 0 = the largest centre square
+    size: int = 0  #: meaning of data.image_size=0; 0 = the original size
+    #: Whether any images of the set can be read without the others.
     streams: bool = False
 
 
@@ -85,7 +85,7 @@ def find_folder(directory: str) -> Reader:
 
 
 def resize(images: np.ndarray, crop: int, size: int) -> np.ndarray:
-    """Images of a reader as `data.crop` and `data.image_size` want them.
+    """Crops and resizes images as `data.crop` and `data.image_size` say.
 
     Args:
       images: uint8 [N, H, W, C].
@@ -114,7 +114,7 @@ def digits(options: ml_collections.ConfigDict) -> Reader:
 
 
 def find_digits(image_size: int) -> Reader:
-    """The 1797 digits of scikit-learn, values 0..16 brought to 0..255 → Reader.
+    """The 1797 digits of scikit-learn, values 0..16 scaled to 0..255 → Reader.
 
     A fixed choice of 300 is held out.
 
@@ -211,7 +211,7 @@ def _int32(directory: str, prefix: str, labels: Any) -> np.ndarray | None:
 
 
 def _check_arrays(directory: str, headers: dict[str, Any], prefix: str) -> int:
-    """Number of images under `prefix`; UserError where the arrays are not as told."""
+    """Number of images under `prefix`; UserError if the arrays are invalid."""
     key = f"{prefix}images"
     if key not in headers:
         raise UserError(

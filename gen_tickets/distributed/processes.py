@@ -122,7 +122,7 @@ def _gather_texts(*texts: str) -> list[list[str]]:
 def together(function: Callable[[], Any]):
     """Runs function() on every process; a UserError of one is raised by all.
 
-    Without it the others would wait for that one until they are told that it died. A
+    Otherwise the others would wait until they are notified that it died. A
     file that one cannot read is not `Damaged` because others find it so.
     """
     result, parts = None, ("", "", "", "")
@@ -144,7 +144,7 @@ def read_shares(read, indices):
 
     Args:
       read: indices -> (images [n, ...], labels [n] or None, Counter of facts).
-      indices: int [N]; every process gives the same.
+      indices: int [N], the same in every process.
 
     Returns:
       What `read(indices)` returns.

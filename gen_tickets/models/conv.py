@@ -29,7 +29,7 @@ class Contract(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         a, b, c, d = self.channels or self.widths[:-1]
-        e = self.widths[-1]  # of the code, never cut
+        e = self.widths[-1]  # channels of the code, never removed
         conv = functools.partial(
             layers.Conv,
             dtype=self.dtype,

@@ -29,8 +29,8 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # unused
     initializer: str = "authors"
 
     def channel_groups(self):
@@ -52,8 +52,8 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # unused
     initializer: str = "authors"
 
     def channel_groups(self):

@@ -5,10 +5,10 @@ that may not be pruned (biases, batch norm, excluded names) are all True, never 
 Sparsity is the share of *prunable kernels of the whole network* that is masked, also
 when only one component is pruned (paper, single-component pruning).
 
-Any pytree of weights can be masked. Kernels are the leaves that Flax (linen or nnx)
-calls so; of a tree that calls none so, the leaves of two axes or more that are no
-biases. `names` lists the prunable leaves by hand instead, as ("0/w", "1/w")
-(`trees.names` shows what a tree's leaves are called).
+Any pytree of weights can be masked. Kernels are the leaves with the name that Flax
+(linen or nnx) gives them; in a tree without such names, the leaves with at least two
+axes that are not biases. Alternatively, `names` lists the prunable leaves, such as
+("0/w", "1/w") (`trees.names` shows the names of a tree's leaves).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ def is_kernel(name: str) -> bool:
 
 
 def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The leaves that are kernels: those named, or where None is, see the module.
+    """The leaves that are kernels: `names`, or if None, as described above.
 
     Raises:
       UserError: a name that the tree does not have, or no name and no kernel.
@@ -81,7 +81,7 @@ def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, .
 def prunable_names(
     params: Tree, components: Iterable[str] = (), exclude: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """Names of the leaves that pruning may touch: the kernels, named as in Flax.
+    """Names of the leaves that may be pruned: the kernels, named as in Flax.
 
     Args:
       params: weights, or their shapes.
@@ -134,7 +134,7 @@ def keep_count(total: int, fraction: float, round_number: int) -> int:
 def _keep_best(
     scores: jax.Array, alive: jax.Array, num_keep: int | jax.Array, starts: list[int]
 ) -> tuple[jax.Array, jax.Array]:
-    """Keeps the `num_keep` best of one pool, at least one a layer that has any.
+    """Keeps the `num_keep` best of one pool, at least one per nonempty layer.
 
     Args:
       scores: float [total], higher = more salient; alive: bool [total].
@@ -143,8 +143,8 @@ def _keep_best(
 
     Returns:
       kept: bool [total] with exactly max(num_keep, layers with survivors) True; ties
-        go to the lower index, and what is not alive stays so.
-      floored: number of layers that only the floor kept from vanishing.
+        go to the lower index, and pruned weights stay pruned.
+      floored: number of layers that are not empty only because of the floor.
     """
     # A nan saliency ranks last; pruned weights rank after all others.
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores.astype(jnp.float32))
@@ -158,7 +158,7 @@ def _keep_best(
     num_keep = jnp.maximum(num_keep, num_floor)
     # The best survivor of every layer comes first; all others keep their order.
     best = jnp.zeros(scores.size, bool).at[order[best_ranks]].set(has_survivors)
-    before = jnp.cumsum(best[order])  # bests among the ranks up to and with this one
+    before = jnp.cumsum(best[order])  # best ones up to and including each rank
     final_rank = num_floor + jnp.arange(scores.size) - before
     kept_in_order = jnp.where(best[order], True, final_rank < num_keep)
     kept = jnp.zeros(scores.size, bool).at[order].set(kept_in_order)
@@ -229,7 +229,7 @@ def select(
 
 
 def _check_numbers(scores: Mapping[str, jax.Array]) -> None:
-    """Raises UserError for a nan, where the values are known already."""
+    """Raises UserError for a nan, if the values are concrete."""
     for name, values in scores.items():
         if not isinstance(values, jax.core.Tracer) and jnp.isnan(values).any():
             raise UserError(

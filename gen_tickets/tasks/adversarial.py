@@ -214,7 +214,7 @@ class _Game:
         return {**state.params, "generator": params}
 
     def _samples(self, state, latents):
-        """float images of the averaged generator, or of the last one without it."""
+        """float images of the averaged generator, or of the current one without it."""
         params = self.averaged(state) if self.decay > 0 else state.params
         stats = state.stats["generator"]
         return self._generate(

@@ -42,7 +42,7 @@ class Task(NamedTuple):
     sample: Callable[..., Any] | None
     latent_size: int  #: length of a latent vector
     components: tuple[str, ...]  #: their names, in order
-    networks: dict[str, Any]  #: {component: `networks.Network`}, what they are
+    networks: dict[str, Any]  #: {component: `networks.Network`}
     #: state -> the weights that `evaluate` and `sample` use, where those are an average
     #: over steps; None: they are `state.params`.
     averaged: Callable[[TrainState], dict[str, Any]] | None = None

@@ -112,7 +112,7 @@ def make(options: ConfigDict, num_steps: int) -> optax.GradientTransformationExt
 def wrap_optax(
     optimizer: optax.GradientTransformation, masks: Tree
 ) -> optax.GradientTransformationExtraArgs:
-    """An optimizer of one's own whose pruned weights are exactly 0 after every update.
+    """A custom optimizer whose pruned weights are exactly 0 after every update.
 
     Gradients are masked before the optimizer sees them, so that the moments of a pruned
     weight stay 0; its update takes away what is left of the weight, so that neither

@@ -1,10 +1,10 @@
 """Checkpoints: the state of a training, stored by Orbax and verified when read.
 
-Orbax writes under a temporary name and renames when all is there; a checksum of every
-array is kept beside it, so a damaged checkpoint is found out and the one before used.
-A damaged one is moved to `damaged/`; one that cannot be read stops the run as it is.
-Arrays may be spread over devices and processes, and are read back to wherever the
-template says: a checkpoint of 8 devices goes on with 1.
+Orbax writes under a temporary name and renames at the end. A checksum of every array is
+stored too, so a damaged checkpoint is detected and the previous one is used. A damaged
+one is moved to `damaged/`; one that cannot be read stops the run and is not touched.
+Arrays may be distributed over devices and processes, and are restored with the
+shardings of the template: training on 8 devices can continue on 1.
 """
 
 import logging
@@ -30,7 +30,7 @@ logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax logs every step at IN
 
 
 def _words(x: jax.Array) -> jax.Array:
-    """The bits of an array as uint32, one word an element."""
+    """The bits of an array as uint32, one word per element."""
     if x.dtype == bool:
         return x.astype(jnp.uint32)
     width = jnp.dtype(f"uint{8 * x.dtype.itemsize}")
@@ -127,7 +127,7 @@ class Checkpoints:
             return template, arrays, meta
 
     def _read(self, number: int, make_template: MakeTemplate) -> tuple[Any, list[Any]]:
-        # Together: what one process cannot read, the others must not go on with.
+        # Together: if one process cannot read it, the others must not use it either.
         template, arrays, meta = processes.together(
             lambda: self._load(number, make_template)
         )

@@ -2,7 +2,7 @@
 
 The table has a row per round, run, arm and evaluation: `interval_X` is the mean of the
 training metric X over the steps since the last evaluation (or since the round began),
-`heldout_X` is X of the held-out images at this step. Columns of `eval.metrics` have a
+`heldout_X` is X on the held-out images at this step. Columns of `eval.metrics` have a
 value at the last evaluation before the last tenth of the dense training.
 
 Rows are appended in the order in which they are measured, and are on disk when the call

@@ -1,9 +1,8 @@
 """The names of all files in a workdir, and atomic writing.
 
-Paths are `pathlib.Path`; rounds are written with at least two digits, so that a
-listing is in the order of the rounds. Nothing here touches a disk but
-`write_atomically`, `append` and `move_into`, and nothing but the standard library and
-`errors` is imported.
+Paths are `pathlib.Path`; rounds have at least two digits, so that a listing is in the
+order of the rounds. Only `write_atomically`, `append` and `move_into` access the disk,
+and only the standard library and `errors` are imported.
 """
 
 import contextlib

@@ -64,11 +64,11 @@ class Recorder:
         evaluation: Evaluation,
         measured: Mapping[str, Sequence[float]],
     ) -> None:
-        """Learning curves: a row a member in curves.csv, and TensorBoard events.
+        """Writes learning curves: rows of curves.csv and TensorBoard events.
 
         Args:
-          training, position, evaluation: where it is, and the task's metrics.
-          measured: {column of eval.metrics: its values [M]}, where they are measured.
+          training, position, evaluation: the step, and the metrics of the task.
+          measured: {column of eval.metrics: its values [M]}, if they are measured.
         """
         self.curves.write(
             training.tag,

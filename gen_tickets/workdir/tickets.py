@@ -5,9 +5,9 @@ weights that are kept, the batch-norm statistics of the rewind step, and the pro
 as JSON. For a compacted network it has the channels of each group, and arrays of the
 smaller shapes, which fit `tasks.build(config, ..., channels)`.
 
-A ticket of one's own model needs masks and params alone, of any pytree. Its dicts and
-lists are read back as such; `load(path, like=params)` gives every structure back, as
-tuples, FrozenDicts, states of nnx and modules of Equinox.
+A ticket of a custom model needs only masks and params, which may be any pytree. Dicts
+and lists are restored as such; `load(path, like=params)` restores every structure, such
+as tuples, FrozenDicts, states of nnx and modules of Equinox.
 """
 
 import io
@@ -54,7 +54,7 @@ def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
             "provenance": ticket.provenance,
             "shapes": shapes,
             "paths": dict(zip(params, trees.paths(ticket.params))),
-            "stats": list(ticket.stats),  # also those that hold no array
+            "stats": list(ticket.stats),  # including those without arrays
             "channels": ticket.channels,
         }
     )
