@@ -1,4 +1,4 @@
-"""One line with the progress of a long computation and the time that is left."""
+"""One line that says how far a long work is, and how long it will take still."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Writes to stderr: overwrites one line on a terminal, else adds some lines."""
+    """Writes to stderr: the same line again on a terminal, else one now and then."""
 
     def __init__(self, stream=None, every_seconds: float = 10.0):
         self._stream = sys.stderr if stream is None else stream
@@ -25,7 +25,7 @@ class Progress:
         self._width = 0
 
     def show(self, line: str) -> None:
-        """Shows a temporary line, unless one was shown a moment ago."""
+        """Shows a passing line, unless one was shown a moment ago."""
         now = time.monotonic()
         if now - self._last < self._every:
             return
