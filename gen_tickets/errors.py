@@ -1,4 +1,4 @@
-"""The exceptions that speak to the user."""
+"""Exceptions whose messages are for the user."""
 
 import signal
 
@@ -6,14 +6,14 @@ import signal
 class UserError(ValueError):
     """Bad input from the user: a field, what is wrong with it, what to do about it.
 
-    The command line prints the message alone and ends with exit status 2; a bug in
-    the package keeps its traceback, because it raises anything but this.
+    The command line prints only the message and exits with status 2; a bug in the
+    package raises other exceptions and keeps its traceback.
 
     Attributes:
-      field: the option, file or argument, with its value where that helps, such as
+      field: the option, file or argument, with its value if useful, such as
         "data.batch_size=0".
       problem: what is wrong, such as "must be at least 1".
-      remedy: what to do about it; "" where the problem says it.
+      remedy: what to do about it; "" if the problem says it.
     """
 
     def __init__(self, field: object, problem: str, remedy: str = ""):
@@ -41,7 +41,7 @@ class Damaged(UserError):
 
 
 class Interrupted(Exception):
-    """A signal asked to stop; everything is saved and the same command goes on."""
+    """A signal stopped the run; everything is saved, the same command continues."""
 
     def __init__(self, signal_number: int):
         name = signal.Signals(signal_number).name

@@ -1,4 +1,4 @@
-"""Trained networks on the Hugging Face Hub, where `huggingface_hub` is installed.
+"""Trained networks on the Hugging Face Hub, if `huggingface_hub` is installed.
 
 A repository holds network.npz, which `gen_tickets.load` reads, and a model card.
 """
@@ -41,12 +41,12 @@ def push(
     private: bool = True,
     token: str | None = None,
 ) -> str:
-    """Uploads a trained network; a repository that is there gets a new commit.
+    """Uploads a trained network; an existing repository gets a new commit.
 
     Args:
-      path, round, arm, run: which one, as of `gen_tickets.load`.
+      path, round, arm, run: the network, as in `gen_tickets.load`.
       repo: "user/name" on the Hub.
-      private: whether a new repository is seen by its owner alone.
+      private: whether a new repository is private.
       token: of the Hub; None: that of `hf auth login`.
 
     Returns:
@@ -66,13 +66,13 @@ def push(
             commit = api.upload_folder(
                 repo_id=repo, folder_path=folder, commit_message=member.title
             )
-        except (OSError, ValueError) as error:  # its errors are of these
+        except (OSError, ValueError) as error:  # covers all of its errors
             raise _refused(repo, error) from error
     return str(commit.commit_url)
 
 
 def pull(repo: str, revision: str | None = None, token: str | None = None) -> Trained:
-    """A trained network of the Hub, as `gen_tickets.load` gives it.
+    """A trained network from the Hub, as from `gen_tickets.load`.
 
     Args:
       repo: "user/name" on the Hub.

@@ -1,7 +1,7 @@
-"""Iterative magnitude pruning with late rewinding, of any model that has a loss.
+"""Iterative magnitude pruning with late rewinding for any model with a loss.
 
-The search of `procedures.lottery` (paper, Section 3.1) for a pytree of weights and an
-optimizer of one's own; one compiled training serves all rounds, tickets and controls.
+The search of `procedures.lottery` (paper, Section 3.1) for a custom pytree of weights
+and optimizer; one compiled training serves all rounds, tickets and controls.
 """
 
 import functools
@@ -25,14 +25,14 @@ from gen_tickets.workdir.tickets import Ticket
 
 Loss = Callable[[Tree, Tree], jax.Array]  # (params, batch) -> scalar
 
-# Where rewind="auto" looks, and the relative instability that counts as stable.
+# Shares of the training analysed by rewind="auto"; largest instability called stable.
 _SHARES = (0.0, 0.01, 0.05, 0.2)
 _MARGIN = 0.03
 _POINTS = 11
 
 
 class Round(NamedTuple):
-    """Losses after a training of what a round kept; round 0 is the dense network."""
+    """Losses after the trainings of a round; round 0 is the dense network."""
 
     number: int
     sparsity: float
@@ -41,7 +41,7 @@ class Round(NamedTuple):
 
 
 class _Training(NamedTuple):
-    """A model of one's own, how it is trained and what its losses are taken of."""
+    """A custom model, its training, and the data of its losses."""
 
     loss: Loss
     optimizer: optax.GradientTransformation
@@ -101,7 +101,7 @@ def _prune(
 
 @jax.jit
 def _redraw(params: Tree, key: jax.Array) -> Tree:
-    """Initial weights of the same distribution: each leaf's own, in another order."""
+    """Initial weights of the same distribution: each leaf, shuffled."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
     drawn = [
@@ -125,29 +125,29 @@ def find_ticket(
     names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> tuple[Ticket, tuple[Round, ...]]:
-    """Trains, prunes and rewinds a model round by round; the sparsest winning ticket.
+    """Trains, prunes and rewinds a model -> the sparsest winning ticket.
 
     A round's ticket wins if its loss is at most the dense network's and below that of
-    its random control: the same mask over initial weights that each leaf has drawn
-    again from its own. This is one run; a claim takes several seeds.
+    its random control: the same mask over initial weights that are redrawn for each
+    leaf from its own values. This is one run; a claim needs several seeds.
 
     Args:
       loss: (params, batch) -> scalar, differentiable in params.
       params: initial weights, any pytree of floating-point arrays.
       batches: tree of a batch with one more axis in front, [batches, N, ...].
-      optimizer: of Optax; it starts anew, its schedule too, at the rewind step.
-      rounds: after the dense one.
-      fraction: share of the surviving kernel weights removed a round, in (0, 1).
+      optimizer: of Optax; it is reset, with its schedule, at the rewind step.
+      rounds: number of rounds after the dense one.
+      fraction: share of the remaining kernel weights pruned per round, in (0, 1).
       rewind: step whose weights tickets start from; "auto": the first that an
         instability analysis finds stable, at the cost of five trainings.
-      epochs: passes over the batches that a training takes.
-      heldout: as `batches`, what losses are taken of; None: the batches.
+      epochs: passes over the batches per training.
+      heldout: batches on which losses are measured; None: the training batches.
       names: leaves to prune; None: the kernels, see `pruning.masks`.
       seed: of the order of batches and of the control.
 
     Returns:
       (ticket, rounds): masks and rewound weights in the structure of params, of the
-      dense network where no ticket wins; losses of every round, the dense one first.
+      dense network if no ticket wins; losses of every round, the dense one first.
 
     Raises:
       UserError: an argument is not allowed, or a training diverged.
@@ -177,7 +177,7 @@ def _search(
     rounds: int,
     fraction: float,
 ) -> tuple[Ticket, tuple[Round, ...]]:
-    """Arguments and results as those of `find_ticket`; control: its initial weights."""
+    """Arguments and results as in `find_ticket`; control: its initial weights."""
     masks = masks_lib.dense(params)
     total = sum(size for size, _ in masks_lib.layer_counts(masks, names).values())
     start = training.run(params, masks, 0, step)
@@ -198,10 +198,10 @@ def _search(
 
 
 def _stable_step(training: _Training, params: Tree, noise: jax.Array) -> int:
-    """The first step from which on another order of batches ends in the same valley.
+    """The first step from which on another order of batches ends in the same basin.
 
     Two copies share their batches up to a step, `noise` is the order of the second one
-    after it (Frankle et al. 2020). The last step looked at where none is stable.
+    after it (Frankle et al. 2020). The last step analysed if none is stable.
     """
     num_steps = len(training.order)
     masks, place = masks_lib.dense(params), jnp.arange(num_steps)

@@ -1,7 +1,7 @@
-"""Loss terms: arrays in, one number an image out; the task takes the mean.
+"""Loss terms: functions of arrays with one number per image; the task averages them.
 
-Logits [N] are what a discriminator (or critic) says: high = real. A network that
-learns a term minimises its mean.
+Logits [N] are the outputs of a discriminator (or critic), high = real. A network
+minimises the mean of its term.
 """
 
 from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ Term = Callable[[jax.Array], jax.Array]
 
 
 class Adversarial(NamedTuple):
-    """The terms of one game, each logits [N] -> [N].
+    """The terms of an adversarial loss, each logits [N] -> [N].
 
     The discriminator minimises mean(real) + mean(fake), the generator mean(generator).
     """
@@ -57,9 +57,9 @@ class Adversarial(NamedTuple):
 
 
 def _check_bound(options: Mapping[str, Any]) -> None:
-    """Raises UserError where nothing bounds the critic.
+    """Raises UserError if nothing bounds the critic.
 
-    Without a bound it has no optimum: Arjovsky et al. 2017, section 3.
+    An unbounded critic has no optimum: Arjovsky et al. 2017, section 3.
     """
     models = [name for name, x in registries.model.items() if x.normalizes_kernels]
     bounds = (options["task.weight_clip"], options["task.gradient_penalty"])
@@ -80,7 +80,7 @@ def bce() -> Adversarial:
 
 @registries.loss("hinge")
 def hinge() -> Adversarial:
-    """Margins of the discriminator: Miyato et al. 2018, equations 16 and 17."""
+    """Hinge loss of the discriminator: Miyato et al. 2018, equations 16 and 17."""
     return Adversarial(
         lambda logits: jax.nn.relu(1.0 - logits),
         lambda logits: jax.nn.relu(1.0 + logits),
@@ -90,7 +90,7 @@ def hinge() -> Adversarial:
 
 @registries.loss("wasserstein", check=_check_bound)
 def wasserstein() -> Adversarial:
-    """The distance that a critic estimates: Arjovsky et al. 2017, equations 2 and 3."""
+    """Distance estimated by a critic: Arjovsky et al. 2017, equations 2 and 3."""
     return Adversarial(jnp.negative, jnp.positive, jnp.negative)
 
 
@@ -102,17 +102,17 @@ def gradient_penalty(
 ) -> Float[Array, " n"]:
     """(|gradient of the critic| - 1)^2 at points between real and fake images. -> [N].
 
-    Gulrajani et al. 2017, equation 3, without its weight. Differentiable in whatever
-    `critic` closes over.
+    Gulrajani et al. 2017, equation 3, without its weight. Differentiable in the weights
+    that `critic` closes over.
 
     Args:
       critic: images [N, H, W, C] -> logits [N].
       images, fakes: [N, H, W, C].
-      key: draws where between a pair of them, uniformly.
+      key: draws the point between each pair, uniformly.
     """
     share = jax.random.uniform(key, (len(images), 1, 1, 1))
     between = share * images + (1.0 - share) * fakes
     gradients = jax.grad(lambda x: critic(x).sum())(between)
     squares = jnp.sum(gradients**2, axis=(1, 2, 3))
-    # The root has no gradient at 0, where the penalty of a constant critic stands.
+    # The root has no gradient at 0, the norm of a constant critic's gradient.
     return (jnp.sqrt(squares + 1e-12) - 1.0) ** 2

@@ -3,9 +3,9 @@
   python -m gen_tickets.sweep --config=FILE.py --over seed 0 10 20 \\
       --over prune.fraction 0.2 0.36 [--workdir=DIR] [--config.OPTION=VALUE ...]
 
-prints the entries, all combinations of the lists, and one line each that runs them with
-Slurm, runs them in a shell and lays their results over one another. The same command
-with --entry=I runs, or goes on with, entry I in a workdir of its own.
+prints the entries, all combinations of the lists, and one command each that runs them
+with Slurm, runs them in a shell, and compares their results. The same command with
+--entry=I runs or resumes entry I in its own workdir.
 """
 
 import argparse
@@ -24,10 +24,10 @@ from gen_tickets.errors import UserError
 
 
 def entries(lists) -> list[dict[str, str]]:
-    """All combinations of [[option, value, value, ...], ...], the last list fastest.
+    """All combinations of [[option, value, value, ...], ...]; the last varies fastest.
 
     Raises:
-      UserError: an option that does not exist or comes twice, or has no value.
+      UserError: an option does not exist, is repeated, or has no value.
     """
     names = [name for name, *_ in lists]
     for name, *values in lists:
@@ -54,13 +54,13 @@ def _meant(value: str) -> Any:
 
 
 def folder_of(entry: dict[str, str]) -> str:
-    """The name of an entry's workdir, as "seed=10,prune.fraction=0.2"."""
+    """The name of an entry's workdir, such as "seed=10,prune.fraction=0.2"."""
     text = ",".join(f"{name}={value}" for name, value in entry.items())
     return re.sub(r"[^\w.,=+-]", "_", text)
 
 
 def _lines(words: list[str], count: int, workdir) -> list[str]:
-    """What runs all entries with Slurm, and in a shell, and what compares them."""
+    """Commands that run all entries with Slurm and in a shell, and compare them."""
     command = shlex.join(["python", "-m", "gen_tickets.sweep", *words])
     job = shlex.quote(f"{command} --entry=$SLURM_ARRAY_TASK_ID")
     return [
@@ -102,7 +102,7 @@ def main(words: list[str]) -> None:
             print(f"{i:3d}  {workdir / folder_of(entry)}")
         print("", *_lines(words, len(found), workdir), sep="\n")
         return
-    from gen_tickets import main as experiments  # its flags are this run's alone
+    from gen_tickets import main as experiments  # late: defines flags
 
     entry = found[options.entry]
     changes = [f"--config.{name}={value}" for name, value in entry.items()]

@@ -3,8 +3,8 @@
     trained = gen_tickets.load("runs/quickstart")
     codes = trained.apply("encoder", images)  # float32 [N, H, W, C] in [-1, 1]
 
-Nothing is written or locked, so that a run of somebody else, or one that still trains,
-can be read. Which rounds are there says the option `keep.rounds`.
+Nothing is written or locked, so that a run of another user, or one that is still
+training, can be read. The option `keep.rounds` determines which rounds are kept.
 """
 
 import pathlib
@@ -40,12 +40,12 @@ class Trained(NamedTuple):
     config: ml_collections.ConfigDict
     verdict: Verdict | None  #: of its experiment; None of a single file
     provenance: dict[str, Any]  #: round, arm, run, sparsity, step, data, versions
-    channels: dict[str, Any]  #: {component: channels} where compacted, else {}
+    channels: dict[str, Any]  #: {component: channels} if compacted, else {}
     task: Task  #: its `evaluate`, `sample` and `reconstruct` take `state`
 
     @property
     def variables(self) -> dict[str, Any]:
-        """{component: what its module is applied to}."""
+        """{component: variables of its module}."""
         return {
             component: {"params": self.params[component], **self.stats[component]}
             for component in self.modules
@@ -53,7 +53,7 @@ class Trained(NamedTuple):
 
     @property
     def state(self) -> TrainState:
-        """As the task's functions take it, with an optimizer that has seen nothing."""
+        """The state for the task's functions, with a new optimizer state."""
         shapes = jax.eval_shape(self.task.init, jax.random.key(0))
         state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         step = jnp.int32(self.provenance["step"])
@@ -61,7 +61,7 @@ class Trained(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Where it stands, in words."""
+        """Round, arm and run in words."""
         return "round {round}, arm {arm}, run {run}".format(**self.provenance)
 
     def apply(self, component: str, x: jax.Array) -> jax.Array:
@@ -96,14 +96,14 @@ def load(
     """A trained network of a workdir, or of a file that `export` wrote.
 
     Args:
-      path: workdir; or one file of it, or an exported .npz.
-      round: None: the one that the verdict names, the sparsest with a winning ticket;
-        where none is found, or it is not kept, the last one that is kept.
-      arm: "": the winning one, where the round has it; round 0 has "dense" alone.
+      path: workdir, a file in it, or an exported .npz.
+      round: None: that of the verdict, the sparsest with a winning ticket; if none is
+        found, or it is not kept, the last one that is kept.
+      arm: "": the winning one, if the round has it; round 0 has only "dense".
       run: number of the run.
 
     Raises:
-      UserError: nothing is kept, or not that member; a damaged file.
+      UserError: nothing is kept, the member is not kept, or a file is damaged.
     """
     path = pathlib.Path(path)
     if path.is_file():
@@ -130,7 +130,7 @@ def load(
 
 
 def _members(workdir: pathlib.Path) -> set[_Member]:
-    """What a workdir keeps."""
+    """The members kept in a workdir."""
     found = set()
     for path in workdir.glob("trained/round_*/*.npz"):
         name = "/".join(path.parts[-2:])
@@ -165,7 +165,7 @@ def _build(
     """The networks that a ticket's provenance describes, with its weights.
 
     Raises:
-      UserError: it does not say of what experiment it is, or of a newer version's.
+      UserError: its experiment is not recorded, or is of a newer version.
     """
     about = ticket.provenance
     if not {"config", "data", "step", "round", "arm", "run"} <= about.keys():

@@ -1,9 +1,9 @@
-"""Pytrees whose leaves are known by name: "encoder/conv_0/kernel".
+"""Pytrees whose leaves have names such as "encoder/conv_0/kernel".
 
-A name is the path from the root, parts joined with "/"; of a list the part is the
+A name is the path from the root, its parts joined with "/"; the part of a list is an
 index. The first part of the `params`, `stats` and `masks` of a task is the component.
-A key may hold a "/" itself, as Haiku's "mlp/~/linear_0" does; only where two leaves
-would get the same name is it written "\\/".
+A key may contain a "/" itself, as in Haiku's "mlp/~/linear_0"; it is written "\\/" only
+if two leaves would otherwise have the same name.
 """
 
 import fnmatch
@@ -19,7 +19,7 @@ Masks: TypeAlias = PyTree[Bool[Array | np.ndarray, "..."]]  # of weights, True =
 
 
 def paths(tree: Tree) -> list[tuple[str | int, ...]]:
-    """The parts of every leaf's name: whole numbers are places in a list or tuple."""
+    """The parts of every leaf's name; integers are positions in a list or tuple."""
 
     def part(key: Any) -> str | int:
         if isinstance(key, jax.tree_util.SequenceKey):

@@ -33,8 +33,10 @@ def anchors(page):
 
 
 def own_files():
-    """{name: code} of the blocks that begin with the name of their file."""
-    found = {}
+    """{name: code} of the examples, and of blocks that begin with their file's name."""
+    found = {
+        path.name: path.read_text() for path in sorted(ROOT.glob("examples/own_*.py"))
+    }
     for page in PAGES:
         for code in blocks(page, "python"):
             if match := re.match(r"# (\w+\.py)\n", code):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 
 import jax
 import numpy as np
@@ -40,6 +41,12 @@ def test_own_file_gives_a_valid_experiment_and_a_task(name, size, tmp_path):
         dataset.check(config)
     side = config.data.image_size or 28
     assert tasks.build(config, (side, side, 3), 30).components
+
+
+def test_guide_snippets_are_parts_of_the_examples():
+    examples = "\n".join(code for name, code in own_files().items() if "own_" in name)
+    for code in blocks(ROOT / "docs/howto.md", "python"):
+        assert code in examples or textwrap.indent(code, "    ") in examples, code
 
 
 def test_ticket_read_by_the_guide_gives_the_numbers_it_says(

@@ -1,24 +1,24 @@
-"""What a column of a table is: type, role, direction, unit, label."""
+"""The description of a column of a table: type, role, direction, unit, label."""
 
 from typing import Literal, NamedTuple
 
 Type = Literal["int", "float", "bool", "str"]
 Role = Literal[
-    "key",  # says which row it is
-    "pruning",  # what the masks keep
-    "training",  # how the training went
-    "progress",  # after how many steps a loss is lowest
-    "search",  # how the search for an early-bird ticket went
+    "key",  # identifies the row
+    "pruning",  # sparsity of the masks
+    "training",  # outcome of the training
+    "progress",  # step at which a loss is lowest
+    "search",  # outcome of an early-bird search
     "cost",  # time and operations
-    "metric",  # how good the network is, or what it does
+    "metric",  # quality or behaviour of the network
     "spread",  # standard deviation of a metric
-    "provenance",  # what a metric was measured on
+    "provenance",  # conditions of the measurement
 ]
 Better = Literal["lower", "higher"]
 
 
 class Column(NamedTuple):
-    """What a column of a table is."""
+    """The description of a column."""
 
     name: str
     dtype: Type = "float"
@@ -34,7 +34,7 @@ class Column(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The label, or the name where there is none, and the unit."""
+        """The label, or the name if there is none, and the unit."""
         return (self.label or self.name) + (f" ({self.unit})" if self.unit else "")
 
     @property

@@ -1,7 +1,7 @@
 """The options of an experiment: made, changed, flattened, validated.
 
-`get_config()` gives the locked ConfigDict that an experiment file changes, `validate`
-refuses what does not fit together before any work is done. The options themselves are
+`get_config()` returns the locked ConfigDict that an experiment file changes; `validate`
+refuses contradicting options before anything runs. The options themselves are
 declared in `config.options`.
 """
 
@@ -15,8 +15,8 @@ from gen_tickets.config.options import OPTIONS, REMOVED
 from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
 
-# Share of DCGAN's channels; cut from every layer alike it is 88 % of a step's FLOPs, as
-# in the paper's Table 2.
+# Share of DCGAN's channels; removing it from every layer saves 88 % of a step's FLOPs,
+# as in the paper's Table 2.
 EARLY_BIRD_CHANNELS = 0.665
 
 _SMOKE = {
@@ -40,11 +40,11 @@ _SMOKE_EARLY_BIRD = {
 
 
 class UnknownSize(UserError):
-    """An experiment has no recipe of the size that is asked for."""
+    """An experiment does not have the requested size."""
 
 
 class Config(ml_collections.ConfigDict):
-    """Options that refuse an unknown name and a wrong value where they are set."""
+    """Options that refuse unknown names and wrong values on assignment."""
 
     _group = ""  # "data." of config.data
 
@@ -59,7 +59,7 @@ class Config(ml_collections.ConfigDict):
         return config
 
     def copy_and_resolve_references(self, visit_map: Any = None) -> "Config":
-        """As the base's; the copy knows its group, too."""
+        """As in the base class; the copy keeps its group."""
         copied = super().copy_and_resolve_references(visit_map)
         object.__setattr__(copied, "_group", self._group)
         return copied
@@ -73,7 +73,7 @@ class Config(ml_collections.ConfigDict):
         super().__setitem__(key, value)
 
     def _check(self, name: str, value: Any) -> None:
-        """Raises UserError where there is no such option, or not of this value."""
+        """Raises UserError if the option is unknown or does not allow the value."""
         option = OPTIONS.get(name)
         if option is None:
             raise no_option(name)
@@ -84,7 +84,7 @@ class Config(ml_collections.ConfigDict):
 
 
 def no_option(name: str) -> UserError:
-    """The error of a name that no option has."""
+    """The error for an unknown option."""
     of_group = [option for option in OPTIONS if option.startswith(f"{name}.")]
     if of_group:
         problem = f"is a group of options ({', '.join(of_group)})"
@@ -117,7 +117,7 @@ def flatten_nested(nested: dict[str, Any]) -> dict[str, Any]:
 
 
 def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Returns {"data.name": value, ...}, tuples as lists as JSON keeps them."""
+    """Returns {"data.name": value, ...}, tuples as lists, as in JSON."""
     flat = flatten_nested(config.to_dict())
     return {k: list(v) if isinstance(v, tuple) else v for k, v in flat.items()}
 
@@ -163,7 +163,7 @@ def resize(
       config: the full-size experiment; changed in place.
       size: "full" (unchanged), "smoke" (3 runs, at most 2 rounds of 16 steps), or the
         name of a recipe.
-      recipes: {option: value} by the name of each further size, as
+      recipes: {option: value} by the name of each further size, such as
         gpu={"train.epochs": 30}.
 
     Raises:
@@ -196,9 +196,9 @@ def narrow(config: ml_collections.ConfigDict) -> None:
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError on the first option that is not allowed, or that contradicts.
+    """Raises UserError for the first invalid or contradicting option.
 
-    Loads JAX, by the entries that are chosen, where every option is allowed by itself.
+    Imports the chosen entries, and with them JAX, once all single options are valid.
     """
     values = flatten(config)
     for name in sorted(values.keys() ^ OPTIONS.keys()):

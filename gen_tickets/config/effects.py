@@ -1,4 +1,4 @@
-"""Which options have no effect beside which others: refused, not ignored.
+"""Options that have no effect in combination with others; they are refused.
 
 One table. Options of one task, model or optimizer are declared with it, as the
 `options` of its entry in `config.registries`.
@@ -15,16 +15,16 @@ Options = Mapping[str, Any]
 
 
 class _Rule(NamedTuple):
-    """Options that count only together with another one."""
+    """Options that have an effect only together with another one."""
 
-    names: tuple[str, ...]  #: "early_bird." = all of that group
-    other: str  #: the option that makes them count
+    names: tuple[str, ...]  #: "early_bird." = the whole group
+    other: str  #: the option on which their effect depends
     counts: Callable[[Options], bool]
-    needed: Callable[[], str]  #: values of `other` with which they count
+    needed: Callable[[], str]  #: values of `other` with which they have an effect
 
 
 def _entries(names: tuple[str, ...], registry: Registry[Any], field: str) -> _Rule:
-    """Options that count with the entries of a registry where `field` is true."""
+    """Options that have an effect with the entries of which `field` is true."""
 
     def needed() -> str:
         found = (name for name, entry in registry.items() if getattr(entry, field))
@@ -55,9 +55,9 @@ def _measures_by_inception(options: Options) -> bool:
     return any(metric.network == "inception" for metric in found)
 
 
-# Not among them: an instability analysis has the options of the tickets that it belongs
-# to, and an experiment states the sizes of metrics (eval.num_samples and the like) that
-# a smaller size of it does not measure.
+# Exceptions: an instability analysis has the options of its tickets, and an experiment
+# may set sizes of metrics (such as eval.num_samples) that a smaller size of it does not
+# measure.
 _RULES = (
     _Rule(
         ("data.dir",),
@@ -126,14 +126,14 @@ _RULES = (
 
 
 def check(options: Options, changed: Set[str]) -> None:
-    """Refuses options that change nothing here, all of a rule at once.
+    """Refuses options without effect, all options of a rule together.
 
     Args:
-      options: as `validation.check` takes them.
+      options: as in `validation.check`.
       changed: names of those that are not at their defaults.
 
     Raises:
-      UserError: names them, and what would make them count.
+      UserError: names them, and the values with which they have an effect.
     """
     for rule in _RULES:
         idle = [name for name in sorted(changed) if name.startswith(rule.names)]

@@ -1,4 +1,4 @@
-"""The kinds of options: what each takes, in words and as a test."""
+"""The kinds of options: allowed values, in words and as a test."""
 
 import abc
 import dataclasses
@@ -9,7 +9,7 @@ from typing import Any
 from gen_tickets.config.registry import Registry, nearest
 from gen_tickets.errors import UserError
 
-# Above it no array has such an axis: told here, not where one is made.
+# No array axis is longer; refused here, not where an array is made.
 _MOST = 2**31 - 1
 
 
@@ -28,7 +28,7 @@ def _summaries(choices: Registry | tuple[Any, ...]) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Option(abc.ABC):
-    """One option. A kind says what it takes by `allowed` and `is_allowed`."""
+    """One option. Its kind defines `allowed` and `is_allowed`."""
 
     default: Any
     meaning: str  #: with its unit
@@ -36,29 +36,29 @@ class Option(abc.ABC):
     @property
     @abc.abstractmethod
     def allowed(self) -> str:
-        """What it takes, in words."""
+        """The allowed values, in words."""
 
     @abc.abstractmethod
     def is_allowed(self, value: Any) -> bool:
-        """Whether it takes a value."""
+        """Whether a value is allowed."""
 
     def summaries(self) -> dict[str, str]:
-        """{name: what it is} of names that a registry knows."""
+        """{name: summary} of the entries of a registry."""
         return {}
 
     def normalize(self, value: Any) -> Any:
-        """A value in the form in which it is kept."""
+        """A value in the form in which it is stored."""
         return value
 
     def remedy(self, value: Any) -> str:
-        """What to give in the place of a value that is not allowed; "" = unknown."""
+        """What to give instead of a value that is not allowed; "" = unknown."""
         if not hasattr(value, "tolist"):
             return ""
         plain = value.tolist()  # of NumPy or JAX
         return f"give {tuple(plain) if isinstance(plain, list) else plain!r}"
 
     def refusal(self, name: str, value: Any) -> UserError:
-        """The error of a value that is not allowed.
+        """The error for a value that is not allowed.
 
         Args:
           name: of the option, such as "data.batch_size".
@@ -105,7 +105,7 @@ class Steps(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Number(Option):
-    """A number from `low`, itself excluded where `is_open`, to below `high`."""
+    """A number from `low` (excluded if `is_open`) to below `high`."""
 
     low: float = 0.0
     high: float = float("inf")
@@ -196,7 +196,7 @@ class Choice(Option):
 
     Attributes:
       choices: the registry, or the values.
-      others: what else is allowed, any text that is not empty; "" = nothing.
+      others: description of further values, any text that is not empty; "" = none.
     """
 
     choices: Registry | tuple[Any, ...]

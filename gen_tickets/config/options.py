@@ -3,7 +3,7 @@
 from gen_tickets.config import option, registries
 from gen_tickets.config.option import Option
 
-# Above these no array has such an axis: told here, not where one is made.
+# Larger arrays are not possible; refused here, not where an array is made.
 _MOST_UNITS, _MOST_PIXELS = 2**20, 2**13
 
 OPTIONS: dict[str, Option] = {
@@ -337,6 +337,6 @@ HOW_TO_RUN = (
 # that rewind.step="auto" chooses.
 HOW_TO_JUDGE = ("eval.verdict", "stability.margin")
 
-# Options of earlier versions that changed no result: a workdir that has them is read
-# and continued as if it had not.
+# Options of earlier versions that changed no result; they are ignored in workdirs that
+# have them.
 REMOVED = ("suite", "paper.sparsity")

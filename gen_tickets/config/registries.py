@@ -1,4 +1,4 @@
-"""What can be added by name: models, data sets, saliencies, metrics, losses, tasks.
+"""Registries of models, data sets, saliencies, metrics, losses and tasks.
 
 A saliency of your own, for instance::
 
@@ -8,10 +8,10 @@ A saliency of your own, for instance::
     def lamp(params, task=None, stats=None, batches=None, key=None):
         ...
 
-From then on "lamp" is a value of `prune.method` in this process: help, validation and
-the code that uses it all ask the registry. Built-in entries are added by the same
-decorators. What a decorator takes beside the name are the further fields of its entry;
-docs/howto.md has a worked example of each.
+From then on "lamp" is a value of `prune.method` in this process, known to help,
+validation and the code that uses it. Built-in entries are registered by the same
+decorators. Further arguments of a decorator are fields of its entry; docs/howto.md has
+an example of each.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,8 +20,8 @@ from typing import Any, Literal, NamedTuple
 from gen_tickets.config.column import Column
 from gen_tickets.config.registry import Registry
 
-# (options) -> None: raises UserError where options do not fit the entry that was
-# chosen. Options are flat: {"model.name": "conv", "model.widths": [8, 16], ...}.
+# (options) -> None: raises UserError if options do not fit the entry that was chosen.
+# Options are flat: {"model.name": "conv", "model.widths": [8, 16], ...}.
 Check = Callable[[Mapping[str, Any]], None]
 
 Kind = Literal["pair", "denoiser"]  # what networks a model is made of
@@ -54,9 +54,9 @@ class Model(NamedTuple):
     kind: Kind = "pair"
     #: options that models without them refuse, such as ("model.blocks",)
     options: tuple[str, ...] = ()
-    #: widths -> what the side of the images must be a multiple of
+    #: widths -> number of which the side of the images must be a multiple
     multiple: Callable[[tuple[int, ...]], int] = _any_side
-    #: whether kernels are divided by a norm of their own, as by spectral normalization
+    #: whether kernels are divided by their own norm, as in spectral normalization
     normalizes_kernels: bool = False
     #: whether activations are divided by statistics of their own, as by group norm
     normalizes_examples: bool = False
@@ -68,47 +68,47 @@ class Model(NamedTuple):
 class DataSet(NamedTuple):
     """A set of images."""
 
-    #: config.data -> `data.readers.Reader`; looks at names and headers only
+    #: config.data -> `data.readers.Reader`; reads names and headers only
     find: Callable[..., Any]
     reads_dir: bool = True  #: whether it looks at `data.dir`
 
 
 class Saliency(NamedTuple):
-    """A number a weight, higher = keep."""
+    """One number per weight, higher = keep."""
 
     #: (params, task, stats, batches, key=) -> tree as params; see `pruning.saliency`
     score: Callable[..., Any]
-    of_images: bool = False  #: whether it looks at the batches; else they are None
+    of_images: bool = False  #: whether it uses the batches; else they are None
     check: Check = _no_check
 
 
 class Metric(NamedTuple):
-    """One or several numbers measured of images."""
+    """One or several numbers computed from images."""
 
     #: (outputs, reference) -> tuple of numbers. `outputs` has features [N, D] and
     #: logits [N, classes] of the samples, `reference` those of the training images, see
     #: `evaluation.features.references.Reference`; of reconstructions, `reference` is
     #: the labels [N].
     compute: Callable[[Any, Any], tuple[float, ...]]
-    network: str  #: that gives the outputs: "inception" or "classifier"
+    network: str  #: of the outputs: "inception" or "classifier"
     columns: tuple[Column, ...]  #: of results.csv
-    #: places of the columns in what `compute` gives; () = it gives them in order
+    #: positions of the columns in the result of `compute`; () = in order
     places: tuple[int, ...] = ()
     minimum: int = 1  #: images that each side must have
     of_reconstructions: bool = False  #: of held-out images; else of samples
-    #: whether `gen_tickets.evaluation` measures it unasked
+    #: whether `gen_tickets.evaluation` measures it by default
     by_default: bool = True
     check: Check = _no_check
 
     def named(self, found: tuple[float, ...]) -> dict[str, float]:
-        """{column: number} of what `compute` gave."""
+        """{column: number} of a result of `compute`."""
         places = self.places or range(len(self.columns))
         names = (column.name for column in self.columns)
         return {name: float(found[place]) for name, place in zip(names, places)}
 
 
 class Loss(NamedTuple):
-    """What the two networks of a GAN minimise."""
+    """The objectives of the two networks of a GAN."""
 
     #: () -> `losses.Adversarial`
     terms: Callable[[], Any]
@@ -129,14 +129,14 @@ class TaskBuilder(NamedTuple):
     #: whether a lower held-out loss is a better model; not where two networks play
     #: against each other. Else no verdict goes by it, and no early stopping.
     loss_is_quality: bool = True
-    #: its metrics, beside "loss", as the step and `Task.evaluate` call them; a metric X
-    #: stands in tables as train_X, heldout_X and interval_X
+    #: metrics of the step and of `Task.evaluate` besides "loss"; a metric X has the
+    #: columns train_X, heldout_X and interval_X
     columns: tuple[Column, ...] = ()
     check: Check = _no_check
 
 
 class Optimizer(NamedTuple):
-    """How a gradient becomes a step, before it is multiplied with the learning rate."""
+    """How a gradient becomes an update, before scaling by the learning rate."""
 
     #: (config.optimizer, decay) -> optax transformations in order; `decay`, one of
     #: them, adds weight_decay * weight

@@ -2,8 +2,8 @@
 
 The decorator is the only place where a name is written. The names of built-in entries
 are read from the source of their package without importing it; the module of an entry
-is imported when the entry is first used. So `--help` and a mistyped name are answered
-before JAX is loaded.
+is imported when the entry is first used. So `--help` and errors for mistyped names do
+not load JAX.
 """
 
 import ast
@@ -21,13 +21,13 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
-    """The remedy for a mistyped name: "did you mean 'adam'?", "" where none is near."""
+    """The remedy for a mistyped name: "did you mean 'adam'?", "" if none is near."""
     matches = difflib.get_close_matches(str(name), names, n=1)
     return f"did you mean {matches[0]!r}?" if matches else ""
 
 
 class _Declared(NamedTuple):
-    """What the source says of a built-in entry."""
+    """A built-in entry, as read from its source."""
 
     module: str
     summary: str
@@ -38,7 +38,7 @@ def _first_line(docstring: str | None) -> str:
 
 
 class Registry(Generic[Entry]):
-    """The choices of one option; calling it gives the decorator that adds one.
+    """The choices of one option; a call returns the decorator that adds one.
 
     Attributes:
       option: the option whose values are the names, such as "prune.method".
@@ -47,7 +47,7 @@ class Registry(Generic[Entry]):
     def __init__(
         self, kind: str, option: str, entry: Callable[..., Entry], package: str
     ):
-        """Imports nothing.
+        """A registry that has imported nothing.
 
         Args:
           kind: the name of this registry in `registries`, by which its decorators are
@@ -64,8 +64,8 @@ class Registry(Generic[Entry]):
     def __call__(self, name: str, **attributes: Any) -> Callable[[Function], Function]:
         """Decorator that adds a function under a name; it returns the function.
 
-        A name of one's own may be added again, as by a file that is loaded twice; the
-        last one counts.
+        A user-defined name may be added again, for instance by a file that is loaded
+        twice; the last function counts.
 
         Args:
           name: the value of the option.
@@ -115,11 +115,11 @@ class Registry(Generic[Entry]):
         return self._entries[name]
 
     def loaded(self) -> tuple[Entry, ...]:
-        """The entries whose modules are imported by now; imports nothing."""
+        """The entries whose modules are already imported; imports nothing."""
         return tuple(self._entries.values())
 
     def items(self) -> list[tuple[str, Entry]]:
-        """(name, entry) of all; imports every module that has one."""
+        """(name, entry) of all entries; imports their modules."""
         return [(name, self.get(name)) for name in self.names()]
 
     @functools.cached_property

@@ -1,8 +1,8 @@
-"""Options that are allowed each by itself, but not together.
+"""Rules for combinations of options.
 
-Which options count only together with others, `config.effects` says. Rules of one
+`config.effects` lists options that have an effect only with others. Rules of a single
 model, saliency, loss, metric or task are the `check` of its entry in
-`config.registries`, and stand beside it.
+`config.registries`, next to its definition.
 """
 
 from collections.abc import Mapping, Set
@@ -26,8 +26,8 @@ def check(options: Options, changed: Set[str]) -> None:
     """Raises UserError on the first options that contradict each other.
 
     Args:
-      options: {"prune.method": value, ...} as `defaults.flatten` gives them, each
-        allowed by itself.
+      options: {"prune.method": value, ...} from `defaults.flatten`, each valid
+        by itself.
       changed: names of those that are not at their defaults.
     """
     _check_steps(options)
@@ -77,7 +77,7 @@ def _check_pruning(options: Options) -> None:
 
 
 def _check_stability(options: Options) -> None:
-    """The masks of the instability analysis, and what it is asked."""
+    """The rewind step and the masks of the instability analysis."""
     is_analysed = options["procedure"] == "stability"
     if is_analysed and options["rewind.step"] == "auto":
         raise UserError(
@@ -175,7 +175,7 @@ def _check_columns(options: Options) -> None:
 
 
 def _check_loss(options: Options) -> None:
-    """Raises UserError where the loss does not say how good a model is."""
+    """Raises UserError if the loss does not measure how good a model is."""
     task = options["task.name"]
     if not registries.task.get(task).loss_is_quality:
         raise UserError(
@@ -189,7 +189,7 @@ def _check_loss(options: Options) -> None:
 
 
 def _check_verdict(options: Options, changed: Set[str]) -> None:
-    """A verdict on what nothing measures."""
+    """A verdict on a column that is not measured."""
     task = registries.task.get(options["task.name"])
     metrics = (registries.metric.get(name) for name in options["eval.metrics"])
     directed = [x.name for of in metrics for x in of.columns if x.better]

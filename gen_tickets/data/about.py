@@ -1,4 +1,4 @@
-"""What is kept of a set of images, and what a user should know of it."""
+"""The provenance of a set of images, and remarks on it for the user."""
 
 import hashlib
 from typing import Any
@@ -18,11 +18,11 @@ def describe(
     heldout: Any,
     facts: Facts,
 ) -> dict[str, Any]:
-    """What a number computed from these images must say to be repeated.
+    """What is needed to reproduce a number computed from these images.
 
     Args:
       data: `config.data`.
-      reader: that read them.
+      reader: the reader of the images.
       train, heldout: the two `dataset.ImageSet`.
       facts: of all images.
     """
@@ -55,14 +55,14 @@ def describe(
 
 
 def _digest(images: Any) -> str | None:
-    """SHA-256 of the pixels; None of a stream, which is never read as a whole."""
+    """SHA-256 of the pixels; None for a stream, which is never read as a whole."""
     if isinstance(images, Stream):
         return None
     return hashlib.sha256(images).hexdigest()
 
 
 def remarks(provenance: dict[str, Any]) -> str:
-    """What a user should know of a set before it is trained on, in one line; or ""."""
+    """Remarks on a set for the user before training, in one line; or ""."""
     said = folders.remarks(provenance)
     said += [
         f"{count} images {note}" for note, count in provenance.get("images", {}).items()

@@ -1,23 +1,23 @@
-"""Images: found, read into memory once, and put in an order.
+"""Image sets: found, read into memory once, with a batch order.
 
 Conventions. Images are square uint8 [N, H, W, C] with C 1 or 3, labels int32 [N] or
 None. `config.data.name` says where they come from: a set of `registries.data_set` (the
-built-in ones are in `data.readers`), else a TFDS image set, `name`, `name/config` or
-`name:version`, in `config.data.dir` ('' is TFDS_DATA_DIR, else ~/tensorflow_datasets).
+built-in ones are in `data.readers`), or a TFDS image set, `name`, `name/config` or
+`name:version`, in `config.data.dir` ('' is TFDS_DATA_DIR, or ~/tensorflow_datasets).
 
 Every image is cropped to the centre square of side `crop`, then resized to
-`image_size`; 0 is what the set asks for (`Reader.crop`, `Reader.size`: celeb_a is
-cropped to 148x148 and becomes 64x64, digits become 28x28), else the largest square and
-the set's own size.
+`image_size`; 0 means the default of the set (`Reader.crop`, `Reader.size`: celeb_a is
+cropped to 148x148 and resized to 64x64, digits to 28x28), or else the largest square
+and the original size.
 
-Held out is the split `test`, else `validation`, else every 10th image (the first, the
-11th, ...) of the set's order.
+The split `test` is held out, or else `validation`, or else every 10th image (the first,
+the 11th, ...) in the order of the set.
 
 `config.data.resident` False leaves the training images of a folder or an array_record
-set on the disk, as a `Stream` (without labels); the held-out ones are always read.
+set on disk, as a `Stream` (without labels); the held-out ones are always read.
 
-`config.data.limit` keeps that many training images, a fixed choice that depends on
-nothing but the set's size (so a set sorted by class stays mixed, and a smaller limit
+`config.data.limit` keeps that many training images, a fixed random choice that depends
+only on the size of the set (so it mixes classes of a sorted set, and a smaller limit
 chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones.
 """
 
@@ -45,7 +45,7 @@ class ImageSet(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """Two image sets, and what one must know to get them again (a JSON-able dict)."""
+    """Two image sets, and their provenance (a JSON-able dict)."""
 
     train: ImageSet
     heldout: ImageSet
@@ -53,12 +53,12 @@ class Dataset(NamedTuple):
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-    """Says at once, before anything slow, whether `load(config)` will find its set.
+    """Checks, before anything slow, that `load(config)` will find its set.
 
     Looks at file names and headers only; TFDS is imported only for a download.
 
     Raises:
-      UserError: nothing there, nothing that can be read, or a batch larger than the
+      UserError: no such set, it is unreadable, or a batch is larger than the
         training set.
     """
     if not _must_download(config.data):
@@ -66,7 +66,7 @@ def check(config: ml_collections.ConfigDict) -> None:
 
 
 def fetch(config: ml_collections.ConfigDict) -> None:
-    """Downloads and prepares the set of `config.data`, where told to and not there."""
+    """Downloads and prepares the set of `config.data`, if requested and missing."""
     if _must_download(config.data):
         tfds.prepare(config.data.dir, config.data.name)
 
@@ -78,16 +78,16 @@ def _read_all(read: Callable[[np.ndarray], Read], indices: np.ndarray) -> Read:
 def load(
     config: ml_collections.ConfigDict, read_shares: Callable[..., Read] = _read_all
 ) -> Dataset:
-    """Reads the images of `config.data`; downloads them where told to.
+    """Reads the images of `config.data`; downloads them if requested.
 
     Args:
       config: all options.
-      read_shares: (read, indices) → read(indices); where there are several processes,
-        each may read a share.
+      read_shares: (read, indices) → read(indices); with several processes, each may
+        read a share.
 
     Raises:
-      UserError: as `check`, and for images that are broken, of different sizes where
-        `image_size` is 0, or of other than 1 or 3 channels.
+      UserError: as `check`, and for images that are broken, of different sizes if
+        `image_size` is 0, or without 1 or 3 channels.
     """
     data = config.data
     fetch(config)
@@ -121,11 +121,11 @@ def _read(
     reader: Reader, split: str, crop: int, size: int, indices: np.ndarray
 ) -> Read:
     images, labels, facts = reader.read(split, indices, crop, size)
-    return images, labels, Facts(facts)  # a reader of one's own may give a set
+    return images, labels, Facts(facts)  # custom readers may return a set
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Full batches in one pass; what is left over is dropped (and differs by epoch)."""
+    """Full batches in one pass; the remainder is dropped (it differs by epoch)."""
     return num_images // batch_size
 
 
@@ -140,14 +140,14 @@ def order(
 ) -> np.ndarray:
     """Batch order of one run → int32 [num_steps, batch_size], indices of images.
 
-    Every epoch is a fresh permutation that depends on (seed, run, epoch, noise) alone,
-    so a window of the order is the same slice of the whole, whatever ran before.
+    Every epoch is a new permutation that depends on (seed, run, epoch, noise) only, so
+    a window of the order is always the same slice of the whole.
 
     Args:
       seed, run: integers ≥ 0.
       num_images: at least batch_size.
       first_step, num_steps: the window, in steps counted from 0.
-      noise: integer ≥ 0; each has an order of its own.
+      noise: integer ≥ 0; each value gives another order.
     """
     per_epoch = steps_per_epoch(num_images, batch_size)
     if per_epoch < 1:
@@ -168,7 +168,7 @@ def _generator(*words: int) -> np.random.Generator:
 
 
 def _find(data: ml_collections.ConfigDict) -> Reader:
-    """The reader of `config.data`; UserError where there is nothing to be read."""
+    """The reader of `config.data`; UserError if there is nothing to read."""
     if data.name in registries.data_set.names():
         return registries.data_set.get(data.name).find(data)
     path = tfds.find_prepared(data.dir, data.name)
@@ -178,7 +178,7 @@ def _find(data: ml_collections.ConfigDict) -> Reader:
 
 
 def _must_download(data: ml_collections.ConfigDict) -> bool:
-    """Whether it is a TFDS set that is not there and shall be downloaded."""
+    """Whether it is a missing TFDS set that is to be downloaded."""
     if data.name in registries.data_set.names() or not data.download:
         return False
     if tfds.find_prepared(data.dir, data.name) is not None:
@@ -190,7 +190,7 @@ def _must_download(data: ml_collections.ConfigDict) -> bool:
 def _indices(
     reader: Reader, data: ml_collections.ConfigDict
 ) -> list[tuple[str, np.ndarray]]:
-    """[(split, sorted indices) of the training images, the same of the held-out]."""
+    """[(split, sorted indices) of the training images, likewise of the held-out]."""
     train = np.arange(reader.counts["train"])
     if reader.heldout is None:
         heldout_split, heldout = "train", train[::10]

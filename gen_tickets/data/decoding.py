@@ -1,7 +1,7 @@
-"""Encoded images → one uint8 array: decode, centre crop, resize, by threads.
+"""Encoded images → one uint8 array: decode, centre crop, resize, in threads.
 
-Everything is done by Pillow, whichever reader the bytes came from, so that a set
-gives the same pixels through every reader. Resizing is bilinear and antialiased (the
+Pillow does all of it, whichever reader the bytes come from, so that a set has the same
+pixels with every reader. Resizing is bilinear and antialiased (the
 support of the filter grows with the scale).
 """
 
@@ -29,8 +29,8 @@ ODD_EXIF = "with EXIF data that say no orientation"
 NOTES = (TRANSPARENT, ODD_EXIF)
 
 RESIZE = "Pillow bilinear, antialiased"
-_BLOCK = 1024  # images in flight; bounds the memory that encoded images take
-_PIECE = 32  # images a thread takes at once
+_BLOCK = 1024  # images in flight; bounds the memory of encoded images
+_PIECE = 32  # images per task of a thread
 _QUIET_SECONDS = 3.0
 _ORIENTATION = 0x0112  # the EXIF tag
 
@@ -38,7 +38,7 @@ _ORIENTATION = 0x0112  # the EXIF tag
 def square(image: "Image.Image", crop: int, size: int) -> np.ndarray:
     """Pillow image → uint8 [size, size, C]: centre crop to a square, then resize.
 
-    `crop` is the side of the square before the resize; 0, or more than the image has,
+    `crop` is the side of the square before resizing; 0, or more than the image has,
     means the largest square. `size` 0 keeps that square's own side.
     """
     from PIL import Image
@@ -134,7 +134,7 @@ def decode(
       num_images: N, at least 1.
       open_one: item → (Pillow image of 8-bit mode L or RGB, facts), as `open_image`;
         whatever it raises is a broken image.
-      names: function of a position, what to call that image in a message.
+      names: position → name of that image in messages.
       crop, size: as in `square`.
       title: what is read, for the progress bar and for messages.
 
@@ -198,7 +198,7 @@ def _one(
     crop: int,
     size: int,
 ) -> tuple[np.ndarray | None, Any]:
-    """(pixels, facts), or (None, reason) where the image is broken."""
+    """(pixels, facts), or (None, reason) if the image is broken."""
     from PIL import Image
 
     try:
@@ -213,7 +213,7 @@ def _one(
 
 
 def _differ(one: tuple[str, Any], other: tuple[str, Any]) -> UserError:
-    """The error of squares that differ in size."""
+    """The error for squares that differ in size."""
     (name, shape), (other_name, other_shape) = one, other
     return UserError(
         "data.image_size=0",

@@ -1,6 +1,6 @@
-"""A folder of image files: which are there, which are trained on, which are left out.
+"""The image files of a folder: its splits, and the files that are left out.
 
-Only names are looked at.
+Only names are read.
 """
 
 import collections
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-#: Folders at the top that are held out, in any case; the first that is there.
+#: Top-level folders that may be held out (in any case); the first that exists is.
 HELDOUT_FOLDERS = ("heldout", "test", "validation", "valid", "val", "dev")
 
 
@@ -18,7 +18,7 @@ class Listing(NamedTuple):
     """The image files of a folder, as sorted relative paths with forward slashes."""
 
     splits: dict[str, list[str]]  #: "train" and the folders of HELDOUT_FOLDERS
-    heldout: str | None  #: the split that is held out, if there is one
+    heldout: str | None  #: the split that is held out, if any
     #: {"unused splits": {"val": 300}, "left out": {"*.gif": 2, "hidden": 1},
     #: "trained on": {"photos/val": 40}}, JSON-able; see `remarks`
     about: dict[str, dict[str, int]]
@@ -27,8 +27,8 @@ class Listing(NamedTuple):
 def list_images(root: pathlib.Path) -> Listing:
     """Lists the images under `root`, searched recursively.
 
-    Names with a leading dot are left out, and links to folders are not followed. What
-    lies in a folder of HELDOUT_FOLDERS at the top is a split of that name, all else is
+    Names with a leading dot are left out, and links to folders are not followed. Files
+    in a top-level folder of HELDOUT_FOLDERS are a split of that name, all others are
     "train".
 
     Raises:
@@ -65,7 +65,7 @@ def _split_below(parts: list[str]) -> list[str]:
 def _image_files(
     root: pathlib.Path, left_out: collections.Counter[str]
 ) -> Iterator[str]:
-    """Relative paths of the image files; counts what else there is."""
+    """Relative paths of the image files; counts all other files."""
     for folder, subfolders, files in os.walk(root, onerror=_raise):
         for name in list(subfolders):
             if name.startswith(".") or os.path.islink(os.path.join(folder, name)):
@@ -99,7 +99,7 @@ def _raise(error: OSError) -> None:
 
 
 def remarks(about: dict[str, Any]) -> list[str]:
-    """What a user should know of a folder's `Listing.about`, in words."""
+    """Remarks for the user on a `Listing.about`."""
     said = []
     for name, count in about.get("unused splits", {}).items():
         said.append(f"{name}/ ({count} images) is neither trained on nor held out")

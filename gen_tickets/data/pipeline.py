@@ -1,7 +1,7 @@
 """The images of an experiment on its devices, and the batches of a training.
 
 Batches are rows of a set that the devices hold (`Resident`), or are read while the
-devices train on those before (`Streamed`). Both give the same images in the same order
+devices train on earlier ones (`Streamed`). Both give the same images in the same order
 (`dataset.order`), so a training is the same either way.
 """
 
@@ -22,18 +22,18 @@ from gen_tickets.training import loop
 from gen_tickets.training.population import Population
 from gen_tickets.training.schedule import Schedule
 
-# Batches on their way to the devices: a stretch of them, and as many read ahead.
+# Of batches on their way to the devices: one stretch, and another read ahead.
 _STRETCH_BYTES = 2**27
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Data:
-    """Training and held-out images, where training and evaluation find them."""
+    """Training and held-out images, on the devices or streamed."""
 
     dataset: dataset_lib.Dataset
-    train: Any  #: uint8 [N, H, W, C] on the devices, or a `Stream` of as many
+    train: Any  #: uint8 [N, H, W, C] on the devices, or a `Stream` of them
     streamed: bool
-    stretch_steps: int  #: most steps that the loop takes at a time
+    stretch_steps: int  #: most steps per stretch of the loop
     heldout: tuple[jax.Array, jax.Array]  #: [batches, batch, H, W, C], their weights
     probe: tuple[jax.Array, jax.Array]  #: as many training images, likewise
     shown: jax.Array  #: uint8 [num_shown, H, W, C], held-out images of every grid
@@ -46,7 +46,7 @@ class Data:
         return kind(self, population, schedule, step, reader)
 
     def shapes(self, population: Population, schedule: Schedule) -> tuple[Any, Any]:
-        """Shapes of (examples, order) as a stretch takes them, with shardings."""
+        """Shapes of (examples, order) of a stretch, with shardings."""
         num_members, batch = population.num_members, schedule.images_per_step
         if self.streamed:
             shape = (num_members, self.stretch_steps, batch, *self.train.shape[1:])
@@ -59,7 +59,7 @@ class Data:
     def first_batches(
         self, population: Population, batch_size: int, num_batches: int
     ) -> tuple[jax.Array, jax.Array]:
-        """The first batches of every run, as scores of images want them.
+        """The first batches of every run, for saliencies that use images.
 
         Returns:
           (images, rows): uint8 [N, H, W, C] and int32 [R, num_batches, batch_size].
@@ -87,20 +87,20 @@ def place(
     num_members: int,
     streamed: bool,
 ) -> Data:
-    """Brings the images of an experiment to its devices.
+    """Places the images of an experiment on its devices.
 
     Args:
       dataset: its training and held-out images.
       layout: the devices.
       schedule: of a training.
-      batch_size: images an evaluation looks at together.
+      batch_size: images per batch of an evaluation.
       num_shown: images in a grid.
-      num_members: of the largest population, for which a stretch is cut.
-      streamed: whether the training images stay where they are.
+      num_members: of the largest population, which bounds a stretch.
+      streamed: whether the training images stay on disk.
     """
     images, heldout = dataset.train.images, dataset.heldout.images
     batch_shape = (schedule.images_per_step, *images.shape[1:])
-    # As many training images as held-out ones: the two losses then compare.
+    # Equally many training and held-out images, so that their losses are comparable.
     probe = _spread(images, len(heldout))
     return Data(
         dataset=dataset,
@@ -118,14 +118,14 @@ def place(
 
 
 def _spread(images: Any, count: int) -> Any:
-    """`count` images from all over a set, which may be sorted by class."""
+    """`count` images evenly spread over a set, which may be sorted by class."""
     return images[:: max(1, len(images) // count)][:count]
 
 
 def _stretch_steps(
     num_members: int, batch_shape: tuple[int, ...], evaluation_interval: int
 ) -> int:
-    """Steps of a stretch: the same in all rounds, so that the loop compiles for one."""
+    """Steps of a stretch, the same in all rounds, so that the loop compiles once."""
     steps = _STRETCH_BYTES // (num_members * math.prod(batch_shape))
     return max(1, min(steps, loop.MAX_STRETCH, evaluation_interval))
 
@@ -146,7 +146,7 @@ class Resident:
         self._schedule, self._step = schedule, step
 
     def take(self, num_steps: int) -> tuple[jax.Array, jax.Array]:
-        """-> (examples, order) of the next `num_steps`, as `Loop.stretch` wants them.
+        """-> (examples, order) of the next `num_steps`, for `Loop.stretch`.
 
         The order is int32 [MAX_STRETCH, M, batch]; rows beyond num_steps are 0.
         """
@@ -172,12 +172,12 @@ class Resident:
         return self._images, population.layout.copies(order)
 
     def state(self) -> None:
-        """Nothing that the step does not tell."""
+        """None: the step determines the position."""
         return None
 
 
 class _Steps:
-    """Element s is what all runs train on in step s, uint8 [R, batch, H, W, C]."""
+    """Element s: the images of all runs in step s, uint8 [R, batch, H, W, C]."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class _Steps:
         batch_size, per_epoch = schedule.images_per_step, schedule.steps_per_epoch
         self._shape = (len(self._runs), batch_size, *images.shape[1:])
 
-        # The orders of an epoch and the next: a step alone would draw its whole epoch.
+        # Keeps two epochs, since each step would otherwise draw its whole epoch again.
         @functools.lru_cache(maxsize=2 * len(self._runs))
         def order(run: int, epoch: int) -> np.ndarray:
             first_step = epoch * per_epoch
@@ -214,7 +214,7 @@ class _Steps:
 
 
 class Streamed:
-    """A round's batches, read by Grain while the devices train on those before."""
+    """A round's batches, read by Grain while the devices train on earlier ones."""
 
     def __init__(
         self,
@@ -236,13 +236,13 @@ class Streamed:
         steps = _Steps(data.train, population, schedule, needed)
         source = grain.MapDataset.source(steps)
         self._iterator = iter(source.to_iter_dataset(options))
-        # A round that begins, or was not streamed so far, goes on from its step.
+        # A new round, or one that was not streamed so far, starts at its step.
         self._iterator.set_state(reader or {"next_index": step})
 
     def take(self, num_steps: int) -> tuple[jax.Array, None]:
-        """-> (batches, None) of the next `num_steps`, as `Loop.stretch` wants them.
+        """-> (batches, None) of the next `num_steps`, for `Loop.stretch`.
 
-        The batches are uint8 [M, stretch_steps, batch, H, W, C]; beyond num_steps 0.
+        The batches are uint8 [M, stretch_steps, batch, H, W, C], 0 beyond num_steps.
         """
         batches = np.zeros(self._shape, np.uint8)
         for step in range(num_steps):
@@ -251,7 +251,7 @@ class Streamed:
         return self._population.layout.batches(batches), None
 
     def state(self) -> Any:
-        """Where the iterator stands, JSON-able; what was read ahead is read again."""
+        """Position of the iterator, JSON; batches read ahead are read again."""
         return self._iterator.get_state()
 
 

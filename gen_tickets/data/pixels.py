@@ -1,4 +1,4 @@
-"""Pixels on the way into a model and out of it.
+"""Conversion between pixels and the inputs and outputs of models.
 
 Outside of models images are uint8 in 0..255; models see float32 in [-1, 1]. Both
 functions work on arrays of any shape and may be called inside compiled code.
@@ -19,8 +19,8 @@ def to_float(
 def to_uint8(images: Float[Array | np.ndarray, " *shape"]) -> UInt8[Array, " *shape"]:
     """float in [-1, 1] of any shape → uint8, (x + 1) * 127.5 rounded half up, clipped.
 
-    NaN, which a diverged model may give, becomes 0: a cast of NaN to an integer
-    differs from one device to another.
+    NaN, as from a diverged model, becomes 0, because casting NaN to an integer differs
+    between devices.
     """
     levels = jnp.floor((jnp.nan_to_num(images, nan=-1.0) + 1.0) * 127.5 + 0.5)
     return jnp.clip(levels, 0, 255).astype(jnp.uint8)

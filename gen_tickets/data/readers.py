@@ -1,4 +1,4 @@
-"""Where images come from: scikit-learn's digits, an .npz, a folder of image files.
+"""Sources of images: scikit-learn's digits, an .npz, a folder of image files.
 
 A reader is found (cheaply: file names and headers) before it is read. Nothing is ever
 written into a folder that is read. Prepared TFDS sets are found by `data.tfds`, with
@@ -31,10 +31,10 @@ class Reader(NamedTuple):
     #: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None,
     #: file formats: a set, or the number of images of each).
     read: Callable[..., tuple[np.ndarray, np.ndarray | None, Any]]
-    about: dict[str, Any]  #: what provenance says of this reader
-    crop: int = 0  #: what data.crop=0 means; 0 = the largest centre square
-    size: int = 0  #: what data.image_size=0 means; 0 = the set's own size
-    #: Whether a few images, anywhere in the set, are read without the others.
+    about: dict[str, Any]  #: provenance of this reader
+    crop: int = 0  #: meaning of data.crop=0; 0 = the largest centre square
+    size: int = 0  #: meaning of data.image_size=0; 0 = the original size
+    #: Whether any images of the set can be read without the others.
     streams: bool = False
 
 
@@ -85,15 +85,15 @@ def find_folder(directory: str) -> Reader:
 
 
 def resize(images: np.ndarray, crop: int, size: int) -> np.ndarray:
-    """Images of a reader as `data.crop` and `data.image_size` want them.
+    """Crops and resizes images as `data.crop` and `data.image_size` say.
 
     Args:
       images: uint8 [N, H, W, C].
-      crop: side of the centre square kept; 0 = the largest there is.
-      size: side S in pixels after it; 0 = as it is.
+      crop: side of the centre square that is kept; 0 = the largest.
+      size: side S in pixels after resizing; 0 = that of the square.
 
     Returns:
-      uint8 [N, S, S, C]; untouched where it has that shape.
+      uint8 [N, S, S, C]; the argument itself if it has that shape.
     """
     side = min(images.shape[1:3])
     if images.shape[1] == images.shape[2] and size in (0, side):
@@ -114,12 +114,12 @@ def digits(options: ml_collections.ConfigDict) -> Reader:
 
 
 def find_digits(image_size: int) -> Reader:
-    """The 1797 digits of scikit-learn, values 0..16 brought to 0..255 → Reader.
+    """The 1797 digits of scikit-learn, values 0..16 scaled to 0..255 → Reader.
 
     A fixed choice of 300 is held out.
 
     Raises:
-      UserError: `image_size` below the 8x8 that they have.
+      UserError: `image_size` is below their 8x8.
     """
     if 0 < image_size < 8:
         raise UserError(
@@ -152,7 +152,7 @@ def arrays(options: ml_collections.ConfigDict) -> Reader:
 def find_arrays(directory: str) -> Reader:
     """The .npz at `directory` → Reader.
 
-    `images` uint8 [N, H, W, C] with C 1 or 3, and where present integer `labels` [N],
+    `images` uint8 [N, H, W, C] with C 1 or 3, and optionally integer `labels` [N],
     `heldout_images` and `heldout_labels`. Pickled objects are never loaded.
 
     Raises:
@@ -211,7 +211,7 @@ def _int32(directory: str, prefix: str, labels: Any) -> np.ndarray | None:
 
 
 def _check_arrays(directory: str, headers: dict[str, Any], prefix: str) -> int:
-    """Number of images under `prefix`; UserError where the arrays are not as told."""
+    """Number of images under `prefix`; UserError if the arrays are invalid."""
     key = f"{prefix}images"
     if key not in headers:
         raise UserError(

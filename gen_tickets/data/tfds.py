@@ -1,7 +1,7 @@
 """Prepared TFDS sets: found on disk, downloaded; `tfds_records` reads them.
 
 Finding one looks at file names and one small JSON file and imports no TensorFlow
-Datasets. Only `prepare`, which a user asks for with `data.download`, writes anything.
+Datasets. Only `prepare`, which `data.download` requests, writes anything.
 """
 
 import functools
@@ -21,8 +21,8 @@ from gen_tickets.workdir import reading
 
 _NAME = re.compile(r"(\w+)(?:/([\w.\-]+))?(?::(\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-# Sets of which less than the whole centre square is used, and how large they become
-# unless told otherwise: {name: (side of the crop, side after the resize)}.
+# Sets with a crop smaller than the largest centre square, and their default size:
+# {name: (side of the crop, side after resizing)}.
 _SIZES = {"celeb_a": (148, 64)}
 _QUOTA = (
     " (Google Drive's download quota often refuses celeb_a, see "
@@ -78,8 +78,8 @@ def _versions(base: pathlib.Path) -> list[str]:
 def find_tfds(path: pathlib.Path) -> Reader:
     """A prepared TFDS set in the version folder `path` → Reader.
 
-    Reads array_record, without TensorFlow, or tfrecord, with it. The images' bytes
-    are decoded here, so both give the same pixels in the same order.
+    Reads array_record, without TensorFlow, or tfrecord, with it. Both are decoded here,
+    so they give the same pixels in the same order.
 
     Raises:
       UserError: the set has no train split, or nothing here can read its format.
@@ -103,7 +103,7 @@ def find_tfds(path: pathlib.Path) -> Reader:
             f"{', '.join(counts) or 'none'})",
             "give another set",
         )
-    file_format = info.get("fileFormat", "tfrecord")  # older sets do not say
+    file_format = info.get("fileFormat", "tfrecord")  # older sets do not name it
     _check_format(file_format, path)
     read = functools.partial(tfds_records.read, path, file_format)
     heldout = next((s for s in ("test", "validation") if counts.get(s)), None)
@@ -138,7 +138,7 @@ def _check_format(file_format: str, path: pathlib.Path) -> None:
 
 
 def missing(options: ml_collections.ConfigDict) -> UserError:
-    """The error of a set that is not prepared: names all ways out."""
+    """The error for a set that is not prepared, with all remedies."""
     quota = _QUOTA if parse_name(options.name)[0] == "celeb_a" else ""
     return UserError(
         f"data.name={options.name}",
@@ -148,7 +148,7 @@ def missing(options: ml_collections.ConfigDict) -> UserError:
 
 
 def check_known(name: str) -> None:
-    """Raises UserError unless TFDS has a set of this name; asks no network."""
+    """Raises UserError unless TFDS has a set of this name; uses no network."""
     import tensorflow_datasets as tfds
 
     if parse_name(name)[0] not in tfds.list_builders(with_community_datasets=False):
@@ -174,7 +174,7 @@ def prepare(directory: str, name: str) -> pathlib.Path:
             name, data_dir=tfds_folder(directory), file_format=file_format
         )
         builder.download_and_prepare()
-    except Exception as error:  # TFDS raises whatever its many sources raise
+    except Exception as error:  # TFDS raises errors of many kinds
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             "data.download=True",

@@ -1,6 +1,6 @@
 """The images of a prepared TFDS set, read with or without TensorFlow.
 
-The images' bytes are decoded here, so both ways give the same pixels in the same order.
+Images are decoded here, so both ways give the same pixels in the same order.
 """
 
 import functools
@@ -28,7 +28,7 @@ def read(
 
     Args:
       file_format: "array_record", read without TensorFlow, or "tfrecord", with it.
-      split, indices, crop, size: as `Reader.read` takes them.
+      split, indices, crop, size: as in `Reader.read`.
     """
     import tensorflow_datasets as tfds
 
@@ -114,7 +114,7 @@ def _tf_records(
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
+    tf.config.set_visible_devices([], "GPU")  # JAX needs the accelerator's memory
     examples = _builder(path).as_dataset(
         split=split,
         decoders=_decoders(),

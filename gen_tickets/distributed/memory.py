@@ -1,8 +1,8 @@
-"""How many members a device trains at a time, by an estimate made before it fails.
+"""How many members a device trains at a time, estimated before training.
 
-XLA says what a compiled stretch needs: its arguments (weights, moments, masks, images)
-and its working space. Where all members of a device at once need more than it has, they
-train in waves, one after the other within the same program.
+XLA reports what a compiled stretch needs: its arguments (weights, moments, masks,
+images) and its working space. If all members of a device together need more memory than
+it has, they train in waves, one after another within the same program.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from gen_tickets.training import loop
 from gen_tickets.trees import Tree
 
 _GIB = 2.0**30
-_USABLE = 0.92  # of a device's memory; the rest is the runtime's and what XLA missed
+_USABLE = 0.92  # of a device's memory; the rest is for the runtime and XLA's errors
 
 
 def largest(bytes_of: Callable[[int], float], count: int, limit: float) -> int:
     """The most members at a time, a divisor of `count`, that need <= `limit` bytes.
 
     Args:
-      bytes_of: members at a time -> bytes that a device needs.
+      bytes_of: members at a time -> bytes needed on a device.
       count: members that a device has.
       limit: bytes that it has.
 
@@ -69,8 +69,8 @@ def estimate(
 ) -> Callable[[int], float]:
     """-> function(members at a time): bytes that a stretch needs on a device.
 
-    One at a time is not worth a compilation: its state, read and written anew, is what
-    there is to count.
+    One member at a time is not compiled: its state, read and written, is most of what
+    it needs.
     """
 
     def bytes_of(at_once: int) -> float:
@@ -92,7 +92,7 @@ def estimate(
 def memory_errors_told() -> Iterator[None]:
     """A device that runs out of memory all the same becomes a UserError.
 
-    The estimate is of the training alone; weights are drawn and pictures made, too.
+    The estimate covers training only, not initialization or image grids.
     """
     try:
         yield
@@ -115,14 +115,14 @@ def members_at_once(
       task: see `tasks.task`.
       mesh: of the population.
       arguments: of `Loop.stretch`, arrays or shapes with shardings, all but num_steps.
-      streamed: as `train.make_loop` takes it.
+      streamed: as in `training.loop.make_loop`.
 
     Raises:
       UserError: even one at a time is too much.
     """
     state, device = arguments[0], mesh.local_devices[0]
     count = state.step.shape[0] // mesh.devices.shape[0]
-    on_cpu = device.platform == "cpu"  # where they follow one another anyway
+    on_cpu = device.platform == "cpu"  # where members run one after another anyway
     limit = memory_of(device)
     bytes_of = estimate(task, mesh, arguments, streamed)
     at_once = largest(bytes_of, 1 if on_cpu else count, limit)

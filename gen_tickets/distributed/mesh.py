@@ -1,9 +1,9 @@
-"""Where arrays live: a mesh of devices with the axes `member` and `data`.
+"""Placement of arrays: a mesh of devices with the axes `member` and `data`.
 
-Members go over devices first; where there are more devices than members to share
-evenly, the rest of them divides the batch. Placing arguments by `NamedSharding` is all:
-`jax.jit` and, in the loop, `jax.shard_map` do the rest (what `jax.pmap`, which a reader
-may look for, is made of today). Batch norm sees the whole batch, however it is divided.
+Members are distributed over devices first; if there are more devices than members can
+be divided among evenly, the remaining factor divides the batch. Arguments are placed
+with `NamedSharding`; `jax.jit` and, in the loop, `jax.shard_map` (the successor of
+`jax.pmap`) do the rest. Batch norm uses the whole batch, however it is divided.
 """
 
 import math
@@ -36,9 +36,8 @@ def divide(batch: jax.Array) -> jax.Array:
 class Layout:
     """The devices of an experiment; in a population axis 0 of every array is members.
 
-    How many members there are decides how they and their batches are divided, so that
-    populations of different sizes (runs, runs x arms) live side by side on the same
-    devices.
+    The number of members determines how they and their batches are divided, so
+    populations of different sizes (runs, runs x arms) can use the same devices.
     """
 
     def __init__(self, devices: Sequence[jax.Device]) -> None:
@@ -48,11 +47,11 @@ class Layout:
         )
 
     def mesh(self, num_members: int) -> Mesh:
-        """The largest `member` axis that divides members and devices; rest `data`."""
+        """Its `member` axis is the largest that divides members and devices."""
         over_members = math.gcd(num_members, len(self.devices))
         shape = (over_members, len(self.devices) // over_members)
         grid = np.array(self.devices).reshape(shape)
-        # Auto: the compiler divides what follows from the arguments.
+        # Auto: the compiler derives all shardings from those of the arguments.
         return Mesh(grid, (MEMBER, DATA), axis_types=(AxisType.Auto, AxisType.Auto))
 
     def sharding(self, num_members: int) -> NamedSharding:
@@ -126,7 +125,7 @@ def choose(num_devices: int) -> Layout:
     """The first `num_devices` devices; 0 = all.
 
     Raises:
-      UserError: there are fewer, or some of several processes' devices are left out.
+      UserError: there are fewer, or with several processes some would be left out.
     """
     devices = jax.devices()
     if num_devices > len(devices):

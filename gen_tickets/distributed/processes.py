@@ -1,8 +1,8 @@
-"""Several processes of one experiment: how they start, agree and share the reading.
+"""Several processes of one experiment: start, agreement, and shared reading.
 
 JAX's own runtime (`jax.distributed`) joins them; every process runs the same program
-on its own devices. With one process all of this does nothing. Process 0 alone writes
-(Orbax apart, to which every process gives what its devices hold).
+on its own devices. With a single process, none of this has an effect. Only process 0
+writes files (except that with Orbax, every process writes the data of its devices).
 """
 
 import collections
@@ -26,15 +26,15 @@ Result = TypeVar("Result")
 # images [n, ...], labels [n] or None, facts and how often they were found
 Images: TypeAlias = tuple[np.ndarray, np.ndarray | None, collections.Counter[str]]
 
-_TEXT_BYTES = 2048  # of a message between processes; longer ones are cut
-# A container on a TPU (Colab, Kaggle, Kubernetes) has these, and often no such server.
+_TEXT_BYTES = 2048  # of a message between processes; longer ones are truncated
+# Set in containers on TPUs (Colab, Kaggle, Kubernetes), often without such a server.
 _TPU_TOLD = {"TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES", "TPU_SKIP_MDS_QUERY"}
 
 
 def are_several(environment: Mapping[str, str]) -> bool:
-    """Whether a launcher says, in its variables, that this is one of many processes.
+    """Whether the variables of a launcher say that this is one of several processes.
 
-    Known are Slurm (within srun), Cloud TPU, an Indexed Job of Kubernetes, and JAX's
+    Recognizes Slurm (within srun), Cloud TPU, an Indexed Job of Kubernetes, and JAX's
     own JAX_COORDINATOR_ADDRESS.
     """
     many_tasks = int(environment.get("SLURM_NTASKS", "1")) > 1
@@ -59,12 +59,12 @@ def start(options: ConfigDict) -> None:
     """Joins the other processes, where the options or the environment tell of others.
 
     Args:
-      options: `config.parallel`; what it leaves open, JAX finds in the environment.
+      options: `config.parallel`; JAX reads what is unset from the environment.
 
     Raises:
-      UserError: they do not come together.
+      UserError: the processes cannot connect.
     """
-    # A Cloud TPU machine may know of its neighbours by its metadata server alone.
+    # On a Cloud TPU machine, only the metadata server may know the other hosts.
     asks = _has_tpu() and not _TPU_TOLD & os.environ.keys()
     told = options.processes > 1 or options.coordinator
     if options.processes == 1 or not (told or asks or are_several(os.environ)):
@@ -77,7 +77,7 @@ def start(options: ConfigDict) -> None:
             coordinator_address=options.coordinator or None,
             num_processes=options.processes or None,
             process_id=None if options.process < 0 else options.process,
-            # A process that ends badly shall not keep the others waiting for long.
+            # The others must not wait long for a process that failed.
             shutdown_timeout_seconds=20,
         )
     except (RuntimeError, ValueError, KeyError) as error:
@@ -115,7 +115,7 @@ def gather(values: ArrayLike) -> np.ndarray:
 
 
 def _gather_texts(*texts: str) -> list[list[str]]:
-    """The texts of all processes; all must call it with as many."""
+    """The texts of all processes; all must call it with equally many."""
     rows = np.zeros((len(texts), _TEXT_BYTES), np.uint8)
     for row, text in zip(rows, texts):
         encoded = np.frombuffer(text.encode(errors="replace")[:_TEXT_BYTES], np.uint8)
@@ -130,7 +130,7 @@ def _gather_texts(*texts: str) -> list[list[str]]:
 def together(function: Callable[[], Result]) -> Result:
     """Runs function() on every process; a UserError of one is raised by all.
 
-    Without it the others would wait for that one until they are told that it died. A
+    Otherwise the others would wait until they are notified that it died. A
     file that one cannot read is not `Damaged` because others find it so.
     """
     results, parts = [], ("", "", "", "")

@@ -1,1 +1,1 @@
-"""How good the samples and reconstructions of a network are."""
+"""Quality of samples and reconstructions, and cost in FLOPs."""

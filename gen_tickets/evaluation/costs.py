@@ -1,13 +1,13 @@
-"""What a training costs in FLOPs: as a dense network, masked, and cut down.
+"""FLOPs of a training: of the dense network, masked, and compact.
 
-One step is counted (`flops`, where the convention stands), times the steps.
+The FLOPs of one step (`flops` states the convention) times the number of steps.
 
-- dense: every multiplication of the whole network, masks or not; what a machine does
-  that cannot skip a zero.
-- masked: multiplications with a pruned weight left out; what a machine would do that
-  skips them all.
-- compact: the dense count of the smaller network without the channels that the masks
-  leave no use for (`pruning.channels.used`); what can be had without sparse kernels.
+- dense: all multiplications of the whole network, regardless of masks; the cost on
+  hardware that cannot skip zeros.
+- masked: without multiplications by pruned weights; the cost on hardware that skips
+  them all.
+- compact: the dense cost of the smaller network without the channels that the masks
+  leave unused (`pruning.channels.used`); achievable without sparse kernels.
 """
 
 import functools
@@ -31,7 +31,7 @@ _Sizes: TypeAlias = Mapping[str, tuple[int, ...]]  # {component: channels}
 
 
 class Costs:
-    """The cost of trainings of one experiment; every shape is counted once."""
+    """The cost of the trainings of one experiment; each shape is counted once."""
 
     def __init__(
         self, build: Callable[[_Sizes | None, Lowering], Task], images: Tree
@@ -41,7 +41,7 @@ class Costs:
         Args:
           build: ({component: channels} or None, lowering) -> task, as `tasks.build`
             does.
-          images: what a step takes, or its shape.
+          images: the images of a step, or their shape.
         """
         self._build, self._images = build, images
         self._of_step = functools.cache(self._count)
@@ -65,7 +65,7 @@ class Costs:
         Args:
           masks: of one member.
           num_steps: steps of the training.
-          extra: FLOPs beside the steps, as those of pruning.
+          extra: further FLOPs, such as those of pruning.
 
         Returns:
           {column: FLOPs}, columns as in COLUMNS.

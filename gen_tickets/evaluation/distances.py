@@ -1,7 +1,8 @@
 """Distances between sets of features: FID, KID, precision and recall; Inception Score.
 
-All is NumPy in float64 on the host, on arrays [N, D] of features or [N, K] of logits of
-one network (`inception.extract`, or any other). Nothing is read from disk or shuffled.
+Everything is NumPy in float64 on the host, on arrays [N, D] of features or [N, K] of
+logits of one network (`inception.extract`, or any other). Nothing is read from disk or
+shuffled.
 Sets of 50,000 x 2048 are processed in chunks.
 """
 
@@ -26,8 +27,8 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), where the last trace is the sum of
     singular values of S1^(1/2) S2^(1/2). The roots come from symmetric eigenvectors, so
-    nothing turns complex, and directions without variance are left out: the distance is
-    exact for fewer rows than features, and needs no matrix added to S1 and S2.
+    nothing becomes complex, and directions without variance are left out: the distance
+    is exact with fewer rows than features, without regularizing S1 and S2.
 
     Raises:
       UserError: fewer than 2 rows, unequal widths, or numbers that are not finite.
@@ -46,7 +47,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     root = _root(first.covariance).T @ _root(second.covariance)
     trace = np.linalg.svd(root, compute_uv=False).sum()
     spread = np.trace(first.covariance) + np.trace(second.covariance)
-    # Rounding alone takes equal sets below zero.
+    # For equal sets rounding may give a negative value.
     return max(float(shift @ shift + spread - 2 * trace), 0.0)
 
 
@@ -61,7 +62,7 @@ class KernelDistance(NamedTuple):
     """KID over subsets."""
 
     mean: float
-    std: float  #: over subsets, divided by their number
+    std: float  #: over subsets, population standard deviation
 
 
 def kernel_distance(
@@ -74,7 +75,7 @@ def kernel_distance(
     """KID: `squared_mmd` of random subsets (Binkowski et al. 2018).
 
     Rows are drawn without replacement within a subset, first set first, by
-    RandomState(seed).choice, which are the subsets that torch-fidelity takes.
+    RandomState(seed).choice, the same subsets as torch-fidelity.
 
     Raises:
       UserError: a set is smaller than a subset, or not finite [N, D].
@@ -101,7 +102,7 @@ def kernel_distance(
 def squared_mmd(first: ArrayLike, second: ArrayLike) -> float:
     """Unbiased squared maximum mean discrepancy of all rows, kernel (x.y / D + 1)^3.
 
-    It can be negative. Time is quadratic in the rows, memory is not.
+    It can be negative. Time is quadratic in the number of rows, memory is linear.
     """
     first = check_features("first", first)
     second = check_features("second", second)
@@ -137,7 +138,7 @@ class InceptionScore(NamedTuple):
     """Inception Score over splits."""
 
     mean: float
-    std: float  #: over splits, divided by their number
+    std: float  #: over splits, population standard deviation
 
 
 def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
@@ -146,7 +147,7 @@ def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
     Args:
       logits: [N, K] without the bias; all classes count.
       num_splits: contiguous splits, i N // num_splits to (i + 1) N // num_splits; real
-        sets that are sorted by class must be shuffled beforehand.
+        sets that are sorted by class must be shuffled first.
 
     Raises:
       UserError: fewer rows than splits, or logits that are not finite.
@@ -162,7 +163,7 @@ def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
         log_p = part - np.log(np.exp(part).sum(1, keepdims=True))
         p = np.exp(log_p)
         marginal = p.mean(0)
-        # Where the marginal underflows to 0, so does every p, and adds nothing.
+        # Where the marginal underflows to 0, so does every p, and contributes 0.
         log_marginal = np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))
         scores.append(np.exp((p * (log_p - log_marginal)).sum(1).mean()))
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
@@ -178,8 +179,8 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, equation 1).
 
-    The manifold of a set is the union of balls around its rows, each reaching to the
-    row's k-th nearest neighbour in the set.
+    The manifold of a set is the union of balls around its rows, with
+    the distance to the row's k-th nearest neighbour in the set as radius.
 
     Raises:
       UserError: a set has not more than k rows, or is not finite [N, D].

@@ -2,18 +2,18 @@
 
 The convention, for every number of gen_tickets:
 
-- A convolution, a transposed one, a matrix product: 2 for each multiplication with its
-  addition that the definition asks for. Zeros that padding or dilation insert are not
-  multiplied. Count a task that is built with `kernels.lowering.LIBRARY`: other forms of
-  a convolution multiply less, or more.
-- Any other float arithmetic: 1 an element of the result; a reduction: 1 an element of
-  what it reduces. Comparing, choosing, moving, casting, integers, random bits: 0.
-- A loop: its body as often as it runs. Of the branches of a choice, the costliest.
-- A training: its steps, and the pruning before it (scores, selection); held-out
-  evaluations and metrics are no part of it.
-- Of a masked network: multiplications with a pruned weight count nowhere, in the pass
-  forward, in the gradient of what is multiplied, in the gradient of the weight itself.
-  All else of a training step (optimizer, batch norm) counts as of the dense one.
+- Convolutions, transposed convolutions and matrix products: 2 for each multiply-add of
+  the definition. Zeros inserted by padding or dilation are not counted. The task must
+  be built with `kernels.lowering.LIBRARY`: other forms of a convolution need fewer or
+  more multiplications.
+- Other float arithmetic: 1 per element of the result; reductions: 1 per element of the
+  operand. Comparing, selecting, moving, casting, integers, random bits: 0.
+- Loops: the body times the number of iterations. Of a switch, the costliest branch.
+- A training: its steps and the pruning before it (scores, selection), without held-out
+  evaluations and metrics.
+- A masked network: multiplications by a pruned weight do not count in the forward pass,
+  in the gradient of the other factor, or in the gradient of the weight itself.
+  Everything else in a step (optimizer, batch norm) counts as in the dense network.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,7 +29,7 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks.task import Task
 from gen_tickets.trees import Masks, Tree
 
-# What passes a weight, its mask or its gradient on, element by element.
+# Operations that pass a weight, its mask or its gradient on, element by element.
 _VIEWS = frozenset(
     "broadcast_in_dim carry convert_element_type copy copy_p div expand_dims mul neg "
     "optimization_barrier reshape rev squeeze transpose".split()
@@ -40,8 +40,8 @@ _SUMS = frozenset(("add", "add_any", "sub"))
 class Cost(NamedTuple):
     """FLOPs of one call."""
 
-    fixed: float  #: whatever the masks
-    of_weights: dict[str, float]  #: of a leaf of the weights, if all of it is kept
+    fixed: float  #: regardless of masks
+    of_weights: dict[str, float]  #: {leaf of the weights: FLOPs if all of it is kept}
 
     def total(self, kept: Mapping[str, float] | None = None) -> float:
         """All FLOPs; `kept`: {leaf: share of its weights that is kept}, None: all."""
@@ -55,7 +55,7 @@ Leaves = dict[Value, str]
 
 
 def _cost(program: Program, weights: Leaves, masks: Leaves) -> Cost:
-    """Counts; weights and masks: {an input of the program: the leaf of the weights}."""
+    """The cost; weights and masks: {input of the program: leaf of the weights}."""
     operations = program.operations
     masked = _follow(operations, masks)
     updated = {
@@ -80,7 +80,7 @@ def _cost(program: Program, weights: Leaves, masks: Leaves) -> Cost:
 
 
 def _follow(operations: list[Operation], leaves: Leaves) -> Leaves:
-    """The leaf that each value is, up to its form and to factors."""
+    """The leaf that each value derives from, up to shape and factors."""
     found = dict(leaves)
     pairs: Iterable[tuple[Value, str | None]]
     for operation in operations:
@@ -96,7 +96,7 @@ def _follow(operations: list[Operation], leaves: Leaves) -> Leaves:
 
 
 def _wanted(operations: list[Operation], masked: Leaves) -> Leaves:
-    """The leaf whose mask each value goes through later: gradients, backwards."""
+    """The leaf whose mask is applied to each value later, as to its gradient."""
     found: Leaves = {}
     for operation in reversed(operations):
         leaf = found.get(operation.outputs[0])
@@ -113,7 +113,7 @@ def count(function: Callable[..., Tree], *arguments: Tree) -> float:
     """FLOPs of function(*arguments); of arrays only the shapes matter.
 
     Raises:
-      ValueError: a loop whose rounds are known only when it runs.
+      ValueError: the length of a loop is known only at run time.
     """
     return Program(jax.make_jaxpr(function)(*arguments)).flops()
 
@@ -123,7 +123,7 @@ def of_step(task: Task, images: Tree) -> Cost:
 
     Args:
       task: see `tasks.task`; built with `kernels.lowering.LIBRARY`.
-      images: what a step takes, or its shape.
+      images: the images of a step, or their shape.
 
     Returns:
       Cost; its leaves are those of the weights, "component/layer/kernel".
@@ -142,7 +142,7 @@ def of_step(task: Task, images: Tree) -> Cost:
     weights, of_masks = {}, {}
     leaves = [*trees.named_leaves(state), *(f"/{n}" for n in trees.named_leaves(masks))]
     for value, name in zip(program.inputs, leaves):
-        # Of kernels alone: a batch norm's scale goes into all that it multiplies.
+        # Kernels only: the scale of a batch norm enters all that it multiplies.
         if masks_lib.is_kernel(name) and name.startswith("params/"):
             weights[value] = name.removeprefix("params/")
         elif masks_lib.is_kernel(name) and name.startswith("/"):

@@ -15,7 +15,7 @@ class Instability(NamedTuple):
 
     step: int
     mean: float  #: over runs and pairs of copies
-    std: float  #: likewise, with n - 1; 0 of one line
+    std: float  #: likewise, with n - 1; 0 for one line
     ends: float  #: mean loss of all ends
     num_lines: int
 
@@ -35,8 +35,8 @@ def by_step(rows: Iterable[Mapping[str, Any]], column: str) -> list[Instability]
     """The instability at every step, in the order of the steps.
 
     Args:
-      rows: of stability.csv; a line is what shares run, step, copy_a and copy_b.
-      column: the loss, or a metric of which less is better.
+      rows: of stability.csv; rows of one line share run, step, copy_a and copy_b.
+      column: the loss, or a metric for which lower is better.
     """
     lines: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for row in rows:
@@ -59,7 +59,7 @@ def by_step(rows: Iterable[Mapping[str, Any]], column: str) -> list[Instability]
 
 
 def first_stable_step(found: Sequence[Instability], margin: float) -> int | None:
-    """The smallest k from which on the network is stable; None where none is.
+    """The smallest k from which on the network is stable, or None.
 
     Args:
       found: from `by_step`.
@@ -68,7 +68,7 @@ def first_stable_step(found: Sequence[Instability], margin: float) -> int | None
     """
     stable = None
     for one in reversed(found):
-        if not one.mean <= margin:  # also where it is nan
+        if not one.mean <= margin:  # also if it is nan
             break
         stable = one.step
     return stable

@@ -1,9 +1,9 @@
-"""Numbers that say how good samples and reconstructions are, measured within a run.
+"""Quality metrics of samples and reconstructions, measured within a run.
 
 Samples come from latent vectors that depend on the seed alone, so that arms, runs and
-rounds differ in weights only. All else that a number depends on is in
-`Evaluator.provenance`; 12 hex digits of it stand beside the number, in the column
-`evaluation`.
+rounds differ in weights only. Everything else that a value depends on is in
+`Evaluator.provenance`; 12 hex digits of its hash are stored beside the value, in the
+column `evaluation`.
 """
 
 import math
@@ -24,7 +24,7 @@ from gen_tickets.evaluation.features.batches import map_batches
 from gen_tickets.evaluation.scores import Outputs
 from gen_tickets.workdir import baselines as baselines_lib
 
-# What the seed's key is folded with: no number of a run, which others fold it with.
+# Folded into the key of the seed; cannot be the number of a run.
 _LATENTS = 2**31 - 1
 
 
@@ -32,10 +32,10 @@ def find_inception(path: str, download: bool, by_flags: bool = False) -> None:
     """Raises UserError unless Inception's weights are at hand, or may be fetched.
 
     Args:
-      path: where they are said to be; empty: where `weights` looks.
-      download: whether they may be fetched.
+      path: of the file; empty: the places that `weights` searches.
+      download: whether they may be downloaded.
       by_flags: whether the message names the flags of `python -m
-        gen_tickets.evaluation`, or the options of an experiment.
+        gen_tickets.evaluation` instead of the options of an experiment.
     """
     if download and not path:
         return
@@ -53,7 +53,7 @@ def find_inception(path: str, download: bool, by_flags: bool = False) -> None:
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError, before anything slow, where Inception's weights are missing."""
+    """Raises UserError, before anything slow, if Inception's weights are missing."""
     if "inception" in scores.networks(config.eval.metrics):
         find_inception(config.eval.inception_weights, config.eval.download_weights)
 
@@ -70,27 +70,27 @@ def draw_samples(
     Args:
       sample: latents [batch_size, latent_size] -> uint8 [batch_size, H, W, C].
       count: how many samples.
-      batch_size: latents a call.
+      batch_size: latents per call.
       latent_size, seed: of the latents.
 
     Returns:
       uint8 [count, H, W, C].
     """
     key = jax.random.fold_in(jax.random.key(seed), _LATENTS)
-    # Whole batches, as batch norm may normalise by them.
+    # Whole batches, since batch norm may use their statistics.
     shape = (-(-count // batch_size) * batch_size, latent_size)
     return map_batches(sample, jax.random.normal(key, shape), batch_size)[:count]
 
 
 class Evaluator:
-    """What stays fixed in an experiment: networks, references, latent vectors."""
+    """The fixed parts of the evaluation: networks, references, latent vectors."""
 
     def __init__(self, config: ml_collections.ConfigDict, dataset: Dataset) -> None:
         """Loads or trains the networks, and computes the references or finds them.
 
         Args:
           config: validated options that `check` passed, `eval.metrics` not empty.
-          dataset: both its sets.
+          dataset: training and held-out images.
 
         Raises:
           UserError: no labels for a classifier; too few images.
@@ -121,7 +121,7 @@ class Evaluator:
             )
 
     def is_due(self, round_number: int, last_round: int) -> bool:
-        """Whether a round is measured; the dense and the last one always are."""
+        """Whether a round is measured; round 0 and the last round always are."""
         every = self._config.eval.every_rounds
         always = round_number in (0, last_round)
         return always or (every > 0 and round_number % every == 0)
@@ -149,7 +149,7 @@ class Evaluator:
 
     @property
     def short_hash(self) -> str:
-        """12 hex digits that stand for the provenance."""
+        """The first 12 hex digits of the hash of the provenance."""
         return cache.short_hash(self.provenance)
 
     def undefined(self) -> dict[str, float]:
@@ -166,7 +166,7 @@ class Evaluator:
 
         Args:
           sample: latents [n, latent_size] -> uint8 [n, H, W, C].
-          reconstruct: uint8 [n, H, W, C] -> the same shape and type; None where the
+          reconstruct: uint8 [n, H, W, C] -> the same shape and type; None if the
             task has none.
           latent_size: numbers in a latent of the task.
         """

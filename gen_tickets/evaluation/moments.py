@@ -49,7 +49,7 @@ class Moments:
     """Count, mean and covariance (divided by N - 1) of rows; float64.
 
     The moments of parts merge to those of the whole, in any order. An update costs a
-    product of [D, n] with [n, D] and a few passes over [D, D]: pass many rows at once.
+    product of [D, n] with [n, D] and a few passes over [D, D], so pass many rows.
     """
 
     count: int

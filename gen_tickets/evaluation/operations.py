@@ -5,7 +5,7 @@ from typing import Any, Mapping, NamedTuple
 
 import jax.numpy as jnp
 
-# FLOPs for an element of the result.
+# FLOPs per element of the result.
 _ARITHMETIC = dict.fromkeys(
     "abs acos add add_any asin atan atan2 cbrt cos cosh div erf erf_inv erfc exp exp2 "
     "expm1 integer_pow log log1p log2 logistic max min mul neg pow rem rsqrt sign sin "
@@ -21,7 +21,7 @@ PRODUCTS = frozenset(("conv_general_dilated", "dot_general"))
 
 
 class Value:
-    """An array that an operation takes or makes; equal to itself alone."""
+    """An operand or result of an operation; compared by identity."""
 
     __slots__ = ("shape", "dtype")
 
@@ -36,7 +36,7 @@ class Value:
 
 
 class Operation(NamedTuple):
-    """A primitive applied to values, and how often."""
+    """A primitive applied to values, and how often it runs."""
 
     name: str
     params: Mapping[str, Any]
@@ -45,10 +45,10 @@ class Operation(NamedTuple):
     times: float
 
     def flops(self) -> float:
-        """FLOPs of all times.
+        """FLOPs of all its executions.
 
         Raises:
-          ValueError: a loop whose rounds are known only when it runs.
+          ValueError: the length of a loop is known only at run time.
         """
         return self.times * self._flops_once()
 

@@ -1,8 +1,8 @@
-"""What a function computes: a flat list of operations, from its jaxpr.
+"""The operations that a function performs, as a flat list, from its jaxpr.
 
-Only what JAX documents is used: `jax.make_jaxpr`, `jax.extend.core`, and of a jaxpr its
-equations with their variables and parameters. Which value goes where in a loop is read
-from shapes, because the parameters that say so differ between versions of JAX.
+Uses only documented parts of JAX: `jax.make_jaxpr`, `jax.extend.core`, and the
+equations of a jaxpr with their variables and parameters. The roles of values in a loop
+are inferred from shapes, since the parameters for this differ between versions of JAX.
 """
 
 from typing import Any, Iterator, Mapping
@@ -15,10 +15,10 @@ from gen_tickets.evaluation.operations import Operation, Value
 class Program:
     """A jaxpr without calls and loops.
 
-    A loop's body is in it once, with its rounds as `times`. The carry of a loop is an
-    operation, "carry", of the value before the loop and the value after a round. Of the
-    branches of a choice only the costliest is there. What no result needs, such as the
-    gradient of the images, is left out.
+    The body of a loop occurs once, with the number of iterations as `times`. The carry
+    of a loop is an operation, "carry", of the value before the loop and the value after
+    an iteration. Of a switch only the costliest branch is kept. Operations that no
+    result needs, such as the gradient of the images, are left out.
 
     operations: in the order in which they run.
     inputs: one for each array among the arguments, in the order of `jax.tree.leaves`.
@@ -35,7 +35,7 @@ class Program:
         """FLOPs of all operations.
 
         Raises:
-          ValueError: a loop whose rounds are known only when it runs.
+          ValueError: the length of a loop is known only at run time.
         """
         return sum(operation.flops() for operation in self.operations)
 
@@ -68,7 +68,7 @@ class Program:
         if name == "cond":
             costs = [Program(branch).flops() for branch in inner]
             return self._inline(inner[costs.index(max(costs))], inputs[1:], times)
-        if inner and name != "while":  # a call, by whatever name
+        if inner and name != "while":  # a call of any kind
             return self._inline(inner[0], inputs, times)
         outputs = [Value(variable.aval) for variable in equation.outvars]
         self.operations.append(Operation(name, params, inputs, outputs, times))
@@ -84,7 +84,7 @@ class Program:
         """Appends the operations of a `lax.scan` -> its results.
 
         A body takes constants, the carry, and slices; it returns the carry and slices.
-        The arrays that are sliced and stacked have one axis more outside.
+        Outside, the arrays that are sliced and stacked have one more axis.
         """
         takes = [Value(variable.aval) for variable in body.invars]
         num_whole = sum(x.shape == y.shape for x, y in zip(takes, inputs, strict=True))
@@ -104,7 +104,7 @@ class Program:
 
     def _drop_unused(self, results: list[Value]) -> None:
         used, num_before = set(results), 0
-        while num_before < len(used):  # again: a carry leads back into its loop
+        while num_before < len(used):  # again: a carry feeds back into its loop
             num_before = len(used)
             for operation in reversed(self.operations):
                 if used.intersection(operation.outputs):

@@ -1,4 +1,4 @@
-"""Metrics by name: what a network makes of the images, against a reference.
+"""Metrics by name: outputs of a network on images, compared with a reference.
 
 Pure functions of the outputs of an extractor, see `registries.Metric`.
 """
@@ -16,7 +16,7 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation import distances
 from gen_tickets.evaluation.distances import Moments
 
-# The covariance of Inception's 2048 features has full rank with more samples only.
+# With fewer samples the covariance of Inception's 2048 features is singular.
 MIN_INCEPTION = 2048
 _FEW = 10_000
 _KID_SUBSET = 1000
@@ -134,7 +134,7 @@ def inception_score(outputs: Outputs, reference: Reference) -> tuple[float, ...]
 )
 def precision_recall(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     """Shares of samples near real images, and of real images near samples."""
-    # As many rows as the reference keeps: the balls of more rows are smaller.
+    # As many rows as the reference keeps: with more rows the balls are smaller.
     fake = outputs.features[: len(reference.features)]
     return distances.precision_recall(reference.features, fake, _NEIGHBOURS)
 
@@ -163,12 +163,12 @@ def confidence(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     """Mean probability of the likeliest class."""
     del reference
     logits = np.asarray(outputs.logits, np.float64)
-    logits = logits - logits.max(1, keepdims=True)  # the likeliest class has 0
+    logits = logits - logits.max(1, keepdims=True)  # 0 for the most probable class
     return (float((1 / np.exp(logits).sum(1)).mean()),)
 
 
 def _check_reconstructs(options: Mapping[str, Any]) -> None:
-    """Raises UserError unless the task gives reconstructions."""
+    """Raises UserError unless the task has reconstructions."""
     task = options["task.name"]
     if not registries.task.get(task).reconstructs:
         raise UserError(
@@ -202,7 +202,7 @@ def networks(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def columns(names: Iterable[str]) -> tuple[str, ...]:
-    """The columns that metrics give."""
+    """The columns of metrics."""
     metrics = [registries.metric.get(name) for name in names]
     return tuple(column.name for metric in metrics for column in metric.columns)
 
@@ -239,7 +239,7 @@ def check_counts(names: Iterable[str], counts: Mapping[str, int]) -> None:
 
     Args:
       names: of `registries.metric`.
-      counts: {what they are called in a message: how many there are}.
+      counts: {name in the message: number of images}.
 
     Raises:
       UserError: there are too few.

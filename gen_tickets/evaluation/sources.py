@@ -1,4 +1,4 @@
-"""Images to score and images to compare with, of a user's files or of a data set."""
+"""Images to score and reference images, from a user's files or a data set."""
 
 import hashlib
 import pathlib
@@ -12,7 +12,7 @@ from gen_tickets.config import defaults
 from gen_tickets.data import dataset, decoding, readers
 from gen_tickets.errors import UserError
 
-# Sets that their makers give away without loss; JPEG in them was put there later.
+# Sets that are published losslessly; JPEG in a copy means that it was re-encoded.
 _LOSSLESS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
 
 _ONE_SIZE = (
@@ -47,7 +47,7 @@ def read_files(field: str, path: str, crop: int = 0, size: int = 0) -> dataset.D
             parts.append(images)
             facts.update(found)
     except UserError as error:
-        # The readers name options of an experiment, which are not given here.
+        # Errors of the readers name options of experiments, which do not exist here.
         of_path = error.option == "data.dir"
         remedy = error.remedy if of_path else _REMEDIES[field]
         raise UserError(f"{field}={path}", error.problem, remedy) from None
@@ -124,7 +124,7 @@ def read_reference(
     try:
         return dataset.load(config)
     except UserError as error:
-        # Its remedies are options of an experiment; those here have other names.
+        # The remedies name options of experiments; here they have other names.
         raise UserError(
             f"--reference={name}",
             error.problem,

@@ -1,8 +1,8 @@
 """Lowering "batched_product" of `convolutions`: one product on the patches of a batch.
 
-Under a `vmap` over members each function is a batched matrix product, which an
-accelerator runs where it would run a grouped convolution slowly. Patches of all images
-are in memory at once. Geometries as in `convolutions`; results are float32.
+Under a `vmap` over members each function becomes a batched matrix product, which an
+accelerator may run faster than a grouped convolution. The patches of all images are in
+memory at once. Geometries as in `convolutions`; results are float32.
 """
 
 from jaxtyping import Array, Float

@@ -2,11 +2,11 @@
 
 XLA:CPU runs a library convolution slowly inside a loop body, a transposed one slowly
 everywhere, and `vmap` over members turns both into grouped convolutions, slower still.
-Matrix products have none of these faults: with the patches of the input (`products`),
-or with fewer multiplications (`winograd`). `lowering` chooses the form.
+Matrix products avoid all of this, either on patches of the input (`products`) or with
+fewer multiplications (`winograd`). `lowering` chooses the form.
 
-Operands are cast to `dtype`; sums and results are float32, in gradients too. Gradients
-of any order are by reverse mode (custom rules have no forward mode).
+Operands are cast to `dtype`; sums and results are float32, also in gradients. Gradients
+of any order use reverse mode (the custom rules have no forward mode).
 """
 
 import functools

@@ -1,10 +1,11 @@
-"""Convolutions of a fixed network at inference, in the form that is fast.
+"""Convolutions of a fixed network at inference, in the fastest form.
 
-Without gradients other forms win than in training (`kernels.convolutions`). On XLA:CPU
-a 1x1 is a plain product, a wide 3x3 of stride 1 Winograd's F(2x2, 3x3) on whole images
-(16 products for 36; of odd sizes too), a 3x3 of stride 2 one product a tap, and the
-library's convolution keeps the rest. With the forms of training Inception-v3 extracts
-12 images/s where it extracts 18 with these (2 cores of a Xeon, 48 images, 3 turns).
+Without gradients other forms are faster than in training (`kernels.convolutions`). On
+XLA:CPU a 1x1 convolution is a plain matrix product; a wide 3x3 of stride 1 uses
+Winograd's F(2x2, 3x3) on whole images (16 products instead of 36; also for odd sizes);
+a 3x3 of stride 2 uses one product per tap; all others use the library's convolution.
+Inception-v3 extracts 18 images/s with these forms and 12 with those of training (2
+cores of a Xeon, 48 images, 3 repetitions).
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from jaxtyping import Array, Float
 from gen_tickets.kernels.geometry import Pair
 from gen_tickets.kernels.lowering import Lowering
 
-# Below this many rows the products of Winograd's form are too thin to pay.
+# With fewer rows Winograd's matrix products are too small to be worthwhile.
 _MIN_WINOGRAD_ROWS = 16
-# Below this many channels one product of all taps beats one product a tap.
+# With fewer channels one product of all taps is faster than one product per tap.
 _MIN_TAP_CHANNELS = 8
 
 
@@ -33,7 +34,7 @@ def convolve(
 
     Args:
       x, kernel: float32.
-      lowering: whose form "product" is meant for XLA:CPU, see above.
+      lowering: its form "product" selects the implementations for XLA:CPU above.
       stride: of both axes.
       padding: (pH, pW) cells on either side.
     """
@@ -92,12 +93,12 @@ def _convolve_winograd(
     """Winograd's F(2x2, 3x3): Lavin & Gray 2016, section 4.1.
 
     4x4 input tiles at distance 2 give 2x2 outputs each. The 16 products are over
-    [N, H'/2, W'/2, I] arrays, and all else is additions.
+    [N, H'/2, W'/2, I] arrays; everything else is additions.
     """
     count, height, width, _ = x.shape
     rows, columns = height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
     tiles = (-(-rows // 2), -(-columns // 2))
-    # Pad at the far end to whole tiles: 2 cells a tile, and the 2 it reaches over.
+    # Pad at the end to whole tiles: 2 cells per tile, plus 2 cells of overlap.
     x = jnp.pad(
         x,
         (

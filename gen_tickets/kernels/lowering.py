@@ -2,12 +2,12 @@
 
 - "library": XLA's convolution. A `vmap` over members makes it a grouped convolution.
 - "product": matrix products, a few images at a time so that their patches stay in a
-  CPU's cache. The members of a `vmap` follow one another.
+  CPU's cache. The members of a `vmap` are processed one after another.
 - "batched_product": one matrix product on the patches of all images. The members of a
   `vmap` become the batch of that product.
 
 The choice is an argument of every convolution and an attribute of every Flax module
-that has one, so it is part of the key under which JAX caches a trace.
+that contains one, so it is part of the key under which JAX caches a trace.
 `python -m benchmarks.accelerator` times the forms on a device, for every convolution of
 the paper's models, and prints the choice that follows.
 """
@@ -28,10 +28,10 @@ class Lowering(NamedTuple):
 
 LIBRARY = Lowering("library", "library")
 PRODUCT = Lowering("product", "product")
-# The entry of a TPU is by its compiler's estimates for a v5e
-# (`benchmarks.tpu_compile`). A step of ten members of the paper's VAE, vmapped in
-# float32, is 7.9 ms and 3.9 GB from and to HBM in the library form, whose groups cost
-# no FLOPs more; 38 ms and 14.5 GB as batched products, most of it for moving patches.
+# The TPU entry follows the compiler's estimates for a v5e (`benchmarks.tpu_compile`).
+# A step of ten members of the paper's VAE, vmapped in float32, takes 7.9 ms and 3.9 GB
+# of HBM traffic in the library form, whose grouped convolutions need no extra FLOPs; as
+# batched products it takes 38 ms and 14.5 GB, mostly for moving patches.
 _BY_PLATFORM = {"cpu": PRODUCT, "gpu": LIBRARY, "tpu": LIBRARY}
 
 

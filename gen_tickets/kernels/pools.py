@@ -1,4 +1,4 @@
-"""3x3 pools as maxima or sums of shifted slices, one axis after the other.
+"""3x3 pools as maxima or sums of shifted slices, one axis at a time.
 
 XLA:CPU does not vectorize `reduce_window`, which takes six times as long. Arrays are
 [N, H, W, C].

@@ -16,7 +16,7 @@ from gen_tickets.kernels import winograd
 from gen_tickets.kernels.geometry import Geometry
 
 _FLOAT32 = jnp.dtype("float32")
-_CHUNK_BYTES = 2**23  # of patches: what stays in the cache, measured
+_CHUNK_BYTES = 2**23  # of patches that stay in the cache; measured
 
 
 def dot(
@@ -43,7 +43,7 @@ def patches(
     x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
     if (h, w) == (1, 1):
         return x[:, :kh, :kw].reshape(-1, depth)
-    if kw % sw == 0:  # sw neighbours are read at once, as one pixel of more channels
+    if kw % sw == 0:  # reads sw neighbours at once, as one pixel of more channels
         x = jnp.pad(x, ((0, 0), (0, 0), (0, -x.shape[2] % sw), (0, 0)))
         x = x.reshape(n, x.shape[1], x.shape[2] // sw, -1)
         kw, sw = kw // sw, 1
@@ -61,12 +61,12 @@ def add_windows(
     """Transpose of `patches`: [N, h, w, kh * kw * C] added up to [N, H, W, C]."""
     (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
     n, channels = len(windows), windows.shape[-1] // (kh * kw)
-    th, tw = -(-kh // sh), -(-kw // sw)  # windows over one pixel, a side
+    th, tw = -(-kh // sh), -(-kw // sw)  # windows that cover one pixel, per axis
     if (h, w) == (1, 1):
         x = windows.reshape(n, kh, kw, channels)
     else:
         rows = []
-        for a in range(sh):  # rows a, a + sh, ... of x; sw pixels a column
+        for a in range(sh):  # rows a, a + sh, ... of x; sw pixels per column
             row = jnp.zeros((n, h + th - 1, w + tw - 1, sw * channels))
             for t, i in enumerate(range(a, kh, sh)):
                 for u, j in enumerate(range(0, kw, sw)):
@@ -157,15 +157,15 @@ def correlate(
     """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
     fewer, image_bytes = _plan(geometry, len(x), channels, features)
-    # XLA:CPU has no bfloat16 product with a turned array, which is what it makes of a
-    # loop of one step.
+    # XLA:CPU unrolls a loop of one step, and then has no bfloat16 product with the
+    # transposed operand.
     xs = _split(x, image_bytes, least=1 if geometry.dtype == _FLOAT32 else 2)
     if len(xs) == 1:
         geometry = geometry._replace(dtype=_FLOAT32)
     if fewer:
         ys = y.reshape(len(xs), -1, *y.shape[1:])
         return winograd.correlate(xs, ys, geometry)
-    # A product reads columns of its left side slowly: turn the smaller side once.
+    # Products read columns of the left operand slowly: transpose the smaller one once.
     columns = y.reshape(len(xs), -1, features).swapaxes(1, 2)
 
     def add(

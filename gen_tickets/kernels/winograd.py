@@ -1,16 +1,17 @@
 """Convolutions with fewer multiplications (Winograd 1980; Lavin & Gray, CVPR 2016).
 
-For kernels of 2 or 3 strides a side (k4 s2, k3 s1). With stride s the image is seen as
-s x s phases, each convolved with its own r x r taps (r = k / s), so that stride is a
-matter of channels. Then two neighbouring outputs along an axis need r + 1 products
+For kernels whose side is 2 or 3 strides (k4 s2, k3 s1). With stride s the image is
+viewed as s x s phases, each convolved with its own r x r taps (r = k / s), so that the
+phases act as channels. Two neighbouring outputs along an axis then need r + 1 products
 instead of 2 r:
 
     y = A^T [(G k) * (B^T d)],   d: the r + 1 inputs of the two outputs.
 
-In two dimensions that is 9 products for 16 (r = 2) or 16 for 36 (r = 3), each a matrix
-product over channels. All coefficients are 0, +-1 or 1/2: the result is as exact as the
-sum itself to a few roundings. A transform's transpose is the same code with the
-transposed matrix, which gives the three operators of a convolution.
+In two dimensions that is 9 products instead of 16 (r = 2) or 16 instead of 36 (r = 3),
+each a matrix product over channels. All coefficients are 0, +-1 or 1/2, so the result
+is as accurate as the direct sum, up to a few roundings. The transpose of a transform is
+the same code with the transposed matrix, which gives the three operators of a
+convolution.
 """
 
 import functools
@@ -196,13 +197,13 @@ def _unfactors(
 def turn(x: Float[Array, "m a b"]) -> Float[Array, "m b a"]:
     """x [m, a, b] -> [m, b, a], in a loop over blocks of columns.
 
-    XLA:CPU would make a plain transpose part of what uses it, read against its grain
-    once for every use. It sees through barriers and branches, not through a loop.
+    XLA:CPU would fuse a plain transpose into its consumers, which then read it with a
+    large stride at every use. Barriers and branches do not prevent this; a loop does.
     """
     m, a, b = x.shape
     width = math.gcd(b, _TURN_WIDTH)
     if width == b > 1:
-        width //= 2  # a loop of one step would be no loop
+        width //= 2  # XLA would unroll a loop of one step
     starts = jnp.stack(jnp.mgrid[:m, :b:width], -1).reshape(-1, 2)
 
     def block(start: Int[Array, "2"]) -> Float[Array, "_ a"]:
@@ -269,7 +270,7 @@ def correlate(
     xs: Float[Array, "m n H W c"], ys: Float[Array, "m n h w o"], geometry: Geometry
 ) -> Float[Array, "kh kw _ _"]:
     """Kernel [kh, kw, C, O] from chunks of images [m, n, H, W, C] and of outputs."""
-    # A product reads columns of its left side slowly: turn the smaller side once.
+    # Products read columns of the left operand slowly: transpose the smaller one once.
     rows = _unjoin(ys.reshape(-1, *ys.shape[2:]), geometry)
     columns = lax.optimization_barrier(
         [row.reshape(len(xs), -1, ys.shape[-1]).swapaxes(1, 2) for row in rows]

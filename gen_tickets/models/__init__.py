@@ -27,7 +27,7 @@ def build(
     Args:
       config: all options.
       image_shape: (height, width, channels) of the images.
-      num_outputs: length of the vector that the contracting network gives.
+      num_outputs: length of the vector that the contracting network returns.
       channels: of each group (`channel_groups`) of the contracting and the expanding
         network; () = as `model.widths` says.
       lowering: of the convolutions; None: that of JAX's default backend.

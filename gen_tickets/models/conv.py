@@ -35,7 +35,7 @@ class Contract(nn.Module):
         self, x: Float[Array, "n s s c"], train: bool
     ) -> Float[Array, "n {self.num_outputs}"]:
         a, b, c, d = self.channels or self.widths[:-1]
-        e = self.widths[-1]  # of the code, never cut
+        e = self.widths[-1]  # channels of the code, never removed
         conv = functools.partial(
             layers.Conv,
             dtype=self.dtype,
@@ -52,10 +52,10 @@ class Contract(nn.Module):
 
 
 class Expand(nn.Module):
-    """Codes -> images [N, S, S, C] in [-1, 1]: Contract read backwards.
+    """Codes -> images [N, S, S, C] in [-1, 1]: Contract reversed.
 
-    A pooling is undone by nearest-neighbour upsampling, a convolution by the
-    transposed one.
+    Nearest-neighbour upsampling replaces pooling; transposed convolutions replace
+    convolutions.
     """
 
     widths: tuple[int, int, int, int, int]
@@ -74,7 +74,7 @@ class Expand(nn.Module):
         self, x: Float[Array, "n latent"], train: bool
     ) -> Float[Array, "n s s c"]:
         d, c, b, a = self.channels or self.widths[-2::-1]
-        e = self.widths[-1]  # of the code, never cut
+        e = self.widths[-1]  # channels of the code, never removed
         side, _, channels = self.image_shape
         conv = functools.partial(
             layers.ConvTranspose,

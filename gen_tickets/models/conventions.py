@@ -1,8 +1,8 @@
-"""Conventions that networks of one architecture differ in, by name.
+"""Conventions in which networks of one architecture differ, by name.
 
-"authors" is what the code of the paper's authors does, in PyTorch; "radford" are the
-guidelines of DCGAN (Radford, Metz, Chintala 2016, sections 3 and 4), for both networks
-of a GAN, or of any other pair.
+"authors" follows the PyTorch code of the paper's authors; "radford" the guidelines of
+DCGAN (Radford, Metz, Chintala 2016, sections 3 and 4), for both networks of a GAN or of
+any other pair.
 """
 
 import functools
@@ -20,8 +20,8 @@ class Initializers(NamedTuple):
     transposed: Callable[..., jax.Array]  #: of transposed convolutions
 
 
-# As PyTorch draws them: uniform within 1 / sqrt(fan_in). Of a transposed convolution,
-# whose weight it keeps as [in, out, kh, kw], it takes kh * kw * out for the fan-in.
+# PyTorch's: uniform within 1 / sqrt(fan_in). For a transposed convolution, whose weight
+# is stored as [in, out, kh, kw], its fan-in is kh * kw * out.
 TORCH = Initializers(
     nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
     nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform"),
@@ -37,7 +37,7 @@ def initializers(name: str) -> Initializers:
 
 
 class Discriminator(NamedTuple):
-    """What differs between discriminators of one architecture."""
+    """The differences between discriminators of one architecture."""
 
     activation: Callable[[jax.Array], jax.Array]
     normalizes_first: bool  #: whether batch norm follows the first layer

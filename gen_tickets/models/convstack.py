@@ -21,8 +21,8 @@ from gen_tickets.models import conventions, groups, layers
 class Contract(nn.Module):
     """Images [N, S, S, C] -> vectors [N, num_outputs].
 
-    One convolution k4 s2 + batch norm + ReLU a width, each halving the side, then one
-    convolution over the whole base map; or as `conventions.discriminator` has it.
+    One convolution k4 s2 + batch norm + ReLU per width, each halving the side, then one
+    convolution over the whole base map; see also `conventions.discriminator`.
     """
 
     widths: tuple[int, ...]

@@ -1,9 +1,9 @@
-"""Channel groups: which layers make and use a channel, so that it can be cut out.
+"""Channel groups: which layers produce and use a channel, so that it can be removed.
 
-A channel is the last axis of the kernel, bias and batch norm that make it, and the
-last axis but one of every kernel that uses it. Channels that are added up, as the
-stages of a residual network, are one group. A flattened map keeps its channels fastest,
-so an axis of a dense layer may hold a group several times over. See `pruning.channels`.
+Channels are the last axis of the kernel, bias and batch norm that produce them, and the
+last but one axis of every kernel that uses them. Channels that are added, as in the
+stages of a residual network, form one group. In a flattened map channels vary fastest,
+so an axis of a dense layer may hold a group several times. See `pruning.channels`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,21 +11,21 @@ from typing import NamedTuple
 
 
 class Group(NamedTuple):
-    """Channels that live and die together; layers by their names in the network."""
+    """Channels that are kept or removed together; layers by their names."""
 
     name: str
     size: int  #: channels
     makers: tuple[str, ...]  #: layers whose outputs they are
-    norms: tuple[str, ...]  #: batch norms over them; () where there is none
+    norms: tuple[str, ...]  #: batch norms over them; () if there are none
     users: tuple[str, ...]  #: layers whose inputs they are
 
 
 class ChannelGroups(NamedTuple):
-    """All channels of a network; images, latents and codes are never cut."""
+    """All channels of a network; images, latents and codes are never removed."""
 
     groups: tuple[Group, ...]
     inputs: tuple[str, ...]  #: layers that read the image or the latent
-    outputs: tuple[str, ...]  #: layers that make the image or the vector
+    outputs: tuple[str, ...]  #: layers that produce the image or the vector
 
 
 def of(network: object) -> ChannelGroups:
@@ -42,7 +42,7 @@ def chain(
     """The groups of layers that follow one another.
 
     Args:
-      layers: names, first to last; the last one makes the output.
+      layers: names, first to last; the last one produces the output.
       sizes: channels of all but the last.
       norms: {layer: (its batch norm,)}, without those that have none.
     """

@@ -66,7 +66,7 @@ class ConvTranspose(nn.Module):
     """Transposed convolution, as PyTorch's ConvTranspose2d.
 
     [N, H, W, C] -> [N, h, w, features], h = (H - 1) * strides - 2 * padding +
-    kernel_size + output_padding. The kernel is PyTorch's turned by 180 degrees.
+    kernel_size + output_padding. The kernel is PyTorch's rotated by 180 degrees.
     """
 
     features: int
@@ -117,9 +117,9 @@ class Dense(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalization over all axes but the last, as PyTorch's BatchNorm2d.
 
-    In training the biased variance of the batch normalizes, while the running one
-    follows the unbiased: running = momentum * running + (1 - momentum) * batch. All in
-    float32; the variance is summed around the mean, in a second pass.
+    Training normalizes with the biased variance of the batch, while the running one
+    follows the unbiased: running = momentum * running + (1 - momentum) * batch.
+    Everything is float32; a second pass sums the variance around the mean.
     """
 
     momentum: float = 0.9
@@ -160,8 +160,8 @@ def _normalize(
 ) -> _Normalized:
     """(normalized x [..., C], batch mean [C], biased variance [C]).
 
-    A gradient rule of its own makes fewer passes over x; mean and variance, kept for
-    the running statistics, pass no gradient.
+    A custom gradient makes fewer passes over x; mean and variance, returned for the
+    running statistics, have no gradient.
     """
     return _normalize_forward(x, scale, bias, epsilon)[0]
 
@@ -206,7 +206,7 @@ def _windows(
 def max_pool(x: Float[Array, "n H W c"], factor: int = 2) -> Float[Array, "n h w c"]:
     """Maximum of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
 
-    Rows and columns left over are cut off. Pixels that tie share the gradient evenly.
+    Leftover rows and columns are dropped. Tied pixels share the gradient evenly.
     """
     return _max_of_windows(_windows(x, factor))
 
@@ -243,7 +243,7 @@ _max_of_windows.defvjp(_max_forward, _max_backward)
 def avg_pool(x: Float[Array, "n H W c"], factor: int = 2) -> Float[Array, "n h w c"]:
     """Mean of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
 
-    Rows and columns left over are cut off.
+    Leftover rows and columns are dropped.
     """
     return _sum_of_windows(_windows(x, factor)) / factor**2
 

@@ -1,8 +1,8 @@
-"""The residual pair of ResNet-VAE and ResNet-DCGAN: one basic block a width.
+"""The residual pair of ResNet-VAE and ResNet-DCGAN: one basic block per width.
 
 ResNet-18's blocks (He et al. 2016) with one block a stage. The expanding network
-mirrors the contracting one; where that takes every other pixel, it resizes to the
-nearest neighbour and convolves (k3), as resize-convolution leaves no checkerboard.
+mirrors the contracting one; where that has stride 2, it upsamples to the nearest
+neighbour and convolves (k3), which avoids checkerboard artifacts.
 """
 
 import dataclasses
@@ -84,8 +84,8 @@ def _groups(
 
     Args:
       blocks: {name: whether its shortcut is a convolution}, in order.
-      sizes: channels of the first layer, then of each block: what is between its
-        convolutions, and where its shortcut is a convolution what it gives.
+      sizes: channels of the first layer, then of each block: those between its
+        convolutions and, if its shortcut is a convolution, its outputs.
     """
     widths = iter(sizes)
     found, trunk = [groups.Group(first, next(widths), (first,), norms, ())], 0

@@ -1,9 +1,9 @@
 """SNGAN's CNN pair with spectral normalization (Miyato et al. 2018, table 3).
 
 A spectrally normalized kernel is divided by its largest singular value, as a matrix
-[kh * kw * in, out]. Its singular vectors are followed by one power iteration in every
-pass that may change the collection "spectral", and stand still in all others. The
-kernel comes in masked, so it is the pruned network that is normalized.
+[kh * kw * in, out]. One power iteration updates its singular vectors in every pass that
+may change the collection "spectral"; all other passes leave them unchanged. The kernel
+is already masked, so the pruned network is normalized.
 """
 
 import dataclasses
@@ -36,10 +36,10 @@ def _iterate(
     matrix: Float[Array, "k o"], u: Float[Array, " o"]
 ) -> tuple[Float[Array, " o"], Float[Array, " k"]]:
     """One power iteration: right vector u [O] of matrix [K, O] -> (u, v)."""
-    # The leak revives directions that died out of u. In a sparse matrix of separate
-    # blocks nothing else would, should another block become the largest; it moves
-    # the singular value by its square, 1e-8.
-    alive = (matrix != 0).any(0)  # a channel that is cut must not change the others
+    # The leak restores directions that have vanished from u. In a block-diagonal sparse
+    # matrix nothing else would if another block became the largest. It changes the
+    # singular value by its square, 1e-8.
+    alive = (matrix != 0).any(0)  # removed channels must not affect the others
     u = u + _LEAK * alive / jnp.sqrt(jnp.maximum(alive.sum(), 1))
     v = _unit(jnp.matmul(matrix, u, precision="highest"))
     return _unit(jnp.matmul(v, matrix, precision="highest")), v

@@ -32,7 +32,7 @@ from gen_tickets.workdir.recorder import Recorder, check_tables
 
 
 def of(config: ConfigDict) -> types.ModuleType:
-    """The module whose `check` and `run` make the procedure of an experiment."""
+    """The module with `check` and `run` of the procedure of an experiment."""
     if config.procedure == "stability":
         return stability
     if config.procedure == "dynamic":
@@ -41,15 +41,15 @@ def of(config: ConfigDict) -> types.ModuleType:
 
 
 def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
-    """Runs an experiment in `workdir`, or goes on with it.
+    """Runs or resumes an experiment in `workdir`.
 
     Args:
       config: validated options.
-      workdir: folder for everything that is kept; see `paths`.
+      workdir: folder for all results; see `workdir.paths`.
 
     Raises:
-      UserError: the data, the options or the folder do not allow it.
-      errors.Interrupted: a signal asked to stop; all is saved.
+      UserError: the data, the options or the folder are not valid.
+      errors.Interrupted: a signal arrived; everything is saved.
     """
     devices.find()
     # Networks, checkpoints and results are defined in 32 bits, whatever JAX_ENABLE_X64.
@@ -70,7 +70,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
 
 
 def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
-    """All but the report: nothing is written before everything has been checked."""
+    """Everything except the report; writes nothing before all checks have passed."""
     lock.check(workdir, config)
     check_tables(workdir)
     events.check(config.log.writer)
@@ -113,7 +113,7 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
 
 
 def load_dataset(config: ConfigDict) -> dataset_lib.Dataset:
-    """The images of an experiment; each of several processes reads a share."""
+    """The images of an experiment; with several processes each reads a share."""
     processes.together(lambda: processes.is_first() and dataset_lib.fetch(config))
     return dataset_lib.load(config, processes.read_shares)
 
@@ -121,10 +121,10 @@ def load_dataset(config: ConfigDict) -> dataset_lib.Dataset:
 def prepare(
     config: ConfigDict, dataset: dataset_lib.Dataset
 ) -> tuple[setup.Prepared, pipeline.Data]:
-    """An experiment and its images on the devices, with its metrics' networks.
+    """An experiment, its images on the devices, and the networks of its metrics.
 
     Raises:
-      UserError: options do not fit each other, the images or the devices.
+      UserError: the options contradict each other, the images or the devices.
     """
     images = dataset.train.images
     prepared = setup.prepare(config, tuple(images.shape[1:]), len(images))

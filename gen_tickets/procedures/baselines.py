@@ -1,4 +1,4 @@
-"""What trivial models and real images have in a run's metrics, measured once.
+"""Metrics of trivial models and of real images, measured once per run.
 
 The gate "learned" of `report.gates` compares the dense network with them.
 """
@@ -66,7 +66,7 @@ def _mean_metrics(
     images: jax.Array,
     weights: jax.Array,
 ) -> dict[str, jax.Array]:
-    """Means over all images that are no padding."""
+    """Means over all images except padding."""
 
     def sums(batch: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
         values = evaluate(mean_image, batch[0])

@@ -1,4 +1,4 @@
-"""Early-bird tickets: the network that searches, the cut, the network that is left."""
+"""Early-bird tickets: the network in the search, the cut, the compact network."""
 
 import time
 
@@ -19,7 +19,7 @@ from gen_tickets.workdir.searches import Search
 
 
 def channel_pruner(prepared: Prepared) -> ChannelPruner:
-    """Whose masks the search draws."""
+    """The pruner whose masks the search draws."""
     options = prepared.config.prune
     return channel_search.make(
         prepared.task.networks,
@@ -46,7 +46,7 @@ def search_of_run(prepared: Prepared, pruner: ChannelPruner, run: int) -> Prepar
 def compact_of_run(
     prepared: Prepared, pruner: ChannelPruner, search: Search, run: int
 ) -> Prepared:
-    """One run of the small network that a search has left."""
+    """One run of the compact network that a search found."""
     sizes = compact.sizes(pruner.groups, search.kept)
     task = prepared.build_task(sizes)
     return setup.of_run(prepared, run, "early_bird", task, sizes)
@@ -59,9 +59,9 @@ def cut(
     position: Position,
     recorder: Recorder,
 ) -> tuple[RoundState, Position]:
-    """The small network, where the search has ended.
+    """Replaces the network by the compact one at the end of the search.
 
-    Search and ticket are on disk before any checkpoint of the small network.
+    Search and ticket are on disk before any checkpoint of the compact network.
     """
     started = time.monotonic()
     layout, options = prepared.dense.layout, prepared.config.early_bird

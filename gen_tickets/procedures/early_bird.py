@@ -1,12 +1,12 @@
-"""Early-bird tickets: search, cut, train on (paper, Section 3.4; You et al. 2020).
+"""Early-bird tickets: search, cut, continue (paper, Section 3.4; You et al. 2020).
 
 1. Search: train the whole network and draw a channel mask at the end of every epoch,
-   until the masks stand still (`pruning.detection`).
+   until the masks are stable (`pruning.detection`).
 2. Cut the pruned channels out of weights, statistics and moments (`pruning.compact`).
-3. Train the small network on to the last step.
+3. Continue training the compact network to the last step.
 
-Runs follow one another, because each has widths of its own. In positions and tables
-round 0 is the search, round 1 the training that goes on from it.
+Runs are sequential, because their compact networks have different widths. In positions
+and tables round 0 is the search, round 1 the training that continues from it.
 """
 
 import dataclasses
@@ -39,11 +39,11 @@ from gen_tickets.workdir.searches import Search
 
 
 def check(prepared: Prepared, data: Data) -> Prepared:
-    """Finds out now what would fail later, and plans the memory.
+    """Checks early what would fail later, and plans the memory.
 
     Raises:
-      UserError: no channel has a batch norm, the search takes all the training, or the
-        memory does not suffice.
+      UserError: no channel has a batch norm, the search is as long as the training, or
+        there is not enough memory.
     """
     budget, schedule = prepared.config.early_bird.epochs, prepared.schedule
     if budget * schedule.steps_per_epoch >= schedule.num_steps:
@@ -52,7 +52,7 @@ def check(prepared: Prepared, data: Data) -> Prepared:
             f"early_bird.epochs={budget}",
             f"must be below the {epochs:.3g} epochs of the training",
         )
-    # The search takes most: a cut network is smaller.
+    # The search needs the most memory: the compact network is smaller.
     one = search_of_run(prepared, channel_pruner(prepared), 0)
     plan = setup.plan_memory(one, data, (one.dense,)).members_at_once
     return dataclasses.replace(prepared, members_at_once=plan)
@@ -65,10 +65,10 @@ def run(
     recorder: Recorder,
     stop: list[int],
 ) -> None:
-    """Run after run to the last one; arguments and errors as of `lottery.run`."""
+    """All runs, one after another; arguments and errors as in `lottery.run`."""
     pruner = channel_pruner(prepared)
     hooks = rounds.hooks(prepared, store, recorder, stop)
-    # All searches are one program.
+    # All searches share one program.
     first = search_of_run(prepared, pruner, 0)
     search_loop = setup.make_loop(first, first.dense, data.streamed)
     restored = restore(prepared, pruner, store, recorder.workdir)
@@ -113,7 +113,7 @@ def restore(
     store: Checkpoints,
     workdir: str | pathlib.Path,
 ) -> tuple[RoundState, Position] | None:
-    """The newest checkpoint, or None where there is none."""
+    """The newest checkpoint, or None if there is none."""
 
     def shapes(stored: list[Any]) -> RoundState:
         one = _of_position(prepared, pruner, Position(*stored), workdir)
@@ -129,7 +129,7 @@ def _of_position(
     position: Position,
     workdir: str | pathlib.Path,
 ) -> Prepared:
-    """The run and the network that a position is of."""
+    """The run and the network that a position refers to."""
     if position.round == 0:
         return search_of_run(prepared, pruner, position.run)
     search = searches.load(paths.search_path(workdir, position.run))
@@ -137,7 +137,7 @@ def _of_position(
 
 
 def _search_training(one: Prepared, loop: Loop, num_runs: int) -> driver.Training:
-    """Until a ticket is found, or the epochs of the search are over."""
+    """The training until a ticket is found or the epochs of the search are over."""
     schedule, number = one.schedule, one.dense.runs[0]
 
     def is_found(round_state: RoundState) -> bool:
@@ -161,7 +161,7 @@ def _search_training(one: Prepared, loop: Loop, num_runs: int) -> driver.Trainin
 def _compact_training(
     one: Prepared, search: Search, data: Data, num_runs: int
 ) -> driver.Training:
-    """From the end of the search to the last step."""
+    """The training from the end of the search to the last step."""
     schedule, number = one.schedule, one.dense.runs[0]
     return driver.Training(
         title=f"run {number}, compact",

@@ -1,7 +1,7 @@
-"""Networks on the line between two trained ones, and what they are worth.
+"""Networks on the line between two trained ones, and their metrics.
 
 The batch-norm statistics of an interpolated network are not those of its weights
-(Frankle et al. 2020), so they are computed anew on training images.
+(Frankle et al. 2020), so they are recomputed on training images.
 """
 
 import functools
@@ -21,8 +21,8 @@ from gen_tickets.tasks.task import Task
 from gen_tickets.training import loop as loop_lib
 from gen_tickets.training.state import TrainState
 
-# Batches whose statistics replace the old ones: with a momentum of 0.9, a share of
-# 0.9^50 = 0.5 % of those is left.
+# Batches that replace the old statistics: with a momentum of 0.9, a share of
+# 0.9^50 = 0.5 % of them remains.
 _STATISTICS_BATCHES = 50
 
 Measure = Callable[[int, TrainState, TrainState], list[dict[str, float]]]
@@ -46,10 +46,10 @@ def interpolate(one: TrainState, other: TrainState, point: jax.Array) -> TrainSt
 def with_statistics_of(
     task: Task, state: TrainState, batches: jax.Array, key: jax.Array
 ) -> TrainState:
-    """The state with the statistics that its weights have on training batches.
+    """The state with the statistics of its weights on training batches.
 
     Args:
-      task: whose step computes them; what else a step changes is dropped.
+      task: its step computes them; other changes of the step are discarded.
       state: of a member.
       batches: uint8 [batches, batch, H, W, C].
       key: of the steps' noise.
@@ -105,7 +105,7 @@ def make(prepared: Prepared, data: Data, points: np.ndarray) -> Measure:
 
 
 def _evaluation(prepared: Prepared, state: TrainState) -> dict[str, float]:
-    """Columns of `eval.metrics`, where there are any."""
+    """Columns of `eval.metrics`, if any."""
     if prepared.evaluator is None:
         return {}
     sample, reconstruct = prepared.sample, prepared.reconstruct

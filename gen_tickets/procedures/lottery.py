@@ -1,10 +1,10 @@
 """Iterative pruning with late rewinding (paper, Section 3.1).
 
 1. Train the dense network to its last step T; keep its weights of step k.
-2. Prune a share p of the weights that are left, those of the smallest saliency.
-3. Rewind the survivors to their values of step k: the winning ticket. Draw the same
-   positions anew from the initializer: the random ticket, its control.
-4. Train both from step k to step T, measure, and go on with 2.
+2. Prune a share p of the remaining weights, those with the smallest saliency.
+3. Rewind the kept weights to their values of step k: the winning ticket. Draw the same
+   weights anew from the initializer: the random ticket, its control.
+4. Train both from step k to step T, measure, and continue with 2.
 
 All runs, and both tickets of a round, are members of one compiled program.
 """
@@ -26,10 +26,10 @@ from gen_tickets.workdir.recorder import Recorder
 
 
 def check(prepared: Prepared, data: Data) -> Prepared:
-    """Finds out now what would fail in a later round, and plans the memory.
+    """Checks early what would fail in a later round, and plans the memory.
 
     Raises:
-      UserError: a transferred ticket is missing, or the memory does not suffice.
+      UserError: a transferred ticket is missing, or there is not enough memory.
     """
     num_rounds, shapes = prepared.config.prune.rounds, prepared.shapes
     rounds.tell_repeated(prepared)
@@ -46,7 +46,7 @@ def run(
     follow: Callable[..., RoundState] | None = None,
     extra: Callable[[Prepared, Data, str], float] | None = None,
 ) -> None:
-    """All rounds of an experiment, from its newest checkpoint on.
+    """All rounds of an experiment, starting from its newest checkpoint.
 
     Args:
       prepared: the experiment, with its memory planned.
@@ -58,7 +58,7 @@ def run(
       extra: FLOPs of an arm beside its steps; None: those of pruning.
 
     Raises:
-      Interrupted: a signal came; everything is saved.
+      Interrupted: a signal arrived; everything is saved.
     """
     num_rounds = prepared.config.prune.rounds
     trainings = rounds.trainings(prepared, data.streamed)
@@ -85,7 +85,7 @@ def run(
 
 
 def dense(prepared: Prepared) -> RoundState:
-    """Round 0: every run with all its weights, from the initializer."""
+    """Round 0: every run with all weights, from the initializer."""
     state = prepared.init(prepared.dense.run_keys(Purpose.INIT))
     return setup.begin_dense(prepared, state)
 
@@ -93,7 +93,7 @@ def dense(prepared: Prepared) -> RoundState:
 def next_round(
     prepared: Prepared, data: Data, trained: RoundState, round_number: int
 ) -> RoundState:
-    """Prunes what was trained, rewinds the survivors and redraws the control."""
+    """Prunes the trained weights, rewinds the kept ones and redraws the control."""
     if round_number == 1 and prepared.keep_dense:
         trained = trained._replace(dense=round_state_lib.copy(trained.state.params))
     masks, floored = _prune(prepared, data, trained, round_number)
@@ -119,16 +119,16 @@ def next_round(
 def _prune(
     prepared: Prepared, data: Data, trained: RoundState, round_number: int
 ) -> tuple[Any, jax.Array]:
-    """(masks, floored): the masks of a round, [R, ...], and where the floor acted."""
+    """(masks, floored): the masks of a round, [R, ...], and the layers at the floor."""
     pruner, first_arm = prepared.pruner, prepared.dense.first_arm
-    # At initialization every round scores the same weights the same way, so that a
-    # sparsity has the ticket that pruning to it at once gives.
+    # At initialization every round scores the same weights in the same way, so the
+    # ticket of a sparsity is the one of pruning to it in a single round.
     at_start = prepared.config.prune.schedule == "at_initialization"
     scored = trained.dense or first_arm(trained.state.params)
     images, rows = rounds.scored_images(prepared, data)
     return pruner.prune(
         trained.rewind["params"] if at_start else scored,
-        trained.rewind["stats"],  # only scores at initialization look at them
+        trained.rewind["stats"],  # used by saliencies at initialization only
         first_arm(trained.masks),
         pruner.num_keep(round_number),
         prepared.dense.run_keys(Purpose.SCORE, 0 if at_start else round_number),

@@ -1,7 +1,6 @@
-"""What is measured of a trained population, and handed to the recorder.
+"""Measurements of a trained population, passed to the recorder.
 
-Every process takes part in bringing members together; the recorder of the first one
-writes.
+Every process takes part in gathering members; the recorder of the first one writes.
 """
 
 import functools
@@ -41,14 +40,14 @@ def record(
     masks_of: MasksOf,
     columns_of: ColumnsOf,
 ) -> None:
-    """Writes image grids, layers and rows of a training; twice gives the same files.
+    """Writes image grids, layers and rows of a training; idempotent.
 
     Args:
       prepared: the experiment.
       training: what was trained.
       round_state, position: at its last step.
       data: the images.
-      recorder: writes.
+      recorder: writes the files.
       masks_of: member -> masks of the shapes of the whole networks.
       columns_of: (arm, masks) of a member -> what else stands in its row.
     """
@@ -159,7 +158,7 @@ def _evaluations(
 
 
 def _evaluation(prepared: Prepared, evaluator: Evaluator, state: Any) -> dict[str, Any]:
-    """Columns of one member's samples and reconstructions; {} but on process 0."""
+    """Columns of one member's samples and reconstructions; {} except on process 0."""
     if not processes.is_first():
         return {}
     sample, reconstruct = prepared.sample, prepared.reconstruct
@@ -179,7 +178,7 @@ def _rows(
     masks_of: MasksOf,
     columns_of: ColumnsOf,
 ) -> list[dict[str, Any]]:
-    """A row a member, without metrics."""
+    """One row per member, without metrics."""
     population = training.population
     task = registries.task.get(prepared.config.task.name)
     floored, best_step = processes.to_host((round_state.floored, round_state.best_step))
@@ -212,7 +211,7 @@ def _rows(
 def _layer_rows(
     training: Training, position: Position, masks_of: MasksOf
 ) -> list[dict[str, Any]]:
-    """A row a run and layer; the arms of a run share their masks."""
+    """One row per run and layer; the arms of a run share their masks."""
     return [
         {
             "round": position.round,
@@ -234,7 +233,7 @@ def _record_images(
     data: Data,
     recorder: Recorder,
 ) -> None:
-    """Grids of run 0 of every arm, of the same images and latents at every round."""
+    """Grids of run 0 of every arm, with the same images and latents in every round."""
     config, task, population = prepared.config, prepared.task, training.population
     if population.runs[0] != 0:
         return

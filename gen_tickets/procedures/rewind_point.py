@@ -11,7 +11,7 @@ from gen_tickets.evaluation import instability
 from gen_tickets.report import stability as stability_report
 from gen_tickets.workdir import paths, tables
 
-_RUNS = 2  # that are analysed; more refine the spread, not the step
+_RUNS = 2  # runs that are analysed; more refine the spread, not the step
 
 
 def analysis(config: ConfigDict) -> ConfigDict:
@@ -28,17 +28,17 @@ def choose(
     workdir: str | pathlib.Path,
     run: Callable[[ConfigDict, pathlib.Path], None],
 ) -> tuple[ConfigDict, dict[str, Any]]:
-    """Runs the analysis, or goes on with it, beside the workdir of the experiment.
+    """Runs or resumes the analysis, beside the workdir of the experiment.
 
     Args:
       config: of the experiment, with rewind.step="auto".
-      workdir: of the experiment; that of the analysis has "-stability" after its name,
-        and other experiments may use it again.
+      workdir: of the experiment; that of the analysis has "-stability" appended to its
+        name, and can be reused by other experiments.
       run: (options, workdir) runs an experiment.
 
     Returns:
-      (config, reason): the options with the step in the place of "auto"; what was
-      chosen and why, JSON-able, for the provenance.
+      (config, reason): the options with the step instead of "auto"; the choice and
+      its reason, JSON-able, for the provenance.
     """
     folder = pathlib.Path(f"{workdir}-stability")
     options = analysis(config)
@@ -48,7 +48,7 @@ def choose(
     found = instability.by_step(rows, column)
     margin = config.stability.margin
     stable = instability.first_stable_step(found, margin)
-    # Nothing is stable: the latest step analysed is nearest to it.
+    # If no step is stable, takes the latest one analysed.
     step = found[-1].step if stable is None else stable
     reason = {
         "step": step,

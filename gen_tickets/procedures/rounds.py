@@ -1,4 +1,4 @@
-"""Bookkeeping of an experiment's rounds: restored, trained, saved, recorded."""
+"""The rounds of an experiment: restored, trained, saved, recorded."""
 
 import functools
 import sys
@@ -27,7 +27,7 @@ from gen_tickets.workdir.recorder import Recorder
 def hooks(
     prepared: Prepared, store: Checkpoints, recorder: Recorder, stop: list[int]
 ) -> driver.Hooks:
-    """What the driver calls while it trains."""
+    """The callbacks of the driver."""
     config = prepared.config
 
     def save(round_state: RoundState, position: Position) -> None:
@@ -53,7 +53,7 @@ def hooks(
 def restore(
     prepared: Prepared, store: Checkpoints
 ) -> tuple[RoundState, Position] | None:
-    """The newest checkpoint, or None where there is none."""
+    """The newest checkpoint, or None if there is none."""
 
     def shapes(position: list[Any]) -> RoundState:
         is_dense = Position(*position).round == 0
@@ -78,7 +78,7 @@ def told(
 
 
 def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Training]:
-    """-> function(round): its training; one compiled loop for all tickets' rounds."""
+    """-> function(round): its training; rounds of tickets share one compiled loop."""
     dense_loop = setup.make_loop(prepared, prepared.dense, streamed)
     tickets_loop = dense_loop
     if prepared.tickets.num_members != prepared.dense.num_members:
@@ -88,7 +88,7 @@ def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Trai
     def training(round_number: int) -> driver.Training:
         is_dense = round_number == 0
         population = prepared.dense if is_dense else prepared.tickets
-        # Members still to train, counted in populations of this round's size.
+        # Remaining members, counted in populations of this round's size.
         later = (num_rounds - round_number) * prepared.tickets.num_members
         steps_a_round = schedule.num_steps - schedule.rewind_step
         return driver.Training(
@@ -120,7 +120,7 @@ def record(
     `extra` counts the FLOPs of an arm beside its steps; None: those of pruning.
     """
     is_dense = position.round == 0
-    # From the initial weights, or from those of step k; pruning is a round's too.
+    # From the initial weights or from step k; a round includes its pruning.
     steps = position.step - training.first_step
 
     def columns_of(arm: str, masks: Any) -> dict[str, float]:
@@ -150,7 +150,7 @@ def _record_tickets(
     position: Position,
     recorder: Recorder,
 ) -> None:
-    """The runs' own tickets; transferred ones are kept where they come from."""
+    """The tickets of the runs; transferred ones stay in their own workdir."""
     population, rewind = prepared.dense, round_state.rewind
     masks = population.first_arm(round_state.masks)
     weights = _apply(masks, rewind["params"])
@@ -186,7 +186,7 @@ def tell_repeated(prepared: Prepared) -> None:
 
 
 def scored_images(prepared: Prepared, data: Data) -> tuple[Any, Any]:
-    """The images and rows that a score looks at; (None, None) where it does not."""
+    """The images and rows that a saliency uses, or (None, None)."""
     if not prepared.pruner.looks_at_images:
         return None, None
     config = prepared.config

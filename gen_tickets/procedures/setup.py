@@ -1,4 +1,4 @@
-"""What stays fixed in an experiment, made once from its options and image shape."""
+"""The fixed parts of an experiment, built from its options and image shape."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -40,14 +40,14 @@ class Prepared:
     reconstruct: Callable[..., jax.Array] | None  #: `Task.reconstruct`, compiled
     shapes: TrainState  #: of one member's state
     metric_names: tuple[str, ...]  #: of the training
-    dense: Population  #: who trains in round 0
-    tickets: Population  #: who trains in every later round
-    source: transfer.Source | None  #: where transferred tickets come from
+    dense: Population  #: of round 0
+    tickets: Population  #: of every later round
+    source: transfer.Source | None  #: of transferred tickets
     batch: jax.ShapeDtypeStruct  #: of the images of a step
     costs: Costs
     #: {members of a population: how many a device trains at a time}; see `plan_memory`
     members_at_once: Mapping[int, int] = dataclasses.field(default_factory=dict)
-    evaluator: Evaluator | None = None  #: of `eval.metrics`, where there are any
+    evaluator: Evaluator | None = None  #: of `eval.metrics`, if any
     #: {component: channels of its groups} of compacted networks, else {}
     channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -56,7 +56,7 @@ class Prepared:
         channels: Mapping[str, Any] | None = None,
         lowering: Lowering | None = None,
     ) -> Task:
-        """The task of these options, of compacted networks where channels are given."""
+        """The task of these options; of compacted networks if channels are given."""
         num_steps = self.schedule.num_steps
         return tasks.build(self.config, self.image_shape, num_steps, channels, lowering)
 
@@ -77,7 +77,7 @@ def prepare(
       num_images: training images.
 
     Raises:
-      UserError: options do not fit each other, the images or the devices.
+      UserError: the options contradict each other, the images or the devices.
     """
     schedule = schedule_lib.make(config, num_images)
     source = transfer.parse(config)
@@ -107,7 +107,7 @@ def prepare(
 
 
 def _of_task(config: ConfigDict, task: Task, batch: Any) -> dict[str, Any]:
-    """The fields of `Prepared` that a task decides."""
+    """The fields of `Prepared` that depend on the task."""
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     return {
         "task": task,
@@ -127,7 +127,7 @@ def of_run(
     task: Task,
     channels: Mapping[str, Any] | None = None,
 ) -> Prepared:
-    """One of the runs by itself, in one arm, training `task`; all else as it is."""
+    """A copy of the experiment with a single run and arm, which trains `task`."""
     alone = dataclasses.replace(prepared.dense, runs=(run,), arms=(arm,))
     return dataclasses.replace(
         with_task(prepared, task),
@@ -146,10 +146,10 @@ def with_task(prepared: Prepared, task: Task) -> Prepared:
 def plan_memory(
     prepared: Prepared, data: Data, populations: tuple[Population, ...]
 ) -> Prepared:
-    """Finds out how many members of each population a device takes at a time.
+    """Determines how many members of each population a device trains at a time.
 
     Raises:
-      UserError: the devices' memory does not take one.
+      UserError: the memory of a device is too small for one member.
     """
     given = prepared.config.parallel.members_per_device
     plan = {
@@ -168,7 +168,7 @@ def plan_memory(
 def _stretch_shapes(
     prepared: Prepared, data: Data, population: Population
 ) -> tuple[Any, ...]:
-    """What a stretch of a population takes, as shapes with shardings."""
+    """The arguments of a stretch of a population, as shapes with shardings."""
     round_state = round_shapes(prepared, population)
     numbers = jax.ShapeDtypeStruct((population.num_members,), jnp.uint32)
     keys = jax.eval_shape(jax.vmap(jax.random.key), numbers)

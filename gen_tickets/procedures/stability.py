@@ -5,14 +5,14 @@ Hypothesis", arXiv 1912.05671). For every step k, copies of a network are traine
 the same weights of step k to the last step, each with SGD noise of its own (batch
 order; latents of VAEs and GANs). The loss is then measured along the line between the
 weights of two copies. *Instability* is the largest loss on the line minus the mean of
-its ends; a network is *stable* at k where it is small. Iterative magnitude pruning
-finds matching tickets where the network is stable at the rewind step.
+its ends; a network is *stable* at k if it is small. Iterative magnitude pruning finds
+matching tickets if the network is stable at the rewind step.
 
 All copies of all steps are arms of one population: until step k a copy trains with the
-noise that its run's dense training has, so it *is* the dense training; from k on it has
-noise of its own. Where a ticket is analysed, its weights are masked at step k and its
-optimizer starts anew, as that of a rewound ticket does; of a dense network that is an
-option, for Adam's first steps are large and move the copies apart.
+noise of its run's dense training, so it *is* the dense training; from k on it has its
+own noise. If a ticket is analysed, its weights are masked at step k and its optimizer
+is reset, as for a rewound ticket. For a dense network the reset is an option, since
+Adam's first steps are large and move the copies apart.
 """
 
 import functools
@@ -44,7 +44,7 @@ class Copy(NamedTuple):
     """An arm of the analysis."""
 
     step: int  #: k
-    noise: int  #: 1, 2, ...: which draw of SGD noise it trains with from k on
+    noise: int  #: 1, 2, ...: the draw of SGD noise from step k on
 
     @property
     def arm(self) -> str:
@@ -52,7 +52,7 @@ class Copy(NamedTuple):
 
 
 def steps_to_analyse(given: tuple[int, ...], num_steps: int) -> tuple[int, ...]:
-    """The steps k: those given, else 0, 10 and ½, 1, 2, 5, 10, 20 % of a training."""
+    """The steps k: those given, or 0, 10 and ½, 1, 2, 5, 10, 20 % of a training."""
     shares = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
     steps = given or (0, 10, *(round(share * num_steps) for share in shares))
     return tuple(sorted({step for step in steps if step < num_steps}))
@@ -67,7 +67,7 @@ def copies(prepared: Prepared) -> tuple[Copy, ...]:
 
 
 def population_at(prepared: Prepared, step: int) -> Population:
-    """The copies as they train from `step` on: those of later k have no own noise."""
+    """The copies from `step` on; those of a later k do not have their own noise yet."""
     arms = copies(prepared)
     return Population(
         seed=prepared.config.seed,
@@ -79,11 +79,11 @@ def population_at(prepared: Prepared, step: int) -> Population:
 
 
 def check(prepared: Prepared, data: Data) -> Prepared:
-    """Finds out now what would fail later, and plans the memory.
+    """Checks early what would fail later, and plans the memory.
 
     Raises:
-      UserError: a step outside of the training, images that are streamed, or the memory
-        does not suffice.
+      UserError: a step outside of the training, streamed images, or not enough
+        memory.
     """
     num_steps = prepared.schedule.num_steps
     for step in prepared.config.stability.steps:
@@ -108,9 +108,9 @@ def run(
     recorder: Recorder,
     stop: list[int],
 ) -> None:
-    """The whole analysis; arguments and errors as of `lottery.run`.
+    """The whole analysis; arguments and errors as in `lottery.run`.
 
-    Leaves stability.csv: a row a run, step k, pair of copies and point of the line.
+    Writes stability.csv: one row per run, step k, pair of copies and point on the line.
     """
     hooks = rounds.hooks(prepared, store, recorder, stop)
     everyone = population_at(prepared, 0)
@@ -165,7 +165,7 @@ def _begin_round(state: TrainState, metric_names: tuple[str, ...]) -> RoundState
 def _restore(
     prepared: Prepared, population: Population, store: Checkpoints
 ) -> tuple[RoundState, Position] | None:
-    """The newest checkpoint, or None where there is none."""
+    """The newest checkpoint, or None if there is none."""
 
     def shapes(position: list[Any]) -> RoundState:
         del position
@@ -181,7 +181,7 @@ def _restore(
 
 
 def _trainings(prepared: Prepared, loop: Loop) -> list[driver.Training]:
-    """One training from each k to the next, the last one to the last step."""
+    """One training from each k to the next, the last one to the end."""
     schedule = prepared.schedule
     steps = sorted({copy.step for copy in copies(prepared)} | {0})
     ends = (*steps[1:], schedule.num_steps)
@@ -203,7 +203,7 @@ def _trainings(prepared: Prepared, loop: Loop) -> list[driver.Training]:
 def _separate(
     prepared: Prepared, round_state: RoundState, masks: Any, step: int
 ) -> RoundState:
-    """Copies of this k start on their own; a ticket's are masked.
+    """Lets the copies of this k start with their own noise, masked for a ticket.
 
     Args:
       prepared: the experiment.
@@ -232,7 +232,7 @@ def _separate(
 def _restart(
     round_state: RoundState, opt_state: Any, masks: Any, starts: jax.Array
 ) -> RoundState:
-    """Members that start get the masks and the optimizer state; all [M, ...]."""
+    """Gives masks and optimizer state to members that start; all [M, ...]."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(starts.reshape(-1, *[1] * (old.ndim - 1)), new, old)

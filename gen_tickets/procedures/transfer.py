@@ -1,7 +1,7 @@
 """Tickets of another experiment, put into a component of this one (paper, Fig. 8).
 
-The other workdir gives masks, rewind weights and statistics of the mapped components;
-everything else is this experiment's own dense network at its rewind step.
+The other workdir provides masks, rewind weights and statistics of the mapped
+components; everything else is this experiment's own dense network at its rewind step.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from gen_tickets.workdir import paths, tickets
 
 
 class Source(NamedTuple):
-    """Where transferred tickets come from."""
+    """The source of transferred tickets."""
 
     workdir: str
     components: dict[str, str]  #: {component there: component here}
@@ -38,7 +38,7 @@ def parse(config: ConfigDict) -> Source | None:
     """Reads `config.ticket`; None where no ticket is given.
 
     Raises:
-      UserError: path and map do not come together, or an entry is not "there:here".
+      UserError: only one of path and map is given, or an entry is not "there:here".
     """
     path, entries = config.ticket.path, tuple(config.ticket.map)
     if not path and not entries:
@@ -85,12 +85,12 @@ def _fit(source: Source, ticket: tickets.Ticket, params: Tree, stats: Tree) -> N
 def load_round(
     source: Source | None, round_number: int, population: Population, shapes: TrainState
 ) -> Transplant | None:
-    """Loads the tickets of a round, run r there for run r here.
+    """Loads the tickets of a round, run r of the source for run r here.
 
     Args:
       source: from `parse`; None: there are none.
       round_number: round of both experiments.
-      population: the runs here; the other experiment has as many or more.
+      population: the runs here; the source has at least as many.
       shapes: of one member here.
 
     Raises:

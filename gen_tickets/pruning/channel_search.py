@@ -1,4 +1,4 @@
-"""Which channels an early-bird search may prune, and the mask that it draws of them."""
+"""The channels that an early-bird search may prune, and the masks it draws of them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class ChannelPruner:
     groups: Groups
     components: tuple[str, ...]  #: that may be pruned
     scope: str  #: pools the scores of all components, or not
-    num_keep: tuple[int, ...]  #: channels kept, one number a pool
+    num_keep: tuple[int, ...]  #: channels kept, one number per pool
 
     def scores(self, params: Tree) -> dict[str, dict[str, Array]]:
         """|gamma| of the channels that may be pruned."""

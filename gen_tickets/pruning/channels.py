@@ -32,7 +32,7 @@ class Claim(NamedTuple):
 
     axis: int  #: from the end: -1 or -2
     group: str
-    is_use: bool  #: the axis uses the channels, it does not make them
+    is_use: bool  #: whether the axis uses the channels or produces them
 
 
 def _layer_claims(groups: ChannelGroups, name: str) -> list[Claim]:
@@ -135,8 +135,8 @@ def select(
         "layer" those of a group.
 
     Returns:
-      masks of the scored groups, with exactly num_keep channels a pool, or one a group
-      where that is more; ties go to the earlier channel.
+      masks of the scored groups, with exactly num_keep channels per pool, or one per
+      group if that is more; ties go to the earlier channel.
     """
     everything = jax.tree.map(lambda x: jnp.ones(x.shape, bool), scores)
     names = tuple(trees.named_leaves(scores))
@@ -190,8 +190,8 @@ def distances(
 def expand(groups: Groups, masks: Masks, params: Tree) -> trees.Masks:
     """Weight masks of channel masks: whatever makes or uses a cut channel is masked.
 
-    Kernel slice, bias, batch-norm scale and bias all go: of a channel that lost only
-    its kernel, a constant would leak on.
+    Kernel slice, bias, batch-norm scale and bias are all masked: a channel that lost
+    only its kernel would still output a constant.
 
     Args:
       groups: {component: ChannelGroups}; masks: complete channel masks.
@@ -242,10 +242,10 @@ def used(
 ) -> dict[str, dict[str, Bool[np.ndarray, " _"]]]:
     """Channel masks of an unstructured ticket: True where a channel has a use.
 
-    A channel without one changes nothing, so that cutting it is exact. That is one
-    whose every use is masked, or leads only to channels without a use in their turn. A
-    channel that nothing feeds but something uses stays: its bias is a constant. And one
-    that a spectrally normalized kernel makes stays as long as it counts in the norm.
+    A channel is unused if all its outgoing weights are masked or lead only to unused
+    channels; removing it changes no output. A channel that is used but has no inputs
+    stays, since its bias is a constant. A channel produced by a spectrally normalized
+    kernel stays as long as it contributes to the norm.
 
     Args:
       groups: {component: ChannelGroups}; weight_masks: tree as `params`.
@@ -274,12 +274,12 @@ def _used_channels(
             for claim in making:
                 if f"{name.removesuffix('/kernel')}/norm/u" in normalized:
                     found[claim.group] |= _any_along(leaf, -1, before[claim.group].size)
-                # A use that makes only what is unused is none.
+                # Weights that lead only to unused channels do not count.
                 leaf = leaf & np.asarray(_along(before[claim.group], leaf.shape[-1]))
             for claim in using:
                 found[claim.group] |= _any_along(leaf, -2, before[claim.group].size)
         for name, mask in found.items():
-            mask[before[name].argmax()] |= not mask.any()  # the floor: one a group
+            mask[before[name].argmax()] |= not mask.any()  # the floor: one per group
         if all((found[name] == before[name]).all() for name in before):
             return before
         before = found

@@ -1,12 +1,12 @@
-"""Physical removal of channels: a network's state cut down to what a ticket keeps.
+"""Physical removal of channels: the state of a network reduced to a ticket's channels.
 
 Paper, "Early-bird tickets". Kernels, biases, batch norm with its statistics, spectral
-vectors and optimizer moments all go on with the values they had; nothing starts anew.
+vectors and optimizer moments keep their values; nothing is reinitialized.
 
-A model of one's own must provide `ChannelGroups` of its layers (`models.groups`), and
+A custom model must provide `ChannelGroups` of its layers (`models.groups`), and
 name its leaves as Flax does: "kernel" with inputs and outputs for its last two axes,
-"bias", and "scale", "bias", "mean", "var" of batch norms. A tree without components is
-given one, as {"mlp": params}.
+"bias", and "scale", "bias", "mean", "var" of batch norms. A tree without components
+needs one: {"mlp": params}.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ def sizes(groups: Groups, masks: Masks) -> dict[str, tuple[int, ...]]:
 
 
 def cut(groups: Groups, masks: Masks, tree: Tree) -> Tree:
-    """Cuts channels out of weights, or of statistics.
+    """Removes channels from weights or from statistics.
 
     Args:
       groups: {component: ChannelGroups} of the whole networks.
@@ -66,21 +66,21 @@ def cut(groups: Groups, masks: Masks, tree: Tree) -> Tree:
 def compact(
     groups: Groups, masks: Masks, state: TrainState
 ) -> tuple[dict[str, tuple[int, ...]], TrainState]:
-    """Cuts channels out of a training state.
+    """Removes channels from a training state.
 
     Args:
       groups, masks: as those of `cut`.
       state: TrainState of one member.
 
     Returns:
-      (sizes, state): `tasks.build(..., channels=sizes)` trains the small state on.
+      (sizes, state): `tasks.build(..., channels=sizes)` continues with this state.
 
     Raises:
       ValueError: a group has no channel left, or the groups do not fit the state.
     """
 
     def cut_moments(name: str, tree: Tree) -> Tree:
-        """Whatever in an optimizer state has the shape of a component's weights."""
+        """Cuts all parts of an optimizer state that are structured like the weights."""
         component = next(c for c in groups if name == c or name.startswith(f"{c}_"))
         structure: Any = jax.tree.structure(state.params[component])
 

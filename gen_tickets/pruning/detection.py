@@ -2,8 +2,8 @@
 
 Paper, "Early-bird tickets": a channel mask is drawn at the end of every epoch; the
 ticket is found when its distances (`channels.distances`) to the masks of the last five
-epochs are all below delta, so at the sixth epoch at the earliest. All of it happens
-inside the compiled training: the masks live in `opt_state`, as moments do.
+epochs are all below delta, so at the sixth epoch at the earliest. All of this happens
+inside the compiled training; the masks are part of `opt_state`, like moments.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class History(NamedTuple):
 
 
 def begin(num_epochs: int, num_channels: int) -> History:
-    """The history of a training that has seen no epoch; num_epochs > NUM_COMPARED."""
+    """The history before the first epoch; num_epochs > NUM_COMPARED."""
     return History(
         drawn=jnp.zeros((num_epochs, num_channels), bool),
         num_epochs=jnp.zeros((), jnp.int32),
@@ -64,14 +64,14 @@ def watch(
     """The same training, which draws a channel mask at the end of every epoch.
 
     Args:
-      task: see `tasks.task`; its weights train as they did.
+      task: see `tasks.task`; the training of its weights is not affected.
       draw: params -> bool [C].
       steps_per_epoch: training steps of an epoch.
       num_epochs: epochs to keep masks of.
-      delta: distance below which masks are the same.
+      delta: distance below which masks count as the same.
 
     Returns:
-      Task whose state `history` and `without_history` understand.
+      The task; `history` and `without_history` take its state.
     """
 
     def init(key: Key[Array, ""]) -> TrainState:

@@ -1,14 +1,14 @@
 """Masks: which weights a ticket keeps.
 
-A mask tree has the structure of `params`, one boolean a weight, True = kept. Leaves
+A mask tree has the structure of `params`, one boolean per weight, True = kept. Leaves
 that may not be pruned (biases, batch norm, excluded names) are all True, never None.
 Sparsity is the share of *prunable kernels of the whole network* that is masked, also
 when only one component is pruned (paper, single-component pruning).
 
-Any pytree of weights can be masked. Kernels are the leaves that Flax (linen or nnx)
-calls so; of a tree that calls none so, the leaves of two axes or more that are no
-biases. `names` lists the prunable leaves by hand instead, as ("0/w", "1/w")
-(`trees.names` shows what a tree's leaves are called).
+Any pytree of weights can be masked. Kernels are the leaves with the name that Flax
+(linen or nnx) gives them; in a tree without such names, the leaves with at least two
+axes that are not biases. Alternatively, `names` lists the prunable leaves, such as
+("0/w", "1/w") (`trees.names` shows the names of a tree's leaves).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +54,7 @@ def is_kernel(name: str) -> bool:
 
 
 def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The leaves that are kernels: those named, or where None is, see the module.
+    """The leaves that are kernels: `names`, or if None, as described above.
 
     Raises:
       UserError: a name that the tree does not have, or no name and no kernel.
@@ -82,7 +82,7 @@ def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, .
 def prunable_names(
     params: Tree, components: Iterable[str] = (), exclude: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """Names of the leaves that pruning may touch: the kernels, as Flax calls them.
+    """Names of the leaves that may be pruned: the kernels, named as in Flax.
 
     Args:
       params: weights, or their shapes.
@@ -156,15 +156,15 @@ def select(
         less than any number.
       masks: the current masks; what they dropped stays dropped, so masks nest.
       names: prunable leaves, from `prunable_names` or listed by hand.
-      num_keep: weights to keep, one number a pool: [n] for the "global" one. May be
+      num_keep: weights to keep, one number per pool: [n] for "global". May be
         traced, so that all rounds share one compile.
       scope: "global" pools the saliencies (paper, IMP), "component" those whose names
         have the same first part; "layer" ranks within a layer.
 
     Returns:
-      (masks, floored): new masks with exactly num_keep True in each pool (or one a
-      layer, where that is more), and the number of layers that only this floor of one
-      weight a layer kept alive.
+      (masks, floored): new masks with exactly num_keep True in each pool (or one per
+      layer, if that is more), and the number of layers that are not empty only because
+      of this floor of one weight per layer.
 
     Raises:
       UserError: a name that the tree does not have, or a saliency that is nan.
@@ -207,7 +207,7 @@ def shuffle(masks: Tree, key: jax.Array) -> Tree:
 
 
 def _check_numbers(scores: Mapping[str, jax.Array]) -> None:
-    """Raises UserError for a nan, where the values are known already."""
+    """Raises UserError for a nan, if the values are concrete."""
     for name, values in scores.items():
         if not isinstance(values, jax.core.Tracer) and jnp.isnan(values).any():
             raise UserError(

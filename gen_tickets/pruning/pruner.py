@@ -1,7 +1,7 @@
-"""Prunes a population: scores the weights of every run, selects those that stay.
+"""Prunes a population: scores the weights of every run and selects those that stay.
 
-The saliencies are those of `pruning.scores`, the exact selection is that of
-`pruning.masks`; here they are one compiled function of all runs and rounds.
+The saliencies are those of `pruning.saliency`, the exact selection is that of
+`pruning.masks`; here they are compiled into one function for all runs and rounds.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Pruner:
 
         Args:
           config: validated options.
-          task: whose loss a score looks at.
+          task: whose loss a saliency may use.
           shapes: state of one member, or its shapes.
 
         Raises:
@@ -52,7 +52,7 @@ class Pruner:
         self.prune = jax.jit(self._prune)
 
     def num_keep(self, round_number: int) -> list[int]:
-        """Prunable weights left in a round, one number a pool of `prune.scope`."""
+        """Prunable weights left in a round, one number per pool of `prune.scope`."""
         fraction = self._config.fraction
         return [
             masks_lib.keep_count(size, fraction, round_number)
@@ -85,8 +85,8 @@ class Pruner:
 
         Args:
           params, stats: what is scored, [R, ...]; masks: the current ones.
-          num_keep: weights left, one number a pool; keys: [R].
-          images, rows: of a score of images, uint8 [N, H, W, C] and their indices,
+          num_keep: weights left, one number per pool; keys: [R].
+          images, rows: for saliencies that use images, uint8 [N, H, W, C] and indices,
             int32 [R, prune.batches, batch]; else None.
 
         Returns:
@@ -116,7 +116,7 @@ class Pruner:
             return self._saliency.score(params, self._task, stats, batches, key=key)
 
         runs = params, stats, keys, rows
-        if self.looks_at_images:  # With the memory of a training step: one at a time.
+        if self.looks_at_images:  # Takes the memory of a training step: one at a time.
             return lax.map(score, runs)
         return jax.vmap(score)(runs)
 

@@ -1,14 +1,15 @@
-"""Saliencies: one number a weight, higher = keep.
+"""Saliencies: one number per weight, higher = keep.
 
 Every score is called as `score(params, task=, stats=, batches=, key=) -> tree as
-params`, for one member, and has a default for what it does not look at: `magnitude`
-needs the weights alone. `batches` are training images, uint8 [B, N, H, W, C]; the
-gradient is that of the task's own loss, the mean over the batches (of a GAN, each
-network's gradient is that of its own objective). Only kernels are ever compared.
+params`, for one member, and has defaults for the arguments that it does not use:
+`magnitude` needs the weights alone. `batches` are training images, uint8
+[B, N, H, W, C]; the gradient is that of the task's own loss, averaged over the batches
+(of a GAN, each network's gradient is that of its own objective). Only kernels are ever
+compared.
 
-For a model of one's own a task is any object with the attribute that a score reads:
-`snip` and `grasp` take a `HasLoss`, where a batch is whatever lies along the first axis
-of the arrays in `batches`, a tree of them; `synflow` takes a `HasNetworks`.
+For a custom model the task is any object with the attribute that a saliency reads:
+`snip` and `grasp` take a `HasLoss`, where `batches` is any tree of arrays with the
+batches along their first axis; `synflow` takes a `HasNetworks`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ _FAINT = 1e-20  # see synflow
 
 @runtime_checkable
 class HasLoss(Protocol):
-    """What a saliency of gradients reads of a task."""
+    """The part of a task that gradient-based saliencies use."""
 
     @property
     def loss(self) -> Callable[[Tree, Tree, Tree, Array], Array]:
@@ -53,7 +54,7 @@ class HasModule(Protocol):
 
 @runtime_checkable
 class HasNetworks(Protocol):
-    """What a saliency of the architecture reads of a task."""
+    """The part of a task that architecture-based saliencies use."""
 
     @property
     def networks(self) -> Mapping[str, HasModule]:
@@ -107,7 +108,7 @@ def random(
     *,
     key: Key[Array, ""],
 ) -> Tree:
-    """Uniform in [0, 1): a mask that has learned nothing, as a baseline."""
+    """Uniform in [0, 1): a random mask, as a baseline."""
     del task, stats, batches
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
@@ -149,7 +150,7 @@ def _times(a: Tree, b: Tree) -> Tree:
 def snip(
     params: Tree, task: HasLoss, stats: Tree, batches: Tree, key: Key[Array, ""]
 ) -> Tree:
-    """|w * g|: how much the loss moves as the mask of w does (Lee et al. 2019)."""
+    """|w * g|: sensitivity of the loss to the mask of w (Lee et al. 2019)."""
     g = _gradient(params, task, stats, batches, key)
     return jax.tree.map(jnp.abs, _times(params, g))
 
@@ -166,8 +167,8 @@ def grasp(
     """w * (H g): gradient flow that is lost with w (Wang et al. 2020).
 
     The paper's S = -w * (H g) says how much more flow there is without w; it removes
-    the largest, so its negative is the saliency. g and H are those of the kernels that
-    are not pruned (not 0): the leaves in `names`, or, None, those that Flax calls so.
+    the largest, so its negative is the saliency. g and H are taken over the unpruned
+    (nonzero) kernels: the leaves in `names`, or if None, those named as in Flax.
     """
     kernels = masks_lib.kernel_names(params, names)
     g = _gradient(params, task, stats, batches, key)
@@ -200,9 +201,8 @@ def synflow(
     """|w| * dR/d|w|, R = 1^T prod |W| 1: the flow through w (Tanaka et al. 2020).
 
     R is the sum of a network's outputs for an input of ones, with |w| for weights, no
-    biases, and batch norm that divides by 1: no image is looked at. The input is
-    scaled down, which scales all scores of a network alike, so that a tanh at its end
-    is linear.
+    biases, and batch norm that divides by 1; no images are needed. The input is scaled
+    down so that a final tanh is linear, which scales all scores of a network equally.
     """
     del batches, key
     still = {"mean": jnp.zeros_like, "var": jnp.ones_like}

@@ -1,9 +1,9 @@
 """A trained network as PyTorch: weights.npz, and a model.py that computes the same.
 
-The program that JAX traces of a network is written down operation by operation, so that
-any model is exported, cut-out channels and models of one's own included. Weights keep
-their names and layout, images are PyTorch's [N, C, H, W]; convolutions take float32
-operands, whatever `precision` was.
+The program that JAX traces for a network is written operation by operation, so that any
+model can be exported, including compacted and custom ones. Weights keep their names and
+layout, images are [N, C, H, W] as in PyTorch; convolutions have float32 operands,
+whatever `precision` was.
 """
 
 import io
@@ -100,7 +100,7 @@ def write(folder: pathlib.Path, trained: Trained) -> None:
       trained: from `trained.load`.
 
     Raises:
-      UserError: an operation has no counterpart here, or the disk is full.
+      UserError: an operation has no counterpart, or the disk is full.
     """
     source, arrays = convert(trained)
     content = io.BytesIO()
@@ -113,7 +113,7 @@ def convert(trained: Trained) -> tuple[str, dict[str, np.ndarray]]:
     """(source of model.py, {component/params or stats/name: array}).
 
     Raises:
-      UserError: an operation has no counterpart here.
+      UserError: an operation has no counterpart.
     """
     classes = {name: name.title().replace("_", "") for name in trained.modules}
     source = _HEAD.format(title=trained.title, components=", ".join(map(repr, classes)))

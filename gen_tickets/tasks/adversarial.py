@@ -5,13 +5,13 @@ images and latents of its own, then one of the generator on fresh latents (Goodf
 et al. 2014, algorithm 1). An update changes one component, weights and statistics, and
 leaves the other as it is. Real and generated images pass batch norm separately.
 
-Metrics of a step, and of an evaluation (there one number an image):
+Metrics of a step, and of an evaluation (there one number per image):
 
-- discriminator_loss: real term + fake term; generator_loss; loss: all that the two
-  players minimise, added up. It says that a member diverged, not how good it is.
+- discriminator_loss: real term + fake term; generator_loss; loss: the sum of both
+  objectives, which shows whether a member diverged, not how good it is.
 - discriminator_accuracy_real, _fake: share of real logits above 0, of generated ones
-  below. A Wasserstein critic has no 0 to speak of.
-- gradient_penalty: where it is on, before its weight (steps only).
+  below. Meaningless for a Wasserstein critic.
+- gradient_penalty: if enabled, without its weight (steps only).
 - sample_spread (evaluation only): standard deviation of a pixel over a batch of
   samples, in units of that over the real batch, mean over pixels. About 1 for a good
   generator, about 0 for one that collapsed to a single image.
@@ -37,7 +37,7 @@ from gen_tickets.training import state as state_lib
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Masks, Tree
 
-_AVERAGE = "generator_average"  # in opt_state, which every rewind starts anew
+_AVERAGE = "generator_average"  # in opt_state, which every rewind resets
 _GREY_LEVEL = 1 / 127.5
 
 
@@ -53,7 +53,7 @@ def clip_weights(params: Tree, limit: float) -> Tree:
 
 
 class _Game:
-    """The two networks, what they minimise, and how a member of them trains."""
+    """The two networks, their objectives and their updates, for one member."""
 
     def __init__(self, config: ml_collections.ConfigDict, setting: Setting) -> None:
         image_shape, sizes = setting.image_shape, setting.channels
@@ -108,8 +108,8 @@ class _Game:
         advance: Collection[str] = (),
     ) -> tuple[Float[Array, " n"], Tree]:
         """-> (logits [N], statistics of the discriminator)."""
-        # Always by the batch's own statistics, in evaluation too: it learns on real
-        # and generated batches apart, and the running ones, of both, fit neither.
+        # Always with the batch's own statistics, also in evaluation: training passes
+        # real and generated batches separately, and running statistics fit neither.
         logits, stats = networks.apply(
             self.discriminator, params, stats, images, True, advance
         )
@@ -142,7 +142,7 @@ class _Game:
         objective = metrics["discriminator_loss"]
         if self.penalty_weight > 0:
             # With batch norm, points share their batch's statistics, as in the other
-            # two passes; Gulrajani et al. 2017 prefer a critic without.
+            # two passes; Gulrajani et al. 2017 use a critic without batch norm.
             penalty = losses.gradient_penalty(
                 lambda x: self._judge(params, after, x)[0], images, fakes, key
             ).mean()
@@ -175,7 +175,7 @@ class _Game:
             self._latents(latent_key, len(images)),
             True,
         )
-        # Differentiated in this component alone: the other's gradient is never made.
+        # Differentiated in this component only: the other's gradient is never computed.
         differentiate = jax.grad(self._discriminator_objective, has_aux=True)
         grads, (metrics, stats) = differentiate(
             state.params["discriminator"],
@@ -291,7 +291,7 @@ class _Game:
         fake, _ = self._judge(*player, fakes)
         named = self._discriminator_metrics(real, fake)
         generator_loss = self.terms.generator(fake)
-        # A batch of one image repeated has no spread: a grey level bounds the ratio.
+        # A batch that repeats one image has no spread: one grey level bounds the ratio.
         spread = fakes.std(0).mean() / jnp.maximum(images.std(0).mean(), _GREY_LEVEL)
         return {
             "loss": named["discriminator_loss"] + generator_loss,
@@ -306,7 +306,7 @@ class _Game:
         return pixels.to_uint8(self._samples(state, latents))
 
 
-# Losses of two networks that play against each other do not say how good a model is.
+# Losses of adversarial networks do not measure how good a model is: no direction.
 _COLUMNS = (
     Column("discriminator_loss", label="discriminator loss"),
     Column("generator_loss", label="generator loss"),

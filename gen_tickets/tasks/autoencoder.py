@@ -25,7 +25,7 @@ from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Masks, Tree
 
 _RECONSTRUCTION = Column("reconstruction", better="lower", label="reconstruction error")
-# It says nothing of how good a model is.
+# Neither direction is better: it does not measure how good a model is.
 _KL = Column("kl", unit="nats", label="KL divergence")
 
 

@@ -1,7 +1,7 @@
-"""Moving average of weights, kept as Adam keeps a moment: from 0, bias corrected.
+"""Moving average of weights, like a moment of Adam: starts at 0, bias-corrected.
 
-It lives in `opt_state`, so a rewind starts it anew like every other moment; and since
-pruned weights are 0 in all that it sums up, they are exactly 0 in it too.
+It is part of `opt_state`, so a rewind resets it like every moment. Pruned weights are 0
+in all terms of the sum, so they are exactly 0 in the average too.
 """
 
 import math

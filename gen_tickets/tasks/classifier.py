@@ -25,7 +25,7 @@ _RISE = 0.2
 
 
 class Outputs(NamedTuple):
-    """What a classifying network gives."""
+    """The outputs of a classifier."""
 
     features: Float[Array, "n d"]  #: what the last layer reads
     logits: Float[Array, "n classes"]
@@ -38,8 +38,8 @@ class Recipe(NamedTuple):
     learning_rate: float = 0.1  #: at its peak
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    shift: int = 0  #: pixels, at most, in each direction; black comes in
-    flip: bool = False  #: left and right exchanged in half of the images
+    shift: int = 0  #: most pixels in each direction; filled with black
+    flip: bool = False  #: whether half of the images are mirrored
 
 
 def augment(

@@ -20,7 +20,7 @@ ALL = (BATCH_NORM, "spectral")
 
 
 class Network(NamedTuple):
-    """What a component is."""
+    """The network of a component."""
 
     #: called as module(x, train); further arguments have defaults
     module: nn.Module
@@ -66,8 +66,8 @@ def apply(
     Returns:
       (output, stats after).
     """
-    # Batch norm writes its running statistics in every training pass: let it, and
-    # keep them only if asked.
+    # Batch norm updates its running statistics in every training pass: allow this, but
+    # keep the update only if asked.
     mutable = [
         name for name in stats if name in advance or (train and name == BATCH_NORM)
     ]

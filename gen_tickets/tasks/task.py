@@ -15,12 +15,12 @@ Metrics: TypeAlias = dict[str, Float[Array, "..."]]  # {name: a scalar, or [N]}
 
 
 class Setting(NamedTuple):
-    """What a task is built for, beside the options."""
+    """What a task is built for, apart from the options."""
 
     image_shape: tuple[int, int, int]  #: (H, W, C)
-    num_steps: int  #: of a training, for a learning rate that falls
+    num_steps: int  #: of a training, for learning-rate schedules
     #: {component: channels of each group} of compacted networks, from
-    #: `pruning.compact`; a component that is absent is as `model.widths` says
+    #: `pruning.compact`; absent components have the widths of `model.widths`
     channels: Mapping[str, tuple[int, ...]] = {}
     #: of the convolutions; None: that of JAX's default backend
     lowering: Lowering | None = None
@@ -29,7 +29,7 @@ class Setting(NamedTuple):
 class Task(NamedTuple):
     """Pure functions of one member; the loop maps them over a population.
 
-    Where it says images, a task of labelled ones takes {"images": ..., "labels": ...}.
+    For labelled data, images stand for {"images": ..., "labels": ...}.
     """
 
     #: key -> TrainState.

@@ -1,7 +1,7 @@
-"""Trains one round to its end: stretch by stretch, evaluated, saved, interruptible.
+"""Trains one round to its end in stretches, with evaluations and checkpoints between.
 
-The length of a stretch follows the clock, so that progress, signals and checkpoints
-come in time; what is computed does not depend on where the stretches are cut.
+The length of a stretch is chosen by the clock, so that progress, signals and
+checkpoints are timely; the results do not depend on where stretches begin and end.
 """
 
 import contextlib
@@ -29,22 +29,22 @@ from gen_tickets.training.state import TrainState
 class Training:
     """One training of a population, from one step to another."""
 
-    title: str  #: for the progress line, as "round 3/20"
-    tag: str  #: for event files, as "round_03"
+    title: str  #: for the progress line, such as "round 3/20"
+    tag: str  #: for event files, such as "round_03"
     population: Population
     schedule: Schedule
     loop: Loop  #: compiled for a population of this size
     first_step: int
     last_step: int
     later_steps: float = 0.0  #: steps of the experiment after this training
-    #: of a dense training: the step whose weights are kept to rewind to
+    #: of a dense training: the step whose weights are kept for rewinding
     kept_step: int | None = None
-    #: whether to end before the last step; asked at multiples of `asked_every`
+    #: whether to end before the last step; called at multiples of `asked_every`
     is_over: Callable[[RoundState], bool] = lambda round_state: False
     asked_every: int | None = None
 
     def next_stop(self, step: int) -> int:
-        """The next step after which the loop is left."""
+        """The next step at which a stretch must end."""
         stops = [self.last_step, self.schedule.next_evaluation(step)]
         if self.kept_step is not None and step < self.kept_step:
             stops.append(self.kept_step)
@@ -53,24 +53,24 @@ class Training:
         return min(stops)
 
     def steps_since_evaluation(self, step: int) -> int:
-        """Steps that the totals at an evaluated step are sums of."""
+        """Steps over which the totals at an evaluated step are summed."""
         return step - max(self.first_step, self.schedule.last_evaluation(step))
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What is known of all members at an evaluated step; every array [M]."""
+    """Metrics of all members at an evaluated step; every array [M]."""
 
     step: int
     num_steps: int  #: since the last evaluation
-    totals: dict[str, np.ndarray]  #: sums of a step's metrics over these steps
+    totals: dict[str, np.ndarray]  #: sums of the training metrics over these steps
     heldout: dict[str, np.ndarray]  #: metrics on the held-out images
     state: TrainState  #: on the devices, [M, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Hooks:
-    """What the driver calls while it trains."""
+    """Callbacks of the driver."""
 
     save: Callable[[RoundState, Position], None]  #: writes a checkpoint
     save_seconds: float  #: most seconds between two checkpoints
@@ -90,7 +90,7 @@ def train(
 
     Args:
       training: what is trained.
-      round_state, position: where to go on; the state's buffers are donated.
+      round_state, position: where to continue; the state's buffers are donated.
       data: the images.
       hooks: see `Hooks`.
 
@@ -98,7 +98,7 @@ def train(
       (round_state, position) at the last step.
 
     Raises:
-      Interrupted: a signal came; everything is saved.
+      Interrupted: a signal arrived; everything is saved.
     """
     with contextlib.closing(hooks.profiler), _meter(training) as meter:
         return _train(training, round_state, position, data, hooks, meter)
@@ -185,7 +185,7 @@ def _stretch(
 
 
 def _keep_weights(round_state: RoundState) -> RoundState:
-    """Late rewinding: the weights and statistics of this step are those of step k."""
+    """Late rewinding: keeps the weights and statistics of this step as step k."""
     state = round_state.state
     kept = {"params": state.params, "stats": state.stats}
     return round_state._replace(rewind=round_state_lib.copy(kept))
@@ -212,6 +212,6 @@ def _evaluate(
 
 
 def _agree(stretch_steps: int, due: bool, signal_number: int) -> tuple[int, bool, int]:
-    """What process 0 says of time, for all; a signal of any is a signal for all."""
+    """Process 0 decides timing for all; a signal of any process counts for all."""
     of_all = processes.gather([stretch_steps, due, signal_number])
     return int(of_all[0, 0]), bool(of_all[0, 1]), int(of_all[:, 2].max())

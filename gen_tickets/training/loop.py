@@ -1,4 +1,4 @@
-"""Compiled stretches of training and evaluation over a population; knows no model.
+"""Compiled stretches of training and evaluation over a population, for any task.
 
 A population is one training state whose every array has a leading axis of members
 (runs x arms); one program trains them all. Masks, images, batch order and the number of
@@ -6,10 +6,10 @@ steps are arguments, so all rounds, and stretches of any length, share one compi
 On several devices each trains its own members (`jax.shard_map` over the mesh's members)
 and, where devices outnumber them, a part of their batches.
 
-An accelerator takes all its members at once (`jax.vmap`): each alone would leave it
-idle. A CPU is busy with one, and members in turn keep its caches warm and never batch a
-matrix product, so there they follow one another inside the program (`lax.map`). Where
-memory is short, an accelerator takes them in waves.
+An accelerator trains all its members at once (`jax.vmap`), since a single one would
+leave it idle. One member occupies a CPU, and members in sequence keep its caches warm
+and avoid batched matrix products, so there they run one after another inside the
+program (`lax.map`). If memory is short, an accelerator trains them in waves.
 
 Examples are what a task's step takes: uint8 images [N, H, W, C], or a tree of arrays
 that share the axis N, such as {"images": ..., "labels": ...}.
@@ -77,8 +77,8 @@ def _over_members(
 def _reader(examples: Examples) -> Callable[[Array], Examples]:
     """A function from indices [B] to examples [B, ...], given all of them [N, ...].
 
-    They are looked up as rows of one axis. A TPU fills the last two axes of an array up
-    to (8, 128), so that a set of 32 x 32 images would take four times its memory.
+    They are looked up as rows of one axis: a TPU pads the last two axes of an array to
+    (8, 128), so a set of 32 x 32 images would take four times its memory.
     """
     flat = jax.tree.map(lambda x: x.reshape(len(x), -1), examples)
 
@@ -106,7 +106,7 @@ def _compile(
         mesh=mesh,
         in_specs=specs,
         out_specs=_MEMBERS,
-        axis_names={MEMBER},  # how a batch is divided is the compiler's to work out
+        axis_names={MEMBER},  # the compiler divides the batches
         check_vma=False,
     )
     # Fixed, so that a stretch finds its arguments where the last one left them.
@@ -189,7 +189,7 @@ def _evaluate(task: Task, at_once: int | None) -> Callable[..., Metrics]:
                 i, examples, weights = batch
                 examples = divide(examples)
                 values = task.evaluate(state, examples, jax.random.fold_in(key, i))
-                # where: a padded image may be non-finite without harm.
+                # where, not a product: the metrics of padding may not be finite.
                 added = {
                     name: jnp.where(weights > 0, x, 0.0).sum()
                     for name, x in values.items()
@@ -260,7 +260,7 @@ def in_batches(
     """Cuts examples [N, ...] into [batches, batch, ...] and weights, padded.
 
     Returns:
-      (examples, weights): the last batch is filled up with the first one at weight 0.
+      (examples, weights): the last batch is padded with first examples of weight 0.
     """
     count = len(jax.tree.leaves(examples)[0])
     batch_size = min(batch_size, count)

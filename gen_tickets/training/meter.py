@@ -10,21 +10,21 @@ _STRETCH_SECONDS = 1.0
 
 
 class Meter:
-    """Seconds a step and an evaluation take; how long the next stretch may be.
+    """Seconds per step and per evaluation; how long the next stretch may be.
 
     The first stretch and the first evaluation, which may compile, are left out. As a
     context manager it shows the bar.
     """
 
     def __init__(self, title: str, num_steps: int, interval: int, later_steps: float):
-        """Has measured nothing yet.
+        """Starts without measurements.
 
         Args:
-          title: what is trained, as "round 3/20".
+          title: what is trained, such as "round 3/20".
           num_steps: the last step of the training.
           interval: steps between two evaluations.
-          later_steps: steps of the experiment after this training, counted at this
-            training's cost a step.
+          later_steps: steps of the experiment after this training, each assumed to
+            take as long as a step of this one.
         """
         self._title, self._num_steps = title, num_steps
         self._interval, self._later_steps = interval, later_steps
@@ -44,7 +44,7 @@ class Meter:
         self._bars.close()
 
     def note(self, num_steps: int, seconds: float) -> None:
-        """Takes in one stretch, and sets how long the next may be."""
+        """Records one stretch and sets how long the next may be."""
         self._num_stretches += 1
         if self._num_stretches == 1:
             return
@@ -54,7 +54,7 @@ class Meter:
         self.stretch_steps = max(int(_STRETCH_SECONDS / self._seconds_per_step), 1)
 
     def note_evaluation(self, seconds: float) -> None:
-        """Takes in one evaluation."""
+        """Records one evaluation."""
         self._evaluations.append(seconds)
 
     def _seconds_left(self, step: int) -> float | None:

@@ -18,7 +18,7 @@ from gen_tickets.trees import Tree
 def adam(
     options: ConfigDict, decay: optax.GradientTransformation
 ) -> tuple[optax.GradientTransformation, ...]:
-    """Adam, weight decay added to the gradient, as PyTorch's Adam does (the paper)."""
+    """Adam with weight decay added to the gradient, as in PyTorch (the paper)."""
     return decay, optax.scale_by_adam(b1=options.b1, b2=options.b2)
 
 
@@ -26,7 +26,7 @@ def adam(
 def adamw(
     options: ConfigDict, decay: optax.GradientTransformation
 ) -> tuple[optax.GradientTransformation, ...]:
-    """Adam, weights decayed apart from the moments."""
+    """Adam with weight decay decoupled from the moments."""
     return optax.scale_by_adam(b1=options.b1, b2=options.b2), decay
 
 
@@ -34,7 +34,7 @@ def adamw(
 def sgd(
     options: ConfigDict, decay: optax.GradientTransformation
 ) -> tuple[optax.GradientTransformation, ...]:
-    """Gradient descent with momentum b1, weight decay added to the gradient."""
+    """Gradient descent with momentum b1 and weight decay added to the gradient."""
     return decay, optax.trace(options.b1)
 
 
@@ -47,15 +47,15 @@ def constant(options: ConfigDict, num_steps: int) -> optax.Schedule:
 
 @registries.rate_schedule("cosine")
 def cosine(options: ConfigDict, num_steps: int) -> optax.Schedule:
-    """Half a cosine, that falls to 0 at the last step."""
+    """Half a cosine that falls to 0 at the last step."""
     return optax.cosine_decay_schedule(options.learning_rate, max(num_steps, 1))
 
 
 def _scale_by(rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-    """Minus the learning rate of the training step, which `update` takes as `step`.
+    """Scales by minus the learning rate of the training step, given to `update`.
 
-    The state's own step, not one that the optimizer counts: a rewound ticket goes on
-    with the rate of step k, and a discriminator's updates within a step share theirs.
+    `step` is that of the training state, not a count of the optimizer: a rewound ticket
+    continues with the rate of step k; discriminator updates of one step share a rate.
     """
 
     def update(
@@ -96,7 +96,7 @@ def make(options: ConfigDict, num_steps: int) -> optax.GradientTransformationExt
 
     Args:
       options: `config.optimizer`.
-      num_steps: steps of a training, over which a schedule of the rate is laid.
+      num_steps: steps of a training, over which the learning rate is scheduled.
     """
     decay = optax.add_decayed_weights(options.weight_decay)
     chain = registries.optimizer.get(options.name).transformations(options, decay)
@@ -112,7 +112,7 @@ def make(options: ConfigDict, num_steps: int) -> optax.GradientTransformationExt
 def wrap_optax(
     optimizer: optax.GradientTransformation, masks: Tree
 ) -> optax.GradientTransformationExtraArgs:
-    """An optimizer of one's own whose pruned weights are exactly 0 after every update.
+    """A custom optimizer whose pruned weights are exactly 0 after every update.
 
     Gradients are masked before the optimizer sees them, so that the moments of a pruned
     weight stay 0; its update takes away what is left of the weight, so that neither

@@ -1,6 +1,6 @@
 """Populations: the runs and arms that train as members of one program.
 
-R = runs, A = arms, M = A * R members, arm after arm: member a * R + r is arm a of the
+R = runs, A = arms, M = A * R members, ordered by arm: member a * R + r is arm a of the
 r-th run.
 """
 
@@ -18,7 +18,7 @@ from gen_tickets.trees import Tree
 
 
 class Purpose(enum.IntEnum):
-    """What a run's key is folded with, so that no two uses share randomness."""
+    """Folded into the key of a run, so that no two uses share randomness."""
 
     INIT = 0
     TRAIN = 1
@@ -31,14 +31,14 @@ class Purpose(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Population:
-    """Who trains together, and on which devices."""
+    """Members that train together, and their devices."""
 
     seed: int
     runs: tuple[int, ...]  #: run numbers
     arms: tuple[str, ...]  #: "dense", or "winning", "random", ...
     layout: Layout
-    #: of each arm: 0 is the run's own SGD noise (batch order and keys), every other
-    #: number another draw of it; () is 0 for all
+    #: of each arm: 0 is the run's own SGD noise (batch order and keys), any other
+    #: number an independent draw of it; () is 0 for all
     noise: tuple[int, ...] = ()
 
     @property
@@ -55,7 +55,7 @@ class Population:
         return len(self.runs) * len(self.arms)
 
     def index(self, arm: str, run: int) -> int:
-        """The place of a member."""
+        """The index of a member."""
         return self.arms.index(arm) * self.num_runs + self.runs.index(run)
 
     def run_keys(self, purpose: Purpose, round_number: int = 0) -> Key[Array, " runs"]:
@@ -63,7 +63,7 @@ class Population:
         return self.layout.members(self._keys(purpose, round_number))
 
     def train_keys(self) -> jax.Array:
-        """One key a member, [M], the same in every round; arms share their noise."""
+        """One key per member, [M], the same in every round; arms share their noise."""
         keys = self._keys(Purpose.TRAIN, 0)
         of_arms = [_fold(keys, noise) if noise else keys for noise in self.arm_noise]
         return self.layout.members(jnp.concatenate(of_arms))
@@ -101,5 +101,5 @@ def _take_first(layout: Layout, count: int) -> Callable[[Tree], Tree]:
     def first(tree: Tree) -> Tree:
         return jax.tree.map(lambda x: x[:count], tree)
 
-    # Said, because the compiler would divide the rows among as many devices as before.
+    # Explicit, because the compiler would use as many devices as for all members.
     return jax.jit(first, out_shardings=layout.sharding(count))

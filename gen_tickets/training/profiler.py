@@ -1,4 +1,4 @@
-"""A trace of training steps, as TensorBoard's profile page shows it."""
+"""A trace of training steps for the profile page of TensorBoard."""
 
 import pathlib
 import sys
@@ -7,13 +7,13 @@ from clu import profiler
 
 
 class Profiler:
-    """Traces the first training steps that follow those of a compilation."""
+    """Traces the first training steps after those that compile."""
 
     def __init__(self, folder: pathlib.Path | None = None, num_steps: int = 0):
-        """Traces nothing yet.
+        """Starts no trace yet.
 
         Args:
-          folder: TensorBoard's; None in a process that only counts along, so that all
+          folder: TensorBoard's; None in processes that only count steps, so that all
             processes take the same stretches.
           num_steps: steps to trace; 0 = none.
         """
@@ -21,7 +21,7 @@ class Profiler:
         self._is_compiled = self._is_tracing = False
 
     def begin(self, num_steps: int) -> int:
-        """Starts the trace where it is due; how many of these steps to take now."""
+        """Starts the trace when it is due -> how many of these steps to take now."""
         if not self._is_compiled or self._steps_left == 0:
             return num_steps
         if not self._is_tracing:
@@ -39,7 +39,7 @@ class Profiler:
                 self.close()
 
     def close(self) -> None:
-        """Ends the trace with the training; the next training compiles again."""
+        """Ends the trace at the end of a training; the next training compiles again."""
         if self._is_tracing and self._folder is not None:
             profiler.stop()
             print(f"profile: tensorboard --logdir={self._folder}", file=sys.stderr)

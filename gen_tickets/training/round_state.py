@@ -1,6 +1,6 @@
-"""What a round of training carries along, and what a checkpoint therefore holds.
+"""The state of a round of training, which is what a checkpoint holds.
 
-R = runs, A = arms, M = A * R members, arm after arm (winning first).
+R = runs, A = arms, M = A * R members, ordered by arm (winning first).
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from gen_tickets.trees import Masks, Tree
 
 
 class RoundState(NamedTuple):
-    """Arrays only, so that Orbax keeps it as it is."""
+    """Arrays only, so that Orbax can store it."""
 
     state: TrainState  #: [M, ...]
     masks: Masks  #: bool [M, ...]; winning and random of a run have the same
@@ -34,17 +34,17 @@ class RoundState(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where an experiment stands; JSON-able, beside the arrays of a checkpoint."""
+    """How far an experiment is; JSON, stored beside the arrays of a checkpoint."""
 
     round: int = 0
     step: int = 0
     seconds: float = 0.0  #: of training in this round so far
     finished: bool = False  #: rows, tickets and images of the round are on disk
-    reader: Any = None  #: where streamed images are read; None of resident ones
-    run: int = 0  #: of a procedure whose runs follow one another
+    reader: Any = None  #: position in streamed images; None for resident ones
+    run: int = 0  #: of a procedure whose runs are sequential
 
     def number(self, schedule: Schedule, num_rounds: int) -> int:
-        """A checkpoint's number: it grows along the whole experiment."""
+        """A checkpoint's number, which increases throughout the experiment."""
         rounds = self.run * (num_rounds + 1) + self.round
         return rounds * (schedule.num_steps + 2) + self.step + self.finished
 
@@ -58,7 +58,7 @@ def begin(
     rewind: Tree = None,
     dense: Tree = None,
 ) -> RoundState:
-    """A round at its first step; nothing is measured yet."""
+    """A round at its first step, without measurements."""
     num_members = state.step.shape[0]
     return RoundState(
         state=state,
@@ -76,13 +76,13 @@ def begin(
 def begin_dense(
     state: TrainState, metric_names: tuple[str, ...], keep_dense: bool
 ) -> RoundState:
-    """Round 0 of R runs: all weights kept, the initial weights as those of step 0.
+    """Round 0 of R runs: all weights kept, rewind weights those of step 0.
 
     Args:
       state: [R, ...].
       metric_names: of the task's training metrics.
-      keep_dense: whether the trained dense weights are kept for later rounds, as
-        one-shot pruning needs them.
+      keep_dense: whether later rounds need the trained dense weights, as in one-shot
+        pruning.
     """
     num_runs = state.step.shape[0]
     return begin(
@@ -107,7 +107,7 @@ def shapes(
 
     Args:
       member: shapes of one member's training state.
-      metric_names, keep_dense: as `begin_dense` takes them.
+      metric_names, keep_dense: as in `begin_dense`.
       num_runs, num_members: R and M.
     """
 

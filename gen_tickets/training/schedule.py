@@ -1,4 +1,4 @@
-"""How long a training is, and at which steps something else than training happens."""
+"""The length of a training, and the steps at which weights are kept or evaluated."""
 
 import dataclasses
 
@@ -11,9 +11,9 @@ from gen_tickets.errors import UserError
 class Schedule:
     """The steps of one training; every round of an experiment has the same."""
 
-    num_steps: int  #: training steps, from the initial weights on
+    num_steps: int  #: training steps from the initial weights
     steps_per_epoch: int
-    images_per_step: int  #: of all discriminator updates of a step together
+    images_per_step: int  #: of all discriminator updates of a step
     rewind_step: int  #: k: tickets are rewound to the dense weights of this step
     evaluation_interval: int  #: steps between two evaluations on held-out images
 
@@ -23,7 +23,7 @@ class Schedule:
         return self.last_evaluation(self.num_steps * 9 // 10 + 1)
 
     def is_evaluated(self, step: int) -> bool:
-        """Whether held-out images are looked at after this step."""
+        """Whether held-out images are evaluated after this step."""
         return step % self.evaluation_interval == 0 or step == self.num_steps
 
     def next_evaluation(self, step: int) -> int:
@@ -37,7 +37,7 @@ class Schedule:
 
 
 def parse_steps(text: str, steps_per_epoch: int) -> int:
-    """Training steps that `rewind.step` means: "10" steps, "2ep" epochs, or "auto".
+    """The training steps of a `rewind.step`: "10" steps, "2ep" epochs, or "auto".
 
     "auto" is step 0 until an instability analysis has chosen one.
     """

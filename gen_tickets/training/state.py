@@ -1,4 +1,4 @@
-"""The training state, and the one place where masks meet gradients and weights."""
+"""The training state, and the only place where masks are applied in training."""
 
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ def apply_update(
 
     Gradients are masked before the optimizer sees them, so the moments of a pruned
     weight stay 0; weights are masked after, so weight decay cannot revive one.
-    `step` and `stats` are the task's to advance.
+    The task itself advances `step` and `stats`.
     """
     optimizer = optax.with_extra_args_support(optimizer)
     params, opt_state = dict(state.params), dict(state.opt_state)

@@ -1,6 +1,6 @@
-"""baselines.json: what trivial models, and real images, have in a run's metrics.
+"""baselines.json: the metrics of trivial models and of real images.
 
-{column of results.csv: {baseline: value}}, as
+{column of results.csv: {baseline: value}}, such as
 {"fd_classifier": {"held-out images": 0.9, "mean training image": 95.0, ...}}.
 """
 
@@ -19,7 +19,7 @@ Baselines = Mapping[str, Mapping[str, float]]
 
 
 def write(workdir: str | pathlib.Path, found: Baselines) -> None:
-    """Writes what is finite of the baselines."""
+    """Writes the finite baselines."""
     finite = {
         column: {name: value for name, value in of.items() if math.isfinite(value)}
         for column, of in found.items()
@@ -29,7 +29,7 @@ def write(workdir: str | pathlib.Path, found: Baselines) -> None:
 
 
 def read(workdir: str | pathlib.Path) -> Baselines:
-    """Returns the baselines of a workdir; {} of one that has none.
+    """Returns the baselines of a workdir; {} if it has none.
 
     Raises:
       UserError: the file is damaged.

@@ -1,10 +1,10 @@
-"""Checkpoints: the whole of a training on disk through Orbax, checked when read.
+"""Checkpoints: the state of a training, stored by Orbax and verified when read.
 
-Orbax writes under a temporary name and renames when all is there; a checksum of every
-array is kept beside it, so a damaged checkpoint is found out and the one before used.
-A damaged one is moved to `damaged/`; one that cannot be read stops the run as it is.
-Arrays may be spread over devices and processes, and are read back to wherever the
-template says: a checkpoint of 8 devices goes on with 1.
+Orbax writes under a temporary name and renames at the end. A checksum of every array is
+stored too, so a damaged checkpoint is detected and the previous one is used. A damaged
+one is moved to `damaged/`; one that cannot be read stops the run and is not touched.
+Arrays may be distributed over devices and processes, and are restored with the
+shardings of the template: training on 8 devices can continue on 1.
 """
 
 import logging
@@ -31,7 +31,7 @@ logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 def _words(x: jax.Array) -> jax.Array:
-    """The bits of an array as uint32, one word an element."""
+    """The bits of an array as uint32, one word per element."""
     if x.dtype == bool:
         return x.astype(jnp.uint32)
     width = jnp.dtype(f"uint{8 * x.dtype.itemsize}")
@@ -41,8 +41,8 @@ def _words(x: jax.Array) -> jax.Array:
 def _checksum(x: jax.Array) -> jax.Array:
     """Sum of element i * (2 i + 1), modulo 2^32.
 
-    The odd factors have inverses, so that one changed element never goes unnoticed; and
-    a sum can be taken wherever the elements are, in any order.
+    The odd factors are invertible, so that a single changed element is always detected;
+    a sum can be computed on sharded arrays, in any order.
     """
     place, stride = jnp.zeros(x.shape, jnp.uint32), 1
     for axis in reversed(range(x.ndim)):
@@ -72,7 +72,7 @@ class Checkpoints:
             max_to_keep=2,
             create=True,
             enable_async_checkpointing=False,
-            cleanup_tmp_directories=True,  # what a kill in a save has left
+            cleanup_tmp_directories=True,  # left by a killed save
         )
         folder = paths.checkpoints_dir(workdir).absolute()
         try:
@@ -86,12 +86,12 @@ class Checkpoints:
         """Saves a pytree of arrays and a JSON-able position.
 
         Args:
-          number: grows from save to save; a number that exists already is kept as is.
-          tree: pytree of arrays; typed PRNG keys are not among them.
-          position: where in the experiment this is.
+          number: increases with every save; an existing number is not overwritten.
+          tree: pytree of arrays, without typed PRNG keys.
+          position: how far the experiment is.
 
         Raises:
-          UserError: the disk is full, or not to be written.
+          UserError: the disk is full or not writable.
         """
         if number in self._manager.all_steps():
             return
@@ -104,7 +104,7 @@ class Checkpoints:
                     arrays=ocp.args.StandardSave(leaves), meta=ocp.args.JsonSave(meta)
                 ),
             )
-        except Exception as error:  # as tensorstore says it: of many kinds
+        except Exception as error:  # tensorstore raises many kinds
             raise UserError(
                 self._manager.directory,
                 f"checkpoint {number} cannot be written ({reading.reason(error)})",
@@ -128,7 +128,7 @@ class Checkpoints:
             return template, arrays, meta
 
     def _read(self, number: int, make_template: MakeTemplate) -> tuple[Any, list[Any]]:
-        # Together: what one process cannot read, the others must not go on with.
+        # Together: if one process cannot read it, the others must not use it either.
         template, arrays, meta = processes.together(
             lambda: self._load(number, make_template)
         )
@@ -143,7 +143,7 @@ class Checkpoints:
           make_template: position -> pytree of `jax.ShapeDtypeStruct`.
 
         Returns:
-          (tree, position), or None where there is no checkpoint.
+          (tree, position), or None if there is no checkpoint.
 
         Raises:
           UserError: one cannot be read, which does not mean that it is damaged, or

@@ -1,10 +1,10 @@
 """The columns of all tables in a workdir: type, role, unit, direction, label.
 
 Readers and writers of CSV files, figures, the verdict and the paper's claims look
-columns up here. Metrics and tasks declare columns of their own, see
-`config.registries`; all others are declared below.
+columns up here. Metrics and tasks declare their own columns, see `config.registries`;
+all others are declared below.
 
-Some columns come in families whose members need no declaration of their own:
+The members of some families of columns need no declaration:
 
 - a metric X of a task is measured as `train_X` (on training images, as the network is
   evaluated), as `heldout_X` (on held-out images) and as `interval_X` (mean over the
@@ -12,7 +12,7 @@ Some columns come in families whose members need no declaration of their own:
 - `X_std` is the standard deviation of an estimate X;
 - `sparsity_C` is the sparsity of a component C.
 
-A column that is neither declared nor of a family, as in a table of another version, is
+A column that is neither declared nor in a family, as in a table of another version, is
 a number without a direction.
 """
 
@@ -52,7 +52,7 @@ _OF_NO_ENTRY = (
 )
 _TABLE = {column.name: column for column in _OF_NO_ENTRY}
 
-# Columns that columns.json of a workdir describes.
+# Columns described by columns.json of a workdir.
 _remembered: dict[str, Column] = {}
 
 # {prefix: label} of the families of a task's metric.
@@ -64,10 +64,10 @@ _FAMILIES = {
 
 
 def find(name: str) -> Column:
-    """Returns what a column is: as declared, as its family's, or a plain number.
+    """Returns a column: as declared, from its family, or a plain number.
 
-    Modules that declare columns are imported only for a name that nothing else knows,
-    so that a report of a workdir which describes its columns needs no JAX.
+    Modules that declare columns are imported only for names that are otherwise unknown,
+    so that a report of a workdir with columns.json needs no JAX.
     """
     column = _resolve(name, _without_import) or _resolve(name, _of_any_entry)
     if column is None and name.endswith("_std"):
@@ -76,7 +76,7 @@ def find(name: str) -> Column:
 
 
 def metric_of(name: str) -> str:
-    """The task's metric behind a column: "heldout_loss" is of "loss"."""
+    """The metric of the task that a column measures: "loss" for "heldout_loss"."""
     for prefix in _FAMILIES:
         if name.startswith(prefix):
             return name.removeprefix(prefix)
@@ -84,12 +84,12 @@ def metric_of(name: str) -> str:
 
 
 def remember(*described: Column) -> None:
-    """Takes in what a workdir says of its columns, for names this process lacks."""
+    """Adds the columns described by a workdir, for names unknown to this process."""
     _remembered.update({column.name: column for column in described})
 
 
 def is_valid(column: Column) -> bool:
-    """Whether every field has a value that it may have."""
+    """Whether every field has an allowed value."""
     return (
         column.dtype in get_args(Type)
         and column.role in get_args(Role)
@@ -99,7 +99,7 @@ def is_valid(column: Column) -> bool:
 
 
 def _resolve(name: str, look_up: Callable[[str], Column | None]) -> Column | None:
-    """A declared column, or a member of a declared one's family; None: neither."""
+    """A declared column, or one in the family of a declared one; None: neither."""
     column = look_up(name)
     if column is not None:
         return column
@@ -118,13 +118,13 @@ def _resolve(name: str, look_up: Callable[[str], Column | None]) -> Column | Non
 
 
 def _without_import(name: str) -> Column | None:
-    """As this process declares it by now, else as a workdir describes it."""
+    """As declared in this process so far, or else as described by a workdir."""
     entries = (*registries.metric.loaded(), *registries.task.loaded())
     return _TABLE.get(name) or _among(entries, name) or _remembered.get(name)
 
 
 def _of_any_entry(name: str) -> Column | None:
-    """As any metric or task declares it, or as a column of none of them."""
+    """As declared by any metric or task, or else a plain number."""
     entries = [x for _, x in (*registries.metric.items(), *registries.task.items())]
     return _TABLE.get(name) or _among(entries, name)
 

@@ -1,14 +1,14 @@
 """Learning curves: curves.csv and TensorBoard events, written at every evaluation.
 
-The table has a row a round, run, arm and evaluation: `interval_X` is the mean of the
+The table has a row per round, run, arm and evaluation: `interval_X` is the mean of the
 training metric X over the steps since the last evaluation (or since the round began),
-`heldout_X` is X of the held-out images at this step. Columns of `eval.metrics` have a
+`heldout_X` is X on the held-out images at this step. Columns of `eval.metrics` have a
 value at the last evaluation before the last tenth of the dense training.
 
-Rows are appended, in the order in which they are measured, and are on the disk when
-the call returns. A process that goes on from a checkpoint measures again what came
-after it: rows that a killed process has left beyond that point are dropped with the
-first new ones, so the file ends as that of an undisturbed run, bit for bit.
+Rows are appended in the order in which they are measured, and are on disk when the call
+returns. A process that resumes from a checkpoint repeats the measurements after it:
+rows that a killed process wrote beyond that point are dropped with the first new ones,
+so the file is identical to that of an undisturbed run.
 """
 
 import itertools
@@ -20,7 +20,7 @@ import numpy as np
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, reading, tables
 
-_TAIL_BYTES = 8192  # of a file's end, enough for its last row
+_TAIL_BYTES = 8192  # at the end of a file, enough for its last row
 
 Rows = list[dict[str, Any]]
 
@@ -33,10 +33,10 @@ class CurveWriter:
         workdir: str | pathlib.Path | None,
         events: events_lib.EventWriter | events_lib.CluWriter,
     ):
-        """Writes nothing yet.
+        """Writes nothing until the first evaluation.
 
         Args:
-          workdir: None: writes nothing, for another process does.
+          workdir: None in processes that do not write.
           events: writer of TensorBoard events, see `workdir.events`.
         """
         self._path = None if workdir is None else paths.curves_path(workdir)
@@ -60,7 +60,7 @@ class CurveWriter:
           tag: of the events, such as "round_03": one of TensorBoard's runs an arm.
           round_number, step: where the training is.
           arms, runs: names of the arms and numbers of the runs; members are ordered
-            arm after arm.
+            by arm.
           num_steps: training steps since the last evaluation, at least 1.
           totals: {metric: sum over these steps [M]}.
           heldout: {metric: mean over the held-out images [M]}.
@@ -130,17 +130,17 @@ def append(path: pathlib.Path, rows: Rows) -> None:
     def is_earlier(row: Mapping[str, Any]) -> bool:
         return row["run"] not in runs or (row["round"], row["step"]) < place
 
-    # Rows are in the order of their measurement: all that follow a row which is
-    # measured again will be measured again, too.
+    # Rows are in the order of measurement, so all rows after one that is repeated
+    # will be repeated as well.
     earlier = itertools.takewhile(is_earlier, read(path) if path.exists() else [])
     tables.write_rows(path, [*earlier, *rows])
 
 
 def _columns_if_continued(path: pathlib.Path, rows: Rows) -> list[str]:
-    """The file's columns, if these rows may follow its last one; else nothing.
+    """The columns of the file, if these rows may follow its last one; else [].
 
-    They may if the file has all their columns, and its last row is complete and an
-    earlier one of the same runs.
+    They may if the file has all their columns, and its last row is complete and
+    earlier, of the same runs.
     """
     if not path.exists():
         return []
@@ -160,7 +160,7 @@ def _columns_if_continued(path: pathlib.Path, rows: Rows) -> list[str]:
 
 
 def read(path: str | pathlib.Path) -> Rows:
-    """Returns the rows of curves.csv; a last line that is not complete is left out.
+    """Returns the rows of curves.csv; an incomplete last line is left out.
 
     Raises:
       UserError: the file is missing or damaged.

@@ -1,4 +1,4 @@
-"""TensorBoard events of a run, by the writer that `log.writer` names."""
+"""TensorBoard events of a run, with the writer chosen by `log.writer`."""
 
 import importlib.util
 import logging
@@ -107,10 +107,10 @@ class EventWriter:
 
 
 class CluWriter:
-    """As `EventWriter`, by `clu.metric_writers`; imports TensorFlow."""
+    """As `EventWriter`, with `clu.metric_writers`; imports TensorFlow."""
 
     def __init__(self, folder: pathlib.Path | None):
-        """Writes into `folder`; None: nowhere, for another process does."""
+        """Writes into `folder`; None in processes that do not write."""
         import tensorflow as tf
 
         tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
@@ -154,7 +154,7 @@ class CluWriter:
 
 
 def check(name: str) -> None:
-    """Raises UserError where the writer of this name lacks TensorFlow."""
+    """Raises UserError if the writer of this name needs TensorFlow and lacks it."""
     if name == "clu" and importlib.util.find_spec("tensorflow") is None:
         raise UserError(
             "log.writer='clu'",
@@ -164,7 +164,7 @@ def check(name: str) -> None:
 
 
 def make(name: str, folder: pathlib.Path | None) -> EventWriter | CluWriter:
-    """The writer that `log.writer` names, into `folder`; None: into none."""
+    """The writer of this name, into `folder`; None in processes that do not write."""
     return CluWriter(folder) if name == "clu" else EventWriter(folder)
 
 
@@ -215,7 +215,7 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _event_file(folder: str | pathlib.Path) -> Any:
-    """A new file of TensorBoard events, begun; None where it cannot be written."""
+    """A new file of TensorBoard events, or None if it cannot be written."""
     try:
         from tensorboard.summary.writer.record_writer import RecordWriter
     except ImportError as error:

@@ -13,11 +13,11 @@ from gen_tickets.workdir import paths
 
 
 def image_grid(images: np.ndarray, columns: int, border: int = 2) -> np.ndarray:
-    """Returns one picture of all images, row by row, white lines between them.
+    """Returns one image with all images row by row, white lines between them.
 
     Args:
       images: uint8 [N, H, W, C], N >= 1.
-      columns: images in a line; a short last line is filled up with white.
+      columns: images per row; a short last row is filled with white.
       border: width of the lines, in pixels, also around the outside.
     """
     images = np.asarray(images)
@@ -30,7 +30,7 @@ def image_grid(images: np.ndarray, columns: int, border: int = 2) -> np.ndarray:
         (lines * columns, height + border, width + border, channels), 255, np.uint8
     )
     cells[:num, border:, border:] = images
-    # [lines, columns, h, w, c] -> [lines, h, columns, w, c] -> one picture
+    # [lines, columns, h, w, c] -> [lines, h, columns, w, c] -> one image
     cells = cells.reshape((lines, columns) + cells.shape[1:]).swapaxes(1, 2)
     grid = cells.reshape(lines * (height + border), columns * (width + border), -1)
     return np.pad(grid, ((0, border), (0, border), (0, 0)), constant_values=255)

@@ -1,7 +1,7 @@
-"""Who may use a workdir: one process at a time, one configuration for ever.
+"""Access to a workdir: one process at a time, with an unchanged configuration.
 
-`check` only looks; `claim` takes the lock and writes config.json. The lock is the
-operating system's, so it ends with the process, however that ends.
+`check` only reads; `claim` takes the lock and writes config.json. The lock belongs to
+the operating system, so it ends with the process, in whatever way.
 """
 
 import json
@@ -24,7 +24,7 @@ Path = str | os.PathLike[str]
 
 
 def _stored(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """(flat config, provenance) of config.json; None where there is none."""
+    """(flat config, provenance) of config.json; None if there is none."""
     path = paths.config_path(workdir)
     with reading.explained(
         path, "configuration", "give a new folder, or put the file back"
@@ -44,7 +44,7 @@ def _stored(workdir: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
 def stored_config(workdir: Path) -> ml_collections.ConfigDict:
     """The options that a workdir was run with, as a ConfigDict.
 
-    Those that say on how many devices and hosts are at their defaults.
+    Options of devices and hosts are at their defaults.
 
     Raises:
       UserError: it is no workdir, or its config.json is damaged.
@@ -73,9 +73,9 @@ def stored_provenance(workdir: Path) -> dict[str, Any]:
 
 
 def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """What a restart may not change, as 'name: stored -> wanted'.
+    """Changes that a restart may not make, as 'name: stored -> wanted'.
 
-    An option that is younger than the folder was at what is its default now.
+    An option added since the workdir was written counts as its present default.
     """
     found: list[str] = []
     free = set(HOW_TO_RUN)
@@ -156,7 +156,7 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
 
 
 def _check_provenance(workdir: Path, new: dict[str, Any]) -> None:
-    """Other images than before are refused; other versions of packages are told."""
+    """Refuses other images than before; prints other versions of packages."""
     stored = _stored(workdir)
     if stored is None:
         return
@@ -187,7 +187,7 @@ def _check_provenance(workdir: Path, new: dict[str, Any]) -> None:
 
 
 def lock(workdir: Path) -> filelock.BaseFileLock:
-    """Takes the lock of a workdir, which is made if absent; `release` lets it go.
+    """Takes the lock of a workdir, which is made if absent; `release` frees it.
 
     Raises:
       UserError: another process holds it, or the folder cannot be written.

@@ -1,7 +1,7 @@
-"""What an .npz says of its arrays, read before any of them is.
+"""Headers of the arrays in an .npz, read before any of its arrays.
 
-A header tells shape and dtype, and NumPy allocates what it tells: a file of a stranger
-is judged by its headers first.
+NumPy allocates the shape and dtype that a header claims, so the headers of an untrusted
+file are checked first.
 """
 
 import math

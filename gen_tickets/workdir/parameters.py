@@ -1,4 +1,4 @@
-"""The weights of an experiment's networks as tables, for reading by eye."""
+"""Human-readable tables of the weights of an experiment's networks."""
 
 import dataclasses
 import pathlib
@@ -35,12 +35,12 @@ class _Component:
 def write(
     workdir: str | pathlib.Path, params: trees.Tree, prunable: Collection[str]
 ) -> str:
-    """Writes parameters.txt, a line an array of weights and a line a component.
+    """Writes parameters.txt, with one line per array of weights and per component.
 
     Args:
       workdir: of the experiment.
       params: weights of one run, or their shapes; the first level is the component.
-      prunable: names of the arrays that pruning may touch.
+      prunable: names of the arrays that may be pruned.
 
     Returns:
       The table of components.
@@ -59,7 +59,7 @@ def write(
 def _components(
     leaves: Mapping[str, Any], prunable: Collection[str]
 ) -> list[_Component]:
-    """A line a component, and a last one of them all."""
+    """One line per component, and a last one with the sums."""
     groups: dict[str, dict[str, Any]] = {}
     for name, leaf in leaves.items():
         groups.setdefault(name.split("/")[0], {})[name] = leaf

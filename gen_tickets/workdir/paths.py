@@ -1,9 +1,8 @@
-"""Every name inside a workdir, and how a file is put there.
+"""The names of all files in a workdir, and atomic writing.
 
-Paths are `pathlib.Path`; rounds are written with at least two digits, so that a
-listing is in the order of the rounds. Nothing here touches a disk but
-`write_atomically`, `append` and `move_into`, and nothing but the standard library and
-`errors` is imported.
+Paths are `pathlib.Path`; rounds have at least two digits, so that a listing is in the
+order of the rounds. Only `write_atomically`, `append` and `move_into` access the disk,
+and only the standard library and `errors` are imported.
 """
 
 import contextlib
@@ -41,7 +40,7 @@ def baselines_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def stability_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    """Metrics on lines between copies, of an instability analysis."""
+    """Metrics on the lines between copies in an instability analysis."""
     return pathlib.Path(workdir) / "stability.csv"
 
 
@@ -87,7 +86,7 @@ def trained_path(
 
 
 def search_path(workdir: str | os.PathLike[str], run: int) -> pathlib.Path:
-    """What the early-bird search of a run drew and kept."""
+    """The early-bird search of a run."""
     return pathlib.Path(workdir) / "searches" / f"run_{run}.npz"
 
 
@@ -107,13 +106,13 @@ def sample_path(
 
 
 def write_atomically(path: str | pathlib.Path, data: bytes) -> None:
-    """Put `data` at `path` so that a reader or a crash sees the old file or the new.
+    """Writes `data` to `path`; readers and crashes see the old or the new file.
 
-    Written to a temporary file of the same folder (made if absent), synced to the
-    disk and renamed; the temporary file is removed if any of this fails.
+    Written to a temporary file in the same folder (made if absent), synced to disk
+    and renamed; the temporary file is removed if any of this fails.
 
     Raises:
-      UserError: the disk is full, or not to be written.
+      UserError: the disk is full or not writable.
     """
     path = pathlib.Path(path)
     with disk_errors_told(path):
@@ -135,12 +134,12 @@ def write_atomically(path: str | pathlib.Path, data: bytes) -> None:
 
 
 def append(path: str | pathlib.Path, data: bytes) -> None:
-    """Adds `data` to the end of the file at `path`; on the disk when it returns.
+    """Appends `data` to the file at `path`; it is on disk when the call returns.
 
     A crash may leave a part of it.
 
     Raises:
-      UserError: the disk is full, or not to be written.
+      UserError: the disk is full or not writable.
     """
     with disk_errors_told(path), open(path, "ab") as file:
         file.write(data)
@@ -186,15 +185,15 @@ def disk_errors_told(path: str | pathlib.Path) -> Iterator[None]:
 
 
 def _sync_folder(folder: pathlib.Path) -> None:
-    """Brings new names to the disk: they are kept apart from the files' content."""
+    """Syncs new names to disk, which are stored separately from file contents."""
     descriptor = os.open(folder, os.O_RDONLY)
-    with contextlib.suppress(OSError):  # not every file system can
+    with contextlib.suppress(OSError):  # not every file system supports it
         os.fsync(descriptor)
     os.close(descriptor)
 
 
 def _umask() -> int:
-    """The process's umask: `mkstemp` makes files that only the owner can read."""
+    """The umask of the process, which `mkstemp` ignores: its files are private."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Where a number comes from: versions and hardware."""
+"""Provenance of results: versions and hardware."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def collect() -> dict:
-    """Versions of what computes, and the devices it computes on; JSON-able."""
+    """Versions of Python and packages, and the devices; JSON-able."""
     device = jax.devices()[0]
     return {
         "gen_tickets": gen_tickets.__version__,

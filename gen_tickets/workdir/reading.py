@@ -1,8 +1,8 @@
-"""Why a file could not be read: its content is damaged, or the reader never got it.
+"""Why a file could not be read: its content is damaged, or it was not accessible.
 
-Only content that is there and does not fit is damage. A file that this process may not
-open, that the disk does not give, or whose name cannot be encoded may be intact, and
-what is intact is never replaced, moved aside or computed again.
+Only readable content that is invalid counts as damage. A file that this process may not
+open, that the disk fails to read, or whose name cannot be encoded may be intact, and is
+never replaced, moved or recomputed.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def is_there(path: str | os.PathLike[str]) -> bool:
     """Whether there is anything of that name, readable or not.
 
     Raises:
-      OSError: the folder that it would be in does not tell.
+      OSError: the folder cannot be read.
     """
     try:
         os.lstat(path)
@@ -58,7 +58,7 @@ def check_readable(path: str | os.PathLike[str]) -> None:
         return _read_through(path)
     for folder, _, names in os.walk(path, onerror=_raise):
         for name in names:
-            # A link that leads nowhere is as good as no file.
+            # A dangling link counts as no file.
             with contextlib.suppress(FileNotFoundError):
                 _read_through(pathlib.Path(folder, name))
 
@@ -77,17 +77,17 @@ def _raise(error: OSError) -> None:
 def explained(
     path: str | os.PathLike[str], kind: str, remedy: str = "", field: str = ""
 ) -> Iterator[None]:
-    """Raises what goes wrong in reading `path` as a UserError that says which it is.
+    """Turns errors in reading `path` into a UserError that tells damage from the rest.
 
     Args:
       path: the file or folder that is read.
-      kind: what it should be, as "ticket".
+      kind: what it should be, such as "ticket".
       remedy: what to do about damage.
-      field: what messages call it; "" = the path.
+      field: its name in messages; "" = the path.
 
     Raises:
-      Damaged: every byte can be read, and they are not what they should be.
-      UserError: it is not there or cannot be read; any UserError of the body.
+      Damaged: every byte can be read, but the content is invalid.
+      UserError: it is missing or cannot be read; any UserError of the body.
     """
     field = field or str(path)
     try:
@@ -110,7 +110,7 @@ def explained(
 
 
 def _unread(path: str | os.PathLike[str], error: Exception) -> Exception | None:
-    """What kept `path` from being read; None where its content raised `error`."""
+    """The error that prevents reading `path`; None if its content raised `error`."""
     if isinstance(error, UnicodeEncodeError):  # of its name
         return error
     # Decoders raise OSErrors of their own, which have no number.

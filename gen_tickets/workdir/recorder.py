@@ -1,6 +1,6 @@
-"""Writes what is measured into a workdir: tables, tickets, image grids, events.
+"""Writes the results of a run: tables, tickets, image grids, events.
 
-A recorder takes arrays and rows, knows no model, and writes in process 0 alone.
+A recorder takes arrays and rows, independent of models, and writes in process 0 only.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ from gen_tickets.workdir import images as images_lib
 from gen_tickets.workdir import parameters, paths, tables, tickets
 
 _GRID_COLUMNS = 8
-_WORTH_A_PAGE = 60.0  # seconds of a round beyond which the page is drawn after it
+_WORTH_A_PAGE = 60.0  # seconds; after longer rounds the page is drawn
 
 
 def check_tables(workdir: str | pathlib.Path) -> None:
-    """Raises UserError where a table of a workdir is damaged: rounds add to it."""
+    """Raises UserError if a table of a workdir, to which rounds add, is damaged."""
     for path in (paths.results_path(workdir), paths.layers_path(workdir)):
         if path.exists():
             tables.read_rows(path)
@@ -39,7 +39,7 @@ def check_tables(workdir: str | pathlib.Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Recorder:
-    """Where an experiment is written down; see `paths` for the files."""
+    """Writer of the results of an experiment; see `paths` for the files."""
 
     workdir: str | pathlib.Path
     config: ConfigDict
@@ -52,7 +52,7 @@ class Recorder:
 
         Args:
           params: weights of one run, or their shapes.
-          prunable: names of those that pruning may touch.
+          prunable: names of those that may be pruned.
         """
         if processes.is_first():
             parameters.write(self.workdir, params, prunable)
@@ -66,11 +66,11 @@ class Recorder:
         evaluation: Evaluation,
         measured: Mapping[str, Sequence[float]],
     ) -> None:
-        """Learning curves: a row a member in curves.csv, and TensorBoard events.
+        """Writes learning curves: rows of curves.csv and TensorBoard events.
 
         Args:
-          training, position, evaluation: where it is, and the task's metrics.
-          measured: {column of eval.metrics: its values [M]}, where they are measured.
+          training, position, evaluation: the step, and the metrics of the task.
+          measured: {column of eval.metrics: its values [M]}, if they are measured.
         """
         self.curves.write(
             training.tag,
@@ -134,7 +134,7 @@ class Recorder:
 
         Args:
           ticket: without provenance.
-          round_number, run: whose it is.
+          round_number, run: of the ticket.
           step: of the weights that it holds.
           sparsity: None: that of its masks.
         """
@@ -218,9 +218,9 @@ class Recorder:
         self.events.image(events.over_rounds(arm, tag), round_number, kind, grid)
 
     def page(self, seconds: float) -> None:
-        """Draws the report of the rounds so far, where a round took long enough."""
+        """Draws the report of the rounds so far, if the round took long enough."""
         if seconds > _WORTH_A_PAGE and processes.is_first():
-            # Here: what draws takes two seconds to import.
+            # Imported late: plotting libraries take two seconds to import.
             from gen_tickets.report import render
 
             render.draw(self.workdir)

@@ -1,6 +1,6 @@
-"""What an early-bird search leaves on disk: the masks it drew and the channels it kept.
+"""Early-bird searches on disk: the masks that were drawn and the channels kept.
 
-One .npz a run that NumPy reads without pickle; `report` draws the mask distances of it.
+One .npz per run, read without pickle; `report` plots the mask distances.
 """
 
 import io
@@ -19,7 +19,7 @@ class Search(NamedTuple):
 
     drawn: Any  #: bool [E, C], the mask of every epoch, True = kept
     found: int  #: the epoch, counted from 1, that found the ticket; 0: none did
-    #: {component: {group: bool [channels]}}: what stays
+    #: {component: {group: bool [channels]}}, True = kept
     kept: dict[str, dict[str, Any]]
 
 
@@ -60,15 +60,15 @@ def load(path: str | pathlib.Path) -> Search:
 def distances(drawn: Any) -> np.ndarray:
     """Normalised Hamming distance of every two masks: bool [E, C] -> float [E, E]."""
     x = np.asarray(drawn, np.float64)
-    # Both kept one of them, or neither did, is the same; the rest differs.
+    # Two masks agree on a channel if both keep it or neither does.
     both = x @ x.T
     one = x.sum(1)
     return (one[:, None] + one[None] - 2 * both) / x.shape[1]
 
 
 def outcome(search: Search, run: int, options: ConfigDict) -> str:
-    """What a search came to, in a sentence; options: `config.early_bird`."""
-    from gen_tickets.pruning import detection  # here: reports do without JAX
+    """The outcome of a search in a sentence; options: `config.early_bird`."""
+    from gen_tickets.pruning import detection  # imported here: reports need no JAX
 
     epochs = len(search.drawn)
     if search.found:

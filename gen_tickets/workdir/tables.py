@@ -1,10 +1,10 @@
-"""The tables of a workdir, as CSV files, and what their columns are.
+"""The tables of a workdir, as CSV files, and the description of their columns.
 
-A table is a list of dicts, one a line of the file: `results.csv` has a row a round,
-run and arm, `layers.csv` a row a round, run and layer. What a column is, `columns`
-says. A column that a row does not have is an empty cell; a number that is not finite
-is `nan`. Files are replaced whole and atomically, so a killed run leaves the table of
-its last finished round.
+A table is a list of dicts, one per line of the file: `results.csv` has one row per
+round, run and arm, `layers.csv` one per round, run and layer. `columns` defines the
+columns. A column that a row lacks is an empty cell; a number that is not finite is
+`nan`. Files are replaced atomically, so a killed run leaves the table of its last
+finished round.
 """
 
 import csv
@@ -39,10 +39,10 @@ _RESTORE = "restore the file or start anew"
 
 
 def write_rows(path: str | pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replaces the table at `path` by `rows`, of which there must be one or more.
+    """Replaces the table at `path` by one or more `rows`.
 
-    Columns are the union of the rows' keys in first-seen order. Floats are written
-    with as many digits as give the same float64 back.
+    Columns are the union of the rows' keys in first-seen order. Floats are written with
+    enough digits to restore the same float64.
     """
     if not rows:
         raise ValueError(f"{path}: a table needs at least one row")
@@ -71,13 +71,12 @@ def _lines(lines: Iterable[Sequence[str]]) -> str:
 
 
 def read_rows(path: str | pathlib.Path) -> list[dict[str, Any]]:
-    """Returns the rows of the table at `path`, each value of its column's type.
+    """Returns the rows of the table at `path`, each value with the type of its column.
 
-    A whole number that is not known is the float nan. An empty cell is left out of its
-    row.
+    An unknown integer is the float nan. Empty cells are left out of their rows.
 
     Raises:
-      UserError: the file is missing, empty, cut short or no table of ours.
+      UserError: the file is missing, empty, truncated or not such a table.
     """
     text = read_text(path)
     if not text.endswith("\n"):
@@ -89,7 +88,7 @@ def read_text(path: str | pathlib.Path) -> str:
     """Returns the text of a table.
 
     Raises:
-      UserError: the file is missing or no text.
+      UserError: the file is missing or not text.
     """
     path = pathlib.Path(path)
     with reading.explained(path, "table", _RESTORE):
@@ -101,14 +100,14 @@ def read_text(path: str | pathlib.Path) -> str:
 
 
 def parse(path: str | pathlib.Path, text: str) -> list[dict[str, Any]]:
-    """Returns the rows of a table's text, as `read_rows` does.
+    """Returns the rows in the text of a table, as `read_rows`.
 
     Args:
       path: of the file, for messages.
       text: complete lines.
 
     Raises:
-      UserError: it is no table of ours.
+      UserError: it is not such a table.
     """
     try:
         names, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -171,7 +170,7 @@ def replace_round(
     """Returns `rows` with those of one round replaced by `new_rows`, in table order.
 
     Order: round, arm (in the order of ARMS), run; rows that agree in these, such
-    as the layers of one run, stay as they were given.
+    as the layers of one run, keep their order.
     """
     if any(row["round"] != round_number for row in new_rows):
         raise ValueError(f"rows of another round among those of round {round_number}")
@@ -186,10 +185,10 @@ def _place(row: Mapping[str, Any]) -> tuple:
 
 
 def write_columns(workdir: str | pathlib.Path) -> None:
-    """Writes columns.json: what the columns of the workdir's tables are.
+    """Writes columns.json, the description of the columns of the workdir's tables.
 
-    It describes the columns of a user's own metric to programs that have not loaded
-    the file which declares them, such as `python -m gen_tickets.report`.
+    It describes the columns of user-defined metrics to programs that have not loaded
+    the file that declares them, such as `python -m gen_tickets.report`.
     """
     names: list[str] = []
     for find_path in (paths.results_path, paths.layers_path, paths.curves_path):
@@ -202,7 +201,7 @@ def write_columns(workdir: str | pathlib.Path) -> None:
 
 
 def read_columns(workdir: str | pathlib.Path) -> list[Column]:
-    """Returns what columns.json describes; nothing where there is no such file.
+    """Returns the columns described by columns.json; none if there is no such file.
 
     Raises:
       UserError: it is damaged.

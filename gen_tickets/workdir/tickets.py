@@ -1,13 +1,13 @@
 """Tickets: a mask together with the weights that its training starts from.
 
-On disk a ticket is one .npz that NumPy reads without pickle: masks as packed bits,
-of the weights only the survivors, the batch-norm statistics of the rewind step, and
-the provenance as JSON. Of a compacted network it has the channels of each group, and
-arrays of the small shapes: `tasks.build(config, ..., channels)` is what they fit.
+On disk a ticket is one .npz that NumPy reads without pickle: masks as packed bits, the
+weights that are kept, the batch-norm statistics of the rewind step, and the provenance
+as JSON. For a compacted network it has the channels of each group, and arrays of the
+smaller shapes, which fit `tasks.build(config, ..., channels)`.
 
-A ticket of one's own model needs masks and params alone, of any pytree. Its dicts and
-lists are read back as such; `load(path, like=params)` gives every structure back, as
-tuples, FrozenDicts, states of nnx and modules of Equinox.
+A ticket of a custom model needs only masks and params, which may be any pytree. Dicts
+and lists are restored as such; `load(path, like=params)` restores every structure, such
+as tuples, FrozenDicts, states of nnx and modules of Equinox.
 """
 
 import io
@@ -35,7 +35,7 @@ class Ticket(NamedTuple):
     params: Tree  #: float32 weights of the rewind step, exactly 0.0 where pruned
     stats: dict[str, Any] = {}  #: batch-norm statistics of the rewind step
     provenance: dict[str, Any] = {}  #: config, run, round, sparsity, step, versions
-    channels: dict[str, Any] = {}  #: {component: channels} where compacted, else {}
+    channels: dict[str, Any] = {}  #: {component: channels} if compacted, else {}
 
 
 def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
@@ -54,7 +54,7 @@ def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
             "provenance": ticket.provenance,
             "shapes": shapes,
             "paths": dict(zip(params, trees.paths(ticket.params))),
-            "stats": list(ticket.stats),  # also those that hold no array
+            "stats": list(ticket.stats),  # including those without arrays
             "channels": ticket.channels,
         }
     )
@@ -137,7 +137,7 @@ def _check_header(header: dict[str, Any]) -> None:
 def _unpack(
     arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """-> (mask, weights) of one leaf, checked against its announced shape."""
+    """-> (mask, weights) of one leaf, checked against the shape in the header."""
     if not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"{name} has the shape {shape}")
     size = math.prod(shape)
@@ -153,9 +153,9 @@ def _unpack(
 
 
 def _read(path: str | os.PathLike[str]) -> Ticket:
-    """Reads a ticket; what is none raises one of the dozen kinds that readers raise."""
+    """Reads a ticket; invalid files raise exceptions of many kinds."""
     _check_arrays(path)
-    # Opened here, because NumPy leaves a file open that is no archive.
+    # Opened here, because NumPy does not close a file that is no archive.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         header = json.loads(arrays["header"].tobytes())
         _check_header(header)

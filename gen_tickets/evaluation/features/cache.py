@@ -1,8 +1,8 @@
 """A cache on disk of computed arrays, under a key of everything they depend on.
 
 A key is a JSON-able dict. A file holds the arrays, the key and a SHA-256 of the arrays.
-It is written atomically and checked when it is read; the arrays of a damaged file are
-computed again, and a file that cannot be read is left as it is. The folder is
+It is written atomically and verified when read; the arrays of a damaged file are
+computed again, and a file that cannot be read is not changed. The folder is
 `weights.cache_folder`.
 """
 
@@ -84,7 +84,7 @@ def _written(key: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
 
 def _read(path: pathlib.Path, key: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a file; ValueError where they are not those of the key."""
-    # Opened here, because np.load leaves a file open that is not a zip.
+    # Opened here, because np.load does not close a file that is not a zip.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
         arrays = dict(found)
     about = json.loads(arrays.pop(_ABOUT).tobytes())

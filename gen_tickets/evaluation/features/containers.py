@@ -1,7 +1,7 @@
 """Reads named arrays from untrusted files of torch.save and numpy.savez.
 
 PyTorch is not needed, and no code of the file runs (`unpickle`). Sizes are checked
-before memory is allocated. Whatever is wrong with a file is a `UserError` of one line.
+before memory is allocated. Any problem with a file is a one-line `UserError`.
 """
 
 import io
@@ -23,8 +23,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """{name: array} of a .pth file (either container of torch.save) or an .npz file.
 
     Raises:
-      UserError: not such a file, cut off, corrupt, too large, or it holds anything but
-        named float32 and int64 arrays.
+      UserError: not such a file, truncated, corrupt, too large, or it holds anything
+        but named float32 and int64 arrays.
     """
     with reading.explained(
         path,

@@ -21,7 +21,7 @@ class Extractor(NamedTuple):
     about: dict[str, Any]  #: further provenance; JSON-able
 
     def provenance(self) -> dict:
-        """Which network it is; JSON-able."""
+        """Identifies the network; JSON."""
         return {"kind": self.kind, "sha256": self.fingerprint, **self.about}
 
 

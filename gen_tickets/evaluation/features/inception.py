@@ -1,11 +1,11 @@
-"""The Inception-v3 that FID, KID and Inception Score are defined with.
+"""The Inception-v3 that defines FID, KID and Inception Score.
 
 It is the network of the TensorFlow graph inception-2015-12-05 (Heusel et al. 2017). It
 differs from the common ImageNet one: average pools do not count padded cells, the last
-block has a max pool in place of an average pool, 1008 classes, no auxiliary head. Layer
+block has a max pool instead of an average pool, 1008 classes, no auxiliary head. Layer
 names are those of the public PyTorch port of its weights.
 
-Images come as uint8 [N, H, W, 3] or [N, H, W, 1] (tiled to three channels), any size.
+Images are uint8 [N, H, W, 3] or [N, H, W, 1] (tiled to three channels) of any size.
 They are resized to 299 by TensorFlow 1's bilinear rule, scaled as (x - 128) / 128. All
 is float32; `weights` loads the weights, with batch norm folded into them.
 """
@@ -33,7 +33,7 @@ from gen_tickets.trees import Tree
 INPUT_SIZE = 299
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
-# CPU: larger batches leave the cache. Accelerators: smaller ones leave them idle.
+# On CPUs larger batches exceed the cache; accelerators are idle with smaller ones.
 _BATCH_SIZES: dict[str, int] = {"product": 16, "library": 128}
 
 
@@ -109,7 +109,7 @@ def resize_matrix(size: int) -> Float[np.ndarray, "299 {size}"]:
     """[299, size]: TensorFlow 1's bilinear rule along one axis.
 
     Position i of 299 reads i * size / 299, without the half-pixel shift of later rules,
-    and neighbours beyond the end repeat the last cell.
+    and positions beyond the end repeat the last cell.
     """
     positions = np.arange(INPUT_SIZE, dtype=np.float32) * np.float32(size / INPUT_SIZE)
     low = np.floor(positions).astype(np.int64)
@@ -162,7 +162,7 @@ def extract(
     Args:
       variables: the folded weights, from `weights.load_weights` or `weights.fold`.
       images: uint8 [N, H, W, 3] or [N, H, W, 1], N >= 1.
-      batch_size: images a step; by default what suits the device.
+      batch_size: images per step; None: suited to the device.
       lowering: of the convolutions; None: that of JAX's default backend.
 
     Raises:

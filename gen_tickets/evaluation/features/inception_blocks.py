@@ -1,4 +1,4 @@
-"""The blocks of Inception-v3; `inception` says which version of it, and its sources.
+"""The blocks of Inception-v3; `inception` states the version and its sources.
 
 Arrays are float32 [N, H, W, C]. Names are those of the public PyTorch port.
 """

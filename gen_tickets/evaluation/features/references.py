@@ -15,7 +15,7 @@ from gen_tickets.evaluation.distances import Moments
 from gen_tickets.evaluation.features import cache
 from gen_tickets.evaluation.features.extractors import Extractor
 
-# Rows kept for KID, precision and recall, which need features and not only moments.
+# Rows kept for KID, precision and recall, which need more than moments.
 MAX_ROWS = 10_000
 _FROM_DATA = (
     "name",
@@ -87,7 +87,7 @@ def load_reference(
 def _compute(images: ArrayLike, extractor: Extractor) -> dict[str, ArrayLike]:
     features = extractor.extract(images).features
     moments = Moments.of(features)
-    # Sets may be sorted by class: take random rows, always the same.
+    # Sets may be sorted by class, so rows are random, always the same.
     rows = np.random.RandomState(0).permutation(len(features))[:MAX_ROWS]
     return {
         "count": np.int64(moments.count),

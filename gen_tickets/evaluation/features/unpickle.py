@@ -1,7 +1,7 @@
 """Unpickles the description of a state dict in a PyTorch file; runs none of its code.
 
-An allow-list of opcodes is checked first. The globals that a pickle names are
-recognized, never imported. Storages are described, not read.
+Only an allow-list of opcodes is accepted. Globals named in a pickle are recognized,
+never imported. Storages are described, not read.
 """
 
 import io
@@ -115,14 +115,14 @@ def load(data: bytes, start: int = 0) -> tuple[Any, int]:
     """Unpickles dicts, lists, tuples, strings, numbers and tensors.
 
     Args:
-      data: what holds the pickle.
-      start: where in it the pickle begins.
+      data: bytes that contain the pickle.
+      start: position at which the pickle begins.
 
     Returns:
       (object, position after the pickle).
 
     Raises:
-      Exception: of any type, where it is no pickle of a state dict.
+      Exception: of any type, if it is no pickle of a state dict.
     """
     stream = io.BytesIO(data[start : start + _MAX_PICKLE])
     _check_opcodes(stream)
@@ -134,8 +134,8 @@ def load(data: bytes, start: int = 0) -> tuple[Any, int]:
 def _check_opcodes(stream: BinaryIO) -> None:
     """Reads a pickle to its end, if it holds only what state dicts are made of.
 
-    Strings and globals alone may be used twice: so the objects are no larger than the
-    pickle, and to hash them takes no longer. The memo is an array up to its last index.
+    Only strings and globals may be referenced twice, so the objects are no larger than
+    the pickle, and hashing takes no longer. The memo is an array up to its last index.
     """
     reusable: dict[int, bool] = {}
     before = ""

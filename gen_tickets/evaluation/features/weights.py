@@ -53,7 +53,7 @@ def load_weights(path: _Path | None = None, download: bool = False) -> Weights:
     """Finds, checks and folds the weights.
 
     Args:
-      path: a .pth or .npz file; None: as the module's docstring says.
+      path: a .pth or .npz file; None: searched for as described above.
       download: whether the public file (96 MB) may be downloaded if none is found.
 
     Raises:
