@@ -33,12 +33,12 @@ def gaussian_kl(
 
 
 def cross_entropy_real(logits: Float[Array, " *n"]) -> Float[Array, " *n"]:
-    """-log sigmoid(logits), finite at any logit: these are real. [N] -> [N]."""
+    """-log sigmoid(logits), the loss of "real"; finite for any logit. [N] -> [N]."""
     return jax.nn.softplus(-logits)
 
 
 def cross_entropy_fake(logits: Float[Array, " *n"]) -> Float[Array, " *n"]:
-    """-log(1 - sigmoid(logits)), likewise: these are generated. [N] -> [N]."""
+    """-log(1 - sigmoid(logits)), the loss of "generated"; finite. [N] -> [N]."""
     return jax.nn.softplus(logits)
 
 

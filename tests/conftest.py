@@ -8,7 +8,7 @@ import pathlib
 _CACHE = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "xla"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-# Programs run for milliseconds here: what counts is how fast they compile.
+# Programs run for milliseconds here, so compile time matters most.
 _FLAGS = {
     "xla_backend_optimization_level": "0",
     "xla_llvm_disable_expensive_passes": "true",

@@ -1,4 +1,4 @@
-"""One tiny task of every model, with states in which nothing is 0 or 1 by chance."""
+"""One tiny task of every model, with states in which no number is 0 or 1."""
 
 import functools
 from typing import Any, NamedTuple

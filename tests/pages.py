@@ -1,4 +1,4 @@
-"""The pages of the documentation, and what stands in them."""
+"""The pages of the documentation and their parts."""
 
 import pathlib
 import re
@@ -20,12 +20,12 @@ def prose(page):
 
 
 def quoted(page):
-    """What stands in backticks in the prose."""
+    """The texts in backticks in the prose."""
     return re.findall(r"`([^`\n]+)`", prose(page))
 
 
 def anchors(page):
-    """What a link to a heading is called, as GitHub and MyST do."""
+    """The anchors of the headings, as GitHub and MyST name them."""
     headings = re.findall(r"^#+ (.*)$", prose(page), re.M)
     return {
         re.sub(r"[^\w\- ]", "", x.lower()).strip().replace(" ", "-") for x in headings

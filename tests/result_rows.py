@@ -1,4 +1,4 @@
-"""Made-up tables of results with known answers."""
+"""Synthetic tables of results with known answers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A signal in the middle of a training, where a test wants it."""
+"""SIGTERM at a chosen place of a training."""
 
 import contextlib
 import signal
@@ -11,7 +11,7 @@ from gen_tickets.training.meter import Meter
 
 @contextlib.contextmanager
 def stopped_at(run, round_number, step):
-    """SIGTERM when the training stands there; all stretches are of one step."""
+    """Sends SIGTERM at this place; all stretches are of one step."""
     tags = (round_number,)  # the tag itself
     if isinstance(round_number, int):
         tags = (f"run_{run}/round_{round_number:02d}", f"round_{round_number:02d}")

@@ -58,7 +58,7 @@ def numbers(tree):
                 yield from numbers(value) if isinstance(value, dict) else [value]
 
 
-def test_smoke_is_cut_off_and_resumed(tmp_path):
+def test_accelerator_smoke_killed_and_resumed_keeps_results(tmp_path):
     process = start(tmp_path)
     while not list(tmp_path.glob("*.json")):
         assert process.poll() is None, process.stdout.read()
@@ -88,7 +88,7 @@ def test_smoke_is_cut_off_and_resumed(tmp_path):
         assert title in page.read_text()
 
 
-def test_plan_begins_with_what_is_worth_most():
+def test_plan_full_scale_orders_parts_by_priority():
     planned = make()
     names = [m.name for m in planned]
     assert len(set(names)) == len(names)
@@ -102,7 +102,7 @@ def test_plan_begins_with_what_is_worth_most():
     assert len(steps) == 9 * 4 * 3 * 3  # models, members, precisions, variants
 
 
-def test_plan_knows_layers_once_a_model_was_looked_at():
+def test_plan_with_measured_shapes_includes_layers():
     assert not [m for m in make() if m.kind == "layer"]
     layer = "conv-100x32x32x3-k4-s2-p1-o128"
     shapes = {"shapes/dcgan_cifar10": {"layers": [layer]}}
@@ -112,7 +112,7 @@ def test_plan_knows_layers_once_a_model_was_looked_at():
     assert {x["layer"] for x in timed} == {layer}
 
 
-def test_what_failed_before_comes_last_and_once(tmp_path):
+def test_choose_failed_measurement_retries_it_last_and_once(tmp_path):
     results = __main__.Results(tmp_path, {"device": "GPU of mine"}, smoke=False)
     planned, spent = make()[:3], dict.fromkeys(plan.PARTS, 0.0)
     results.add(planned[0].name, {"error": "out of memory"}, 1.0)
@@ -127,7 +127,7 @@ def test_what_failed_before_comes_last_and_once(tmp_path):
     assert choose(tried={planned[0].name}) is None
 
 
-def test_a_part_that_took_its_share_waits_for_the_others(tmp_path):
+def test_choose_part_over_its_time_share_prefers_other_parts(tmp_path):
     results = __main__.Results(tmp_path, {"device": "x"}, smoke=False)
     planned = [m for m in make() if m.part in ("steps", "torch")]
     spent = {**dict.fromkeys(plan.PARTS, 0.0), "steps": 31.0}
@@ -137,7 +137,7 @@ def test_a_part_that_took_its_share_waits_for_the_others(tmp_path):
     assert __main__._choose(steps, results, set(), spent, 60.0) is steps[0]
 
 
-def test_damaged_results_are_refused_and_kept(tmp_path):
+def test_results_damaged_file_raises_user_error_and_keeps_it(tmp_path):
     path = tmp_path / "gpu_of_mine.json"
     path.write_text("{")
     with pytest.raises(UserError, match="is damaged"):
@@ -146,7 +146,7 @@ def test_damaged_results_are_refused_and_kept(tmp_path):
 
 
 @pytest.mark.parametrize("model", ["resnet_dcgan_cifar10", "ae_cifar10"])
-def test_layers_are_those_of_the_model(model):
+def test_shapes_of_model_layers_equal_its_kernels(model):
     """Shapes of the kernels that are timed are those of the model's weights."""
     names = lowering.shapes(plan.SMOKE, model)["layers"]
     task = models.build(model, smoke=True)
@@ -156,7 +156,7 @@ def test_layers_are_those_of_the_model(model):
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_a_layer_is_timed_with_the_geometry_that_its_name_tells(extra):
+def test_parse_layer_name_gives_the_same_convolution(extra):
     module = layers.ConvTranspose(5, 3, 2, 1, extra, use_bias=False, lowering=LIBRARY)
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
     variables = module.init(jax.random.key(1), x)
@@ -167,7 +167,7 @@ def test_a_layer_is_timed_with_the_geometry_that_its_name_tells(extra):
     assert (found == module.apply(variables, x)).all()
 
 
-def test_compacted_networks_cost_the_share_of_flops_asked_for():
+def test_compact_sizes_dcgan_saves_88_percent_of_flops():
     sizes = models.compact_sizes("dcgan_cifar10", smoke=False, multiple=8)
     assert all(count % 8 == 0 for _, counts in sizes for count in counts)
     whole = models.cost("dcgan_cifar10", False).total()
@@ -214,7 +214,7 @@ def content():
     }
 
 
-def test_ratios_are_those_of_the_times():
+def test_targets_known_times_give_expected_ratios_and_verdicts():
     found = {x.what: x for x in targets.all_of(plan.FULL, Measured(content()))}
     peer = found["dcgan_cifar10, tf32, masked: PyTorch's channels_last / ours"]
     assert (peer.ratio, peer.verdict) == (pytest.approx(1.5), "aim")
@@ -227,12 +227,12 @@ def test_ratios_are_those_of_the_times():
     assert targets.Target("", 1.05, 1.03, 1.01, at_most=True).verdict == "missed"
 
 
-def test_the_faster_form_is_recommended():
+def test_choices_measured_steps_recommend_the_faster_lowering():
     (choice,) = recommendation.choices(Measured(content()))
     assert choice == (True, "batched_product", pytest.approx(2.0), "1 steps")
 
 
-def test_layers_decide_where_no_step_was_measured():
+def test_choices_without_steps_use_layer_times():
     results, layer = content(), "conv-1x2x2x1-k1-s1-p0-o1"
     results["measurements"] = {
         plan.layer_name(layer, "tf32", members, form): step(milliseconds)
@@ -246,7 +246,7 @@ def test_layers_decide_where_no_step_was_measured():
     ]
 
 
-def test_the_page_names_what_failed():
+def test_page_failed_measurement_lists_its_error():
     text = tables.page(plan.FULL, content())
     assert "| torch/dcgan_cifar10/compile | no compiler / here |" in text
     assert '"gpu": Lowering("library", "batched_product"),' in text

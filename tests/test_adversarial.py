@@ -1,4 +1,4 @@
-"""The adversarial task: one step against PyTorch, and who may change what."""
+"""The adversarial task: updates, metrics, evaluation, sampling and averaging."""
 
 import functools
 
@@ -41,7 +41,7 @@ def differs(a, b):
     return any(not np.array_equal(x, y) for x, y in pairs)
 
 
-def test_state_has_a_generator_and_a_discriminator():
+def test_init_gan_has_generator_and_discriminator():
     task, init, _ = trainer()
     state = init(KEY)
     assert set(state.params) == set(state.stats) == set(task.components)
@@ -50,7 +50,7 @@ def test_state_has_a_generator_and_a_discriminator():
 
 
 @pytest.mark.parametrize("family", ["dcgan", "sngan"])
-def test_an_update_changes_one_network_and_nothing_of_the_other(family):
+def test_update_of_one_network_leaves_the_other_unchanged(family):
     game = adversarial._Game(gans.make_config(family), Setting(gans.IMAGE_SHAPE, 10))
     state = jax.jit(game.init)(KEY)
     masks, images = everything(state.params), gans.make_images(BATCH)
@@ -70,7 +70,7 @@ def test_an_update_changes_one_network_and_nothing_of_the_other(family):
 @pytest.mark.parametrize(
     "family, kept", [("dcgan", "batch_stats"), ("sngan", "spectral")]
 )
-def test_a_pass_advances_only_the_collections_it_is_told_to(family, kept):
+def test_judge_mutable_collections_updates_only_those(family, kept):
     game = adversarial._Game(gans.make_config(family), Setting(gans.IMAGE_SHAPE, 10))
     state, images = jax.jit(game.init)(KEY), gans.make_images(BATCH) / 127.5 - 1
     player = state.params["discriminator"], state.stats["discriminator"]
@@ -79,7 +79,7 @@ def test_a_pass_advances_only_the_collections_it_is_told_to(family, kept):
     assert differs(judge(*player, images, (kept,))[1], player[1])
 
 
-def test_generator_step_makes_no_gradient_of_the_discriminators_weights():
+def test_generator_step_flops_exclude_discriminator_gradients():
     game = adversarial._Game(gans.make_config(), Setting(gans.IMAGE_SHAPE, 10))
     state = jax.eval_shape(game.init, KEY)
     masks, latents = everything(state.params), jnp.zeros((BATCH, 3))
@@ -109,7 +109,7 @@ def test_generator_step_makes_no_gradient_of_the_discriminators_weights():
     assert ours - optimizer < flops(both) - 0.9 * 2 * BATCH * kernels
 
 
-def test_discriminator_sees_real_and_generated_batches_apart():
+def test_discriminator_step_batch_norm_sees_real_and_fake_separately():
     task, init, step = trainer()
     state, images = init(KEY), gans.make_images(BATCH)
     after, _ = step(state, everything(state.params), images, KEY)
@@ -132,7 +132,7 @@ def test_discriminator_sees_real_and_generated_batches_apart():
     np.testing.assert_allclose(found["var"], var, rtol=1e-4)
 
 
-def test_every_discriminator_update_takes_images_of_its_own():
+def test_discriminator_steps_use_disjoint_image_batches():
     task, init, step = trainer(task__discriminator_steps=3)
     images, state = gans.make_images(3 * BATCH), init(KEY)
     masks = everything(state.params)
@@ -157,7 +157,7 @@ def test_every_discriminator_update_takes_images_of_its_own():
     assert found.step == 1
 
 
-def test_metrics_of_a_step():
+def test_step_wgan_penalty_metrics_sum_to_loss():
     _, init, step = trainer("wgan_penalty")
     state = init(KEY)
     _, metrics = step(state, everything(state.params), gans.make_images(BATCH), KEY)
@@ -175,7 +175,7 @@ def test_metrics_of_a_step():
     np.testing.assert_allclose(metrics["loss"], total, rtol=1e-5)
 
 
-def test_evaluation_gives_a_number_an_image_and_repeats_itself():
+def test_evaluate_same_key_returns_equal_values_per_image():
     task, init, _ = trainer()
     state, images = init(KEY), gans.make_images(BATCH)
     evaluate = jax.jit(task.evaluate)
@@ -188,7 +188,7 @@ def test_evaluation_gives_a_number_an_image_and_repeats_itself():
     )
 
 
-def test_collapsed_generator_has_no_spread():
+def test_evaluate_collapsed_generator_has_zero_sample_spread():
     task, init, _ = trainer()
     state, images = init(KEY), gans.make_images(32)
     evaluate = jax.jit(task.evaluate)
@@ -200,7 +200,7 @@ def test_collapsed_generator_has_no_spread():
     assert evaluate(collapsed, images, KEY)["sample_spread"][0] < 1e-6
 
 
-def test_samples_use_running_statistics_unless_told_otherwise():
+def test_sample_batch_norm_mode_selects_running_or_batch_statistics():
     latents = jax.random.normal(KEY, (5, 3))
     alone = {}
     for mode in ("running", "batch"):
@@ -212,7 +212,7 @@ def test_samples_use_running_statistics_unless_told_otherwise():
     assert alone == {"running": True, "batch": False}
 
 
-def test_average_is_the_bias_corrected_mean_of_the_weights_after_each_step():
+def test_average_after_steps_equals_bias_corrected_mean_of_weights():
     decay = 0.8
     task, init, step = trainer(eval__average_decay=decay)
     state = gans.pruned(init(KEY), masks := gans.draw_masks(init(KEY).params))
@@ -242,7 +242,7 @@ def test_average_is_the_bias_corrected_mean_of_the_weights_after_each_step():
     assert np.abs(found - jax.jit(last.sample)(state, latents)).max() > 1
 
 
-def test_clipping_spares_batch_norm():
+def test_step_weight_clip_leaves_batch_norm_unclipped():
     _, init, step = trainer("wgan")
     state = init(KEY)
     after, _ = step(state, everything(state.params), gans.make_images(2 * BATCH), KEY)
@@ -256,7 +256,7 @@ def test_clipping_spares_batch_norm():
     assert max(np.abs(leaf).max() for leaf in generator) > 0.05
 
 
-def test_loss_gives_each_network_the_gradient_of_its_own_player():
+def test_loss_gradient_of_each_network_is_of_its_own_objective():
     task, init, _ = trainer()
     game = adversarial._Game(gans.make_config(), Setting(gans.IMAGE_SHAPE, 10))
     state, images = init(KEY), gans.make_images(BATCH)
@@ -294,7 +294,7 @@ def test_loss_gives_each_network_the_gradient_of_its_own_player():
 
 
 @pytest.mark.parametrize("family", ["dcgan", "sngan", "resnet_dcgan"])
-def test_penalty_has_a_gradient_in_every_model(family):
+def test_penalty_gradient_in_each_model_equals_finite_difference(family):
     game = adversarial._Game(gans.make_config(family), Setting(gans.IMAGE_SHAPE, 10))
     state = jax.jit(game.init)(KEY)
     images, fakes = np.random.default_rng(0).uniform(-1, 1, (2, 4, *gans.IMAGE_SHAPE))
@@ -330,16 +330,16 @@ def test_penalty_has_a_gradient_in_every_model(family):
         ({"model.widths": (4, 6, 8, 9)}, "data.image_size"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(changes, field):
+def test_make_task_contradicting_options_raises_user_error_with_field(changes, field):
     with pytest.raises(UserError, match=field):
         gans.make_task(**changes)
 
 
-def test_spectral_norm_bounds_a_wasserstein_critic_too():
+def test_make_task_sngan_wasserstein_without_clipping_is_allowed():
     gans.make_task("sngan", **{"task.loss": "wasserstein"})
 
 
-def test_gan_options_left_alone_do_not_disturb_an_autoencoder():
+def test_validate_autoencoder_with_default_gan_options_passes():
     config = defaults.get_config()
     config.train.steps = 20
     defaults.validate(config)

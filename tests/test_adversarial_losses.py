@@ -46,7 +46,7 @@ SLOPES = {
 
 @pytest.mark.parametrize("name", registries.loss.names())
 @pytest.mark.parametrize("term", [0, 1, 2], ids=["real", "fake", "generator"])
-def test_loss_term_at_moderate_and_extreme_logits_has_its_closed_form(name, term):
+def test_loss_term_moderate_and_extreme_logits_equals_closed_form(name, term):
     found = terms_of(name)[term](jnp.asarray(LOGITS, jnp.float32))
     # At 100 a probability of e^-100 is 0 in float32.
     expected = CLOSED_FORMS[name][term](LOGITS)
@@ -55,19 +55,19 @@ def test_loss_term_at_moderate_and_extreme_logits_has_its_closed_form(name, term
 
 @pytest.mark.parametrize("name", registries.loss.names())
 @pytest.mark.parametrize("term", [0, 1, 2], ids=["real", "fake", "generator"])
-def test_loss_slope_at_extreme_logits_is_finite_and_right(name, term):
+def test_loss_slope_extreme_logits_equals_closed_form(name, term):
     logits = LOGITS[np.abs(LOGITS) != 1.0]  # the hinge's corners have no slope
     slopes = jax.vmap(jax.grad(terms_of(name)[term]))(jnp.asarray(logits, jnp.float32))
     expected = SLOPES[name][term](logits)
     np.testing.assert_allclose(slopes, expected, rtol=1e-6, atol=1e-30)
 
 
-def test_bce_generator_slope_is_one_where_the_discriminator_is_sure():
+def test_bce_generator_confident_discriminator_has_slope_minus_one():
     # The saturating loss log(1 - sigmoid(x)) would have slope -e^-100 here.
     assert jax.grad(terms_of("bce").generator)(jnp.float32(-100.0)) == -1.0
 
 
-def test_penalty_of_a_linear_critic_is_the_norm_of_its_weights():
+def test_penalty_linear_critic_equals_closed_form():
     weights = np.zeros((4, 4, 1), np.float32)
     weights[1, 2], weights[3, 0] = 3.0, 4.0
     rng = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def test_penalty_of_a_linear_critic_is_the_norm_of_its_weights():
     np.testing.assert_allclose(found, np.full(5, (5.0 - 1.0) ** 2), rtol=1e-6)
 
 
-def test_penalty_of_a_constant_critic_has_a_finite_gradient():
+def test_penalty_constant_critic_has_finite_gradient():
     def penalty(scale):
         return losses.gradient_penalty(
             lambda x: scale * x.sum((1, 2, 3)), ones, ones, jax.random.key(0)
@@ -90,7 +90,7 @@ def test_penalty_of_a_constant_critic_has_a_finite_gradient():
     assert np.isfinite(slope)
 
 
-def test_penalty_looks_between_the_two_images():
+def test_penalty_points_lie_between_real_and_fake_images():
     images, fakes = jnp.ones((50, 2, 2, 1)), -jnp.ones((50, 2, 2, 1))
     found = losses.gradient_penalty(
         lambda x: 0.5 * (x**2).sum((1, 2, 3)), images, fakes, jax.random.key(1)
@@ -147,7 +147,7 @@ def reference_penalty(weights, points, eps=1e-5):
     return np.mean((np.linalg.norm(slopes, axis=1) - 1.0) ** 2)
 
 
-def test_penalty_and_its_weight_gradients_match_finite_differences():
+def test_penalty_and_weight_gradients_equal_finite_differences():
     rng = np.random.default_rng(3)
     weights = {k: rng.normal(size=s) for k, s in shapes().items()}
     images, fakes = rng.normal(size=(2, 3, 4, 4, 1))

@@ -130,7 +130,7 @@ def with_moments(state, masks):
     return state._replace(opt_state=opt_state)
 
 
-def test_one_dcgan_step_is_that_of_pytorch():
+def test_dcgan_step_with_masks_equals_pytorch():
     pytest.importorskip("torch")
     config = gans.make_config()
     task = gans.make_task()

@@ -36,13 +36,13 @@ def masks_of(prepared, begun, member):
 
 
 def later(begun):
-    """A round after some training: other weights, of which nothing is scored."""
+    """A round after some training, whose weights must not be scored."""
     params = jax.tree.map(lambda x: 3 * x + 1, begun.state.params)
     return begun._replace(state=begun.state._replace(params=params))
 
 
 @pytest.mark.parametrize("method", ["snip", "grasp"])
-def test_a_round_keeps_the_best_of_the_initial_weights(method):
+def test_next_round_at_initialization_keeps_best_initial_weights(method):
     config = configure(**AT_START, prune__method=method, prune__batches=3)
     prepared, data = make(config)
     start = lottery.dense(prepared)
@@ -72,7 +72,7 @@ def leaves(prepared, params):
 
 
 @pytest.mark.parametrize("method", ["snip", "random"])
-def test_rounds_and_pruning_at_once_give_the_same_ticket(method):
+def test_two_rounds_at_initialization_equal_one_round(method):
     changes = {**AT_START, "prune__method": method}
     in_rounds = make(configure(**changes))
     begun = lottery.next_round(*in_rounds, lottery.dense(in_rounds[0]), 1)
@@ -83,7 +83,7 @@ def test_rounds_and_pruning_at_once_give_the_same_ticket(method):
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_ticket_is_the_initial_weights_and_its_control_is_redrawn(tmp_path):
+def test_run_at_initialization_ticket_has_masked_initial_weights(tmp_path):
     changes = {**AT_START, "prune__method": "magnitude", "prune__rounds": 1}
     found, rows = run(tmp_path, **changes)
     prepared, _ = make(configure(**changes))
@@ -117,7 +117,7 @@ def test_the_ticket_is_the_initial_weights_and_its_control_is_redrawn(tmp_path):
         ),
     ],
 )
-def test_validate_of_a_method_that_does_not_fit_is_refused(changes, message):
+def test_validate_method_unfit_for_schedule_raises_user_error(changes, message):
     config = defaults.get_config()
     config.train.steps = 20
     config.update_from_flattened_dict(changes)

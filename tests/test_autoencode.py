@@ -1,4 +1,4 @@
-"""The task's numbers from NumPy, its step from its loss, its two modes."""
+"""Autoencoder tasks: loss terms against NumPy, steps against gradients, sampling."""
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ def numpy_terms(config, state, images, train):
     "task, beta, model",
     [("ae", 1.0, "convstack"), ("vae", 1.0, "linear"), ("vae", 4.0, "linear")],
 )
-def test_terms_are_numpy_s_in_both_modes(task, beta, model):
+def test_loss_terms_in_training_and_evaluation_equal_numpy(task, beta, model):
     config, built, state = build(task, beta, model=model)
     found = jax.jit(built.evaluate)(state, IMAGES, KEY)
     expected = numpy_terms(config, state, IMAGES, train=False)
@@ -93,7 +93,7 @@ def test_terms_are_numpy_s_in_both_modes(task, beta, model):
         np.testing.assert_allclose(found, grad, rtol=1e-4, atol=1e-5 * norm)
 
 
-def test_a_step_advances_the_count_and_the_statistics():
+def test_step_advances_step_count_and_batch_statistics():
     _, built, state = build("ae")
     masks = masks_lib.dense(state.params)
     after, _ = jax.jit(built.step)(state, masks, IMAGES, KEY)
@@ -116,7 +116,7 @@ def test_a_step_advances_the_count_and_the_statistics():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_an_image_is_evaluated_the_same_in_any_company():
+def test_evaluate_image_alone_equals_image_in_a_batch():
     _, built, state = build("ae")
     together = jax.jit(built.evaluate)(state, IMAGES, KEY)["loss"]
     alone = jax.jit(built.evaluate)(state, IMAGES[2:3], KEY)["loss"]
@@ -126,7 +126,7 @@ def test_an_image_is_evaluated_the_same_in_any_company():
     assert not np.allclose(together, other, rtol=1e-3)
 
 
-def test_pictures_are_bytes_of_the_networks_outputs():
+def test_sample_and_reconstruct_return_rounded_network_outputs():
     config, built, state = build("vae", model="linear")
     latents = np.float32(np.random.default_rng(1).normal(size=(5, LATENT)))
     samples = jax.jit(built.sample)(state, latents)
@@ -149,7 +149,7 @@ def test_pictures_are_bytes_of_the_networks_outputs():
 
 
 @pytest.mark.parametrize("task", ["ae", "vae"])
-def test_a_model_without_batch_norm_learns_one_batch(task):
+def test_step_linear_model_on_one_batch_reduces_loss(task):
     config = configure(task, model="linear", widths=(16,))
     config.optimizer.name, config.optimizer.learning_rate = "adam", 1e-2
     built = tasks.build(config, SHAPE, 10)
@@ -164,7 +164,7 @@ def test_a_model_without_batch_norm_learns_one_batch(task):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_init_depends_on_the_key_and_differs_between_components():
+def test_init_same_key_is_equal_and_other_key_differs():
     _, built, _ = build("ae")
     init = jax.jit(built.init)
     first, again, other = (init(jax.random.key(i)).params for i in (1, 1, 2))

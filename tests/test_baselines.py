@@ -16,7 +16,7 @@ TRAIN, HELDOUT = (RANDOM.integers(0, 256, (n, 4, 4, 1), np.uint8) for n in (9, 7
 
 
 @pytest.mark.parametrize("name, divisor", [("ae", 16), ("vae", 1)])
-def test_baselines_of_a_task_are_the_error_of_the_mean_training_image(name, divisor):
+def test_baselines_autoencoder_equal_error_of_mean_image(name, divisor):
     config = defaults.get_config()
     config.task.name, config.model.widths = name, (4, 2)
     task = tasks.build(config, (4, 4, 1), 10)
@@ -32,14 +32,14 @@ def test_baselines_of_a_task_are_the_error_of_the_mean_training_image(name, divi
     assert set(found) == {f"heldout_{x}" for x in constant}
 
 
-def test_baselines_of_a_gan_are_none():
+def test_baselines_gan_are_empty():
     config = defaults.get_config()
     config.task.name, config.model.name, config.model.widths = "gan", "convstack", (2,)
     task = tasks.build(config, (8, 8, 1), 10)
     assert procedure.of_task(task, None, None, None) == {}
 
 
-def test_read_gives_what_was_written_and_refuses_damage(tmp_path):
+def test_read_baselines_returns_written_and_refuses_damage(tmp_path):
     assert baselines.read(tmp_path) == {}
     baselines.write(tmp_path, {"fid": {"noise images": 3.5, "x": np.nan}})
     assert baselines.read(tmp_path) == {"fid": {"noise images": 3.5}}

@@ -46,7 +46,7 @@ def _assert_near(ours, reference, tolerance=1e-5):
 @pytest.mark.parametrize("case", _CASES)
 @pytest.mark.parametrize("name", ["conv", "conv_transpose"])
 @pytest.mark.parametrize("members", [(), (3,)], ids=["alone", "vmapped"])
-def test_operators_and_gradients_equal_the_library(name, case, members):
+def test_conv_batched_product_and_gradients_equal_library(name, case, members):
     kernel, strides, padding, sides = case
     x = _draw(*members, 3, *sides, 2)
     k = _draw(*members, *kernel, 2, 5, seed=1)
@@ -60,7 +60,7 @@ def test_operators_and_gradients_equal_the_library(name, case, members):
     _assert_near(*(jax.jit(over_members(f))(x, k) for f in functions))
 
 
-def test_members_of_a_vmap_become_the_batch_of_one_product():
+def test_conv_under_vmap_compiles_to_one_batched_dot():
     conv = partial(convolutions.conv, lowering=Lowering("library", "batched_product"))
     x, k = _draw(2, 3, 6, 6, 2), _draw(2, 3, 3, 2, 5, seed=1)
     program = jax.jit(jax.vmap(conv)).lower(x, k).as_text()
@@ -69,7 +69,7 @@ def test_members_of_a_vmap_become_the_batch_of_one_product():
     assert "stablehlo.convolution" not in program and "stablehlo.while" not in program
 
 
-def test_bfloat16_operands_give_float32_results():
+def test_conv_bfloat16_operands_return_float32():
     x, k = _draw(3, 6, 6, 2), _draw(3, 3, 2, 5, seed=1)
     exact = convolutions.conv(x, k, lowering=_BATCHED)
     rounded = convolutions.conv(x, k, lowering=_BATCHED, dtype=jnp.bfloat16)
@@ -77,7 +77,7 @@ def test_bfloat16_operands_give_float32_results():
     assert float(abs(rounded - exact).max()) > 0
 
 
-def test_second_derivative_under_vmap():
+def test_conv_second_derivative_under_vmap_equals_library():
     x, k = _draw(2, 3, 4, 4, 2), _draw(2, 3, 3, 2, 5, seed=1)
 
     def penalty(x, k, lowering):

@@ -19,7 +19,7 @@ def model(request):
     return networks.make(request.param)
 
 
-def test_every_axis_is_claimed_once(model):
+def test_claims_of_model_groups_cover_every_axis_once(model):
     for component, groups in model.groups.items():
         for tree in (model.shapes.params[component], model.shapes.stats[component]):
             claimed = channels.claims(groups, tree)
@@ -29,7 +29,7 @@ def test_every_axis_is_claimed_once(model):
 
 
 @pytest.mark.parametrize("what", ["makers", "users", "norms"])
-def test_a_mistake_in_a_group_is_noticed(model, what):
+def test_claims_wrong_group_member_raises_value_error(model, what):
     for component, groups in model.groups.items():
         for i, group in enumerate(groups.groups):
             if not getattr(group, what):
@@ -44,7 +44,7 @@ def test_a_mistake_in_a_group_is_noticed(model, what):
                     )
 
 
-def test_a_wrong_number_of_channels_is_noticed(model):
+def test_claims_wrong_group_size_raises_value_error(model):
     for component, groups in model.groups.items():
         first = groups.groups[0]
         wrong = (first._replace(size=first.size + 13), *groups.groups[1:])
@@ -54,7 +54,7 @@ def test_a_wrong_number_of_channels_is_noticed(model):
             )
 
 
-def test_groups_of_a_residual_network_by_hand():
+def test_groups_residual_encoder_equal_hand_written_groups():
     groups = networks.make("resnet_vae").groups["encoder"].groups
     assert groups[0] == groups_lib.Group(
         "stem",
@@ -73,7 +73,7 @@ def test_groups_of_a_residual_network_by_hand():
     )
 
 
-def test_score_is_the_largest_scale_of_a_channel():
+def test_scores_shared_channel_is_largest_absolute_scale():
     model = networks.make("resnet_vae")
     state = model.draw(0)
     found = channels.scores(model.groups, state.params)["encoder"]
@@ -113,7 +113,7 @@ def brute_force(scores, num_keep, scope):
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data(), scope=st.sampled_from(["global", "component", "layer"]))
-def test_selection_is_the_brute_force(data, scope):
+def test_select_channels_equals_brute_force(data, scope):
     values = st.sampled_from([0.0, 0.25, 0.5, 1.0, 3.0])
     scores = {
         component: {
@@ -138,13 +138,13 @@ def test_selection_is_the_brute_force(data, scope):
 @given(
     rows=st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=2),
 )
-def test_distance_is_the_share_of_positions_that_differ(rows):
+def test_distances_of_masks_equal_share_of_differing_channels(rows):
     found = channels.distances(np.array(rows[0]), np.array(rows[1:]))
     expected = [sum(a != b for a, b in zip(rows[0], row)) / 7 for row in rows[1:]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_rounding_up_adds_the_next_best_channels():
+def test_round_up_adds_next_best_channels():
     scores = {"a": {"x": np.float32([5, 1, 4, 2, 3, 6, 0])}}
     masks = {"a": {"x": np.array([1, 0, 0, 0, 0, 1, 0], bool)}}
     rounded = channels.round_up(scores, masks, 4)["a"]["x"]
@@ -154,7 +154,7 @@ def test_rounding_up_adds_the_next_best_channels():
     np.testing.assert_array_equal(same, masks["a"]["x"])
 
 
-def test_a_flat_axis_holds_a_channel_once_a_pixel():
+def test_expand_flattened_axis_masks_channel_at_every_pixel():
     """Base map of SNGAN: a dense layer's [base * base * channels]."""
     model = networks.make("sngan")
     masks = channels.complete(model.groups, {})
@@ -168,7 +168,7 @@ def test_a_flat_axis_holds_a_channel_once_a_pixel():
     assert incoming.sum() == incoming.size * 5 // 6
 
 
-def test_cut_channels_lose_all_that_makes_and_uses_them():
+def test_expand_removed_channels_mask_their_inputs_and_outputs():
     model = networks.make("vae")
     masks = channels.complete(model.groups, {})
     masks["encoder"]["conv_0"] = np.array([1, 0, 1, 0], bool)

@@ -1,4 +1,4 @@
-"""Checkpoints: exact, two of them, and damage found out."""
+"""Checkpoints: exact restores, the two that are kept, detection of damage."""
 
 import gc
 
@@ -13,7 +13,7 @@ from gen_tickets.errors import Damaged, UserError
 from gen_tickets.training import state
 from gen_tickets.workdir import checkpoints, paths
 
-# ... ignored: Orbax drops the other reads of a checkpoint when one of them fails.
+# When one read of a checkpoint fails, Orbax abandons the others unawaited.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )
@@ -55,7 +55,7 @@ def restore(folder):
         return store.restore(template)
     finally:
         store.close()
-        gc.collect()  # What a failed read leaves unawaited is heard of here, and ...
+        gc.collect()  # Warnings of abandoned reads are raised here and ignored.
 
 
 def assert_is(restored, number):
@@ -93,13 +93,13 @@ def damage(folder, number, how):
             file.unlink()
 
 
-def test_round_trip_and_nothing_there(tmp_path):
+def test_restore_returns_saved_tree_and_none_for_empty_folder(tmp_path):
     assert restore(tmp_path) is None
     fill(tmp_path, [5])
     assert_is(restore(tmp_path), 5)
 
 
-def test_the_newest_two_are_kept_and_a_number_is_written_once(tmp_path):
+def test_save_keeps_newest_two_and_never_overwrites_a_number(tmp_path):
     fill(tmp_path, [2, 30, 4_000])
     assert numbers_in(tmp_path) == [30, 4_000]
     store = checkpoints.Checkpoints(tmp_path)
@@ -113,7 +113,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("how", ["flipped", "truncated", "gone"])
-def test_after_damage_the_one_before_is_used_and_work_goes_on(tmp_path, how, capfd):
+def test_restore_damaged_newest_uses_previous_checkpoint(tmp_path, how, capfd):
     fill(tmp_path, [2, 3])
     damage(tmp_path, 3, how)
     place = paths.checkpoints_dir(tmp_path)
@@ -141,7 +141,7 @@ def test_restore_of_an_unreadable_checkpoint_stops_and_touches_nothing(tmp_path,
     assert (contents(place), sorted(place.rglob("*"))) == before
 
 
-def test_a_second_damaged_checkpoint_of_one_number_is_kept_beside_the_first(tmp_path):
+def test_second_damaged_checkpoint_of_a_number_is_kept_too(tmp_path):
     for _ in range(2):
         fill(tmp_path, [2, 3])
         damage(tmp_path, 3, "truncated")
@@ -150,7 +150,7 @@ def test_a_second_damaged_checkpoint_of_one_number_is_kept_beside_the_first(tmp_
     assert sorted(x.name for x in aside.iterdir()) == ["3", "3.1"]
 
 
-def test_the_checksum_finds_what_reads_well_but_is_not_what_was_saved(tmp_path):
+def test_restore_readable_but_wrong_checksum_uses_previous(tmp_path):
     fill(tmp_path, [2])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoints, "_checksums", lambda leaves: {})
@@ -159,7 +159,7 @@ def test_the_checksum_finds_what_reads_well_but_is_not_what_was_saved(tmp_path):
 
 
 @given(st.data())
-def test_a_checksum_tells_any_element_that_changed(data):
+def test_checksum_of_one_changed_bit_differs(data):
     dtype = data.draw(st.sampled_from([np.float32, np.int32, bool, np.uint8]))
     x = np.random.default_rng(0).integers(0, 2, (3, 4, 5)).astype(dtype)
     place = data.draw(st.integers(0, x.nbytes - 1))
@@ -172,14 +172,14 @@ def test_a_checksum_tells_any_element_that_changed(data):
     assert one != two
 
 
-def test_a_checksum_is_its_formula_wherever_the_array_is():
+def test_checksum_of_array_equals_formula():
     x = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     words = x.view(np.uint32).reshape(-1).astype(object)
     expected = sum(w * (2 * i + 1) for i, w in enumerate(words)) % 2**32
     assert checkpoints._checksums({"x": jnp.asarray(x)}) == {"x": expected}
 
 
-def test_all_damaged_is_an_error_however_often_one_tries(tmp_path):
+def test_restore_all_damaged_raises_user_error_every_time(tmp_path):
     fill(tmp_path, [2, 3])
     damage(tmp_path, 2, "flipped")
     damage(tmp_path, 3, "truncated")
@@ -189,7 +189,7 @@ def test_all_damaged_is_an_error_however_often_one_tries(tmp_path):
     assert numbers_in(tmp_path) == [2, 3]
 
 
-def test_a_tree_of_other_shapes_is_not_restored(tmp_path):
+def test_restore_other_shapes_raises_user_error(tmp_path):
     fill(tmp_path, [2])
     store = checkpoints.Checkpoints(tmp_path)
     other = make_tree(0) | {"best": jnp.zeros(3)}
@@ -199,7 +199,7 @@ def test_a_tree_of_other_shapes_is_not_restored(tmp_path):
     gc.collect()
 
 
-def test_an_interrupted_save_is_not_seen(tmp_path):
+def test_restore_ignores_interrupted_save(tmp_path):
     """Orbax writes under a temporary name; what a kill leaves is no checkpoint."""
     fill(tmp_path, [2])
     half = paths.checkpoints_dir(tmp_path) / "3.orbax-checkpoint-tmp-0"

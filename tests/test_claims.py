@@ -1,4 +1,4 @@
-"""The tests of the paper's claims, on made-up rows whose answer is known."""
+"""The tests of the paper's claims, on synthetic rows with a known answer."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def early_bird(saved, seconds, values, epochs=(6, 6, 6)):
     return Evidence(f"{saved}", "early_bird", rows)
 
 
-def test_compare_of_a_diverged_run_tests_the_others():
+def test_compare_diverged_run_tests_the_others():
     first = evidence("a", "winning", LOW)
     second = evidence("b", "winning", (1.5, 2.5, 3.5))
     for x in second.rows:
@@ -101,7 +101,7 @@ def test_nowhere_worse_without_common_sparsity_is_not_tried():
 
 
 @pytest.mark.parametrize("published, holds", [(0.892, True), (0.98, False)])
-def test_winning_sparsity_asks_at_the_round_below_the_published_one(published, holds):
+def test_winning_sparsity_judges_round_below_published_sparsity(published, holds):
     dense = [row(0, run, "dense", 0.0, 10.0 + run) for run in range(3)]
     winning = evidence("w", "winning", *[LOW] * 4, HIGH, HIGH, HIGH).rows
     random = evidence("r", "random", *[(50.0, 51.0, 52.0)] * 7).rows
@@ -112,7 +112,7 @@ def test_winning_sparsity_asks_at_the_round_below_the_published_one(published, h
         claims.winning_sparsity(METRIC, found, 0.3)
 
 
-def test_like_the_own_ticket_is_compared_with_own_and_random():
+def test_like_the_own_ticket_compares_with_own_and_random():
     test = claims.like_the_own_ticket
     own, random = evidence("own", "winning", LOW), evidence("r", "random", HIGH)
     near = evidence("t", "transferred", (1.5, 2.0, 3.0))
@@ -138,8 +138,8 @@ def test_matches_compares_the_last_rounds():
 
 @pytest.mark.parametrize("sparsities", [(0.0, 0.0, 0.0), (0.0, 0.6, 0.6)])
 @pytest.mark.parametrize("test", [claims.matches, claims.others_worse])
-def test_a_claim_of_a_search_without_ticket_is_not_tried(test, sparsities):
-    """Its runs are the dense network, which matches itself."""
+def test_claim_of_search_without_ticket_is_not_tried(test, sparsities):
+    """Runs without a ticket are dense networks, which match themselves."""
     first = evidence("unpruned", "dense", LOW)
     bird = early_bird(0.6, 1.0, LOW)._replace(label="early-bird")
     for one, sparsity in zip(bird.rows, sparsities, strict=True):
@@ -149,7 +149,7 @@ def test_a_claim_of_a_search_without_ticket_is_not_tried(test, sparsities):
         test(METRIC, first, bird)
 
 
-def test_early_bird_claims_take_the_ticket_that_saves_what_the_paper_saves():
+def test_early_bird_claims_use_ticket_nearest_published_saving():
     found = [early_bird(0.0, 100.0, LOW), early_bird(0.5, 60.0, HIGH)]
     with pytest.raises(NotTried, match="the most is 50.0 %"):
         claims.as_good_with_less(METRIC, *found, saving=0.88)
@@ -164,7 +164,7 @@ def test_early_bird_claims_take_the_ticket_that_saves_what_the_paper_saves():
 
 
 def test_early_bird_claims_leave_out_runs_without_ticket():
-    """They are dense networks, and a mean with them is of neither."""
+    """They are dense networks; a mean over both kinds would describe neither."""
     dense, cut = early_bird(0.0, 100.0, LOW), early_bird(0.86, 40.0, LOW)
     mixed = cut._replace(rows=[*cut.rows[:2], dense.rows[2]])
     whole = cut._replace(rows=dense.rows)
@@ -181,6 +181,6 @@ def test_early_bird_claims_leave_out_runs_without_ticket():
     "epochs, holds",
     [((6, 6, 6), True), ((6, 7, 6), False), ((6, 6, float("nan")), False)],
 )
-def test_found_by_epoch_asks_of_every_search(epochs, holds):
+def test_found_by_epoch_requires_every_search(epochs, holds):
     found = [early_bird(0.0, 1.0, LOW), early_bird(0.5, 1.0, LOW, epochs)]
     assert claims.found_by_epoch(METRIC, *found, last=6)[0] is holds

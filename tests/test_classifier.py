@@ -46,7 +46,7 @@ def _cache(folder, monkeypatch):
 # --- the network -----------------------------------------------------------------
 
 
-def test_it_is_resnet_18_of_the_cifar_form():
+def test_resnet18_has_published_cifar_weight_count_and_shapes():
     network = classifier.ResNet18(64, 10, lowering=LIBRARY)
     image = jnp.zeros((2, 32, 32, 3))
     variables = jax.eval_shape(
@@ -59,7 +59,7 @@ def test_it_is_resnet_18_of_the_cifar_form():
     assert outputs.features.shape == (2, 512) and outputs.logits.shape == (2, 10)
 
 
-def test_it_computes_what_he_et_al_draw():
+def test_resnet18_outputs_equal_explicit_library_convolutions():
     """Written out with the library's convolution, on random weights and statistics."""
     dataset = fake_set(3)
     network = classifier.ResNet18(WIDTH, 3, lowering=LIBRARY)
@@ -133,7 +133,7 @@ def candidates(image, shift, flip):
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_augmentation_moves_and_mirrors_whole_images(flip):
+def test_augment_shifts_and_flips_whole_images(flip):
     images = RNG.integers(1, 256, (60, 9, 7, 3), np.uint8)
     augmented = classifier_lib.augment(images, jax.random.key(1), 2, flip)
     assert augmented.dtype == jnp.uint8
@@ -147,7 +147,7 @@ def test_augmentation_moves_and_mirrors_whole_images(flip):
     assert len(set(drawn)) > 15  # each image has its own
 
 
-def test_without_shift_and_flip_nothing_changes():
+def test_augment_without_shift_and_flip_is_identity():
     images = RNG.integers(0, 256, (5, 6, 6, 1), np.uint8)
     after = classifier_lib.augment(images, jax.random.key(0), 0, False)
     np.testing.assert_array_equal(after, images)
@@ -161,7 +161,7 @@ def fake_set(channels, num_classes=3, count=40):
     return dataset_lib.Dataset(part, part, about)
 
 
-def test_only_colour_images_are_augmented():
+def test_recipe_augments_colour_images_only():
     for channels, expected in ((1, (0, False)), (3, (4, True))):
         recipe = classifier._key(fake_set(channels), 1, 4)["recipe"]
         assert (recipe["shift"], recipe["flip"]) == expected
@@ -193,7 +193,7 @@ EXAMPLES = {
 }
 
 
-def test_loss_and_accuracy_are_those_of_numpy(linear):
+def test_evaluate_loss_and_accuracy_equal_numpy(linear):
     state = linear.init(jax.random.key(0))
     found = linear.evaluate(state, EXAMPLES, jax.random.key(1))
     layer = state.params["classifier"]["logits"]
@@ -206,7 +206,7 @@ def test_loss_and_accuracy_are_those_of_numpy(linear):
     np.testing.assert_array_equal(found["accuracy"], right)
 
 
-def test_labels_travel_with_their_images_through_the_loop(linear):
+def test_loop_with_labels_equals_single_steps(linear):
     loop = loop_lib.make_loop(linear)
     keys = jax.random.split(jax.random.key(2), 2)
     state = jax.vmap(linear.init)(keys)
@@ -243,7 +243,7 @@ def trained(dataset, folder):
         return classifier.load_classifier(dataset, EPOCHS, WIDTH)
 
 
-def test_it_learns_and_its_accuracy_is_what_it_does(trained, dataset):
+def test_load_classifier_accuracy_is_above_chance_and_reported(trained, dataset):
     images, labels = dataset.heldout
     outputs = trained.extract(images)
     assert outputs.features.shape == (300, 8 * WIDTH)
@@ -252,13 +252,13 @@ def test_it_learns_and_its_accuracy_is_what_it_does(trained, dataset):
     assert trained.accuracy == pytest.approx(accuracy, abs=1e-6)
 
 
-def test_features_do_not_depend_on_what_else_is_extracted(trained, dataset):
+def test_extract_features_do_not_depend_on_other_images(trained, dataset):
     images = dataset.heldout.images
     whole, part = trained.extract(images[:20]), trained.extract(images[7:12])
     np.testing.assert_allclose(whole.features[7:12], part.features, atol=1e-5)
 
 
-def test_it_is_trained_once(trained, dataset, monkeypatch):
+def test_load_classifier_twice_trains_once(trained, dataset, monkeypatch):
     monkeypatch.setattr(classifier, "_train", None)
     again = classifier.load_classifier(dataset, EPOCHS, WIDTH)
     assert again.fingerprint == trained.fingerprint
@@ -266,7 +266,9 @@ def test_it_is_trained_once(trained, dataset, monkeypatch):
         np.testing.assert_array_equal(x, y)
 
 
-def test_damaged_weights_are_trained_again(trained, dataset, monkeypatch, capfd):
+def test_load_classifier_damaged_cache_trains_again(
+    trained, dataset, monkeypatch, capfd
+):
     path = cache.path_of("classifier", trained.key)
     content = path.read_bytes()
     with np.load(path) as file:
@@ -279,7 +281,7 @@ def test_damaged_weights_are_trained_again(trained, dataset, monkeypatch, capfd)
     assert path.read_bytes() == content
 
 
-def test_all_that_determines_it_is_in_its_key():
+def test_key_of_each_changed_input_gives_another_hash():
     one = fake_set(1)
     other = one._replace(train=one.train._replace(labels=one.train.labels[::-1]))
     pixels = one._replace(provenance={**one.provenance, "sha256_train": "c"})
@@ -300,7 +302,7 @@ def test_all_that_determines_it_is_in_its_key():
 # --- what it refuses -------------------------------------------------------------
 
 
-def test_a_set_without_labels_is_refused():
+def test_load_classifier_without_usable_labels_raises_user_error():
     unlabelled = dataset_lib.ImageSet(np.zeros((20, 8, 8, 3), np.uint8), None)
     dataset = dataset_lib.Dataset(unlabelled, unlabelled, {"name": "faces"})
     with pytest.raises(UserError, match="data.name=faces: has no labels.*fid"):
@@ -319,12 +321,14 @@ def test_a_set_without_labels_is_refused():
         np.zeros((0, 8, 8, 1), np.uint8),
     ],
 )
-def test_other_images_are_refused(trained, images):
+def test_extract_wrong_shape_or_type_raises_user_error(trained, images):
     with pytest.raises(UserError, match="images="):
         trained.extract(images)
 
 
-def test_a_training_that_diverges_is_said_and_not_kept(dataset, folder, monkeypatch):
+def test_load_classifier_diverged_training_raises_and_caches_nothing(
+    dataset, folder, monkeypatch
+):
     before = set(folder.iterdir())
     loop = loop_lib.Loop(
         stretch=lambda state, totals, *_: (state, totals),

@@ -9,7 +9,7 @@ from gen_tickets.workdir import columns
 
 @pytest.fixture
 def remembered(monkeypatch):
-    """What workdirs say of columns; nothing yet."""
+    """The columns described by workdirs, empty at first."""
     empty = {}
     monkeypatch.setattr(columns, "_remembered", empty)
     return empty
@@ -68,7 +68,7 @@ def test_find_any_name_returns_type_and_role(name, dtype, role):
     assert (column.dtype, column.role) == (dtype, role)
 
 
-def test_find_member_of_a_family_is_labelled_after_its_metric():
+def test_find_family_column_is_labelled_after_its_metric():
     assert columns.find("heldout_kl").title == "held-out KL divergence (nats)"
     assert columns.find("interval_loss").title == "mean loss of training steps"
     assert columns.find("train_loss").title == "training loss"
@@ -76,12 +76,12 @@ def test_find_member_of_a_family_is_labelled_after_its_metric():
     assert columns.find("seconds").title == "training time (s)"
 
 
-def test_metric_of_column_of_a_family_is_its_metric():
+def test_metric_of_family_column_is_its_metric():
     assert columns.metric_of("heldout_loss") == columns.metric_of("interval_loss")
     assert columns.metric_of("train_kl") == "kl" and columns.metric_of("fid") == "fid"
 
 
-def test_find_column_that_a_workdir_describes_returns_it_with_its_families(remembered):
+def test_find_column_described_by_workdir_returns_it_and_its_family(remembered):
     columns.remember(Column("coverage", better="higher", label="coverage"))
     assert columns.find("coverage").sign == 1
     assert columns.find("heldout_coverage").better == "higher"
@@ -90,7 +90,7 @@ def test_find_column_that_a_workdir_describes_returns_it_with_its_families(remem
     assert columns.find("coverage").better == "lower"
 
 
-def test_find_column_that_a_workdir_describes_differently_returns_this_version(
+def test_find_built_in_column_described_differently_keeps_built_in(
     remembered,
 ):
     columns.remember(Column("round"), Column("fid", better="higher"))
@@ -100,7 +100,7 @@ def test_find_column_that_a_workdir_describes_differently_returns_this_version(
 
 
 @pytest.mark.parametrize("field", ["dtype", "role", "better", "unit", "label", "name"])
-def test_is_valid_of_a_wrong_field_is_false(field):
+def test_is_valid_column_with_wrong_field_is_false(field):
     column = Column("coverage", better="higher")
     assert columns.is_valid(column)
     assert not columns.is_valid(column._replace(**{field: 3}))

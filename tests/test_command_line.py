@@ -1,4 +1,4 @@
-"""What a user meets first: names, mistakes in one line, exit statuses."""
+"""The command line: experiment names, one-line errors, exit statuses."""
 
 import os
 import pathlib
@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 QUICKSTART = str(ROOT / "experiments" / "quickstart.py")
 
 
-def test_find_of_a_path_or_a_name_gives_the_file(tmp_path):
+def test_find_path_or_name_returns_the_file(tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text("")
     assert experiment_file.find(str(mine)) == str(mine)
@@ -38,14 +38,16 @@ def test_find_of_a_path_or_a_name_gives_the_file(tmp_path):
         (["--workdir=/x", "--config.seed=1"], QUICKSTART, 2, "quickstart"),
     ],
 )
-def test_split_of_words_takes_the_experiment_out(words, config, rest, experiment):
+def test_split_words_separates_experiment_from_other_flags(
+    words, config, rest, experiment
+):
     found, others = command_line.split(["main", *words])
     assert found.path + (f":{found.size}" if found.size else "") == config
     assert others[0] == "main" and len(others) - 1 == (rest or 0)
     assert found.workdir.name == (experiment or "quickstart-smoke")
 
 
-def test_run_of_an_error_ends_with_its_exit_status(capsys):
+def test_run_main_that_raises_exits_with_its_status(capsys):
     def raises(error):
         def main(config, workdir):
             raise error
@@ -99,7 +101,7 @@ def without_jax(tmp_path):
         (["extra"], ["extra: is no option"]),
     ],
 )
-def test_command_with_a_mistake_says_one_line_and_leaves_nothing(
+def test_command_with_mistake_prints_one_line_and_writes_nothing(
     without_jax, words, said
 ):
     process = command(without_jax, *words)
@@ -123,9 +125,7 @@ def test_help_without_jax_lists_every_option_and_choice(without_jax):
             assert f"{choice}: {summary}" in text
 
 
-def test_compilation_cache_where_none_is_set_is_a_folder_of_the_user(
-    tmp_path, monkeypatch
-):
+def test_compilation_cache_unset_uses_user_cache_folder(tmp_path, monkeypatch):
     changed = {}
     monkeypatch.setattr(jax.config, "update", changed.__setitem__)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -176,7 +176,7 @@ def get_config(size="full"):
         ("return {}['key']", "KeyError: 'key'"),
     ],
 )
-def test_load_of_a_file_with_a_mistake_names_file_and_line(line, said, tmp_path):
+def test_load_file_with_mistake_names_file_and_line(line, said, tmp_path):
     path = write_experiment(tmp_path, line)
     with pytest.raises(UserError, match=said) as caught:
         experiment_file.load(path, "")
@@ -192,7 +192,7 @@ def test_load_of_a_file_with_a_mistake_names_file_and_line(line, said, tmp_path)
         ("def get_config():\n    return 3\n", ": its get_config gives a int"),
     ],
 )
-def test_load_of_a_file_that_is_no_experiment_says_why(text, said, tmp_path):
+def test_load_file_without_experiment_raises_user_error(text, said, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(text)
     with pytest.raises(UserError) as caught:
@@ -200,7 +200,7 @@ def test_load_of_a_file_that_is_no_experiment_says_why(text, said, tmp_path):
     assert str(caught.value).startswith(f"{path}{said}")
 
 
-def test_load_of_a_good_file_gives_its_locked_options(tmp_path):
+def test_load_valid_file_returns_locked_config(tmp_path):
     path = write_experiment(tmp_path, "config.runs = 3 if size == 'full' else 2")
     config = experiment_file.load(path, "smoke")
     assert config.runs == 2 and config.is_locked
@@ -230,7 +230,7 @@ def test_load_of_a_good_file_gives_its_locked_options(tmp_path):
         (["--config.data.dir=a=b"], "data.dir", "a=b"),
     ],
 )
-def test_override_by_words_sets_the_option_and_leaves_the_rest(words, name, value):
+def test_override_flag_sets_option_and_returns_other_words(words, name, value):
     config = defaults.get_config()
     rest = command_line.override(config, ["main", *words, "--workdir=x"])
     assert rest == ["main", "--workdir=x"]

@@ -1,4 +1,4 @@
-"""A compacted network is the channel-masked one: passes, gradients, a training step."""
+"""A compacted network equals the channel-masked one: outputs, gradients, a step."""
 
 import functools
 
@@ -81,7 +81,7 @@ def gradient(b1, before, after):
     return {n: (after[n] - b1 * before[n]) / (1 - b1) for n in moments}
 
 
-# Whatever a residual GAN is made of, the residual VAE and the other GANs have as well.
+# All parts of a residual GAN also occur in the residual VAE and the other GANs.
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow) if name == "resnet_dcgan" else name
     for name in networks.MODELS
@@ -91,7 +91,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 @EXAMPLES
 @given(seed=st.integers(0, 2**31))
-def test_compact_is_masked(name, seed):
+def test_compact_network_equals_masked_network(name, seed):
     model = networks.make(name)
     masks = draw_masks(model.groups, seed)
     weight_masks = channels.expand(model.groups, masks, model.shapes.params)
@@ -111,8 +111,8 @@ def test_compact_is_masked(name, seed):
     assert_close(metrics, whole_metrics)  # the losses, with batch statistics
     _, cut = compact.compact(model.groups, masks, whole_after)
     assert_close(after._replace(opt_state=None), cut._replace(opt_state=None))
-    # Below a batch norm a small gradient is what large sums leave over: rounding is of
-    # the step's largest.
+    # Below a batch norm small gradients are differences of large sums, so the
+    # tolerance is relative to the largest gradient of the step.
     b1 = model.config.optimizer.b1
     gradients = gradient(b1, small, cut)
     largest = max(np.abs(x).max(initial=1) for x in gradients.values())
@@ -124,7 +124,7 @@ def test_compact_is_masked(name, seed):
         assert np.all(np.asarray(x)[~np.asarray(mask)] == 0)
 
 
-def test_survivors_keep_their_numbers_bit_for_bit():
+def test_compact_kept_weights_and_moments_are_bit_identical():
     model = networks.make("dcgan")
     masks, state = draw_masks(model.groups, 1), model.draw(1)
     _, small = compact.compact(model.groups, masks, state)
@@ -140,7 +140,7 @@ def test_survivors_keep_their_numbers_bit_for_bit():
     assert adam[count] == moments[count]
 
 
-def test_nothing_is_lost_where_nothing_is_cut():
+def test_compact_with_all_channels_kept_is_identity():
     for name in networks.MODELS:
         model = networks.make(name)
         state, everything = model.draw(2), channels.complete(model.groups, {})
@@ -153,7 +153,7 @@ def test_nothing_is_lost_where_nothing_is_cut():
             np.testing.assert_array_equal(a, b)
 
 
-def test_an_empty_group_is_refused():
+def test_compact_empty_group_raises_value_error():
     model = networks.make("vae")
     masks = channels.complete(model.groups, {})
     masks["decoder"]["base"] = np.zeros_like(masks["decoder"]["base"])
@@ -162,8 +162,8 @@ def test_an_empty_group_is_refused():
 
 
 @pytest.mark.parametrize("name", ["linear_ae", "sngan", "resnet_vae"])
-def test_an_unstructured_ticket_loses_its_unused_channels_and_nothing_else(name):
-    """Channels whose every use is masked; their biases do not matter any more."""
+def test_compact_unused_channels_of_unstructured_mask_keeps_outputs(name):
+    """Channels whose outgoing weights are all masked; their biases do not matter."""
     model = networks.make(name)
     rng = np.random.default_rng(3)
     weight_masks = jax.tree.map(
@@ -180,7 +180,7 @@ def test_an_unstructured_ticket_loses_its_unused_channels_and_nothing_else(name)
             flat = kernel.reshape(*kernel.shape[:-2], -1, group.size, kernel.shape[-1])
             flat[..., 1, :] = False
         for maker in group.makers if component == "discriminator" else ():
-            # What is made there counts in the norm of the kernel, used or not.
+            # Incoming weights count in the spectral norm even if unused.
             unused = channels.used(model.groups, weight_masks, model.shapes.stats)
             assert unused[component][group.name][1]
             leaves[f"{maker}/kernel"][..., 1] = False
@@ -198,23 +198,23 @@ def test_an_unstructured_ticket_loses_its_unused_channels_and_nothing_else(name)
     assert_close(evaluate(small, images, KEY), expected)
 
 
-def test_a_use_that_leads_nowhere_is_none():
+def test_used_channel_feeding_only_unused_channels_is_unused():
     model = networks.make("linear_ae")
     masks = jax.tree.map(lambda x: np.ones(x.shape, bool), model.shapes.params)
     encoder = masks["encoder"]
-    encoder["outputs"]["kernel"][2] = False  # channel 2 of dense_1 goes nowhere
+    encoder["outputs"]["kernel"][2] = False  # channel 2 of dense_1 is unused
     encoder["dense_1"]["kernel"][4] = False  # channel 4 of dense_0 feeds only it
     encoder["dense_1"]["kernel"][4, 2] = True
     used = channels.used(model.groups, masks, model.shapes.stats)["encoder"]
     assert np.flatnonzero(~used["dense_1"]).tolist() == [2]
     assert np.flatnonzero(~used["dense_0"]).tolist() == [4]
-    # A channel that nothing feeds is a constant, not nothing.
+    # A channel without inputs is a constant, which the next layer may use.
     encoder["dense_0"]["kernel"][:, 0] = False
     used = channels.used(model.groups, masks, model.shapes.stats)["encoder"]
     assert used["dense_0"][0]
 
 
-def test_a_saved_ticket_rebuilds_the_small_network_alone(tmp_path):
+def test_load_compact_ticket_rebuilds_small_network(tmp_path):
     model = networks.make("dcgan")
     masks, state = draw_masks(model.groups, 5), model.draw(5)
     weight_masks = channels.expand(model.groups, masks, model.shapes.params)

@@ -36,7 +36,7 @@ def build(model, **convention):
     ]
 
 
-def test_kernels_of_a_transposed_convolution_start_as_in_torch():
+def test_conv_transpose_kernel_initialization_has_bounds_of_torch():
     # PyTorch's weight is [in, out, kh, kw], and its fan-in out * kh * kw.
     module = layers.ConvTranspose(64, 4, lowering=LIBRARY)
     variables = module.init(jax.random.key(0), jnp.zeros((1, 4, 4, 16)))
@@ -47,7 +47,7 @@ def test_kernels_of_a_transposed_convolution_start_as_in_torch():
 
 
 @pytest.mark.parametrize("model", PAIRS)
-def test_kernels_of_radford_are_normal_with_deviation_0_02(model):
+def test_radford_kernels_are_normal_with_deviation_0_02(model):
     for _, variables in build(model, initializer="radford"):
         leaves = trees.named_leaves(variables["params"])
         kernels = [np.ravel(x) for name, x in leaves.items() if "kernel" in name]
@@ -73,7 +73,7 @@ def numpy_conv(x, kernel, strides, padding):
     return found
 
 
-def test_discriminator_of_radford_is_leaky_and_normalizes_all_but_the_first_layer():
+def test_radford_discriminator_is_leaky_and_normalizes_later_layers():
     (module, variables), _ = build("convstack", discriminator="radford")
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda x: 0.3 * rng.normal(size=x.shape), variables["params"])
@@ -95,7 +95,7 @@ def test_discriminator_of_radford_is_leaky_and_normalizes_all_but_the_first_laye
 
 
 @pytest.mark.parametrize("model", ["convstack", "resnet"])
-def test_channel_groups_of_a_radford_discriminator_claim_every_axis_once(model):
+def test_channel_groups_radford_discriminator_claim_every_axis_once(model):
     (module, variables), _ = build(model, discriminator="radford")
     of_network = groups.of(module)
     assert "norm_stem" not in variables["params"]
@@ -106,7 +106,7 @@ def test_channel_groups_of_a_radford_discriminator_claim_every_axis_once(model):
     assert set(scored) == ({"conv_1"} if model == "convstack" else blocks)
 
 
-def test_validate_of_a_convention_that_nothing_reads_is_refused():
+def test_validate_convention_without_effect_raises_user_error():
     with pytest.raises(UserError, match="model.discriminator.*only for task.name=gan"):
         configure("convstack", task="vae", discriminator="radford")
     with pytest.raises(UserError, match="only for model.name=convstack or resnet"):

@@ -27,7 +27,7 @@ def all_kept(model):
 
 
 @pytest.mark.parametrize("name", ["linear_ae", "dcgan"])
-def test_without_pruning_all_three_are_the_dense_steps(name):
+def test_costs_without_pruning_all_equal_dense_flops(name):
     model, images, counted = make(name)
     expected = STEPS * flops.of_step(model.task, images).total()
     found = counted.of_training(all_kept(model), STEPS)
@@ -36,7 +36,7 @@ def test_without_pruning_all_three_are_the_dense_steps(name):
     assert more == dict.fromkeys(costs.COLUMNS, expected + 5)
 
 
-def test_a_pruned_weight_of_a_dense_layer_saves_its_three_products():
+def test_costs_pruned_dense_weight_saves_three_products():
     model, _, counted = make("linear_ae")
     masks = all_kept(model)
     # Output, gradient of the input, gradient of the weight; images have no gradient.
@@ -48,7 +48,7 @@ def test_a_pruned_weight_of_a_dense_layer_saves_its_three_products():
     assert found["flops_compact"] == found["flops_dense"]
 
 
-def test_compact_is_the_dense_cost_of_the_narrower_network():
+def test_costs_compact_equals_dense_cost_of_narrower_network():
     model, images, counted = make("linear_ae")
     masks = all_kept(model)
     leaves = trees.named_leaves(masks)

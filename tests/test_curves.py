@@ -33,7 +33,7 @@ def writer(tmp_path, events):
 
 
 def measure(writer, round_number, step, runs=RUNS, arms=ARMS, **more):
-    """Writes one evaluation whose numbers depend on its place alone."""
+    """Writes one evaluation whose numbers depend on round, step and runs alone."""
     rng = np.random.default_rng([round_number, step, *runs])
     count = len(arms) * len(runs)
     totals, heldout = rng.normal(size=(2, count)).astype(np.float32)
@@ -113,7 +113,7 @@ def run_whole(writer):
 def test_restart_from_any_checkpoint_gives_the_same_bytes(
     writer, tmp_path, round_number, step, cut
 ):
-    """The killed process was beyond its last checkpoint, and wrote half a line."""
+    """The killed process had passed its last checkpoint and written half a line."""
     path = paths.curves_path(tmp_path)
     run_whole(writer)
     whole = path.read_bytes()
@@ -125,9 +125,7 @@ def test_restart_from_any_checkpoint_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("kept_steps", [0, 1, 2])
-def test_restart_of_runs_that_follow_one_another_gives_the_same_bytes(
-    writer, tmp_path, kept_steps
-):
+def test_restart_of_sequential_runs_gives_the_same_bytes(writer, tmp_path, kept_steps):
     """As early-bird runs do: run 1 begins when run 0 has ended."""
     path = paths.curves_path(tmp_path)
     places = [(run, n, s) for run in (0, 1) for n in (0, 1) for s in (10, 20)]
@@ -142,7 +140,7 @@ def test_restart_of_runs_that_follow_one_another_gives_the_same_bytes(
     assert path.read_bytes() == whole
 
 
-def test_write_new_metric_keeps_the_rows_of_before(writer, tmp_path):
+def test_write_new_metric_keeps_earlier_rows(writer, tmp_path):
     path = paths.curves_path(tmp_path)
     measure(writer, 0, 10)
     before = curves.read(path)
@@ -179,7 +177,7 @@ def test_append_without_space_raises_user_error(writer, tmp_path, monkeypatch):
         measure(writer, 0, 20)
 
 
-def test_writer_of_another_process_writes_nothing(tmp_path, events):
+def test_curve_writer_on_other_process_writes_nothing(tmp_path, events):
     measure(curves.CurveWriter(None, events), 0, 10)
     assert not list(tmp_path.iterdir()) and not events.scalars
 

@@ -27,7 +27,7 @@ def configure(**fields):
 # --- which images --------------------------------------------------------------
 
 
-def test_a_batch_larger_than_the_training_set_names_both_numbers():
+def test_check_batch_larger_than_training_set_names_both_numbers():
     with pytest.raises(UserError, match="batch_size=1498.*1497"):
         dataset_lib.check(configure(batch_size=1498))
     with pytest.raises(UserError, match="batch_size=65.*64"):
@@ -35,7 +35,7 @@ def test_a_batch_larger_than_the_training_set_names_both_numbers():
     dataset_lib.check(configure(batch_size=1497))
 
 
-def test_limits_are_nested_mixed_and_exact():
+def test_load_limited_sets_are_nested_shuffled_and_of_exact_size():
     whole = dataset_lib.load(configure())
     small = dataset_lib.load(configure(limit=100, batch_size=8))
     large = dataset_lib.load(configure(limit=400, batch_size=8))
@@ -50,7 +50,7 @@ def test_limits_are_nested_mixed_and_exact():
     assert len(np.unique(small.train.labels)) == 10
 
 
-def test_held_out_images_are_at_least_a_batch():
+def test_load_limited_heldout_set_has_at_least_one_batch():
     dataset = dataset_lib.load(configure(limit=50, batch_size=32))
     assert len(dataset.heldout.images) == 32
     assert len(dataset_lib.load(configure(limit=1497)).heldout.images) == 299
@@ -68,7 +68,9 @@ def test_held_out_images_are_at_least_a_batch():
     steps=st.integers(0, 40),
     seed=st.integers(0, 2**40),
 )
-def test_any_window_is_a_slice_of_the_whole(num_images, batch_size, first, steps, seed):
+def test_order_of_any_window_is_a_slice_of_the_whole(
+    num_images, batch_size, first, steps, seed
+):
     batch_size = min(batch_size, num_images)
     whole = dataset_lib.order(seed, 3, num_images, batch_size, 0, first + steps)
     window = dataset_lib.order(seed, 3, num_images, batch_size, first, steps)
@@ -76,7 +78,7 @@ def test_any_window_is_a_slice_of_the_whole(num_images, batch_size, first, steps
     np.testing.assert_array_equal(window, whole[first:])
 
 
-def test_an_epoch_visits_no_image_twice_and_the_next_one_differs():
+def test_order_epoch_has_no_repeats_and_differs_from_the_next():
     per_epoch = dataset_lib.steps_per_epoch(103, 10)
     assert per_epoch == 10
     epochs = dataset_lib.order(0, 0, 103, 10, 0, 3 * per_epoch).reshape(3, -1)
@@ -89,13 +91,13 @@ def test_an_epoch_visits_no_image_twice_and_the_next_one_differs():
     assert not np.array_equal(epochs[0], epochs[1])
 
 
-def test_order_follows_the_definition():
+def test_order_equals_numpy_philox_permutation():
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([7, 2, 5])))
     expected = generator.permutation(21)[:20].reshape(5, 4)
     np.testing.assert_array_equal(dataset_lib.order(7, 2, 21, 4, 25, 5), expected)
 
 
-def test_runs_and_seeds_have_orders_of_their_own():
+def test_order_of_other_run_or_seed_differs():
     orders = [
         dataset_lib.order(s, r, 64, 64, 0, 1) for s, r in ((0, 0), (0, 1), (1, 0))
     ]
@@ -103,6 +105,6 @@ def test_runs_and_seeds_have_orders_of_their_own():
         assert not np.array_equal(orders[i], orders[j])
 
 
-def test_order_of_too_few_images_is_an_error():
+def test_order_batch_larger_than_set_raises_value_error():
     with pytest.raises(ValueError, match="larger"):
         dataset_lib.order(0, 0, 3, 4, 0, 1)

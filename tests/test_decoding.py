@@ -1,4 +1,4 @@
-"""Decoding: order, crops against slices, and the quiet of short reads."""
+"""Decoding: order, crops against slices, no progress line for short reads."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from gen_tickets.data import decoding
 from gen_tickets.errors import UserError
 
 
-def test_images_keep_their_order_over_many_blocks(capsys):
+def test_decode_many_blocks_keeps_image_order(capsys):
     def open_image(number):
         return Image.new("RGB", (1, 1), (number % 256, number // 256, 7)), ("made",)
 
@@ -27,7 +27,7 @@ def test_images_keep_their_order_over_many_blocks(capsys):
 
 @pytest.mark.parametrize("height, width", [(9, 6), (6, 9), (7, 7), (8, 5)])
 @pytest.mark.parametrize("crop", [0, 4, 100])
-def test_the_crop_is_a_centred_slice(height, width, crop):
+def test_square_crop_equals_centred_slice(height, width, crop):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     side = min(height, width, crop or 1000)
     top, left = (height - side) // 2, (width - side) // 2
@@ -37,7 +37,7 @@ def test_the_crop_is_a_centred_slice(height, width, crop):
     np.testing.assert_array_equal(decoding.square(image, crop, side), expected)
 
 
-def test_a_grey_image_has_one_channel_and_a_constant_stays_constant():
+def test_square_constant_grey_image_stays_constant():
     for size in (3, 10, 33):
         pixels = decoding.square(Image.new("L", (10, 14), 91), 0, size)
         assert pixels.shape == (size, size, 1) and (pixels == 91).all()
@@ -50,7 +50,7 @@ def as_file(image, file_format="PNG", **options):
     return file
 
 
-def test_sixteen_bits_are_refused_and_alpha_is_dropped_and_counted():
+def test_to_mode_refuses_sixteen_bits_and_counts_dropped_alpha():
     grey = as_file(Image.fromarray(np.zeros((4, 4), np.uint16)))
     with pytest.raises(ValueError, match="8 bits"):
         decoding.open_image(grey, "L", turn=True)
@@ -72,7 +72,7 @@ def png_chunk(kind, content):
     )
 
 
-def test_colours_of_forty_eight_bits_are_refused():
+def test_decode_48_bit_colours_raises_user_error():
     header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" + struct.pack(">HHH", 1, 2, 65535))
     file = io.BytesIO(
@@ -86,7 +86,7 @@ def test_colours_of_forty_eight_bits_are_refused():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_is_turned_as_pillow_turns_it(orientation):
+def test_open_image_orientation_equals_pillow(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
@@ -98,7 +98,7 @@ def test_an_image_is_turned_as_pillow_turns_it(orientation):
     assert facts == ("PNG",)
 
 
-def test_random_exif_data_are_an_image_all_the_same():
+def test_open_image_with_random_exif_returns_an_image():
     """Turned or not; as Pillow's own function, they would end in a dozen errors."""
     rng = np.random.default_rng(0)
     plain = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
@@ -130,7 +130,7 @@ def test_random_exif_data_are_an_image_all_the_same():
     assert 10 < facts[decoding.ODD_EXIF] < 290
 
 
-def test_whatever_a_decoder_raises_names_the_image_and_is_counted():
+def test_decoder_error_of_any_kind_names_and_counts_the_image():
     errors = [struct.error("a"), AttributeError("b"), TypeError("c"), KeyError()]
 
     def open_image(number):

@@ -1,4 +1,4 @@
-"""Every option: its default, what it refuses, and how an experiment shrinks."""
+"""Every option: its default, the values it refuses; the sizes of an experiment."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def configure(**changes):
 
 
 def put(config, name, value):
-    """Sets an option past the check of a value, as config.json could."""
+    """Sets an option without validation, as reading config.json could."""
     *groups, leaf = name.split(".")
     for group in groups:
         config = config[group]
@@ -43,7 +43,7 @@ def wrong_values(option):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_option_of_a_wrong_value_is_refused_by_name(name):
+def test_validate_wrong_value_of_each_option_names_the_option(name):
     option = OPTIONS[name]
     assert option.is_allowed(option.default)
     assert option.meaning and option.allowed
@@ -81,14 +81,14 @@ def test_option_of_a_wrong_value_is_refused_by_name(name):
         ("prune.scope", "global "),
     ],
 )
-def test_option_out_of_its_bounds_is_refused_by_name(name, value):
+def test_validate_value_out_of_bounds_names_the_option(name, value):
     config = configure()
     put(config, name, value)
     with pytest.raises(UserError, match=f"^{name}="):
         defaults.validate(config)
 
 
-def test_number_given_as_a_whole_number_is_allowed():
+def test_validate_integer_for_float_option_is_allowed():
     config = configure(optimizer__learning_rate=1, checkpoint__every_seconds=5)
     defaults.validate(config)
     assert config.optimizer.learning_rate == 1.0
@@ -96,7 +96,7 @@ def test_number_given_as_a_whole_number_is_allowed():
     defaults.validate(config)
 
 
-def test_validate_of_contradicting_options_names_them():
+def test_validate_contradicting_options_names_them():
     for changes, message in (
         ({"train__steps": 0}, "train.epochs=0, train.steps=0"),
         ({"train__epochs": 3}, "train.epochs=3, train.steps=20"),
@@ -125,14 +125,14 @@ def test_get_config_has_every_option_at_its_default():
         (lambda c: c.update_from_flattened_dict({"task.beta": -1}), "^task.beta=-1"),
     ],
 )
-def test_assignment_of_a_wrong_name_or_value_is_refused_at_once(change, message):
+def test_config_assignment_of_wrong_name_or_value_raises_at_once(change, message):
     config = defaults.get_config()
     with pytest.raises(UserError, match=message):
         change(config)
     assert defaults.flatten(config) == defaults.flatten(defaults.get_config())
 
 
-def test_copy_of_a_configuration_knows_its_options():
+def test_config_copy_still_validates_assignments():
     copied = defaults.get_config().copy_and_resolve_references()
     copied.data.batch_size = 7
     assert copied.data.batch_size == 7
@@ -140,14 +140,14 @@ def test_copy_of_a_configuration_knows_its_options():
         copied.data.batch_size = 0
 
 
-def test_resize_takes_the_recipe_of_a_size():
+def test_resize_named_size_applies_its_changes():
     config = defaults.resize(configure(), "gpu", gpu={"runs": 3}, laptop={"runs": 1})
     assert config.runs == 3
     with pytest.raises(defaults.UnknownSize, match="FILE:gpu"):
         defaults.resize(config, "gpu", laptop={})
 
 
-def test_resize_to_smoke_of_early_bird_keeps_its_one_round():
+def test_resize_early_bird_to_smoke_keeps_its_one_round():
     config = configure(prune__schedule="early_bird", prune__rounds=1, rewind__step=0)
     small = defaults.resize(config, "smoke")
     defaults.validate(small)
@@ -155,7 +155,7 @@ def test_resize_to_smoke_of_early_bird_keeps_its_one_round():
     assert small.early_bird.take_last
 
 
-def test_resize_to_smoke_is_small_and_valid_and_other_sizes_are_refused():
+def test_resize_smoke_is_small_and_valid_and_unknown_size_is_refused():
     config = defaults.get_config()
     config.train.epochs = 100
     same = defaults.resize(config, "full")
@@ -169,5 +169,5 @@ def test_resize_to_smoke_is_small_and_valid_and_other_sizes_are_refused():
             defaults.resize(defaults.get_config(), size)
 
 
-def test_how_to_run_names_existing_options():
+def test_how_to_run_names_only_existing_options():
     assert set(HOW_TO_RUN) <= set(OPTIONS)

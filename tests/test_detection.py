@@ -1,4 +1,4 @@
-"""When an early-bird ticket is found, on planted masks and against a brute force."""
+"""When an early-bird ticket is found, on planted masks and against brute force."""
 
 import jax
 import numpy as np
@@ -41,7 +41,7 @@ def brute_force(masks, delta):
     return 0
 
 
-def test_a_constant_order_is_found_at_the_sixth_epoch_and_not_before():
+def test_note_constant_ranking_is_found_at_sixth_epoch():
     gammas = np.random.default_rng(0).random(CHANNELS, np.float32)
     scales = 1.0 + np.arange(9, dtype=np.float32)
     masks = np.array([draw(gammas * scale, 12) for scale in scales])
@@ -49,7 +49,7 @@ def test_a_constant_order_is_found_at_the_sixth_epoch_and_not_before():
         assert int(follow(masks[:count]).found) == (6 if count >= 6 else 0)
 
 
-def test_random_gammas_are_never_found():
+def test_note_random_scales_are_never_found():
     rng = np.random.default_rng(1)
     masks = [draw(rng.random(CHANNELS, np.float32), 20) for _ in range(60)]
     history = follow(np.array(masks))
@@ -57,8 +57,8 @@ def test_random_gammas_are_never_found():
     np.testing.assert_array_equal(history.drawn, masks)
 
 
-def test_a_distance_of_delta_is_not_below_it():
-    """The authors' code compares with 1, so that it stops at the first look."""
+def test_note_distance_equal_to_delta_is_not_found():
+    """The authors' code compares with 1, so that it stops at the first comparison."""
     masks = np.zeros((8, CHANNELS), bool)
     masks[:, :10] = True
     masks[5:, 8:12] ^= True  # 4 of 40 channels: a distance of 0.1
@@ -73,7 +73,7 @@ def test_a_distance_of_delta_is_not_below_it():
     flips=st.lists(st.integers(0, 6), min_size=6, max_size=14),
     delta=st.sampled_from([0.06, 0.11, 0.31]),
 )
-def test_found_is_the_brute_force(seed, flips, delta):
+def test_note_found_epoch_equals_brute_force(seed, flips, delta):
     rng = np.random.default_rng(seed)
     masks = [rng.random(CHANNELS) < 0.5]
     for count in flips:
@@ -84,7 +84,7 @@ def test_found_is_the_brute_force(seed, flips, delta):
     assert int(follow(masks, delta).found) == brute_force(masks, delta)
 
 
-def test_a_watched_training_is_the_same_and_draws_at_the_end_of_epochs():
+def test_watch_training_is_unchanged_and_masks_drawn_each_epoch():
     model = networks.make("vae")
 
     def draw(params):

@@ -54,7 +54,7 @@ def betas_of(name, num_steps):
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine"])
-def test_make_equals_the_product_of_one_minus_beta(name):
+def test_make_schedule_equals_product_of_one_minus_beta(name):
     diffusion = noise_schedules.make(name, 1000)
     power = np.array([1 - beta for beta in betas_of(name, 1000)]).cumprod()
     np.testing.assert_allclose(diffusion.signal**2, power, rtol=1e-5)
@@ -64,7 +64,7 @@ def test_make_equals_the_product_of_one_minus_beta(name):
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v"])
-def test_image_of_the_target_is_the_image(prediction):
+def test_image_from_target_equals_image(prediction):
     diffusion = noise_schedules.make("cosine", 50)
     images, epsilon = RNG.normal(size=(2, 40, *SHAPE)).astype(np.float32)
     steps = jnp.arange(40)
@@ -74,7 +74,7 @@ def test_image_of_the_target_is_the_image(prediction):
     np.testing.assert_allclose(found, images, atol=1e-4)
 
 
-def test_min_snr_weights_of_both_predictions_weight_the_image_alike():
+def test_min_snr_weights_of_both_predictions_agree_on_the_image():
     """Of one wrong image, whatever the network calls it."""
     diffusion, gamma = noise_schedules.make("cosine", 50), 5.0
     steps = np.arange(45)
@@ -93,7 +93,7 @@ def test_min_snr_weights_of_both_predictions_weight_the_image_alike():
 
 
 @pytest.mark.parametrize("step", [1, 7, 19])
-def test_previous_with_noise_is_the_posterior_of_ho(step):
+def test_previous_with_noise_equals_posterior_of_ho(step):
     """Ho et al. 2020, equations 6 and 7."""
     betas = np.array(betas_of("linear", 20))
     power = np.cumprod(1 - betas)
@@ -109,7 +109,7 @@ def test_previous_with_noise_is_the_posterior_of_ho(step):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_previous_without_noise_keeps_the_noise_that_there_is():
+def test_previous_without_noise_keeps_predicted_noise():
     diffusion = noise_schedules.make("linear", 20)
     image, epsilon = RNG.normal(size=(2, 3, *SHAPE)).astype(np.float32)
     at = functools.partial(noise_schedules.diffuse, diffusion, image, epsilon)
@@ -125,7 +125,7 @@ def test_previous_without_noise_keeps_the_noise_that_there_is():
         np.testing.assert_allclose(last, image, atol=1e-5)
 
 
-def test_sampling_steps_are_the_last_and_the_first_and_evenly_between():
+def test_sampling_steps_are_evenly_spaced_from_last_to_first():
     np.testing.assert_array_equal(
         noise_schedules.sampling_steps(1000, 4), [999, 666, 333, 0]
     )
@@ -149,7 +149,7 @@ def test_note_keeps_the_last_ten_losses_of_each_timestep():
     np.testing.assert_array_equal(timestep_sampling.probabilities(history), 0.25)
 
 
-def test_draw_follows_the_root_mean_square_of_losses_and_its_factors_undo_it():
+def test_draw_timesteps_by_rms_loss_with_unbiased_factors():
     root = np.array([1.0, 2.0, 5.0])
     history = timestep_sampling.History(
         jnp.tile(root[:, None], (1, 10)), jnp.full(3, 10, jnp.int32)
@@ -193,7 +193,7 @@ def test_step_keeps_pruned_weights_moments_and_average_at_zero(trained):
             assert (np.asarray(x)[~np.asarray(kept[name])] == 0).all(), name
 
 
-def test_evaluate_of_a_network_that_predicts_nothing_is_the_mean_square_of_noise(
+def test_evaluate_zero_prediction_equals_mean_square_of_noise(
     trained,
 ):
     task, state, _ = trained
@@ -213,7 +213,7 @@ def test_evaluate_of_a_network_that_predicts_nothing_is_the_mean_square_of_noise
     np.testing.assert_array_equal(found["loss"], again["loss"])
 
 
-def test_sample_depends_on_its_latent_alone(trained):
+def test_sample_depends_on_its_latent_only(trained):
     task, state, _ = trained
     assert task.latent_size == 16
     latents = jax.random.normal(jax.random.key(5), (3, 16))
@@ -234,7 +234,7 @@ def test_sample_depends_on_its_latent_alone(trained):
         ({"prune__method": "synflow"}, "prune.method='synflow'"),
     ],
 )
-def test_validate_what_does_not_fit_a_denoiser_is_refused(changes, message):
+def test_validate_options_unfit_for_denoiser_raise_user_error(changes, message):
     with pytest.raises(UserError, match=message):
         defaults.validate(configure(**changes))
 

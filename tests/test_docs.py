@@ -1,4 +1,4 @@
-"""The pages: links lead somewhere, names, files, commands and options exist."""
+"""The documentation: its links, names, files, commands and options exist."""
 
 import ast
 import functools
@@ -19,7 +19,7 @@ on_pages = pytest.mark.parametrize(
 
 
 @on_pages
-def test_a_link_leads_to_a_file_and_a_heading(page):
+def test_page_links_lead_to_existing_files_and_headings(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
         if re.match(r"[a-z]+:", target):
             continue
@@ -30,7 +30,7 @@ def test_a_link_leads_to_a_file_and_a_heading(page):
 
 
 @on_pages
-def test_a_file_that_is_named_exists(page):
+def test_page_named_files_exist(page):
     for text in quoted(page):
         path = text.partition("::")[0]
         if re.fullmatch(rf"({'|'.join(FOLDERS)})/[\w./*]*", path):
@@ -67,7 +67,7 @@ def is_name(dotted):
 
 
 @on_pages
-def test_a_module_function_or_option_that_is_named_exists(page):
+def test_page_named_modules_functions_and_options_exist(page):
     for text in quoted(page):
         if match := re.match(r"(?:python -m )?(gen_tickets(?:\.\w+)+)", text):
             assert is_name(match[1]), text
@@ -79,7 +79,7 @@ def test_a_module_function_or_option_that_is_named_exists(page):
             assert name in OPTIONS or name == "OPTION", text
 
 
-def test_a_test_that_is_named_exists():
+def test_reliability_page_named_tests_exist():
     for name in re.findall(
         r"`(test_\w+)\.(test_\w+)`", prose(ROOT / "docs/reliability.md")
     ):
@@ -96,7 +96,7 @@ def commands(page):
 
 
 @on_pages
-def test_a_command_has_a_module_and_options_that_exist(page):
+def test_page_commands_have_existing_modules_and_options(page):
     for words in commands(page):
         _, *module_and_rest = words[words.index("-m") :] if "-m" in words else [""]
         if not module_and_rest or module_and_rest[0].split(".")[0] not in FOLDERS:
@@ -117,7 +117,7 @@ def test_a_command_has_a_module_and_options_that_exist(page):
                 assert option in known or f'"{option[2:]}"' in known, word
 
 
-def test_python_blocks_parse():
+def test_page_python_blocks_compile():
     for page in PAGES:
         for code in blocks(page, "python"):
             compile(code, str(page), "exec")

@@ -1,4 +1,4 @@
-"""The early-bird procedure on digits, from config to files, killed and gone on with."""
+"""The early-bird procedure on digits, from config to files, stopped and resumed."""
 
 import jax
 import numpy as np
@@ -42,7 +42,7 @@ def configure(**changes):
             "prune.rounds": 1,
             "prune.scope": "layer",  # tickets of one shape: fewer programs
             "early_bird.epochs": 6,
-            "early_bird.distance": 0.99,  # all masks are alike
+            "early_bird.distance": 0.99,  # any two masks are near
             "eval.num_shown": 2,
             "eval.every_steps": 11,
             **{name.replace("__", "."): value for name, value in changes.items()},
@@ -70,7 +70,7 @@ def standard(tmp_path_factory):
     return folder, *run(folder)
 
 
-def test_rows_say_what_was_found_and_what_it_cost(standard):
+def test_early_bird_rows_have_found_epoch_sparsity_and_flops(standard):
     folder, rows, found, drawn = standard
     config = configure()
     images = jax.ShapeDtypeStruct((16, 8, 8, 1), np.uint8)
@@ -103,7 +103,7 @@ def test_rows_say_what_was_found_and_what_it_cost(standard):
         assert drawn[i].drawn.sum(1).tolist() == [drawn[i].drawn.shape[1] // 2] * 6
 
 
-def test_the_ticket_is_the_cut_dense_training_and_needs_no_other(standard):
+def test_early_bird_ticket_equals_compacted_dense_training(standard):
     _, _, found, drawn = standard
     config = configure()
     prepared, data = make(config)
@@ -130,7 +130,7 @@ def test_the_ticket_is_the_cut_dense_training_and_needs_no_other(standard):
         assert a.shape == b.shape
 
 
-def test_the_page_shows_the_mask_distances(standard):
+def test_draw_early_bird_run_shows_mask_distances(standard):
     folder = standard[0]
     text = render.draw(folder).read_text()
     assert "Early-bird tickets are found in 2 of 2 runs, at epoch 6." in text
@@ -139,7 +139,7 @@ def test_the_page_shows_the_mask_distances(standard):
 
 
 @pytest.mark.slow
-def test_stopped_in_a_search_and_after_a_cut_it_ends_the_same(standard, tmp_path):
+def test_early_bird_stopped_in_search_and_after_cut_ends_the_same(standard, tmp_path):
     _, rows, found, drawn = standard
     for place in ((0, 0, 8), (1, 1, STEPS - 2)):
         with stopped_at(*place), pytest.raises(Interrupted, match="SIGTERM"):
@@ -155,7 +155,7 @@ def test_stopped_in_a_search_and_after_a_cut_it_ends_the_same(standard, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("take_last", [False, True])
-def test_what_is_not_found_is_told_and_the_last_mask_taken_only_if_told(
+def test_early_bird_not_found_uses_last_mask_only_with_take_last(
     take_last, tmp_path, capsys
 ):
     changes = {"optimizer__learning_rate": 0.3, "early_bird__take_last": take_last}
@@ -177,7 +177,7 @@ def test_what_is_not_found_is_told_and_the_last_mask_taken_only_if_told(
         ({"prune__components": ("critic",)}, "prune.components='critic'"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(changes, message):
+def test_check_unsearchable_early_bird_raises_user_error(changes, message):
     config = configure(**changes)
     with pytest.raises(UserError, match=message):
         early_bird.check(*make(config))
@@ -196,12 +196,12 @@ def test_what_cannot_be_searched_is_refused(changes, message):
         ),
     ],
 )
-def test_options_that_do_not_fit_are_refused(changes, message):
+def test_validate_options_unfit_for_early_bird_raises_user_error(changes, message):
     with pytest.raises(UserError, match=message):
         configure(**changes)
 
 
-def test_components_are_cut_alone_and_widths_rounded_up():
+def test_channels_kept_cut_one_component_and_round_widths_up():
     config = configure(
         prune__components=("decoder",), prune__scope="global", early_bird__multiple=4
     )

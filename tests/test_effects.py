@@ -45,9 +45,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("options, refused, others", CASES)
-def test_validate_of_an_option_without_effect_says_with_what_it_counts(
-    options, refused, others
-):
+def test_validate_option_without_effect_names_the_condition(options, refused, others):
     with pytest.raises(UserError, match=refused):
         defaults.validate(configure(**options))
     if others is not None:

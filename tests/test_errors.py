@@ -15,7 +15,7 @@ from gen_tickets.errors import Interrupted, UserError
         (("a\nb=\x1b[0m", "has\tbreaks"), "a b= [0m: has breaks"),
     ],
 )
-def test_user_error_of_its_parts_says_them_in_one_line(parts, message):
+def test_user_error_message_has_its_parts_in_one_line(parts, message):
     error = UserError(*parts)
     assert str(error) == message and isinstance(error, ValueError)
     assert error.option == parts[0].partition("=")[0]
@@ -31,5 +31,5 @@ def test_user_error_unpickled_has_the_same_parts():
 
 
 @pytest.mark.parametrize("number, status", [(2, 130), (15, 0)])
-def test_interrupted_of_a_signal_has_its_exit_status(number, status):
+def test_interrupted_by_signal_has_its_exit_status(number, status):
     assert Interrupted(number).exit_status == status

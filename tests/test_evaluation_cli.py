@@ -31,7 +31,7 @@ def cache_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def pixels(monkeypatch):
-    """In the place of Inception: the same projections for every size of image."""
+    """Stands in for Inception: the same projections for every size of image."""
     pixels = untrained.Pixels("inception")
     extractor = pixels.extractor._replace(about={"weights": "planted.npz"})
     monkeypatch.setattr(extractors, "of_inception", lambda *_: extractor)
@@ -79,7 +79,9 @@ def colour(count=2100, size=4):
 # --- what it says ----------------------------------------------------------------
 
 
-def test_the_reference_itself_scores_zero_and_all_is_said(digits, tmp_path, capfd):
+def test_score_reference_against_itself_is_zero_with_full_report(
+    digits, tmp_path, capfd
+):
     images = save(tmp_path / "real.npz", digits.train.images)
     file = tmp_path / "out" / "scores.json"
     status, lines, err = run(capfd, *against_digits(images, "--json", file))
@@ -105,7 +107,7 @@ def test_the_reference_itself_scores_zero_and_all_is_said(digits, tmp_path, capf
     assert not result["reencoded"] and "fid" not in values
 
 
-def test_a_folder_of_grey_files_is_the_array_of_them(digits, tmp_path, capfd):
+def test_score_folder_of_grey_images_equals_score_of_array(digits, tmp_path, capfd):
     images = digits.heldout.images[:40]
     folder = folder_of(tmp_path / "files", images)
     (tmp_path / "files" / "notes.txt").write_text("no image")
@@ -127,7 +129,7 @@ def test_a_folder_of_grey_files_is_the_array_of_them(digits, tmp_path, capfd):
     assert found[0]["references"]["classifier"]["split"] == "heldout"
 
 
-def test_inception_between_two_of_a_users_files(pixels, tmp_path, capfd):
+def test_score_inception_metrics_between_two_npz_files(pixels, tmp_path, capfd):
     real = colour()
     reference = save(tmp_path / "real.npz", real[:-50], heldout_images=real[-50:])
     fake = save(tmp_path / "fake.npz", real[::-1])
@@ -144,7 +146,7 @@ def test_inception_between_two_of_a_users_files(pixels, tmp_path, capfd):
     assert pixels.calls == [2100, 2100, 2048]  # the reference is found again
 
 
-def test_the_default_is_inception_for_colour_and_the_classifier_for_grey(
+def test_default_metrics_colour_use_inception_and_grey_classifier(
     pixels, digits, tmp_path
 ):
     def names(dataset, *more):
@@ -163,7 +165,7 @@ def test_the_default_is_inception_for_colour_and_the_classifier_for_grey(
     assert names(unlabelled) == command._by_default("inception")
 
 
-def test_without_weights_labels_decide(digits, tmp_path, capfd):
+def test_default_metrics_without_inception_weights_need_labels(digits, tmp_path, capfd):
     options = command._parse(["--images", "a", "--reference", "b"])
     in_colour = digits._replace(train=digits.train._replace(images=colour(5)))
     assert command._names(options, in_colour) == command._by_default("classifier")
@@ -173,7 +175,7 @@ def test_without_weights_labels_decide(digits, tmp_path, capfd):
     assert "--inception-weights=PATH" in err and "--download-weights" in err
 
 
-def test_jpeg_in_a_lossless_set_is_seen():
+def test_reencoded_jpeg_in_lossless_set_is_detected():
     def seen(name, encoding):
         return sources.reencoded({"name": name, "encoding": encoding})
 
@@ -234,7 +236,9 @@ def refused(capfd, cache_folder, *arguments):
         (("--reference-split", "test"), "--reference-split"),
     ],
 )
-def test_wrong_options_are_one_line(more, message, tmp_path, capfd, cache_folder):
+def test_score_wrong_options_print_one_line(
+    more, message, tmp_path, capfd, cache_folder
+):
     images = save(tmp_path / "x.npz", RNG.integers(0, 256, (20, 8, 8, 1), np.uint8))
     err = refused(capfd, cache_folder, *against_digits(images, *more))
     for part in message.split(": "):
@@ -253,14 +257,16 @@ def test_wrong_options_are_one_line(more, message, tmp_path, capfd, cache_folder
         ({"images": colour(5, 8)}, "in colour, but the reference is grey"),
     ],
 )
-def test_wrong_arrays_are_one_line(arrays, message, tmp_path, capfd, cache_folder):
+def test_score_wrong_arrays_print_one_line(
+    arrays, message, tmp_path, capfd, cache_folder
+):
     np.savez(tmp_path / "x.npz", **arrays)
     arguments = against_digits(tmp_path / "x.npz")
     err = refused(capfd, cache_folder, *arguments)
     assert "--images" in err and message in err and "data." not in err
 
 
-def test_wrong_places_are_one_line(tmp_path, capfd, cache_folder):
+def test_score_wrong_paths_print_one_line(tmp_path, capfd, cache_folder):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.npz").write_text("no archive")
     images = RNG.integers(0, 256, (3, 8, 8, 1), np.uint8)
@@ -296,7 +302,7 @@ def test_wrong_places_are_one_line(tmp_path, capfd, cache_folder):
     assert "--reference=mnist: no prepared set in" in err and "--data.dir=DIR" in err
 
 
-def test_weights_that_are_none_are_one_line(tmp_path, capfd, cache_folder):
+def test_score_invalid_weight_files_print_one_line(tmp_path, capfd, cache_folder):
     images = save(tmp_path / "x.npz", colour())
     for name, content in (("cut.npz", b"PK\x03\x04"), ("text.pth", b"hello")):
         file = tmp_path / name

@@ -1,4 +1,4 @@
-"""TensorBoard events are on the disk at once, whichever writer writes them."""
+"""TensorBoard events reach the disk at once, with either writer."""
 
 import io
 import logging
@@ -41,7 +41,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_event_writer_of_a_killed_process_leaves_its_events(tmp_path):
+def test_event_writer_of_killed_process_leaves_its_events(tmp_path):
     loader = pytest.importorskip(
         "tensorboard.backend.event_processing.event_file_loader"
     )
@@ -69,7 +69,7 @@ def name(request):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_writer_scalars_and_image_are_read_back(name, channels, tmp_path):
+def test_event_writer_scalars_and_image_are_read_back(name, channels, tmp_path):
     loader = pytest.importorskip(
         "tensorboard.backend.event_processing.event_file_loader"
     )
@@ -146,7 +146,7 @@ def test_event_writer_hparams_are_those_of_the_plugin(tmp_path):
     assert found["sparsity"].number_value == 0.36
 
 
-def test_writer_of_another_process_writes_nothing(name, tmp_path, monkeypatch):
+def test_event_writer_on_other_process_writes_nothing(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     writer = events.make(name, None)
     writer.write("dense", 3, {"loss": 0.5})

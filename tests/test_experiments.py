@@ -27,7 +27,7 @@ def image_shape(config):
     return (config.data.image_size or side,) * 2 + (channels,)
 
 
-# Of these sizes the others have none; all have full and smoke.
+# The experiments that have the sizes gpu and laptop; all have full and smoke.
 GPU = (
     "ae_mnist ae_cifar10 vae_cifar10 beta_vae_cifar10 resnet_vae_cifar10 dcgan_cifar10"
 )
@@ -43,7 +43,7 @@ SIZES["laptop"] = SIZES["gpu"] - WITHOUT_LAPTOP
 
 @pytest.mark.parametrize("size", ["full", "smoke", "gpu", "laptop"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_get_config_of_a_size_is_valid_and_its_task_builds(path, size):
+def test_get_config_of_each_size_is_valid_and_its_task_builds(path, size):
     module = load(path)
     if path.stem not in SIZES.get(size, {path.stem}):
         with pytest.raises(defaults.UnknownSize, match=f":{size}"):
@@ -61,7 +61,7 @@ def test_get_config_of_a_size_is_valid_and_its_task_builds(path, size):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_experiment_file_says_how_to_run_it_and_refuses_unknown_sizes(path):
+def test_experiment_file_has_its_command_and_refuses_unknown_sizes(path):
     module = load(path)
     assert "python -m gen_tickets" in module.__doc__
     assert path.stem == "quickstart" or path.name in module.__doc__

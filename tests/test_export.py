@@ -1,4 +1,4 @@
-"""python -m gen_tickets.export: what a workdir's members make, and their weights."""
+"""python -m gen_tickets.export: samples, reconstructions and weights of members."""
 
 import jax
 import numpy as np
@@ -84,7 +84,7 @@ def _no_cache(monkeypatch):
 
 
 @pytest.mark.parametrize("i, arm, index", [(0, "winning", 1), (1, "random", 0)])
-def test_samples_are_those_that_the_metrics_saw(
+def test_export_samples_equal_those_the_metrics_saw(
     finished, tmp_path, capsys, i, arm, index
 ):
     folder, seen = finished
@@ -100,7 +100,7 @@ def test_samples_are_those_that_the_metrics_saw(
     assert len({member.tobytes() for member in seen}) == 4
 
 
-def test_another_seed_gives_other_latents_and_a_folder_the_same_images(
+def test_export_to_folder_has_same_images_and_other_seed_differs(
     finished, tmp_path, capsys
 ):
     folder, seen = finished
@@ -138,7 +138,7 @@ def test_loaded_networks_have_the_losses_of_their_rows(finished):
             assert float(values[i]) == expected
 
 
-def test_load_reads_without_a_lock_what_another_process_trains(finished, tmp_path):
+def test_load_while_another_process_trains_needs_no_lock(finished, tmp_path):
     folder, _ = finished
     held, before = lock.lock(folder), sorted(folder.rglob("*"))
     found = gt.load(folder)
@@ -154,7 +154,7 @@ def test_load_reads_without_a_lock_what_another_process_trains(finished, tmp_pat
         assert not np.any(np.where(mask, 0, w))
 
 
-def test_exported_file_is_loaded_as_its_workdir_is(finished, tmp_path, capsys):
+def test_load_exported_file_equals_load_of_workdir(finished, tmp_path, capsys):
     folder, _ = finished
     output = tmp_path / "dense.npz"
     assert run(capsys, folder, output, "--format=npz", "--round=0", "--run=1")[0] == 0
@@ -179,7 +179,7 @@ def test_safetensors_have_the_weights_by_name(finished, tmp_path, capsys):
             np.testing.assert_array_equal(found[f"{part}/{name}"], x)
 
 
-def test_weights_are_a_trained_ticket_that_reconstructs_as_exported(
+def test_export_weights_reconstruct_as_exported_reconstructions(
     finished, tmp_path, capsys
 ):
     folder, _ = finished
@@ -203,11 +203,11 @@ def test_weights_are_a_trained_ticket_that_reconstructs_as_exported(
     expected = np.asarray(task.reconstruct(state, held_out)).astype(int)
     found = np.load(output)["images"]
     assert found.shape == (10, 8, 8, 1)
-    assert np.abs(found - expected).max() <= 1  # rounded alike, fused otherwise
+    assert np.abs(found - expected).max() <= 1  # the two programs are fused differently
 
 
 @pytest.mark.slow
-def test_an_early_bird_exports_its_small_network(tmp_path, capsys, monkeypatch):
+def test_export_early_bird_run_has_small_network(tmp_path, capsys, monkeypatch):
     quiet(monkeypatch)
     config, folder = configure_early_bird(runs=1), tmp_path / "run"
     procedures.run(config, folder)
@@ -227,7 +227,7 @@ def test_an_early_bird_exports_its_small_network(tmp_path, capsys, monkeypatch):
     assert np.abs(found.astype(int) - images).max() <= 1
 
 
-def test_what_cannot_be_exported_is_told_in_a_line(finished, tmp_path, capsys):
+def test_export_mistakes_print_one_line_and_write_nothing(finished, tmp_path, capsys):
     folder, _ = finished
     there = tmp_path / "there.npz"
     there.write_bytes(b"mine")
@@ -260,8 +260,8 @@ def test_what_cannot_be_exported_is_told_in_a_line(finished, tmp_path, capsys):
     assert not (tmp_path / "no").exists()
 
 
-def test_a_file_of_extensions_is_loaded_first(finished, tmp_path, capsys):
-    """The model of a workdir may be one that only such a file adds."""
+def test_export_extensions_file_is_run_first(finished, tmp_path, capsys):
+    """The model of a workdir may be registered by such a file only."""
     words = (finished[0], tmp_path / "x.npz", "--num=1")
     loaded, broken = tmp_path / "own.py", tmp_path / "broken.py"
     loaded.write_text("import pathlib\npathlib.Path(__file__ + '.ran').touch()\n")

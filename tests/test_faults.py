@@ -1,4 +1,4 @@
-"""Faults of docs/reliability.md that belong to no one module."""
+"""Faults of docs/reliability.md that belong to no single module."""
 
 import contextlib
 import pathlib
@@ -24,7 +24,7 @@ from gen_tickets.workdir import lock, paths
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# ... ignored: Orbax drops the other writes of a checkpoint when one of them fails.
+# When one write of a checkpoint fails, Orbax abandons the others unawaited.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )
@@ -41,7 +41,7 @@ def files_no_larger_than(num_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path):
+def test_write_on_full_disk_leaves_old_file(tmp_path):
     path = tmp_path / "file"
     paths.write_atomically(path, b"old")
     with files_no_larger_than(1000), pytest.raises(UserError, match="make room"):
@@ -49,7 +49,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
+def test_save_on_full_disk_leaves_previous_checkpoint(tmp_path):
     fill(tmp_path, [2])
     with files_no_larger_than(1000), pytest.raises(UserError, match="make room"):
         fill(tmp_path, [3])
@@ -58,13 +58,13 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     assert_is(restore(tmp_path), 3)
 
 
-def test_files_emptied_by_a_power_loss(tmp_path):
+def test_restore_files_emptied_by_power_loss_uses_previous(tmp_path):
     fill(tmp_path, [2, 3])
     damage(tmp_path, 3, "emptied")
     assert_is(restore(tmp_path), 2)
 
 
-def test_what_a_kill_in_a_save_leaves_is_swept_up(tmp_path):
+def test_save_removes_leftovers_of_a_killed_save(tmp_path):
     fill(tmp_path, [2])
     half = paths.checkpoints_dir(tmp_path) / "3.orbax-checkpoint-tmp-0"
     half.mkdir()
@@ -73,7 +73,7 @@ def test_what_a_kill_in_a_save_leaves_is_swept_up(tmp_path):
     assert_is(restore(tmp_path), 4)
 
 
-def test_lock_of_a_killed_process_is_free(tmp_path):
+def test_lock_of_killed_process_is_free(tmp_path):
     start(tmp_path)
     hold = (
         "import sys, time; sys.path.insert(0, 'tests')\n"
@@ -92,7 +92,7 @@ def test_lock_of_a_killed_process_is_free(tmp_path):
     start(tmp_path)
 
 
-def test_other_versions_are_told_and_other_images_refused(tmp_path, capsys):
+def test_claim_other_versions_warns_and_other_images_are_refused(tmp_path, capsys):
     def claim(jax_version, digest):
         origin = {
             "packages": {"jax": jax_version},
@@ -111,14 +111,14 @@ def test_other_versions_are_told_and_other_images_refused(tmp_path, capsys):
     claim("2", "abc")
 
 
-def test_a_damaged_table_is_told_before_the_work(tmp_path):
+def test_run_damaged_table_raises_user_error_before_training(tmp_path):
     lock.claim(tmp_path, configure(), {}).release()
     paths.results_path(tmp_path).write_text("round,run,arm\n0,0,dense\n1,0,win")
     with pytest.raises(UserError, match="results.csv: is empty or cut short"):
         procedures.run(configure(), tmp_path)
 
 
-def test_a_population_larger_than_the_memory_is_told_before_the_work(tmp_path):
+def test_run_population_beyond_memory_raises_before_training(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "memory_of", lambda device: 1e4)
         with pytest.raises(UserError, match="runs: .* GiB, even trained one at"):
@@ -126,7 +126,7 @@ def test_a_population_larger_than_the_memory_is_told_before_the_work(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_memory_that_runs_out_is_one_line():
+def test_memory_errors_resource_exhausted_becomes_user_error():
     with pytest.raises(UserError, match="does not suffice .RESOURCE_EXHAUSTED: 4 TB"):
         with memory.memory_errors_told():
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 4 TB\nmore")
@@ -139,8 +139,10 @@ def test_a_memory_that_runs_out_is_one_line():
     "number, status",
     [(signal.SIGUSR1, 0), (signal.SIGINT, 130)],  # SIGTERM: in test_resume
 )
-def test_a_signal_saves_and_has_its_exit_status(tmp_path, number, status, capsys):
-    """In the middle of a round; what it goes on to is in test_resume."""
+def test_signal_while_training_saves_and_exits_with_its_status(
+    tmp_path, number, status, capsys
+):
+    """In the middle of a round; test_resume tests the continuation."""
     show = Meter.show
 
     def hook(self, step, arms, best_loss):
@@ -160,7 +162,7 @@ def test_a_signal_saves_and_has_its_exit_status(tmp_path, number, status, capsys
     assert [x for x in paths.checkpoints_dir(tmp_path).iterdir() if x.name.isdigit()]
 
 
-def test_a_ctrl_c_before_the_training_is_one_line(capsys):
+def test_ctrl_c_before_training_prints_one_line(capsys):
     def main(config, experiment):
         raise KeyboardInterrupt
 
@@ -170,7 +172,7 @@ def test_a_ctrl_c_before_the_training_is_one_line(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_the_table_names_tests_and_commands_that_exist():
+def test_reliability_table_names_existing_tests_and_commands():
     text = (ROOT / "docs" / "reliability.md").read_text()
     rows = [line for line in text.splitlines() if re.match(r"\| *\d+ *\|", line)]
     assert len(rows) >= 25

@@ -34,7 +34,7 @@ def taps(size, out, kernel, stride, padding):
     )
 
 
-def test_a_convolution_by_hand():
+def test_count_convolution_equals_hand_count():
     # 8x8 -> 4x4, k4 s2 p1: 4 taps along a side, less the 1 at either end over the edge.
     sides = taps(8, 4, 4, 2, 1)
     assert sides == 4 * 4 - 2
@@ -45,18 +45,18 @@ def test_a_convolution_by_hand():
     assert with_bias == found + 5 * 4 * 4 * 6
 
 
-def test_a_transposed_convolution_by_hand_multiplies_no_inserted_zeros():
+def test_count_transposed_convolution_skips_inserted_zeros():
     # 4x4 -> 8x8, the mirror of the convolution above: as many multiplications.
     layer = layers.ConvTranspose(6, use_bias=False, **LIBRARY)
     found = of_layer(layer, (5, 4, 4, 3))
     assert found == 2 * 5 * 3 * 6 * taps(8, 4, 4, 2, 1) ** 2
 
 
-def test_a_dense_layer_by_hand():
+def test_count_dense_layer_equals_hand_count():
     assert of_layer(layers.Dense(7), (5, 3)) == 2 * 5 * 3 * 7 + 5 * 7
 
 
-def test_batch_norm_by_hand():
+def test_count_batch_norm_equals_hand_count():
     x, pixels, channels_ = (2, 3, 3, 4), 2 * 3 * 3, 4
     evaluation = of_layer(layers.BatchNorm(), x, False)
     # x - mean, times, plus; a channel: var + eps, rsqrt, inverse * scale.
@@ -72,7 +72,7 @@ def test_batch_norm_by_hand():
     assert least <= training <= least + 20 * channels_
 
 
-def test_a_max_pool_by_hand():
+def test_count_max_pool_equals_hand_count():
     # Three maxima for each window of four.
     assert flops.count(layers.max_pool, jnp.zeros((2, 4, 4, 3))) == 3 * 2 * 2 * 2 * 3
 
@@ -80,7 +80,7 @@ def test_a_max_pool_by_hand():
 @pytest.mark.parametrize(
     "kernel, stride, pad, size", list(itertools.product((3, 4), (1, 2), (0, 1), (6, 7)))
 )
-def test_gradients_of_a_convolution_cost_what_it_costs(kernel, stride, pad, size):
+def test_count_convolution_gradients_equal_forward_cost(kernel, stride, pad, size):
     """Each of the three operators multiplies the same pairs."""
     x, k = jnp.zeros((2, size, size, 3)), jnp.zeros((kernel, kernel, 3, 5))
     out = (size + 2 * pad - kernel) // stride + 1
@@ -100,7 +100,7 @@ def test_gradients_of_a_convolution_cost_what_it_costs(kernel, stride, pad, size
     assert flops.count(both, x, k, y) == 3 * 2 * pairs
 
 
-def test_loops_count_their_rounds_and_choices_their_costliest_branch():
+def test_count_loop_iterations_and_costliest_branch_of_switch():
     a = jnp.zeros((3, 4))
 
     def loop(a):
@@ -116,7 +116,7 @@ def test_loops_count_their_rounds_and_choices_their_costliest_branch():
         flops.count(lambda n: lax.fori_loop(0, n, lambda i, x: x + 1.0, 0.0), 3)
 
 
-def test_count_of_a_task_does_not_depend_on_what_was_traced_before():
+def test_of_step_does_not_depend_on_earlier_traces():
     model = networks.make("vae")
     images = images_of(model, 4)
     before = flops.of_step(model.task, images)
@@ -127,7 +127,7 @@ def test_count_of_a_task_does_not_depend_on_what_was_traced_before():
     assert flops.of_step(model.task, images) == before
 
 
-def test_a_task_of_another_lowering_is_not_counted():
+def test_of_step_other_lowering_raises_value_error():
     model = networks.make("vae")
     product = model.rebuild({}, lowering.PRODUCT)
     with pytest.raises(ValueError, match="encoder has .*product"):
@@ -164,7 +164,7 @@ def images_of(model, batch):
     return jax.ShapeDtypeStruct((batch, *model.image_shape), jnp.uint8)
 
 
-def test_a_step_of_the_linear_autoencoder_by_hand():
+def test_of_step_linear_autoencoder_equals_hand_count():
     model, batch = networks.make("linear_ae"), 6
     sizes = [16, 7, 5, 2, 5, 7, 16]
     edges = sum(a * b for a, b in zip(sizes, sizes[1:]))
@@ -185,21 +185,19 @@ def flops_of_adam(num_weights):
     return per_weight * num_weights
 
 
-def test_a_step_of_the_vae_by_hand():
+def test_of_step_vae_equals_hand_count():
     model, batch = networks.make("vae"), 4
     of_layers = multiplications(model, batch)
     cost = flops.of_step(model.task, images_of(model, batch))
     for component, found in of_layers.items():
         for layer, forward in found.items():
             first = (component, layer) == ("encoder", "conv_0")
-            expected = forward * (
-                2 if first else 3
-            )  # nothing asks for images' gradient
+            expected = forward * (2 if first else 3)  # images need no gradient
             assert cost.of_weights[f"{component}/{layer}/kernel"] == expected
     assert len(cost.of_weights) == sum(map(len, of_layers.values())) == 6
 
 
-def test_a_step_of_a_gan_by_hand():
+def test_of_step_gan_equals_hand_count():
     model, batch = networks.make("dcgan"), 4
     of_layers = multiplications(model, batch)
     cost = flops.of_step(model.task, images_of(model, batch))
@@ -216,7 +214,7 @@ def test_a_step_of_a_gan_by_hand():
 
 
 @pytest.mark.parametrize("name", ["linear_ae", "vae", "dcgan", "resnet_vae", "sngan"])
-def test_a_compact_step_costs_what_its_channels_leave(name):
+def test_of_step_compact_network_scales_with_kept_channels(name):
     """Of every convolution the kept inputs times the kept outputs, exactly."""
     model = networks.make(name)
     masks = channels.complete(model.groups, {})
@@ -235,7 +233,7 @@ def test_a_compact_step_costs_what_its_channels_leave(name):
     assert small.total() <= dense.total(kept) < dense.total()
 
 
-def test_an_unstructured_mask_counts_the_kept_weights():
+def test_total_unstructured_mask_counts_kept_weights():
     model = networks.make("vae")
     masks = masks_lib.dense(model.shapes.params)
     kernel = masks["encoder"]["conv_1"]["kernel"]
@@ -249,7 +247,7 @@ def xla(function, *arguments):
     return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
 
 
-def test_within_five_percent_of_xla_where_no_zeros_are_multiplied():
+def test_count_dense_and_convolution_within_five_percent_of_xla():
     rng = np.random.default_rng(0)
 
     def dense(x, a, b):
@@ -271,7 +269,7 @@ def test_within_five_percent_of_xla_where_no_zeros_are_multiplied():
         assert abs(ratio - 1) < 0.05
 
 
-def test_a_whole_step_is_within_five_percent_of_xla():
+def test_of_step_dcgan_within_five_percent_of_xla():
     model = networks.make("dcgan")
     task = model._replace(config=wide(model.config)).rebuild({})
     state = jax.eval_shape(task.init, KEY)
@@ -287,7 +285,7 @@ def wide(config):
     return config
 
 
-def test_shares_are_those_of_the_masks():
+def test_kept_shares_equal_mask_means():
     masks = {"a": {"k": {"kernel": np.array([[True, False, False, False]])}}}
     assert flops.kept_shares(masks) == {"a/k/kernel": 0.25}
     assert math.isclose(flops.Cost(3.0, {"a/k/kernel": 8.0}).total({}), 11.0)

@@ -21,8 +21,8 @@ EXPERIMENTS = pathlib.Path(__file__).parents[1] / "experiments"
 
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 
-# The models of the paper's Table 1 as counted with JAX 0.10.2: a step of the whole
-# network, of it whatever the masks, a step with the first half of all channels.
+# FLOPs of the models of the paper's Table 1, counted with JAX 0.10.2: a dense step,
+# its part that no mask reduces, a step with the first half of all channels.
 STEPS = {
     "ae_mnist": (148091746, 5823330, 71385782),
     "ae_cifar10": (45916907908, 124053892, 13040863524),
@@ -67,7 +67,7 @@ def of_paper(name):
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_step_of_a_paper_model_costs_what_it_always_has(name):
+def test_of_step_paper_models_equal_recorded_flops(name):
     config, shape = of_paper(name)
     build = functools.partial(tasks.build, config, shape, 10, lowering=LIBRARY)
     step_size = config.data.batch_size * config.task.discriminator_steps
@@ -93,7 +93,7 @@ def make_pruner(config, shape, method, batch, lowering=LIBRARY):
 
 
 @pytest.mark.parametrize("method", PRUNINGS)
-def test_pruning_of_a_paper_model_costs_what_it_always_has(method):
+def test_pruner_flops_paper_model_equal_recorded_flops(method):
     config, shape = of_paper("vae_cifar10")
     batch = config.data.batch_size
     pruner, arguments = make_pruner(config, shape, method, batch)
@@ -102,8 +102,8 @@ def test_pruning_of_a_paper_model_costs_what_it_always_has(method):
 
 
 @pytest.mark.parametrize("name", networks.MODELS)
-def test_step_has_no_arithmetic_that_is_not_counted(name):
-    """A primitive that a new version of JAX has would count nothing, unnoticed."""
+def test_step_primitives_without_flops_only_move_data(name):
+    """A primitive new in a version of JAX would silently count as 0."""
     model = networks.make(name)
     state, key = model.shapes, jax.random.key(0)
     masks = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, bool), state.params)
@@ -118,8 +118,8 @@ def test_step_has_no_arithmetic_that_is_not_counted(name):
 
 
 @pytest.mark.parametrize("method", ["snip", "grasp"])
-def test_pruning_of_one_run_costs_the_same_after_it_was_traced(method):
-    """One run has the shapes that are counted, but no trace of it is taken for them."""
+def test_pruner_flops_one_run_unchanged_by_earlier_traces(method):
+    """One run has the shapes that are counted; a cached trace must not be reused."""
     model = networks.make("vae")
     of_model = model.config, model.image_shape, method, 4
     pruner, arguments = make_pruner(*of_model)

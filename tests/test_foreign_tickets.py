@@ -77,7 +77,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_foreign_files_are_refused(kind, tmp_path):
+def test_load_foreign_file_raises_user_error(kind, tmp_path):
     path = tmp_path / "ticket.npz"
     path.write_bytes(FOREIGN[kind])
     with pytest.raises(UserError, match="not an intact ticket") as caught:
@@ -85,15 +85,15 @@ def test_foreign_files_are_refused(kind, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_folder_are_user_errors(tmp_path):
+def test_load_missing_file_or_folder_raises_user_error(tmp_path):
     with pytest.raises(UserError, match="no such ticket"):
         tickets.load(tmp_path / "none.npz")
     with pytest.raises(UserError):
         tickets.load(tmp_path)
 
 
-def test_names_with_dots_reach_no_folder(tmp_path):
-    """A name is a place in a tree, never on a disk."""
+def test_ticket_names_with_dots_touch_no_other_folder(tmp_path):
+    """A name is a path in a tree, never on disk."""
     folder = tmp_path / "inner"
     folder.mkdir()
     name = "encoder/../../../stolen/kernel"

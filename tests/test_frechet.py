@@ -36,7 +36,7 @@ def _nuclear_norm_distance(first, second):
 
 
 @pytest.mark.parametrize("counts, width", [((60, 50), 128), ((90, 200), 24)], ids=str)
-def test_distance_equals_the_nuclear_norm(counts, width):
+def test_frechet_distance_equals_nuclear_norm_form(counts, width):
     first = _features(0, counts[0], width)
     second = _features(1, counts[1], width, 0.1)
     found = frechet_distance(Moments.of(first), Moments.of(second))
@@ -44,7 +44,7 @@ def test_distance_equals_the_nuclear_norm(counts, width):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def test_distance_of_gaussians_with_diagonal_covariances():
+def test_frechet_distance_diagonal_covariances_equals_closed_form():
     variances = np.array([[0.5, 2.0, 0.0, 1.0], [1.5, 0.25, 3.0, 1.0]])
     means = np.array([[0.0, 1.0, 2.0, 3.0], [0.5, 1.0, 1.0, 3.0]])
     first, second = (
@@ -57,7 +57,7 @@ def test_distance_of_gaussians_with_diagonal_covariances():
 
 
 @pytest.mark.parametrize("count", [5, 300])
-def test_distance_to_itself_is_zero_and_order_is_nothing(count):
+def test_frechet_distance_is_zero_to_itself_and_symmetric(count):
     rows = _features(0, count, 16)
     other = Moments.of(_features(1, 40, 16, 0.5))
     moments = Moments.of(rows)
@@ -73,7 +73,7 @@ def test_distance_to_itself_is_zero_and_order_is_nothing(count):
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(0, 99))
-def test_moments_of_parts_are_those_of_the_whole(sizes, seed):
+def test_moments_of_merged_parts_equal_moments_of_whole(sizes, seed):
     rows = _features(seed, sum(sizes) + 1, 5, shift=30.0)
     whole = Moments.of(rows)
     np.testing.assert_allclose(whole.mean, rows.mean(0), rtol=1e-12)
@@ -92,7 +92,7 @@ def test_moments_of_parts_are_those_of_the_whole(sizes, seed):
         )
 
 
-def test_float32_features_are_summed_in_float64():
+def test_moments_of_float32_features_are_summed_in_float64():
     rows = (_features(0, 500, 4) + 1000).astype(np.float32)
     np.testing.assert_allclose(
         Moments.of(rows).mean, rows.astype(np.float64).mean(0), rtol=1e-14
@@ -129,7 +129,7 @@ def test_squared_mmd_is_unbiased():
     assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
 
 
-def test_kernel_distance_draws_subsets():
+def test_kernel_distance_equals_brute_force_on_subsets():
     first, second = _features(0, 40, 6), _features(1, 30, 6, 0.5)
     random = np.random.RandomState(7)
     values = []
@@ -145,7 +145,7 @@ def test_kernel_distance_draws_subsets():
     )
 
 
-def test_inception_score_at_its_bounds():
+def test_inception_score_uniform_is_one_and_one_hot_num_classes():
     assert inception_score(np.zeros((20, 7)), 4) == InceptionScore(1.0, 0.0)
     sure = np.tile(1000.0 * np.eye(7), (5, 1))
     found = inception_score(sure, 5)
@@ -185,7 +185,7 @@ def test_precision_and_recall_equal_brute_force(k):
     assert 0 < found.precision < 1 and 0 < found.recall < 1
 
 
-def test_a_collapsed_generator_is_precise_and_recalls_nothing():
+def test_precision_recall_collapsed_samples_are_one_and_near_zero():
     real = _features(0, 100, 4)
     fake = real[0] + 1e-6 * _features(1, 30, 4)
     assert precision_recall(real, fake).precision == 1
@@ -211,13 +211,13 @@ def test_a_collapsed_generator_is_precise_and_recalls_nothing():
         lambda rows: precision_recall(rows, rows, 0),
     ],
 )
-def test_impossible_sets_are_refused_in_one_line(call):
+def test_distances_of_invalid_arrays_raise_one_line_user_error(call):
     with pytest.raises(UserError) as caught:
         call(_features(0, 20, 4))
     assert "\n" not in str(caught.value)
 
 
-def test_numbers_of_published_implementations():
+def test_distances_equal_published_implementations():
     """pytorch-fid 0.3.0 (scipy 1.17.1) and torch-fidelity 0.4.0 in float64."""
     first, second = _features(0, 500, 64), _features(1, 400, 64, 0.05)
     distance = frechet_distance(Moments.of(first), Moments.of(second))

@@ -98,13 +98,13 @@ def read_ticket(path, content):
     finally:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    # A weight of 4 bytes may be said by a bit; the rest is the reading itself.
+    # One bit of the file may stand for a weight of 4 bytes; the rest is overhead.
     assert peak < 64 * len(content) + 2**20
 
 
 @fuzz
 @given(data=st.data())
-def test_bytes_that_changed(ticket, data):
+def test_load_ticket_with_changed_bytes_is_refused_or_valid(ticket, data):
     """Bytes of a ticket overwritten, put in or cut out."""
     content = altered(data, ticket.read_bytes())
     read_ticket(ticket.with_name("damaged.npz"), content)
@@ -113,7 +113,7 @@ def test_bytes_that_changed(ticket, data):
 TICKET_LEAVES = trees.named_leaves(TICKET.params)
 NAMES = st.text("ad/.~é", min_size=1, max_size=9)
 DTYPES = ("<f4", "<f8", "<f2", "<i8", "|u1", "|b1", "<U3", "<c8", "|S0", "<M8[s]")
-# Shapes of a header whose bytes are another matter.
+# Shapes that a header may claim, whatever the data are.
 CLAIMS = st.lists(st.sampled_from([0, 1, 3, 15, 2**31, 2**40, 2**63]), max_size=3)
 
 
@@ -129,7 +129,7 @@ def npy(array, claim=None):
 
 @fuzz
 @given(data=st.data())
-def test_archives_that_are_whole_but_no_tickets(ticket, data):
+def test_load_intact_foreign_archive_is_refused_or_valid(ticket, data):
     """Arrays of other names, dtypes and shapes; headers that say what is not so."""
     with np.load(ticket) as file:
         arrays = dict(file)
@@ -168,7 +168,7 @@ def test_archives_that_are_whole_but_no_tickets(ticket, data):
 
 @fuzz
 @given(data=st.data())
-def test_values_of_options(data):
+def test_validate_any_option_values_is_refused_or_builds(data):
     """Any value in any option: refused by name, or a model that can be described."""
     config = configure()
     names = st.sampled_from(sorted(OPTIONS))
@@ -222,7 +222,7 @@ def fresh_flags():
 
 
 def launch(words):
-    """-> (exit status, what stands on stderr)."""
+    """-> (exit status, stderr)."""
     said = io.StringIO()
     with fresh_flags(), contextlib.redirect_stderr(said):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -242,7 +242,7 @@ def launch(words):
         max_size=4,
     )
 )
-def test_words_of_the_command_line(words):
+def test_command_line_any_words_exit_with_0_or_2(words):
     assert launch([]) == (0, "")
     status, said = launch(words)
     assert status in (0, 2), (words, said)
@@ -275,7 +275,9 @@ COLUMNS = ("round", "run", "arm", "sparsity", "remaining", "diverged", "heldout_
         )
     ),
 )
-def test_files_of_a_workdir(tmp_path_factory, config, table):
+def test_read_any_workdir_files_raises_only_user_errors(
+    tmp_path_factory, config, table
+):
     folder = tmp_path_factory.getbasetemp() / "fuzzed"
     folder.mkdir(exist_ok=True)
     paths.config_path(folder).write_bytes(config)
@@ -324,7 +326,7 @@ def load_images(name, path):
 
 @fuzz
 @given(data=st.data())
-def test_files_of_images(tmp_path_factory, data):
+def test_load_any_image_files_raises_only_user_errors(tmp_path_factory, data):
     """Noise, and images with odd EXIF data and altered bytes."""
     folder = tmp_path_factory.getbasetemp() / "images"
     folder.mkdir(exist_ok=True)

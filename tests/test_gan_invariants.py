@@ -1,4 +1,4 @@
-"""What must hold for every GAN: dead weights stay dead, everywhere and for ever."""
+"""Invariants of every GAN: pruned weights, their moments and averages stay zero."""
 
 import functools
 
@@ -56,7 +56,7 @@ def moments(opt_state):
 @pytest.mark.parametrize("family", gans.FAMILIES)
 @settings(deadline=None, max_examples=5)
 @given(seed=st.integers(0, 1000), density=st.floats(0.02, 1.0))
-def test_dead_weights_are_exactly_zero(family, seed, density):
+def test_train_masked_gan_keeps_pruned_weights_exactly_zero(family, seed, density):
     _, init, train, _ = trainer(family)
     key = jax.random.key(seed)
     state = init(key)
@@ -80,7 +80,7 @@ def test_dead_weights_are_exactly_zero(family, seed, density):
 
 
 @pytest.mark.parametrize("family", gans.FAMILIES)
-def test_a_rewind_restores_weights_and_statistics_and_starts_the_rest_anew(family):
+def test_rewind_gan_restores_weights_and_statistics_only(family):
     task, init, train, _ = trainer(family)
     key = jax.random.key(0)
     dense = jax.tree.map(lambda x: np.ones(x.shape, bool), init(key).params)
@@ -106,7 +106,7 @@ def test_a_rewind_restores_weights_and_statistics_and_starts_the_rest_anew(famil
     assert samples.shape == (4, *gans.IMAGE_SHAPE)
 
 
-def test_a_member_of_a_population_trains_as_it_does_alone():
+def test_train_population_member_equals_single_training():
     _, init, train, train_all = trainer("sngan")
     keys = jax.random.split(jax.random.key(3), 2)
     states = [init(key) for key in keys]
@@ -123,7 +123,7 @@ def test_a_member_of_a_population_trains_as_it_does_alone():
         )
 
 
-def test_spectral_vectors_travel_with_the_state():
+def test_train_sngan_updates_unit_spectral_vectors():
     _, init, train, _ = trainer("sngan")
     state = init(jax.random.key(0))
     masks = jax.tree.map(lambda x: np.ones(x.shape, bool), state.params)

@@ -34,11 +34,11 @@ def judge(curve=(), dense=STEADY, winning=STEADY, random=BAD, **of_metric):
         ({}, None),
     ],
 )
-def test_converged_compares_the_last_tenth_with_a_deviation(curve, passed):
+def test_converged_compares_last_tenth_with_one_deviation(curve, passed):
     assert judge(curve)[0]["converged"].passed is passed
 
 
-def test_converged_of_a_metric_without_a_curve_takes_its_last_value_from_the_table():
+def test_converged_metric_without_curve_uses_last_value_of_table():
     rows = table([STEADY], [BAD], (1.9, 2.0, 2.1), "fd_classifier")
     curves = [
         {"round": 0, "run": run, "arm": "dense", "step": step, **more}
@@ -49,7 +49,7 @@ def test_converged_of_a_metric_without_a_curve_takes_its_last_value_from_the_tab
     assert gate.passed is False and "improved by 0.5 from step 90" in gate.sentence
 
 
-def test_converged_of_a_growing_metric_knows_its_direction():
+def test_converged_higher_is_better_metric_uses_its_direction():
     better = table([(0.9,) * 3], [(0.1,) * 3], (0.88, 0.9, 0.92), "accuracy")
     curve = [
         {"round": 0, "run": 0, "arm": "dense", "step": step, "accuracy": value}
@@ -62,14 +62,14 @@ def test_converged_of_a_growing_metric_knows_its_direction():
 @pytest.mark.parametrize(
     "dense, passed", [((1.801, 2.0, 2.199), True), ((1.799, 2.0, 2.201), False)]
 )
-def test_repeatable_at_the_border_is_a_tenth_of_the_mean(dense, passed):
+def test_repeatable_limit_is_ten_percent_of_the_mean(dense, passed):
     assert judge(dense=dense)[0]["repeatable"].passed is passed
 
 
 @pytest.mark.parametrize(
     "trivial, passed", [(2.5, True), (2.0, False), (1.5, False), (None, None)]
 )
-def test_learned_is_better_than_every_trivial_model(trivial, passed):
+def test_learned_requires_better_than_every_baseline(trivial, passed):
     known = {baselines.REAL: 0.1, baselines.NOISE: 9.0, baselines.MEAN: trivial}
     known = known if trivial else {baselines.REAL: 0.1}
     gate = judge(**known)[0]["learned"]
@@ -78,7 +78,7 @@ def test_learned_is_better_than_every_trivial_model(trivial, passed):
         assert "held-out images 0.1; noise images 9" in gate.sentence
 
 
-def test_smallest_difference_is_where_welch_s_p_is_five_percent():
+def test_smallest_difference_has_welch_p_of_five_percent():
     rows = table([(1.0, 1.3, 1.1)], [(2.0, 2.9, 2.2, 2.5)])
     (of_round,) = verdict.verdict(rows, METRIC).rounds
     smallest = gates.smallest_difference(of_round.winning, of_round.random)
@@ -96,14 +96,14 @@ def test_smallest_difference_is_where_welch_s_p_is_five_percent():
         ((None, None, 2.0), None),
     ],
 )
-def test_power_says_which_difference_the_test_sees(random, passed):
+def test_power_states_smallest_detectable_difference(random, passed):
     gates_of, judged = judge(random=random)
     assert gates_of["power"].passed is passed
     said = judged.sentence.endswith(gates_of["power"].in_words)
     assert said is (random is not BAD and passed is not None)
 
 
-def test_verdict_with_failed_gates_says_them_first_and_keeps_the_numbers():
+def test_verdict_failed_gates_come_first_and_numbers_stay():
     _, sound = judge({10: 5.0, 90: 2.0, 100: 2.0})
     _, judged = judge({50: 3.0, 100: 2.0}, **{baselines.MEAN: 1.5})
     assert sound.sentence == sound.finding == judged.finding
@@ -115,7 +115,7 @@ def test_verdict_with_failed_gates_says_them_first_and_keeps_the_numbers():
     assert judged.sparsity == sound.sparsity == pytest.approx(0.2)
 
 
-def test_verdict_before_the_first_ticket_has_the_gates_of_dense():
+def test_verdict_without_tickets_has_gates_of_dense():
     judged = verdict.verdict(table([], [], (1.0, 2.0, 3.0)), METRIC)
     passed = {gate.name: gate.passed for gate in judged.gates}
     assert passed["repeatable"] is False and passed["power"] is None

@@ -1,4 +1,4 @@
-"""Several processes: who is told of others, and that two give the numbers of one."""
+"""Several processes: detection of launchers; two processes against one."""
 
 import fnmatch
 import os
@@ -53,7 +53,7 @@ def final_state(prepared, workdir):
     return jax.tree.map(np.asarray, round_state.state)
 
 
-def test_two_processes_train_to_the_weights_of_one(tmp_path):
+def test_run_two_processes_equals_one_process(tmp_path):
     """One experiment, two processes over loopback; its checkpoint is read by one."""
     processes = start_two(tmp_path / "two")
     try:
@@ -96,11 +96,11 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
         ({"JAX_COORDINATOR_ADDRESS": "a:1"}, True),
     ],
 )
-def test_launchers_are_known_by_their_variables(environment, several):
+def test_are_several_recognizes_launcher_variables(environment, several):
     assert processes_lib.are_several(environment) == several
 
 
-def test_alone_nothing_is_joined_and_together_is_a_plain_call(monkeypatch):
+def test_start_alone_joins_none_and_together_calls_directly(monkeypatch):
     monkeypatch.setattr(processes_lib, "are_several", lambda environment: False)
     processes_lib.start(configure().parallel)
     assert processes_lib.is_first() and processes_lib.together(lambda: 3) == 3
@@ -122,7 +122,9 @@ def test_alone_nothing_is_joined_and_together_is_a_plain_call(monkeypatch):
         ({"TPU_WORKER_HOSTNAMES": "t0,t1"}, True),
     ],
 )
-def test_a_tpu_of_its_own_joins_nobody(monkeypatch, environment, asks):
+def test_start_on_tpu_initializes_unless_variables_exclude_it(
+    monkeypatch, environment, asks
+):
     joined = []
     monkeypatch.setattr(processes_lib, "_has_tpu", lambda: True)
     monkeypatch.setattr(processes_lib.os, "environ", environment)
@@ -134,7 +136,7 @@ def test_a_tpu_of_its_own_joins_nobody(monkeypatch, environment, asks):
 
 @pytest.mark.parametrize("chips", ["/dev/accel0", "/dev/vfio/0"])
 @pytest.mark.parametrize("libtpu", [True, False])
-def test_a_tpu_is_known_by_its_chips_and_its_library(monkeypatch, chips, libtpu):
+def test_has_tpu_requires_chips_and_libtpu(monkeypatch, chips, libtpu):
     monkeypatch.setattr(
         processes_lib.glob,
         "glob",
@@ -149,7 +151,7 @@ def complain():
     raise UserError("mine", "is wrong")
 
 
-def test_processes_that_do_not_come_together_are_one_line(monkeypatch):
+def test_start_unreachable_processes_raises_one_line_user_error(monkeypatch):
     def fail(**_):
         raise RuntimeError("DEADLINE_EXCEEDED: nobody\nthere")
 
@@ -162,8 +164,8 @@ def test_processes_that_do_not_come_together_are_one_line(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_shares_come_together_in_the_order_of_the_indices(monkeypatch):
-    """Three processes, acted one by one: what each gathers is what all gave."""
+def test_read_shares_three_processes_keeps_index_order(monkeypatch):
+    """Three processes, simulated one after another in one process."""
     images = np.arange(10 * 4, dtype=np.uint8).reshape(10, 4)
     indices = np.array([0, 2, 3, 5, 7, 8, 9])
     monkeypatch.setattr(jax, "process_count", lambda: 3)
@@ -176,7 +178,7 @@ def test_shares_come_together_in_the_order_of_the_indices(monkeypatch):
             lambda own: (images[own], own.astype(np.int32), {"PNG": len(own)}), indices
         )
 
-    for process in range(3):  # first only to hear what each gives
+    for process in range(3):  # first record what each process sends
         mine = given[process]
 
         def note(values, mine=mine):
@@ -191,8 +193,8 @@ def test_shares_come_together_in_the_order_of_the_indices(monkeypatch):
     assert found[2] == {"PNG": len(indices)}
 
 
-def test_together_where_one_process_refuses_raises_its_fields_everywhere(monkeypatch):
-    """Two processes, acted one by one."""
+def test_together_one_process_fails_raises_same_error_everywhere(monkeypatch):
+    """Two processes, simulated one after the other in one process."""
     parts = ("data.dir=ü", "no such folder: at all", "give one; or two")
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     rows = []

@@ -1,4 +1,4 @@
-"""The code of the guide, run as it stands on its pages."""
+"""The code blocks of the guide, executed as they stand."""
 
 import os
 import subprocess
@@ -49,9 +49,7 @@ def test_guide_snippets_are_parts_of_the_examples():
         assert code in examples or textwrap.indent(code, "    ") in examples, code
 
 
-def test_ticket_read_by_the_guide_gives_the_numbers_it_says(
-    tmp_path, monkeypatch, capsys
-):
+def test_guide_ticket_snippet_prints_sparsity_and_seed(tmp_path, monkeypatch, capsys):
     config = experiment_file.load(experiment_file.find("quickstart.py"), "")
     kernel = np.arange(784.0 * 256, dtype=np.float32).reshape(784, 256)
     params = {"encoder": {"dense_0": {"kernel": kernel}}}
@@ -76,7 +74,7 @@ def test_own_model_data_saliency_and_metric_run_together(tmp_path, monkeypatch):
     config.update_from_flattened_dict(
         {
             "runs": 1,
-            "arms": ("winning",),  # as many members in all rounds: one compile
+            "arms": ("winning",),  # equally many members in all rounds: one compilation
             "data.name": own["data"].get_config().data.name,
             "data.limit": 48,
             "data.batch_size": 16,
@@ -155,7 +153,7 @@ def test_stripes_are_constant_along_the_axis_of_their_label(tmp_path):
         assert np.ptp(image) > 0 and (np.ptp(image, axis=1 - label) == 0).all()
 
 
-def test_least_squares_terms_are_least_at_their_targets(tmp_path):
+def test_least_squares_terms_equal_half_squared_distances(tmp_path):
     load("own_loss.py", tmp_path)
     terms = registries.loss.get("least_squares").terms()
     logits = np.array([-1.0, 0.0, 1.0, 2.0])

@@ -59,7 +59,7 @@ def network(tmp_path):
     return tmp_path / "x.npz"
 
 
-def test_pull_gives_what_push_took(hub, network):
+def test_pull_returns_what_was_pushed(hub, network):
     said = gt.push(network, "me/digits")
     assert said == "me/digits: round 3, arm winning, run 0"
     found, expected = gt.pull("me/digits"), gt.load(network)
@@ -72,7 +72,7 @@ def test_pull_gives_what_push_took(hub, network):
     assert (hub / "me/digits/private").read_text() == "True"
 
 
-def test_refusals_of_the_hub_are_told_in_a_line(hub, network):
+def test_hub_errors_become_one_line_user_errors(hub, network):
     with pytest.raises(UserError, match="me/x: the Hub says: 401 Client Error; see"):
         gt.push(network, "me/x", token="expired")
     with pytest.raises(UserError, match="me/none: the Hub says: no me/none at v2"):

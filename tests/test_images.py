@@ -38,7 +38,7 @@ def test_write_image_and_read_returns_the_pixels(tmp_path, channels):
 
 
 @pytest.mark.parametrize("shape, kind", [((4, 4, 2), "uint8"), ((4, 4, 1), "float32")])
-def test_write_other_array_raises_value_error(tmp_path, shape, kind):
+def test_write_image_wrong_shape_or_type_raises_value_error(tmp_path, shape, kind):
     with pytest.raises(ValueError, match="expected uint8"):
         images_lib.write_image(tmp_path / "x.png", np.zeros(shape, kind))
     with pytest.raises(ValueError, match="expected uint8"):

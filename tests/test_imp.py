@@ -183,7 +183,7 @@ def test_find_ticket_of_a_diverged_training_is_refused():
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_wrap_optax_updates_survivors_alone(name):
+def test_wrap_optax_updates_kept_weights_only(name):
     """Its survivors are those of the optimizer on the masked gradients."""
     params = draw_list()
     masks = jax.tree.map(lambda x: jnp.asarray(RNG.random(x.shape) > 0.5), params)

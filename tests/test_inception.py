@@ -114,13 +114,13 @@ def switched():
     return call
 
 
-def test_seeded_weights_are_what_they_were(state):
+def test_seeded_state_has_recorded_sizes(state):
     assert len(state) == 472
     assert sum(array.size for array in state.values()) == 23_885_392
     assert state["Mixed_7c.branch_pool.conv.weight"].shape == (192, 2048, 1, 1)
 
 
-def test_library_lowering_reaches_the_gate_in_every_block(
+def test_network_library_lowering_equals_reference_in_every_block(
     switched, variables, reference
 ):
     found, means = switched(variables)
@@ -135,13 +135,15 @@ def test_library_lowering_reaches_the_gate_in_every_block(
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_gate_breaks_on(switched, variables, reference, mistake):
+def test_network_with_planted_mistake_differs_from_reference(
+    switched, variables, reference, mistake
+):
     found, _ = switched(variables, **{mistake: True})
     assert not _passes(found.features, reference["features"])
     assert not _passes(found.logits, reference["logits"])
 
 
-def test_gate_breaks_on_another_batch_norm_epsilon(switched, state, reference):
+def test_network_with_other_batch_norm_epsilon_differs(switched, state, reference):
     found, _ = switched(weights.fold(state, epsilon=1e-5))
     assert not _passes(found.features, reference["features"])
 
@@ -155,12 +157,14 @@ def test_gate_breaks_on_another_batch_norm_epsilon(switched, state, reference):
     ],
     ids=["bgr", "mirrored", "one_level_darker"],
 )
-def test_gate_breaks_on_other_pixels(switched, variables, reference, spoil):
+def test_network_on_altered_pixels_differs_from_reference(
+    switched, variables, reference, spoil
+):
     found, _ = switched(variables, np.ascontiguousarray(spoil(seeded_images())))
     assert not _passes(found.features, reference["features"])
 
 
-def test_extract_reaches_the_gate_with_a_partial_batch(variables, reference, capsys):
+def test_extract_partial_batch_equals_reference(variables, reference, capsys):
     found = inception.extract(
         variables, seeded_images(), batch_size=2, lowering=PRODUCT
     )
@@ -171,7 +175,7 @@ def test_extract_reaches_the_gate_with_a_partial_batch(variables, reference, cap
     assert capsys.readouterr() == ("", "")  # no terminal
 
 
-def test_one_channel_equals_three_equal_ones(variables):
+def test_stem_one_channel_equals_three_equal_channels(variables):
     stem = jax.jit(inception.Stem(LIBRARY).apply)
     gray = seeded_images()[:1, :, :, :1]
     alone, _ = stem(variables, gray)
@@ -196,7 +200,7 @@ def _resize_by_gathers(images):
 
 
 @pytest.mark.parametrize("size", [(32, 32), (28, 45), (1, 1), (299, 310)], ids=str)
-def test_resize_follows_tensorflow_1(size):
+def test_resize_equals_tensorflow_1_bilinear(size):
     images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.uint8)
     found = inception.resize(images)
     np.testing.assert_allclose(found, _resize_by_gathers(images), rtol=0, atol=1e-4)
@@ -214,14 +218,16 @@ def test_resize_follows_tensorflow_1(size):
     ],
     ids=["float", "no_batch", "four_channels", "none"],
 )
-def test_other_images_are_refused(images):
+def test_extract_wrong_shape_or_type_raises_user_error(images):
     with pytest.raises(UserError, match="images="):
         inception.extract({}, images)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lowering", [PRODUCT, LIBRARY], ids=["product", "library"])
-def test_small_images_reach_the_gate_in_both_lowerings(variables, reference, lowering):
+def test_extract_small_images_equals_reference_in_both_lowerings(
+    variables, reference, lowering
+):
     found = inception.extract(variables, seeded_small_images(), 8, lowering)
     assert _passes(found.features, reference["features_32"])
     assert _passes(found.logits, reference["logits_32"])

@@ -1,4 +1,4 @@
-"""Weight files: both containers of torch.save, .npz, and everything that is none."""
+"""Weight files: both containers of torch.save, .npz, and files that are neither."""
 
 import collections
 import hashlib
@@ -107,7 +107,7 @@ FORMATS = {"legacy": _legacy, "zip": _zipped, "npz": _npz}
 
 @pytest.fixture
 def small(monkeypatch):
-    """The network has but the arrays of TABLE."""
+    """A network that has only the arrays of TABLE."""
     monkeypatch.setattr(weights, "state_shapes", lambda: TABLE)
 
 
@@ -119,7 +119,7 @@ def _assert_is_state(arrays):
 
 @pytest.mark.parametrize("counters", [False, True])
 @pytest.mark.parametrize("write", FORMATS.values(), ids=FORMATS)
-def test_reads_every_container(write, counters, tmp_path, small):
+def test_read_state_every_container_returns_arrays(write, counters, tmp_path, small):
     state = dict(STATE)
     if counters:
         state["a.bn.num_batches_tracked"] = np.int64(7).reshape(())
@@ -130,7 +130,7 @@ def test_reads_every_container(write, counters, tmp_path, small):
 
 @pytest.mark.parametrize("legacy", [True, False], ids=["legacy", "zip"])
 @pytest.mark.parametrize("parameters", [True, False], ids=["parameters", "tensors"])
-def test_reads_what_torch_writes(legacy, parameters, tmp_path, small):
+def test_read_state_file_of_torch_returns_arrays(legacy, parameters, tmp_path, small):
     torch = pytest.importorskip("torch")
     state = collections.OrderedDict(
         (name, torch.from_numpy(array)) for name, array in STATE.items()
@@ -146,7 +146,7 @@ def test_reads_what_torch_writes(legacy, parameters, tmp_path, small):
     _assert_is_state(weights.read_state(path))
 
 
-def test_reads_a_whole_network_that_torch_wrote(tmp_path):
+def test_read_state_full_torch_network_returns_472_arrays(tmp_path):
     torch = pytest.importorskip("torch")
     state = seeded_state(weights.state_shapes())
     path = tmp_path / "weights.pth"
@@ -162,7 +162,7 @@ def test_reads_a_whole_network_that_torch_wrote(tmp_path):
 
 @settings(deadline=None, max_examples=30)
 @given(kind=st.sampled_from(sorted(FORMATS)), data=st.data())
-def test_damaged_files_are_refused_and_never_crash(kind, data, tmp_path_factory):
+def test_read_arrays_damaged_file_is_refused_or_read(kind, data, tmp_path_factory):
     content = bytearray(FORMATS[kind](STATE))
     end = data.draw(st.integers(0, len(content)), label="length")
     for _ in range(data.draw(st.integers(0, 4), label="flips")):
@@ -180,7 +180,7 @@ def test_damaged_files_are_refused_and_never_crash(kind, data, tmp_path_factory)
 
 @settings(deadline=None, max_examples=30)
 @given(end=st.integers(0, len(_legacy(STATE)) - 1))
-def test_a_file_cut_off_anywhere_is_refused(end, tmp_path_factory):
+def test_read_arrays_truncated_file_raises_user_error(end, tmp_path_factory):
     path = tmp_path_factory.mktemp("short") / "weights"
     path.write_bytes(_legacy(STATE)[:end])
     with pytest.raises(UserError, match="is not an intact"):
@@ -226,7 +226,9 @@ def _tower():
         "huge",
     ],
 )
-def test_other_pickles_are_refused_and_nothing_runs(described, tmp_path, capsys):
+def test_read_arrays_malicious_pickle_is_refused_without_execution(
+    described, tmp_path, capsys
+):
     path = tmp_path / "weights.pth"
     path.write_bytes(_legacy(STATE, described))
     with pytest.raises(UserError, match="is not an intact"):
@@ -234,14 +236,14 @@ def test_other_pickles_are_refused_and_nothing_runs(described, tmp_path, capsys)
     assert not capsys.readouterr().out
 
 
-def test_objects_in_an_npz_are_refused(tmp_path):
+def test_read_arrays_npz_with_objects_raises_user_error(tmp_path):
     path = tmp_path / "weights.npz"
     np.savez(path, a=np.array([{}], object), allow_pickle=True)
     with pytest.raises(UserError, match="is not an intact"):
         containers.read_arrays(path)
 
 
-def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+def test_read_arrays_oversized_zip_raises_user_error(tmp_path, monkeypatch):
     path = tmp_path / "weights.npz"
     np.savez_compressed(path, a=np.zeros(10**6, np.float32))
     monkeypatch.setattr(containers, "MAX_BYTES", 10**6)
@@ -260,7 +262,7 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
         ({"a.bn.running_var": -np.ones(4, np.float32)}, "negative"),
     ],
 )
-def test_other_arrays_are_refused(change, problem, tmp_path, small):
+def test_read_state_wrong_arrays_raises_user_error(change, problem, tmp_path, small):
     state = {
         name: array for name, array in (STATE | change).items() if array is not None
     }
@@ -270,7 +272,7 @@ def test_other_arrays_are_refused(change, problem, tmp_path, small):
         weights.read_state(path)
 
 
-def test_folding_equals_batch_norm_after_the_convolution():
+def test_fold_equals_batch_norm_after_convolution():
     parts = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     shapes = ((6, 5, 1, 1), *[(6,)] * 4)
     state = {
@@ -307,7 +309,9 @@ def _cached(tmp_path):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_places_are_searched_in_order(places, tmp_path, monkeypatch):
+def test_find_weights_searches_argument_variable_cache_in_order(
+    places, tmp_path, monkeypatch
+):
     with pytest.raises(UserError, match="none at"):
         weights.find_weights()
     target = tmp_path / "cache" / weights.FILE_NAME
@@ -336,7 +340,7 @@ def test_places_are_searched_in_order(places, tmp_path, monkeypatch):
     ],
     ids=["cut_off", "page", "gone"],
 )
-def test_a_download_that_goes_wrong_leaves_nothing(spoil, places, tmp_path):
+def test_find_weights_failed_download_leaves_no_file(spoil, places, tmp_path):
     spoil(places)
     with pytest.raises(UserError) as caught:
         weights.find_weights(download=True)
@@ -344,14 +348,14 @@ def test_a_download_that_goes_wrong_leaves_nothing(spoil, places, tmp_path):
     assert not _cached(tmp_path)
 
 
-def test_a_cached_file_with_another_hash_is_refused(places, tmp_path):
+def test_find_weights_cached_file_of_wrong_hash_is_refused(places, tmp_path):
     target = weights.find_weights(download=True)
     target.write_bytes(target.read_bytes()[:100])
     with pytest.raises(UserError, match="delete the file"):
         weights.find_weights(download=True)
 
 
-def test_load_weights_folds_what_it_finds(places, monkeypatch, small):
+def test_load_weights_folds_found_arrays(places, monkeypatch, small):
     monkeypatch.setattr(weights, "fold", lambda arrays: {"params": arrays})
     found = weights.load_weights(download=True)
     _assert_is_state(found.variables["params"])

@@ -12,12 +12,12 @@ def rows_of(step, losses, run=0):
     return [{**line, "point": p, "loss": x} for p, x in zip(points, losses)]
 
 
-def test_barrier_of_a_straight_line_is_half_its_rise():
+def test_barrier_of_straight_line_is_half_its_rise():
     height, ends = instability.barrier([1.0, 2.0, 3.0])
     assert (height, ends) == (1.0, 2.0)
 
 
-def test_by_step_rows_in_any_order_gives_mean_and_deviation():
+def test_by_step_unordered_rows_give_mean_and_deviation():
     rows = rows_of(5, [1.0, 3.0, 1.0]) + rows_of(5, [1.0, 2.0, 1.0], run=1)
     rows += rows_of(0, [2.0, 2.0, 2.0])
     first, second = instability.by_step(reversed(rows), "loss")
@@ -35,7 +35,7 @@ def test_by_step_rows_in_any_order_gives_mean_and_deviation():
         ([0.0, 0.0, 0.0, np.nan], None),
     ],
 )
-def test_first_stable_step_is_the_first_of_those_that_stay_stable(means, expected):
+def test_first_stable_step_ignores_steps_stable_by_chance(means, expected):
     found = [
         instability.Instability(10 * i, mean, 0.0, 1.0, 1)
         for i, mean in enumerate(means)

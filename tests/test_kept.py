@@ -12,7 +12,7 @@ from gen_tickets.workdir.recorder import Recorder
 ROWS = table([GOOD, GOOD, BAD, GOOD, BAD], [BAD, BAD, BAD, GOOD, BAD])
 
 
-def test_best_round_is_that_of_the_verdict():
+def test_best_round_equals_round_of_verdict():
     assert kept.best_round(verdict.verdict(ROWS, METRIC)) == 2
     assert kept.best_round(verdict.verdict(table([BAD], [BAD]), METRIC)) is None
 
@@ -21,7 +21,7 @@ def test_best_round_is_that_of_the_verdict():
     "last, expected",
     [(0, {0}), (1, {0, 1}), (3, {0, 2, 3}), (4, {0, 2, 4}), (5, {0, 2, 4, 5})],
 )
-def test_rounds_are_dense_best_and_last_of_the_rounds_so_far(last, expected):
+def test_kept_rounds_are_dense_best_and_last(last, expected):
     assert kept.rounds(ROWS, METRIC, "best", last) == expected
     assert kept.rounds(ROWS, METRIC, "last", last) == {last}
 
@@ -46,7 +46,7 @@ def record(folder, policy):
     "policy, expected",
     [("best", {0, 2, 4, 5}), ("last", {5}), ("all", set(range(6)))],
 )
-def test_recorder_removes_what_is_superseded(policy, expected, tmp_path):
+def test_recorder_removes_superseded_files(policy, expected, tmp_path):
     assert record(tmp_path, policy) == expected
 
 
@@ -58,7 +58,7 @@ def test_recorder_removes_no_file_of_the_user(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
-def test_another_policy_at_a_restart_removes_no_older_round(tmp_path):
+def test_restart_with_other_policy_removes_no_older_round(tmp_path):
     record(tmp_path, "all")
     config = defaults.get_config()
     Recorder(tmp_path, config, {}, None, None).remove_superseded(5)

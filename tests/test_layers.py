@@ -93,18 +93,18 @@ def _compare(name, case, lowering, tolerance=1e-5, members=0, **keywords):
 
 @pytest.mark.parametrize("case", _SMALL)
 @pytest.mark.parametrize("name", _PAIRS)
-def test_operators_equal_the_library(name, case):
+def test_conv_product_and_gradients_equal_library(name, case):
     _compare(name, case, PRODUCT)
 
 
 @pytest.mark.parametrize("case", [_SMALL[3], _SMALL[5]])
 @pytest.mark.parametrize("name", _PAIRS)
-def test_library_lowering_and_its_gradients(name, case):
+def test_conv_library_lowering_and_gradients_equal_library(name, case):
     _compare(name, case, LIBRARY)
 
 
 @pytest.mark.parametrize("name", _PAIRS)
-def test_form_under_vmap_may_be_another(name):
+def test_conv_under_vmap_uses_the_vmapped_lowering(name):
     case, lowering = _SMALL[0], Lowering("library", "product")
     _compare(name, case, lowering)
     _compare(name, case, lowering, members=3)
@@ -116,7 +116,7 @@ def test_form_under_vmap_may_be_another(name):
     assert "stablehlo.convolution" not in vmapped
 
 
-def test_kernel_that_members_share_takes_the_form_under_vmap():
+def test_conv_shared_kernel_under_vmap_equals_library():
     x, k, static = _case(_SMALL[0])
     operator = partial(
         convolutions.conv, lowering=Lowering("library", "product"), **static
@@ -127,13 +127,13 @@ def test_kernel_that_members_share_takes_the_form_under_vmap():
 
 
 def _untraced(case):
-    """The case with one image more: what was traced before calls nothing again."""
+    """The case with one more image, so that it is traced anew."""
     *rest, batch = case
     return *rest, batch + 1
 
 
 @pytest.mark.parametrize("case", _WINOGRAD)
-def test_operators_with_fewer_multiplications(monkeypatch, case):
+def test_conv_winograd_and_gradients_equal_library(monkeypatch, case):
     used = []
     for direction in ("forward", "backward"):
         kept = getattr(winograd, direction)
@@ -144,7 +144,7 @@ def test_operators_with_fewer_multiplications(monkeypatch, case):
     assert len(used) == 2
 
 
-def test_transposed_operators_with_fewer_multiplications(monkeypatch):
+def test_conv_transpose_winograd_equals_library(monkeypatch):
     used, kept = [], winograd.backward
     monkeypatch.setattr(winograd, "backward", lambda *a: used.append(a) or kept(*a))
     case = ((4, 4), (2, 2), ((2, 2), (2, 2)), (4, 6), (16, 20), 12)
@@ -153,7 +153,7 @@ def test_transposed_operators_with_fewer_multiplications(monkeypatch):
 
 
 @pytest.mark.parametrize("name", _PAIRS)
-def test_chunks_and_members(monkeypatch, name):
+def test_conv_in_chunks_and_under_vmap_equals_library(monkeypatch, name):
     monkeypatch.setattr(products, "_CHUNK_BYTES", 2000)
     _compare(name, ((4, 4), (2, 2), ((1, 2), (2, 1)), (7, 8), (2, 3), 6), PRODUCT)
     _compare(name, _untraced(_SMALL[0]), PRODUCT, members=3)
@@ -163,7 +163,7 @@ def test_chunks_and_members(monkeypatch, name):
 
 @pytest.mark.parametrize("lowering", [PRODUCT, LIBRARY], ids=["product", "library"])
 @pytest.mark.parametrize("name", _PAIRS)
-def test_bfloat16_operands_float32_results(name, lowering):
+def test_conv_bfloat16_operands_return_float32(name, lowering):
     case = _WINOGRAD[0] if name == "conv" else _SMALL[1]
     _compare(name, case, lowering, tolerance=3e-2, dtype=jnp.bfloat16)
     x, k, static = _case(_SMALL[0])
@@ -171,7 +171,7 @@ def test_bfloat16_operands_float32_results(name, lowering):
     assert float(abs(conv(dtype=jnp.bfloat16) - conv()).max()) > 0
 
 
-def test_second_derivative():
+def test_conv_second_derivative_equals_library():
     x, k, static = _case(_SMALL[0])
 
     def penalty(operator):
@@ -186,14 +186,14 @@ def test_second_derivative():
     _assert_near(penalty(ours), penalty(_library), 1e-4)
 
 
-def test_lowering_is_chosen_by_platform():
+def test_choose_platform_returns_its_lowering():
     assert choose("cpu") == PRODUCT
     assert choose("gpu") == choose("tpu") == choose("another") == LIBRARY
     assert choose() == choose(jax.default_backend())
 
 
 @pytest.mark.parametrize("dtype,tolerance", [("float32", 1e-5), ("bfloat16", 3e-2)])
-def test_dense_equals_the_matrix_product(dtype, tolerance):
+def test_dense_equals_matrix_product(dtype, tolerance):
     x, k = _draw(3, 4, 7), _draw(7, 5, seed=1)
     ours = _value_and_gradients(lambda x, k: convolutions.dense(x, k, dtype), x, k)
     _assert_near(ours, _value_and_gradients(jnp.matmul, x, k), tolerance)
@@ -247,7 +247,7 @@ def test_conv_transpose_equals_torch(side, strides, padding, output_padding):
     assert gradient.shape == x.shape
 
 
-def test_kernels_start_as_in_torch():
+def test_conv_kernel_initialization_has_bounds_of_torch():
     module = layers.Conv(64, 4, lowering=LIBRARY)
     variables = module.init(jax.random.key(0), jnp.zeros((1, 8, 8, 32)))
     kernel = variables["params"]["kernel"]
@@ -275,7 +275,7 @@ def test_batch_norm_equals_torch():
     np.testing.assert_allclose(module.apply(variables, x, False), expected, atol=1e-5)
 
 
-def test_batch_norm_gradients_of_both_orders():
+def test_batch_norm_first_and_second_gradients_equal_plain_form():
     x, scale, bias = _draw(6, 2, 2, 3), 1 + _draw(3, seed=1) / 9, _draw(3, seed=2)
 
     def plain(x, scale, bias):
@@ -300,7 +300,7 @@ def test_batch_norm_gradients_of_both_orders():
     _assert_near(both(ours), both(plain), 1e-4)
 
 
-def test_batch_norm_is_exact_far_from_zero():
+def test_batch_norm_of_large_mean_is_normalized():
     x = 1000 + _draw(8, 4, 4, 2)
     variables = layers.BatchNorm().init(jax.random.key(0), x, True)
     y, _ = layers.BatchNorm().apply(variables, x, True, mutable=["batch_stats"])
@@ -320,7 +320,7 @@ def _brute_pool(x, reduce):
 @pytest.mark.parametrize(
     "pool,reduce", [(layers.max_pool, np.max), (layers.avg_pool, np.mean)]
 )
-def test_pools(pool, reduce):
+def test_pools_and_gradients_equal_brute_force(pool, reduce):
     x = np.array(_draw(2, 5, 6, 3))
     np.testing.assert_allclose(pool(x), _brute_pool(x, reduce), rtol=1e-6)
     weights = np.array(_draw(2, 2, 3, 3, seed=1))
@@ -338,13 +338,13 @@ def test_pools(pool, reduce):
     assert close.mean() > 0.95  # a step of 1e-2 may change which pixel is the largest
 
 
-def test_pixels_that_tie_share_the_gradient():
+def test_max_pool_tied_pixels_share_the_gradient():
     x = jnp.zeros((1, 2, 2, 1)).at[0, 0, 0, 0].set(-1.0)
     gradient = jax.grad(lambda x: layers.max_pool(x).sum())(x)
     np.testing.assert_allclose(gradient.ravel(), [0, 1 / 3, 1 / 3, 1 / 3], rtol=1e-6)
 
 
-def test_upsampling_repeats_pixels():
+def test_upsample_nearest_repeats_pixels():
     x = _draw(2, 3, 2, 4)
     expected = np.repeat(np.repeat(x, 3, axis=1), 3, axis=2)
     np.testing.assert_array_equal(layers.upsample_nearest(x, 3), expected)

@@ -1,4 +1,4 @@
-"""Layering: who may import whom, and what pure packages never touch."""
+"""Layering: the allowed imports, and no input or output in pure packages."""
 
 import ast
 import pathlib
@@ -63,7 +63,7 @@ def is_below(name, packages):
     return any(f"{name}.".startswith(f"gen_tickets.{x}.") for x in packages)
 
 
-def test_imports_form_no_circle():
+def test_imports_of_package_are_acyclic():
     done, path = set(), []
 
     def visit(name):
@@ -93,7 +93,7 @@ def test_pure_module_uses_no_disk_and_no_clock(name):
     assert not called & {"open", "print", "input", "exec", "eval"}
 
 
-def test_the_loop_knows_no_model_and_the_masks_no_training():
+def test_loop_and_masks_import_only_allowed_modules():
     assert edges("gen_tickets.training.loop") == {"gen_tickets.distributed.mesh"}
     assert edges("gen_tickets.pruning.masks") <= {
         "gen_tickets.trees",
@@ -102,7 +102,7 @@ def test_the_loop_knows_no_model_and_the_masks_no_training():
     }
 
 
-def test_options_are_read_as_attributes():
+def test_config_options_are_read_as_attributes():
     for name, tree in MODULES.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and node.attr == "get":
@@ -111,7 +111,7 @@ def test_options_are_read_as_attributes():
                 assert not is_config or name in FLAT_CONFIG, f"{name}:{node.lineno}"
 
 
-def test_every_option_is_read_somewhere():
+def test_config_every_option_is_read():
     """`group.leaf` as an attribute, or the whole name as a key of a flat config."""
     read = set()
     for name, tree in MODULES.items():
@@ -130,7 +130,7 @@ def test_every_option_is_read_somewhere():
     assert not unread
 
 
-def test_a_training_starts_without_the_libraries_that_draw():
+def test_main_imports_no_plotting_library():
     """They take two seconds to import, and are needed when a training has ended."""
     seen, left = set(), ["gen_tickets.main", "gen_tickets.procedures"]
     while left:

@@ -1,4 +1,4 @@
-"""The library surface, with models that are not ours: NumPy redoes what it did."""
+"""The public library on models from outside the package, against NumPy."""
 
 import ast
 import importlib
@@ -58,7 +58,7 @@ def batches(count=3, size=4):
 TASK = types.SimpleNamespace(loss=loss)
 
 
-def test_the_import_loads_nothing_until_something_is_used():
+def test_import_of_package_loads_no_heavy_library():
     program = (
         "import sys, gen_tickets as gt\n"
         "heavy = {'jax', 'flax', 'numpy', 'optax'}\n"
@@ -71,7 +71,7 @@ def test_the_import_loads_nothing_until_something_is_used():
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
-def test_every_name_is_what_the_type_checker_is_told():
+def test_public_names_equal_those_of_type_checking_block():
     tree = ast.parse(pathlib.Path(gt.__file__).read_text())
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
     told = {}
@@ -93,7 +93,7 @@ def test_every_name_is_what_the_type_checker_is_told():
 
 
 @pytest.mark.parametrize("num_keep", [0, 3, 11, 50, 95])
-def test_a_plain_pytree_keeps_the_largest_of_the_named_leaves(num_keep):
+def test_select_plain_pytree_keeps_largest_of_named_leaves(num_keep):
     params = draw(num_keep)
     masks = gt.masks.dense(params)
     found, floored = gt.select(gt.saliency.magnitude(params), masks, NAMES, [num_keep])
@@ -125,7 +125,7 @@ def test_a_plain_pytree_keeps_the_largest_of_the_named_leaves(num_keep):
         np.testing.assert_array_equal(layer["b"], x["b"])
 
 
-def test_names_that_are_missing_are_told():
+def test_library_missing_names_raise_user_error():
     params = draw(0)
     masks = gt.masks.dense(params)
     assert gt.masks.prunable_names(params) == NAMES
@@ -143,14 +143,14 @@ def test_names_that_are_missing_are_told():
             call()
 
 
-def test_a_tree_of_kernels_needs_no_component():
+def test_prunable_names_of_tree_without_component_are_its_kernels():
     params = {"layers_0": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
     assert gt.masks.prunable_names(params) == ("layers_0/kernel",)
     masks = {"layers_0": {"kernel": jnp.eye(2, 3) > 0, "bias": jnp.ones(3, bool)}}
     assert gt.masks.sparsity(masks) == pytest.approx(4 / 6)
 
 
-def test_snip_of_one_s_own_loss_and_batches():
+def test_snip_custom_loss_equals_weight_times_mean_gradient():
     params, data = draw(1), batches()
     found = jax.jit(lambda x: gt.saliency.snip(x, TASK, {}, data, KEY))(params)
 
@@ -168,7 +168,7 @@ def test_snip_of_one_s_own_loss_and_batches():
         np.testing.assert_allclose(score, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_grasp_of_named_leaves_is_that_of_kernels():
+def test_grasp_named_leaves_equals_kernels_of_same_weights():
     def grasp(params, names):
         return gt.saliency.grasp(params, TASK, {}, batches(), KEY, names)
 
@@ -178,7 +178,7 @@ def test_grasp_of_named_leaves_is_that_of_kernels():
         np.testing.assert_allclose(layer["w"], other["kernel"], rtol=1e-5, atol=1e-7)
 
 
-def test_random_is_drawn_from_a_key_alone():
+def test_random_saliency_requires_a_key():
     params = draw(3)
     found = gt.saliency.random(params, key=KEY)
     assert jax.tree.structure(found) == jax.tree.structure(params)
@@ -186,7 +186,7 @@ def test_random_is_drawn_from_a_key_alone():
         gt.saliency.random(params)
 
 
-def test_a_ticket_of_a_plain_pytree_comes_back(tmp_path):
+def test_ticket_of_plain_pytree_save_and_load_is_equal(tmp_path):
     params = draw(4)
     masks = jax.tree.map(lambda x: np.abs(x) > 0.5, params)
     ticket = gt.tickets.Ticket(masks, gt.rewind(masks, params))
@@ -201,7 +201,7 @@ def test_a_ticket_of_a_plain_pytree_comes_back(tmp_path):
     assert not (tmp_path / "half.npz").exists()
 
 
-def test_one_s_own_model_is_compacted_without_a_change_of_its_outputs():
+def test_compact_custom_model_keeps_its_outputs():
     model = nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(6), nn.relu, nn.Dense(2)])
     layers, sizes = ("layers_0", "layers_2", "layers_4"), (8, 6)
     x = np.random.default_rng(5).normal(size=(10, 4)).astype(np.float32)
@@ -235,7 +235,7 @@ def test_one_s_own_model_is_compacted_without_a_change_of_its_outputs():
     ],
     ids=["slashes", "containers", "numbers"],
 )
-def test_a_ticket_comes_back_in_the_structure_of_its_model(tree, tmp_path):
+def test_ticket_save_and_load_restores_structure_of_model(tree, tmp_path):
     params = jax.tree.map(lambda x: np.full(3, x, np.float32), tree)
     masks = jax.tree.map(lambda x: np.array([True, False, True]), params)
     ticket = gt.tickets.Ticket(masks, gt.rewind(masks, params))
@@ -254,7 +254,7 @@ def test_masks_of_another_structure_are_not_saved(tmp_path):
     assert not path.exists()
 
 
-def test_the_example_finds_a_ticket(tmp_path, monkeypatch, capsys):
+def test_example_script_finds_a_winning_ticket(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     example = ROOT / "examples" / "prune_own_model.py"
     names = runpy.run_path(str(example), run_name="__main__")

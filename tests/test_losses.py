@@ -8,7 +8,7 @@ from gen_tickets import losses
 RNG = np.random.default_rng(0)
 
 
-def test_squared_error_is_summed_over_an_image():
+def test_squared_error_is_summed_over_each_image():
     x, y = RNG.normal(size=(2, 3, 4, 5, 2)).astype(np.float32)
     expected = [
         sum((a - b) ** 2 for a, b in zip(x[i].flat, y[i].flat)) for i in range(3)
@@ -16,14 +16,14 @@ def test_squared_error_is_summed_over_an_image():
     np.testing.assert_allclose(losses.squared_error(x, y), expected, rtol=1e-5)
 
 
-def test_kl_is_zero_at_the_prior_and_positive_elsewhere():
+def test_gaussian_kl_is_zero_at_prior_and_positive_elsewhere():
     zeros = np.zeros((2, 5), np.float32)
     np.testing.assert_array_equal(losses.gaussian_kl(zeros, zeros), [0.0, 0.0])
     mean, log_variance = RNG.normal(size=(2, 100, 5)).astype(np.float32)
     assert np.all(losses.gaussian_kl(mean, log_variance) > 0)
 
 
-def test_kl_by_hand():
+def test_gaussian_kl_equals_closed_form():
     # KL(N(1, 4) || N(0, 1)) = log(1/2) + (4 + 1) / 2 - 1/2, and twice that for two.
     one = np.log(0.5) + 2.5 - 0.5
     mean, log_variance = np.ones((1, 2)), np.full((1, 2), np.log(4.0))
@@ -32,7 +32,7 @@ def test_kl_by_hand():
 
 
 @pytest.mark.parametrize("mean, variance", [(0.7, 0.3), (-2.0, 1.0), (0.1, 2.5)])
-def test_kl_is_the_expected_difference_of_log_densities(mean, variance):
+def test_gaussian_kl_equals_monte_carlo_estimate(mean, variance):
     z = mean + np.sqrt(variance) * RNG.normal(size=400_000)
     log_q = -0.5 * ((z - mean) ** 2 / variance + np.log(variance))
     ratio = log_q + 0.5 * z**2

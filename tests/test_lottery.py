@@ -17,7 +17,7 @@ RUNS, ROUNDS, STEPS = 2, 2, 8
 
 
 class NoEvents:
-    """In the place of TensorBoard, which takes seconds to load."""
+    """Stands in for TensorBoard, which takes seconds to load."""
 
     def __init__(self, folder):
         pass
@@ -81,7 +81,7 @@ def read(folder, rounds=ROUNDS, runs=RUNS):
 
 @pytest.fixture(scope="module")
 def standard(tmp_path_factory):
-    """(folder, tickets, rows) of an undisturbed run; nobody may write in it."""
+    """(folder, tickets, rows) of an undisturbed run; tests must not write in it."""
     folder = tmp_path_factory.mktemp("lottery") / "standard"
     return folder, *run(folder)
 
@@ -99,7 +99,7 @@ def assert_trees_equal(a, b):
         assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
 
 
-def test_masks_nest_with_exact_counts(standard):
+def test_run_masks_nest_with_exact_counts(standard):
     _, found, _ = standard
     for run_number in range(RUNS):
         before = found[0, run_number].masks
@@ -114,7 +114,7 @@ def test_masks_nest_with_exact_counts(standard):
             before = masks
 
 
-def test_survivors_are_the_weights_of_step_k(standard):
+def test_run_tickets_have_weights_of_rewind_step(standard):
     _, found, _ = standard
     prepared, data = make(configure())
     start, population = lottery.dense(prepared), prepared.dense
@@ -139,7 +139,7 @@ def make(config):
     return procedures.prepare(config, dataset.load(config))
 
 
-def test_arms_share_masks_and_differ_in_weights():
+def test_next_round_arms_share_masks_and_differ_in_weights():
     prepared, data = make(configure())
     begun = lottery.next_round(prepared, data, lottery.dense(prepared), 1)
     params = begun.state.params
@@ -187,7 +187,7 @@ def test_rewound_random_has_the_weights_of_step_k_and_the_counts_of_each_layer()
     assert (masks[0][0] != masks[0][1]).any() and (masks[1] & ~masks[0]).any()
 
 
-def test_rows_say_what_the_tickets_hold(standard):
+def test_run_rows_agree_with_its_tickets(standard):
     folder, found, rows = standard
     keys = [(row["round"], row["arm"], row["run"]) for row in rows]
     arms = {0: ("dense",), 1: ("winning", "random"), 2: ("winning", "random")}
@@ -205,7 +205,7 @@ def test_rows_say_what_the_tickets_hold(standard):
         assert row["train_loss"] > 0 and row["heldout_loss"] > 0
         trained = STEPS if row["round"] == 0 else STEPS - 3
         dense_row = rows[0]["flops_dense"] * trained / STEPS
-        # Magnitude pruning: little beside a step, and never nothing.
+        # Magnitude pruning costs little compared with a step, but not 0.
         assert dense_row <= row["flops_dense"] < 1.1 * dense_row
         assert (row["flops_dense"] == dense_row) == (row["round"] == 0)
         assert (row["flops_masked"] < row["flops_dense"]) == (row["round"] > 0)
@@ -222,7 +222,7 @@ def test_rows_say_what_the_tickets_hold(standard):
     assert "originals.png" in pictures and "round_02_random_samples.png" in pictures
 
 
-def test_rounds_on_the_floor_are_told_before_they_train_a_ticket_again(capsys):
+def test_run_warns_before_rounds_that_repeat_a_ticket(capsys):
     """Which they are, by brute force: masks of random saliencies, round by round."""
     prepared, _ = make(configure(prune__rounds=7, prune__fraction=0.9))
     pruner, rng = prepared.pruner, np.random.default_rng(0)

@@ -100,7 +100,7 @@ def cases(draw):
 
 @settings(deadline=None, max_examples=30)
 @given(cases())
-def test_selection_is_the_brute_force(case):
+def test_select_weights_equals_brute_force(case):
     scores, masks, num_keeps, scope = case
     selected, floored = select(scores, masks, num_keeps, scope)
     expected, expected_floored = brute_force(scores, masks, num_keeps, scope)
@@ -113,7 +113,7 @@ def test_selection_is_the_brute_force(case):
         assert mask.all() if name not in NAMES else mask.any() == before[name].any()
 
 
-def test_more_than_survive_revives_nothing():
+def test_select_more_than_alive_revives_no_weight():
     masks = masks_lib.dense(PARAMS)
     masks["encoder"]["d"]["kernel"] = jnp.array([True, False, True, False, False])
     selected, _ = select(PARAMS, masks, [12], "global")
@@ -123,7 +123,7 @@ def test_more_than_survive_revives_nothing():
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_rounds_nest_keep_exact_counts_and_share_one_compile(scope):
+def test_select_rounds_nest_with_exact_counts_in_one_compilation(scope):
     rng = np.random.default_rng(0)
     params = tree_of({n: rng.normal(size=s) for n, s in SHAPES.items()})
     sizes = [int(np.prod(SHAPES[name])) for name in NAMES]
@@ -142,11 +142,11 @@ def test_rounds_nest_keep_exact_counts_and_share_one_compile(scope):
         jax.tree.map(lambda a, b: np.testing.assert_array_equal(a & b, b), masks, new)
         masks = new
     assert int(floored) > 0  # twelve rounds leave 1 of 12 weights in 3 layers
-    assert select._cache_size() <= compiled + 2  # dense masks once, then their heirs
+    assert select._cache_size() <= compiled + 2  # dense masks, then pruned ones
 
 
 def test_magnitude_keeps_large_negative_weights():
-    """The trap of the authors' VAE script: a threshold on the signed weight."""
+    """The authors' VAE script thresholds the signed weight, a mistake."""
     weights = jnp.array([-5.0, 0.1, -4.0, 0.2, -3.0])
     params = {"encoder": {"d": {"kernel": weights}}}
     scores = saliency.magnitude(params)
@@ -163,7 +163,7 @@ def test_apply_is_exactly_zero_where_masked():
     assert np.asarray(out).tobytes() == np.float32([0.0, 0.0, 0.0, -2.0]).tobytes()
 
 
-def test_prunable_names():
+def test_prunable_names_by_component_and_pattern_or_refused():
     kernels = tuple(name for name in SHAPES if name.endswith("kernel"))
     assert masks_lib.prunable_names(PARAMS) == kernels
     assert masks_lib.prunable_names(PARAMS, ("decoder",)) == kernels[:2]
@@ -179,19 +179,19 @@ def test_prunable_names():
 
 
 @pytest.mark.parametrize("total", [1, 16, 218696, 3_000_001])
-def test_keep_count_is_the_paper_s_schedule(total):
+def test_keep_count_equals_published_schedule(total):
     counts = [masks_lib.keep_count(total, 0.2, r) for r in range(21)]
     assert counts == [round(total * 0.8**r) for r in range(21)]
     assert counts[0] == total and counts == sorted(counts, reverse=True)
 
 
 @pytest.mark.parametrize("fraction", [20, 1, 0, -0.2])
-def test_keep_count_of_no_fraction_is_refused(fraction):
+def test_keep_count_invalid_fraction_raises_user_error(fraction):
     with pytest.raises(UserError, match=f"fraction={fraction}: .*give 0.2 for 20 %"):
         masks_lib.keep_count(100, fraction, 1)
 
 
-def test_select_of_a_layer_without_survivors_keeps_as_many_as_asked():
+def test_select_with_empty_layer_keeps_exact_count():
     scores = {"a": {"kernel": jnp.arange(4.0)}, "b": {"kernel": jnp.arange(6.0)}}
     masks = {"a": {"kernel": jnp.zeros(4, bool)}, "b": {"kernel": jnp.ones(6, bool)}}
     selected, floored = masks_lib.select(scores, masks, ["a/kernel", "b/kernel"], [3])
@@ -199,14 +199,14 @@ def test_select_of_a_layer_without_survivors_keeps_as_many_as_asked():
     np.testing.assert_array_equal(selected["b"]["kernel"], [0, 0, 0, 1, 1, 1])
 
 
-def test_select_of_a_nan_is_refused_with_the_name_of_the_leaf():
+def test_select_nan_weight_raises_user_error_with_leaf_name():
     scores = {"a": {"kernel": jnp.array([1.0, jnp.nan])}}
     masks = masks_lib.dense(scores)
     with pytest.raises(UserError, match="a/kernel: has saliencies that are nan"):
         masks_lib.select(scores, masks, ["a/kernel"], [1])
 
 
-def test_sparsity_by_hand():
+def test_sparsity_and_layer_counts_equal_hand_count():
     masks = masks_lib.dense(PARAMS)
     assert masks_lib.sparsity(masks) == 0.0
     masks["encoder"]["d"]["kernel"] = jnp.array([True, False, False, False, True])

@@ -1,4 +1,4 @@
-"""The time left, as the line of progress tells it."""
+"""The estimate of the time left on the progress line."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def meter():
     return Meter("round 0/1", num_steps=100, interval=10, later_steps=200)
 
 
-def test_time_left_is_that_of_the_steps_and_evaluations_to_come(meter):
+def test_seconds_left_counts_remaining_steps_and_evaluations(meter):
     for seconds in (30.0, 2.0, 2.0):  # the first compiles
         meter.note(4, seconds)
     assert meter._seconds_left(40) == pytest.approx(260 * 0.5)
@@ -21,7 +21,7 @@ def test_time_left_is_that_of_the_steps_and_evaluations_to_come(meter):
     assert meter._seconds_left(40) == pytest.approx(260 * 0.5 + 26 * 3.0)
 
 
-def test_an_evaluation_does_not_shorten_a_stretch(meter):
+def test_stretch_steps_unchanged_by_slow_evaluation(meter):
     for _ in range(3):
         meter.note(4, 0.4)
     before = meter.stretch_steps

@@ -95,7 +95,7 @@ class Replay:
 # --- what the numbers are --------------------------------------------------------
 
 
-def test_a_sampler_of_the_real_images_is_perfect(pixels, dataset):
+def test_measure_sampler_of_real_images_is_perfect(pixels, dataset):
     evaluator = Evaluator(configure(), dataset)
     found = evaluator.measure(
         Replay(dataset.train.images), lambda images: images, LATENT
@@ -114,7 +114,7 @@ def test_a_sampler_of_the_real_images_is_perfect(pixels, dataset):
     assert found["accuracy_reconstructions"] == pytest.approx(right)
 
 
-def test_a_collapsed_sampler_has_no_entropy_and_no_recall(pixels, dataset):
+def test_measure_collapsed_sampler_has_no_entropy_and_no_recall(pixels, dataset):
     evaluator = Evaluator(configure(), dataset)
     real = evaluator.measure(
         Replay(dataset.train.images), lambda images: images, LATENT
@@ -131,7 +131,7 @@ def test_a_collapsed_sampler_has_no_entropy_and_no_recall(pixels, dataset):
     assert collapsed["accuracy_reconstructions"] == pytest.approx(expected)
 
 
-def test_baselines_are_what_a_sampler_of_such_images_has(pixels, dataset):
+def test_baselines_equal_metrics_of_samplers_of_these_images(pixels, dataset):
     evaluator = Evaluator(configure(), dataset)
     images = dataset.train.images
     mean = np.rint(images.mean(0)).astype(np.uint8)
@@ -160,7 +160,7 @@ def test_baselines_are_what_a_sampler_of_such_images_has(pixels, dataset):
     }
 
 
-def test_noise_is_further_than_half_real(pixels, dataset):
+def test_measure_noise_has_larger_distance_than_half_real(pixels, dataset):
     evaluator = Evaluator(configure(eval__metrics=("fd_classifier",)), dataset)
     real = dataset.train.images
     noise = np.random.default_rng(0).integers(0, 256, real.shape, np.uint8)
@@ -172,7 +172,7 @@ def test_noise_is_further_than_half_real(pixels, dataset):
     assert values[0] < values[1] < values[2]
 
 
-def test_latents_are_the_same_for_all_and_whole_batches(pixels, dataset):
+def test_measure_latents_are_whole_batches_that_depend_on_seed_only(pixels, dataset):
     evaluator = Evaluator(configure(), dataset)
     one, two = Replay(dataset.train.images), Replay(dataset.train.images[:5])
     for sampler in (one, two):
@@ -186,7 +186,7 @@ def test_latents_are_the_same_for_all_and_whole_batches(pixels, dataset):
     assert abs(latents.mean()) < 0.25 and 0.8 < latents.std() < 1.2
 
 
-def test_samples_are_extracted_once_for_all_metrics(pixels, dataset):
+def test_measure_extracts_samples_once_for_all_metrics(pixels, dataset):
     evaluator = Evaluator(configure(), dataset)
     assert pixels.calls == [COUNT]  # the reference
     evaluator.measure(Replay(dataset.train.images), lambda images: images, LATENT)
@@ -195,14 +195,14 @@ def test_samples_are_extracted_once_for_all_metrics(pixels, dataset):
     assert pixels.calls == [COUNT] * 3  # the reference is found again
 
 
-def test_accuracy_alone_draws_no_samples_and_needs_no_reference(pixels, dataset):
+def test_measure_accuracy_alone_draws_no_samples(pixels, dataset):
     evaluator = Evaluator(configure(eval__metrics=("accuracy",)), dataset)
     found = evaluator.measure(None, lambda images: images, LATENT)
     assert list(found) == ["accuracy_reconstructions", "num_samples"]
     assert pixels.calls == [COUNT]
 
 
-def test_inception_columns_with_their_deviations(pixels, monkeypatch):
+def test_score_inception_metrics_equal_array_functions(pixels, monkeypatch):
     """On planted features, against the functions on arrays."""
     few_subsets = functools.partial(distances.kernel_distance, num_subsets=2)
     monkeypatch.setattr(distances, "kernel_distance", few_subsets)
@@ -231,7 +231,7 @@ def test_inception_columns_with_their_deviations(pixels, monkeypatch):
 # --- when, and what is refused ---------------------------------------------------
 
 
-def test_rounds_that_are_measured(pixels, dataset):
+def test_is_due_every_rounds_selects_multiples_and_the_last(pixels, dataset):
     def due(every):
         evaluator = Evaluator(configure(eval__every_rounds=every), dataset)
         return [r for r in range(6) if evaluator.is_due(r, 5)]
@@ -241,14 +241,14 @@ def test_rounds_that_are_measured(pixels, dataset):
     assert due(0) == [0, 5]
 
 
-def test_validate_of_every_metric_passes():
+def test_validate_every_metric_passes():
     config = configure(eval__metrics=(), eval__num_samples=3000)
     for name in registries.metric.names():
         config.eval.metrics = (name,)
         defaults.validate(config)
 
 
-def test_find_column_of_any_metric_has_a_label():
+def test_find_column_of_each_metric_has_a_label():
     for name in scores.columns(registries.metric.names()):
         assert columns.find(name).label, name
     rows = [{"fid": 1.0, "kid": 1.0, "kid_std": 1.0, "num_samples": 3}]
@@ -264,7 +264,7 @@ def test_find_column_of_any_metric_has_a_label():
         ({"metrics": ("kid_classifier",), "num_samples": 999}, "=999.*1000"),
     ],
 )
-def test_metric_that_cannot_be_measured_is_refused_before_the_data_are_read(
+def test_run_unmeasurable_metric_is_refused_before_reading_data(
     changes, message, tmp_path
 ):
     options = {"num_samples": 3000, **changes}
@@ -275,12 +275,12 @@ def test_metric_that_cannot_be_measured_is_refused_before_the_data_are_read(
     assert not list(tmp_path.iterdir())
 
 
-def test_validate_of_accuracy_for_a_gan_is_refused():
+def test_validate_accuracy_for_gan_raises_user_error():
     with pytest.raises(UserError, match="accuracy.*gan"):
         configure(task__name="gan")
 
 
-def test_too_few_training_images_for_inception_are_refused(dataset, tmp_path):
+def test_evaluator_too_few_images_for_fid_raises_user_error(dataset, tmp_path):
     file = tmp_path / "weights.npz"
     file.write_bytes(b"not read")
     config = configure(
@@ -293,7 +293,7 @@ def test_too_few_training_images_for_inception_are_refused(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("column", ["heldout_loss", "train_loss"])
-def test_validate_of_a_verdict_on_the_losses_of_a_gan_is_refused(column):
+def test_validate_verdict_on_gan_losses_raises_user_error(column):
     gan = {"task__name": "gan", "eval__metrics": ("fd_classifier",)}
     with pytest.raises(UserError, match=f"'{column}'.*two networks.*fd_classifier"):
         configure(**gan, eval__verdict=column)
@@ -301,7 +301,7 @@ def test_validate_of_a_verdict_on_the_losses_of_a_gan_is_refused(column):
         configure(**gan, eval__verdict=allowed)
 
 
-def test_validate_of_a_verdict_on_what_is_not_measured_is_refused():
+def test_validate_verdict_on_unmeasured_column_raises_user_error():
     for column in ("fid", "kid_std", "accuracy_reconstructions"):
         with pytest.raises(UserError, match=f"eval.verdict='{column}'.*add it"):
             configure(eval__metrics=("fd_classifier",), eval__verdict=column)
@@ -309,7 +309,7 @@ def test_validate_of_a_verdict_on_what_is_not_measured_is_refused():
         configure(eval__metrics=("fd_classifier",), eval__verdict=column)
 
 
-def test_few_samples_are_said_once(pixels, dataset, capfd):
+def test_evaluator_few_samples_warns_once(pixels, dataset, capfd):
     evaluator = Evaluator(configure(), dataset)
     evaluator.measure(Replay(dataset.train.images), lambda images: images, LATENT)
     said = capfd.readouterr().err
@@ -319,7 +319,7 @@ def test_few_samples_are_said_once(pixels, dataset, capfd):
     assert "fewer" not in capfd.readouterr().err
 
 
-def test_the_hash_stands_for_all_that_is_fixed(pixels, dataset):
+def test_short_hash_changes_with_each_fixed_setting(pixels, dataset):
     changed = dataset._replace(provenance={**dataset.provenance, "encoding": "JPEG"})
     hashes = [
         Evaluator(config, images).short_hash
@@ -364,7 +364,7 @@ def experiment(monkeypatch):
     return config
 
 
-def test_a_whole_run_has_the_columns_where_they_are_due(
+def test_run_with_metrics_has_their_columns_in_due_rounds(
     experiment, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(render, "draw", lambda workdir: workdir)
@@ -398,7 +398,7 @@ def test_a_whole_run_has_the_columns_where_they_are_due(
     assert [gate.passed is None for gate in gates[:3]] == [False] * 3
 
 
-def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):
+def test_record_diverged_member_is_nan_and_others_are_finite(experiment):
     prepared, data = procedures.prepare(experiment, dataset_lib.load(experiment))
     begun = lottery.dense(prepared)
     params = jax.tree.map(lambda x: x.at[1].set(np.nan), begun.state.params)
@@ -423,8 +423,8 @@ def test_a_diverged_member_is_nan_and_the_others_are_not(experiment):
     assert rows[0]["evaluation"] == rows[1]["evaluation"]
 
 
-def test_inception_is_called_with_its_weights(monkeypatch, dataset):
-    """The extractor that stands before the network, without the network."""
+def test_extractor_of_inception_uses_loaded_weights(monkeypatch, dataset):
+    """The extractor around the network, without the network."""
     seen = []
     found = weights.Weights({"a": 1}, weights.SHA256, pathlib.Path("/x/file.pth"))
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""Sizes of the paper's autoencoders, shapes, ranges, and what does not fit."""
+"""Sizes of the paper's autoencoders, shapes, ranges, and sizes that are refused."""
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def num_kernel_weights(params):
     return sum(leaves[name].size for name in masks_lib.prunable_names(params))
 
 
-def test_linear_autoencoder_has_the_paper_s_weights():
+def test_linear_autoencoder_weight_count_equals_published():
     params = shapes_of(configure(), DIGITS).params
     sizes = (784, 128, 64, 12, 3, 12, 64, 128, 784)
     assert num_kernel_weights(params) == 218_696
@@ -46,7 +46,7 @@ def test_linear_autoencoder_has_the_paper_s_weights():
 
 
 @pytest.mark.parametrize("config, paper", [(CONV, 3.0e6), (VAE, 5.6e6)])
-def test_convolutional_models_are_within_five_percent_of_the_paper(config, paper):
+def test_convolutional_weight_counts_within_five_percent_of_paper(config, paper):
     params = shapes_of(config, COLOUR).params
     count = trees.num_weights(params)
     print(f"{config.model.name}: {count:,} weights, the paper says {paper:,.0f}")
@@ -54,7 +54,7 @@ def test_convolutional_models_are_within_five_percent_of_the_paper(config, paper
     assert num_kernel_weights(params) > 0.99 * count
 
 
-def test_conv_stack_weights_by_hand():
+def test_convstack_kernel_shapes_equal_hand_written_shapes():
     config = configure("convstack", (2, 3), 5, "vae")
     leaves = trees.named_leaves(shapes_of(config, (8, 8, 1)).params)
     shapes = {
@@ -80,7 +80,7 @@ TINY = [
 
 
 @pytest.mark.parametrize("config, image_shape, num_codes", TINY)
-def test_outputs_have_the_announced_shapes_and_range(config, image_shape, num_codes):
+def test_build_outputs_have_expected_shapes_and_range(config, image_shape, num_codes):
     contract, expand = models.build(config, image_shape, num_codes)
     images = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (3, *image_shape)))
     key = jax.random.key(0)
@@ -108,9 +108,7 @@ def test_outputs_have_the_announced_shapes_and_range(config, image_shape, num_co
         (configure("conv", (2, 3, 4, 5, 6), 6), (64, 64, 3), "code of 24"),
     ],
 )
-def test_build_of_sizes_that_do_not_fit_the_images_is_refused(
-    config, image_shape, message
-):
+def test_build_sizes_unfit_for_images_raises_user_error(config, image_shape, message):
     with pytest.raises(UserError, match=message):
         models.build(config, image_shape, config.model.latent_size)
 
@@ -122,15 +120,15 @@ def test_build_of_sizes_that_do_not_fit_the_images_is_refused(
         (configure("conv", (2, 3, 4, 5, 6), 6, "vae"), "task.name='vae'"),
     ],
 )
-def test_validate_of_options_that_a_model_does_not_take_is_refused(config, field):
+def test_validate_options_unfit_for_model_raises_user_error(config, field):
     config.train.steps = 20
     with pytest.raises(UserError, match="model.name='conv'") as caught:
         defaults.validate(config)
     assert caught.value.field == field
 
 
-def test_a_decoder_is_the_expand_of_its_sizes():
-    """What transfer from a VAE to a GAN stands on (paper, Fig. 8)."""
+def test_decoder_of_vae_has_shapes_of_expand():
+    """Transfer from a VAE to a GAN needs this (paper, Fig. 8)."""
     decoder = shapes_of(VAE, COLOUR).params["decoder"]
     expand = convstack.Expand((64, 128, 256, 512), COLOUR, lowering=LIBRARY)
     x = jnp.zeros((1, 32))

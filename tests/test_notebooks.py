@@ -1,4 +1,4 @@
-"""The notebooks: as they stand in git, and that their numbers make sense."""
+"""The notebooks: their form in git, and their results when executed."""
 
 import base64
 import configparser
@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in PATHS]
 
-# The last cell of an executed notebook: an accelerator is the experiment's alone.
+# Last cell of an executed notebook: only the experiment may hold an accelerator.
 KERNEL_HOLDS_NO_DEVICE = """
 from jax._src import xla_bridge
 assert not xla_bridge.backends_are_initialized()
@@ -51,12 +51,12 @@ def repository():
     return setup["metadata"]["url"]
 
 
-def test_there_are_three():
+def test_notebooks_folder_has_expected_files():
     assert [name[:3] for name in NAMES] == ["01_", "02_", "03_"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_is_short_and_stripped(name):
+def test_notebook_is_short_and_without_outputs(name):
     notebook = read(name)
     nbformat.validate(notebook)
     for cell in notebook.cells:
@@ -64,19 +64,19 @@ def test_a_notebook_is_short_and_stripped(name):
             assert cell.outputs == [] and cell.execution_count is None
     assert 10 < len(own_lines(notebook)) <= 35
     assert max(len(line) for line in own_lines(notebook)) <= 92
-    # Prose stands before all that is done, the shortened size apart.
+    # Prose precedes every code cell, except the one of the parameter.
     kinds = [x.cell_type for x in notebook.cells if not x.metadata.get("tags")]
     assert kinds[0] == "markdown"
     assert ("code", "code") not in zip(kinds, kinds[1:])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_names_no_device(name):
+def test_notebook_names_no_device(name):
     words = re.findall(r"[a-z]+", "\n".join(own_lines(read(name))).lower())
     assert not {"cpu", "gpu", "tpu", "cuda", "device", "devices"} & set(words)
 
 
-def test_all_install_alike_from_the_one_repository():
+def test_notebooks_install_from_the_same_repository():
     installs = {code(read(name))[0].source for name in NAMES}
     assert len(installs) == 1
     assert f'REPOSITORY = "{repository()}"' in installs.pop()
@@ -89,8 +89,8 @@ def test_all_install_alike_from_the_one_repository():
         assert link in read(path.stem).cells[0].source
 
 
-def test_the_first_cell_installs_beside_the_jax_that_is_there(monkeypatch, tmp_path):
-    """Run with a pip that only writes down what it is asked."""
+def test_install_cell_keeps_installed_jax_version(monkeypatch, tmp_path):
+    """Run with a pip that only records its arguments."""
     asked = []
 
     class Shell:
@@ -153,7 +153,7 @@ def means(run, number):
 
 
 @pytest.mark.notebooks
-def test_find_a_ticket(folder):
+def test_notebook_find_a_ticket_output_equals_results(folder):
     size = ":smoke --config.runs=3 --config.train.steps=80 --config.prune.rounds=3"
     text, pictures = execute("01_find_a_ticket", folder, f"SIZE = {size!r}")
     run = outcomes.load(folder / "runs/find_a_ticket")
@@ -170,7 +170,7 @@ def test_find_a_ticket(folder):
 
 
 @pytest.mark.notebooks
-def test_transfer_and_early_bird(folder):
+def test_notebook_transfer_and_early_bird_output_equals_results(folder):
     size = ':smoke --config.runs=1 --config.model.widths="(8,)"'
     text, pictures = execute("02_transfer_and_early_bird", folder, f"SIZE = {size!r}")
     vae, gan, bird = (
@@ -206,7 +206,7 @@ def test_transfer_and_early_bird(folder):
 
 
 @pytest.mark.notebooks
-def test_read_results_and_plot(folder, optimized):
+def test_notebook_read_results_output_equals_results(folder, optimized):
     quick = "--config.data.limit=800 --config.train.epochs=5"
     quick += " --config.prune.rounds=4 --config.prune.fraction=0.5"
     text, pictures = execute("03_read_results_and_plot", folder, f"QUICK = {quick!r}")

@@ -1,4 +1,4 @@
-"""The paper's figures: experiments shared and resumed, pages of made-up results."""
+"""The paper's figures: experiments shared and resumed, pages of synthetic results."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ def row(number, run, arm, sparsity, quality, **more):
 
 
 def rows_of(config):
-    """What a training would leave; the random arm ends with a bad quality."""
+    """The rows that a training would write; the random arm has a bad quality."""
     runs = range(config.runs)
     if config.prune.schedule == "early_bird":
         share = 1 - config.prune.fraction
@@ -58,7 +58,7 @@ def rows_of(config):
 
 
 def plant(config, folder, rows=None):
-    """In the place of a training: the files that one leaves."""
+    """Writes the files of a finished training without training."""
     rows = rows_of(config) if rows is None else rows
     tables.write_rows(paths.results_path(folder), rows)
     layers = [
@@ -110,14 +110,14 @@ def finish(name, root, scale="smoke"):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_experiments_of_a_scale_are_valid_and_have_a_workdir_each(scale, tmp_path):
+def test_experiments_of_each_scale_are_valid_with_distinct_workdirs(scale, tmp_path):
     found = Results(scale, tmp_path).experiments(list(FIGURES))
     assert len({one.folder for one in found}) == len(found) > 12
     for one in found:
         defaults.validate(one.config)
 
 
-def test_experiment_at_full_scale_is_the_papers(tmp_path):
+def test_experiment_full_scale_has_published_options(tmp_path):
     full = Results("full", tmp_path)
     config = full.experiment(Curve("", "dcgan_cifar10")).config
     assert (config.runs, config.prune.rounds, config.train.epochs) == (5, 20, 200)
@@ -127,7 +127,7 @@ def test_experiment_at_full_scale_is_the_papers(tmp_path):
     assert tuple(config.eval.metrics) == ("fid",)
 
 
-def test_experiment_at_smoke_scale_trains_on_digits_for_seconds(tmp_path):
+def test_experiment_smoke_scale_uses_digits_and_30_steps(tmp_path):
     for one in Results("smoke", tmp_path).experiments(list(FIGURES)):
         assert one.config.data.name == "digits" and one.config.train.steps == 16
 
@@ -188,7 +188,7 @@ def test_run_of_figures_shares_experiments_and_skips_finished_ones(tmp_path, run
     assert "dcgan_cifar10" not in runs and "wgan_cifar10" in runs
 
 
-def test_run_of_an_unfinished_experiment_goes_on(tmp_path, runs):
+def test_run_unfinished_experiment_continues_it(tmp_path, runs):
     found = finish("fig3", tmp_path)
     first = found.experiments(["fig3"])[0]
     rows = [x for x in rows_of(first.config) if x["round"] < 2]
@@ -199,7 +199,7 @@ def test_run_of_an_unfinished_experiment_goes_on(tmp_path, runs):
     assert runs == [first.folder.name]
 
 
-def test_run_in_a_workdir_of_other_options_is_refused_first(tmp_path, runs):
+def test_run_workdir_of_other_options_is_refused_before_training(tmp_path, runs):
     found = finish("fig3", tmp_path)
     last = found.experiments(["fig3"])[-1]
     other = last.config.copy_and_resolve_references()
@@ -225,7 +225,7 @@ def test_state_of_early_bird_tickets_counts_runs(tmp_path):
 # --- the paper's numbers --------------------------------------------------------------
 
 
-def test_winning_sparsity_of_options_is_that_of_table_1():
+def test_winning_sparsity_of_options_equals_table_1():
     options = {"model.name": "convstack", "task.name": "vae", "task.loss": "bce"}
     options |= {"task.beta": 4.0, "data.name": "celeb_a"}
     assert published.winning_sparsity(options) == 0.865
@@ -234,7 +234,7 @@ def test_winning_sparsity_of_options_is_that_of_table_1():
     assert published.winning_sparsity(early_bird) == 0
 
 
-def test_num_weights_of_the_linear_autoencoder_is_that_by_hand():
+def test_num_weights_linear_autoencoder_equals_hand_count():
     units = [784, 128, 64, 12, 3, 12, 64, 128, 784]
     by_hand = sum(a * b + b for a, b in zip(units, units[1:]))
     assert panels.num_weights("ae_mnist") == by_hand
@@ -248,7 +248,9 @@ def lines_of(path):
 
 
 @pytest.mark.parametrize("name", ["fig1", "fig4", "fig7", "fig8", "table1", "table2"])
-def test_page_of_a_figure_shows_what_there_is(name, tmp_path, runs, monkeypatch):
+def test_page_of_figure_shows_finished_and_missing_results(
+    name, tmp_path, runs, monkeypatch
+):
     monkeypatch.setattr(panels, "num_weights", lambda file: 12345)
     before = page.draw(name, Results("smoke", tmp_path), []).read_text()
     assert "<h1>" in before
@@ -278,7 +280,7 @@ def test_page_of_table_2_has_costs_of_one_training(tmp_path, runs):
     assert (bird["seconds"], bird["FLOPs"]) == ("33.50", "112.2")
 
 
-def test_tables_keep_numbers_and_claims(tmp_path, runs):
+def test_draw_figure_writes_numbers_and_claims_tables(tmp_path, runs):
     command.draw(["fig3"], finish("fig3", tmp_path))
     numbers = lines_of(tmp_path / "fig3" / "numbers.csv")
     dense = [x for x in numbers if x["curve"] == "dense"]
@@ -300,7 +302,7 @@ def test_claim_of_an_unfinished_experiment_is_not_tried(tmp_path, runs):
     assert line["found"] == "one_shot_dcgan_cifar10: 2 of 6 trainings"
 
 
-def test_claim_of_trainings_that_learned_nothing_is_not_judged(tmp_path, runs):
+def test_claim_with_failed_learned_gate_is_not_judged(tmp_path, runs):
     found = finish("fig3", tmp_path)
     for one in found.experiments(["fig3"]):
         config = one.config.copy_and_resolve_references()
@@ -334,7 +336,7 @@ def status(words):
         (["fig4", "--scale=laptop"], "data.name=mnist: no prepared set"),
     ],
 )
-def test_command_with_a_mistake_says_one_line(
+def test_paper_command_with_mistake_prints_one_line(
     words, told, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
@@ -344,7 +346,7 @@ def test_command_with_a_mistake_says_one_line(
     assert not (tmp_path / "runs").exists()
 
 
-def test_command_with_plan_writes_nothing(tmp_path, capsys):
+def test_paper_command_with_plan_writes_nothing(tmp_path, capsys):
     assert (
         status(["fig4", "--scale=smoke", "--plan", f"--workdir={tmp_path}/runs"]) == 0
     )
@@ -354,7 +356,7 @@ def test_command_with_plan_writes_nothing(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_command_that_is_stopped_has_status_130(tmp_path, monkeypatch, capsys):
+def test_paper_command_interrupted_exits_with_130(tmp_path, monkeypatch, capsys):
     def stop(config, folder):
         raise errors.Interrupted(2)
 
@@ -364,7 +366,7 @@ def test_command_that_is_stopped_has_status_130(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_command_from_end_to_end_draws_and_then_finds_all_finished(tmp_path, capsys):
+def test_paper_command_end_to_end_draws_and_then_skips_finished(tmp_path, capsys):
     words = ["fig8", "--scale=smoke", f"--workdir={tmp_path}"]
     assert status(words) == 0
     assert "0 of 3 experiments are finished" in capsys.readouterr().out

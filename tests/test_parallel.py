@@ -1,4 +1,4 @@
-"""Many devices: how they are shared out, and that the numbers are those of one."""
+"""Many devices: how members are distributed; equality with one device."""
 
 import json
 import os
@@ -34,32 +34,32 @@ def distances():
 
 
 @pytest.mark.parametrize("family", ["ae", "vae", "gan"])
-def test_eight_devices_train_to_the_weights_of_one(distances, family):
+def test_train_eight_devices_equals_one_device(distances, family):
     """Members over 8 devices, and 2 members with a batch of 12 over 4 devices each."""
     found = distances[family]
     assert found["moved"] > 1e-2
     assert found["8x1"] < 1e-5 and found["2x4"] < 1e-5, found
 
 
-def test_waves_streams_and_evaluations_give_the_same_numbers(distances):
+def test_train_in_waves_or_streamed_equals_one_device(distances):
     assert distances["ae"]["waves"] < 1e-5 and distances["ae"]["streamed"] < 1e-5
     assert distances["vae"]["evaluated"] < 1e-5
 
 
-def test_a_checkpoint_goes_from_8_devices_to_1_and_back_bit_for_bit(distances):
+def test_checkpoint_between_8_devices_and_1_is_bit_identical(distances):
     assert distances["ae"]["8 to 1"] == distances["ae"]["1 to 8"] == 0
 
 
-def test_first_arm_on_more_devices_than_runs_is_its_rows(distances):
+def test_first_arm_on_more_devices_than_runs_equals_its_rows(distances):
     assert distances["ae"]["first arm"] == 0
 
 
 class Device:
-    """In the place of a device where only their number counts."""
+    """Stands in for a device where only the number of devices matters."""
 
 
 @given(st.integers(1, 64), st.integers(1, 64))
-def test_members_take_the_devices_first(num_devices, num_members):
+def test_mesh_members_take_devices_before_batches(num_devices, num_members):
     layout = mesh.Layout([Device() for _ in range(num_devices)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mesh, "Mesh", lambda grid, *_, **__: grid)
@@ -70,7 +70,7 @@ def test_members_take_the_devices_first(num_devices, num_members):
     assert not [n for n in larger if num_devices % n == num_members % n == 0]
 
 
-def test_what_is_placed_is_what_was_given():
+def test_layout_placed_arrays_equal_given_arrays():
     layout = mesh.Layout(jax.devices()[:1])
     tree = {"a": np.arange(6.0).reshape(3, 2), "b": np.array([True, False, True])}
     for place in (layout.members, layout.copies):
@@ -89,7 +89,7 @@ def test_what_is_placed_is_what_was_given():
     assert shapes["b"].shape == (3,) and shapes["b"].sharding == layout.sharding(3)
 
 
-def test_more_devices_than_there_are_is_an_error():
+def test_choose_more_devices_than_available_raises_user_error():
     assert mesh.choose(0).devices == tuple(jax.devices())
     assert mesh.choose(1).devices == (jax.devices()[0],)
     with pytest.raises(UserError, match="parallel.devices=99: there are"):

@@ -1,4 +1,4 @@
-"""The table of weights: counted as NumPy counts, written to a file, on the page."""
+"""The table of weights: counts against NumPy, the file that is written."""
 
 import re
 

@@ -11,7 +11,7 @@ def test_write_atomically_new_file_has_default_permissions(tmp_path):
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
-def test_paths_of_rounds_are_in_the_order_of_rounds():
+def test_paths_of_rounds_sort_in_round_order():
     assert paths.ticket_path("w", 7, 0) == pathlib.Path("w/tickets/round_07/run_0.npz")
     assert (
         paths.sample_path("w", 12, "winning", "samples").as_posix()

@@ -1,4 +1,4 @@
-"""Batches read as they are due are those of a set held on the devices."""
+"""Streamed batches equal those of a set held on the devices."""
 
 import types
 
@@ -34,9 +34,9 @@ def options(folder, resident):
     }
 
 
-def test_a_streamed_run_has_the_numbers_of_a_resident_one(folder, tmp_path):
-    """Also stopped in the middle of a round, and gone on with from the checkpoint."""
-    # Populations of one size: half the compiling.
+def test_run_streamed_and_resumed_equals_resident(folder, tmp_path):
+    """Also stopped in the middle of a round and resumed from the checkpoint."""
+    # Populations of one size halve the compilation time.
     arms = {"arms": ("winning",)}
     found, rows = run(tmp_path / "resident", **options(folder, True), **arms)
     with stopped_at(0, 1, 4), pytest.raises(Interrupted):
@@ -50,7 +50,7 @@ def test_a_streamed_run_has_the_numbers_of_a_resident_one(folder, tmp_path):
         assert row | {"seconds": 0} == other | {"seconds": 0}
 
 
-def test_batches_are_the_rows_of_the_order_and_the_state_goes_on(folder):
+def test_batches_streamed_equal_order_rows_and_resume_from_state(folder):
     prepared, data = make(configure(**options(folder, False)))
     whole = dataset.load(configure(**options(folder, True))).train.images
     schedule, population = prepared.schedule, prepared.tickets
@@ -65,7 +65,7 @@ def test_batches_are_the_rows_of_the_order_and_the_state_goes_on(folder):
             np.testing.assert_array_equal(taken[member, :2], whole[rows])
 
 
-def test_a_score_of_images_gets_the_same_ones(folder):
+def test_scored_images_streamed_equal_resident(folder):
     scored = []
     for resident in (True, False):
         config = configure(
@@ -78,7 +78,7 @@ def test_a_score_of_images_gets_the_same_ones(folder):
     np.testing.assert_array_equal(*scored)
 
 
-def test_a_stretch_is_bounded_in_bytes_and_in_steps(folder):
+def test_stretch_steps_are_bounded_in_bytes_and_steps(folder):
     steps = pipeline._stretch_steps(10, (128, 32, 32, 3), 390)
     size = 10 * 128 * 32 * 32 * 3
     assert steps * size <= pipeline._STRETCH_BYTES < (steps + 1) * size
@@ -86,7 +86,7 @@ def test_a_stretch_is_bounded_in_bytes_and_in_steps(folder):
     assert pipeline._stretch_steps(10, (128, 4096, 4096, 3), 4) == 1
 
 
-def test_a_process_reads_what_its_devices_train_on():
+def test_needed_marks_only_images_of_local_devices():
     class Sharding:
         def addressable_devices_indices_map(self, shape):
             assert shape == (6, 1, 8)
@@ -101,7 +101,7 @@ def test_a_process_reads_what_its_devices_train_on():
     np.testing.assert_array_equal(needed, expected)
 
 
-def test_an_image_that_breaks_on_the_way_is_one_line(folder, tmp_path):
+def test_batches_image_damaged_meanwhile_raises_user_error(folder, tmp_path):
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     prepared, data = make(configure(**options(tmp_path, False)))
@@ -111,7 +111,7 @@ def test_an_image_that_breaks_on_the_way_is_one_line(folder, tmp_path):
         data.batches(prepared.dense, prepared.schedule, 0, None).take(1)
 
 
-def test_metrics_of_all_images_need_them_in_memory():
+def test_validate_metrics_with_streaming_raises_user_error():
     config = configure(data__resident=False, eval__metrics=("fid",))
     with pytest.raises(UserError, match="eval.metrics=.*data.resident=False"):
         defaults.validate(config)

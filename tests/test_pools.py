@@ -31,7 +31,7 @@ def test_average_pool_does_not_count_padding(size):
 
 
 @pytest.mark.parametrize("stride, padding", [(1, 1), (2, 0)])
-def test_max_pool(stride, padding):
+def test_max_pool_strides_and_padding_equal_brute_force(stride, padding):
     x = _random(2, 9, 8, 3) - 5
     np.testing.assert_array_equal(
         max_pool(jnp.asarray(x), stride, padding), _brute(x, stride, padding, np.max)

@@ -10,7 +10,7 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import loop as loop_lib
 
 
-def test_rewinding_to_initialization_without_a_control(tmp_path):
+def test_run_rewind_to_zero_without_control_has_initial_weights(tmp_path):
     found, rows = run(tmp_path, rewind__step=0, arms=("winning",), prune__rounds=1)
     assert [row["arm"] for row in rows] == ["dense"] * RUNS + ["winning"] * RUNS
     initial = lottery.dense(make(configure())[0]).state.params
@@ -46,7 +46,7 @@ def pooled(prepared, params, run_number):
     return np.concatenate([np.abs(leaves[name]).ravel() for name in names])
 
 
-def test_one_shot_keeps_the_top_of_the_dense_magnitudes():
+def test_one_shot_keeps_largest_dense_magnitudes():
     prepared, data = make(configure(prune__schedule="one_shot"))
     dense = trained(prepared)
     magnitudes = [pooled(prepared, dense.state.params, i) for i in range(RUNS)]
@@ -61,7 +61,7 @@ def test_one_shot_keeps_the_top_of_the_dense_magnitudes():
         np.testing.assert_array_equal(found, magnitude >= threshold)
 
 
-def test_iterative_scores_the_winning_ticket_of_the_round_before():
+def test_iterative_scores_winning_ticket_of_previous_round():
     prepared, data = make(configure())
     begun = lottery.next_round(prepared, data, trained(prepared), 1)
     winning, other = trained(prepared, 1).state.params, trained(prepared, 2)
@@ -77,7 +77,7 @@ def test_iterative_scores_the_winning_ticket_of_the_round_before():
         np.testing.assert_array_equal(found, magnitude >= threshold)
 
 
-def test_layer_scope_prunes_every_layer_alike():
+def test_layer_scope_prunes_same_fraction_of_each_layer():
     prepared, data = make(configure(prune__scope="layer"))
     for r in (1, 2):
         begun = lottery.next_round(prepared, data, trained(prepared), r)
@@ -87,7 +87,7 @@ def test_layer_scope_prunes_every_layer_alike():
                 assert count == max(round(size * 0.5**r), 1)
 
 
-def test_all_rounds_share_one_compile():
+def test_next_round_all_rounds_share_one_compilation():
     prepared, data = make(configure())
     begun = lottery.next_round(prepared, data, trained(prepared), 1)
     prune = prepared.pruner.prune
@@ -98,7 +98,7 @@ def test_all_rounds_share_one_compile():
     assert arms.rewind._cache_size() <= compiled[1] + 1
 
 
-def test_the_floor_keeps_every_layer_and_is_recorded(tmp_path):
+def test_run_extreme_sparsity_keeps_one_weight_per_layer(tmp_path):
     found, rows = run(tmp_path, prune__fraction=0.995, prune__rounds=1)
     for row in rows[RUNS:]:
         masks = found[1, row["run"]].masks
@@ -108,7 +108,7 @@ def test_the_floor_keeps_every_layer_and_is_recorded(tmp_path):
     assert [row["floored_layers"] for row in rows[:RUNS]] == [0] * RUNS
 
 
-def test_a_component_alone_leaves_the_other_dense(tmp_path):
+def test_run_one_component_leaves_the_other_dense(tmp_path):
     found, rows = run(
         tmp_path, prune__components=("decoder",), prune__rounds=1, arms=("winning",)
     )
@@ -120,18 +120,18 @@ def test_a_component_alone_leaves_the_other_dense(tmp_path):
         assert row["sparsity"] < 0.3
 
 
-def test_a_diverged_training_is_told_and_the_run_completes(tmp_path):
+def test_run_diverged_training_is_recorded_and_completes(tmp_path):
     found, rows = run(tmp_path, optimizer__learning_rate=1e30, prune__rounds=1)
     assert len(rows) == 3 * RUNS and all(row["diverged"] for row in rows)
-    # A random ticket may die at once instead, with a loss that is finite; it counts as
-    # diverged all the same, because its ancestor did.
+    # A random ticket may have a finite loss; it counts as diverged all the same,
+    # because the dense run it comes from diverged.
     trained = [row for row in rows if row["arm"] != "random"]
     assert all(np.isnan(row["train_loss"]) for row in trained)
     assert kept(found[1, 0].masks) == round(total(found[1, 0].masks) * 0.5)
 
 
-def test_one_diverged_run_is_one_diverged_row(monkeypatch, tmp_path):
-    """The others, and their arms, stay healthy; the ancestor is remembered."""
+def test_run_one_diverged_member_marks_only_its_rows(monkeypatch, tmp_path):
+    """Other runs and their arms stay finite; the diverged run's are marked."""
     make_loop = loop_lib.make_loop
 
     def poisoned(*args):

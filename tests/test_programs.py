@@ -1,4 +1,4 @@
-"""Programs: loops, choices and calls of a jaxpr as one list of operations."""
+"""Programs: loops, branches and calls of a jaxpr as one list of operations."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ def operations(function, *arguments):
     return found
 
 
-def test_loop_runs_its_body_for_every_slice():
+def test_program_scan_counts_body_once_per_slice():
     def step(carry, x):
         return carry + jnp.sin(x), jnp.cos(x * carry)
 
@@ -27,7 +27,7 @@ def test_loop_runs_its_body_for_every_slice():
     assert found == {"carry": 3, "sin": 3, "add": 3, "mul": 3, "cos": 3}
 
 
-def test_loop_in_a_loop_runs_as_often_as_both():
+def test_program_nested_loop_multiplies_iteration_counts():
     def inner(_, x):
         return jnp.sin(x)
 
@@ -37,7 +37,7 @@ def test_loop_in_a_loop_runs_as_often_as_both():
     assert operations(lambda x: lax.fori_loop(0, 4, outer, x), A)["sin"] == 20
 
 
-def test_carry_without_a_use_is_left_out_with_all_that_makes_it():
+def test_program_unused_carry_and_its_inputs_are_left_out():
     def step(carry, x):
         total, unused, feeds = carry
         return (total + x + jnp.tan(feeds), jnp.sin(unused), jnp.cos(feeds)), None
@@ -47,11 +47,11 @@ def test_carry_without_a_use_is_left_out_with_all_that_makes_it():
         return total
 
     found = operations(function, jnp.zeros(7))
-    # What feeds the total a round later is needed, its own sine is not.
+    # `feeds` reaches the total one iteration later; the sine of `unused` never does.
     assert found["cos"] == found["tan"] == 7 and "sin" not in found
 
 
-def test_gradient_that_nobody_takes_is_left_out():
+def test_program_unused_gradient_is_left_out():
     def loss(x, k):
         return jnp.sum(x @ k)
 
@@ -61,7 +61,7 @@ def test_gradient_that_nobody_takes_is_left_out():
     assert operations(gradient, A, A.T)["dot_general"] == 1
 
 
-def test_calls_are_opened_whatever_they_are_called():
+def test_program_nested_calls_are_inlined():
     @jax.custom_vjp
     def sine(x):
         return jnp.sin(x)
@@ -75,13 +75,13 @@ def test_calls_are_opened_whatever_they_are_called():
     assert operations(jax.grad(lambda x: function(x).sum()), A)["cos"] == 1
 
 
-def test_choice_is_its_costliest_branch():
+def test_program_switch_counts_costliest_branch():
     branches = [jnp.sin, lambda x: jnp.cos(x) + x, jnp.tan]
     found = operations(lambda i, x: lax.switch(i, branches, x), 0, A)
     assert found["cos"] == found["add"] == 1 and not {"sin", "tan"} & found.keys()
 
 
-def test_loop_of_unknown_rounds_is_refused_where_it_is_needed():
+def test_program_loop_of_unknown_length_raises_only_if_used():
     def loop(n):
         return lax.fori_loop(0, n, lambda i, x: x + 1.0, 0.0)
 

@@ -89,7 +89,7 @@ def exported(request, tmp_path_factory):
     return folder, pairs
 
 
-def test_model_by_numpy_gives_the_outputs_of_flax(exported, monkeypatch):
+def test_exported_model_in_numpy_equals_flax(exported, monkeypatch):
     folder, pairs = exported
     for name, module in numpy_torch.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
@@ -100,7 +100,7 @@ def test_model_by_numpy_gives_the_outputs_of_flax(exported, monkeypatch):
         np.testing.assert_allclose(found, y, rtol=1e-5, atol=1e-5)
 
 
-def test_model_by_torch_gives_the_outputs_of_flax(exported):
+def test_exported_model_in_torch_equals_flax(exported):
     torch = pytest.importorskip("torch")
     folder, pairs = exported
     networks = load(folder)
@@ -111,7 +111,7 @@ def test_model_by_torch_gives_the_outputs_of_flax(exported):
         assert any(x.requires_grad for x in networks[component].parameters())
 
 
-def test_an_operation_without_counterpart_is_named(monkeypatch):
+def test_export_operation_without_counterpart_is_named(monkeypatch):
     monkeypatch.delitem(source.operations.OPERATIONS, "tanh")
     with pytest.raises(UserError, match="tanh: has no PyTorch counterpart"):
         source.convert(draw("linear"))

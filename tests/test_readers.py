@@ -41,7 +41,7 @@ def numbers(image_set):
 # --- digits --------------------------------------------------------------------
 
 
-def test_digits_are_those_of_scikit_learn_split_without_overlap():
+def test_digits_equal_scikit_learn_split_without_overlap():
     from sklearn import datasets
 
     dataset = dataset_lib.load(configure(image_size=8))  # 8x8: nothing is resized
@@ -66,7 +66,7 @@ def test_digits_are_those_of_scikit_learn_split_without_overlap():
 
 
 @pytest.mark.parametrize("image_size, side", [(0, 28), (32, 32)])
-def test_digits_are_resized_over_the_full_range(image_size, side):
+def test_digits_resized_keep_full_range_and_mean(image_size, side):
     dataset = dataset_lib.load(configure(image_size=image_size))
     small = dataset_lib.load(configure(image_size=8))
     assert dataset.train.images.shape == (1497, side, side, 1)
@@ -76,12 +76,12 @@ def test_digits_are_resized_over_the_full_range(image_size, side):
     np.testing.assert_allclose(*means, atol=6)  # the border counts a little more
 
 
-def test_digits_below_their_own_size_are_refused():
+def test_digits_smaller_than_8_pixels_are_refused():
     with pytest.raises(UserError, match="image_size=7"):
         dataset_lib.check(configure(image_size=7))
 
 
-def test_loading_twice_gives_the_same_bytes():
+def test_load_twice_gives_identical_images():
     first, second = dataset_lib.load(configure()), dataset_lib.load(configure())
     assert first.provenance == second.provenance
     assert first.provenance["sha256_train"] != first.provenance["sha256_heldout"]
@@ -96,7 +96,7 @@ def save_arrays(path, **arrays):
     return configure(name="arrays", dir=str(path))
 
 
-def test_arrays_hold_out_every_tenth(tmp_path):
+def test_arrays_without_heldout_hold_out_every_tenth(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (25, 6, 6, 3), np.uint8)
     config = save_arrays(tmp_path / "a.npz", images=images, labels=np.arange(25))
     dataset_lib.check(config)
@@ -109,7 +109,7 @@ def test_arrays_hold_out_every_tenth(tmp_path):
     assert dataset.provenance["heldout_split"] == "every 10th of train"
 
 
-def test_arrays_with_their_own_held_out_images_and_no_labels(tmp_path):
+def test_arrays_with_heldout_images_use_them(tmp_path):
     images = np.arange(12, dtype=np.uint8)[:, None, None, None] * np.ones(
         (1, 5, 5, 1), np.uint8
     )
@@ -134,7 +134,7 @@ def test_arrays_are_cropped_to_the_centre_then_resized(tmp_path):
         assert (loaded == 200).all()
 
 
-def test_halving_averages_as_an_antialiased_triangle_does(tmp_path):
+def test_resize_halving_equals_antialiased_triangle_filter(tmp_path):
     row = np.arange(8) * 30
     images = np.tile(row.astype(np.uint8)[None, None, :, None], (5, 8, 1, 3))
     config = save_arrays(tmp_path / "a.npz", images=images)
@@ -163,12 +163,14 @@ GOOD = np.zeros((9, 4, 4, 1), np.uint8)
         (dict(images=GOOD, heldout_images=GOOD[0]), "`heldout_images`"),
     ],
 )
-def test_wrong_arrays_are_refused_before_they_are_read(tmp_path, arrays, message):
+def test_check_wrong_arrays_raises_user_error_without_reading(
+    tmp_path, arrays, message
+):
     with pytest.raises(UserError, match=message):
         dataset_lib.check(save_arrays(tmp_path / "a.npz", **arrays))
 
 
-def test_held_out_arrays_of_another_shape_are_refused(tmp_path):
+def test_load_heldout_arrays_of_other_shape_raises_user_error(tmp_path):
     config = save_arrays(
         tmp_path / "a.npz", images=GOOD, heldout_images=GOOD[:, :3, :3]
     )
@@ -177,7 +179,7 @@ def test_held_out_arrays_of_another_shape_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip file"])
-def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
+def test_check_file_that_is_no_npz_raises_user_error(tmp_path, content):
     path = tmp_path / "a.npz"
     path.write_bytes(content)
     with pytest.raises(UserError, match="not an intact .npz"):
@@ -186,7 +188,7 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
         dataset_lib.check(configure(name="arrays", dir=str(tmp_path / "absent.npz")))
 
 
-def test_a_damaged_npz_is_refused(tmp_path):
+def test_load_damaged_npz_raises_user_error(tmp_path):
     path = tmp_path / "a.npz"
     config = save_arrays(path, images=GOOD)
     content = bytearray(path.read_bytes())
@@ -203,7 +205,7 @@ def folder(path, **fields):
     return configure(name="folder", dir=str(path), **fields)
 
 
-def test_a_folder_is_searched_recursively_in_sorted_order(tmp_path):
+def test_folder_is_searched_recursively_in_sorted_order(tmp_path):
     save_images(tmp_path / "b", [(6, 6)] * 7)
     save_images(tmp_path / "a" / "deep", [(6, 6)] * 8, mode="L")
     (tmp_path / "a" / "notes.txt").write_text("not an image")
@@ -220,7 +222,7 @@ def test_a_folder_is_searched_recursively_in_sorted_order(tmp_path):
 @pytest.mark.parametrize(
     "name", ["heldout", "test", "Test", "val", "valid", "validation", "dev"]
 )
-def test_a_held_out_folder_is_held_out_whole(tmp_path, name):
+def test_folder_heldout_subfolder_is_the_heldout_set(tmp_path, name):
     save_images(tmp_path / "train", [(6, 6)] * 12)
     save_images(tmp_path / name, [(6, 6)] * 3)
     dataset = dataset_lib.load(folder(tmp_path))
@@ -228,7 +230,7 @@ def test_a_held_out_folder_is_held_out_whole(tmp_path, name):
     assert numbers(dataset.heldout) == [0, 1, 2]
 
 
-def test_folder_with_several_splits_holds_out_one_and_tells_of_others(tmp_path):
+def test_folder_with_several_splits_holds_out_one_and_names_others(tmp_path):
     for name, count in (("train", 4), ("val", 2), ("test", 3), ("extra/Dev", 1)):
         save_images(tmp_path / name, [(6, 6)] * count)
     (tmp_path / "train" / "a.gif").write_bytes(b"")
@@ -245,7 +247,7 @@ def test_folder_with_several_splits_holds_out_one_and_tells_of_others(tmp_path):
     )
 
 
-def test_images_within_one_and_colours_under_alpha_are_remarked(tmp_path):
+def test_images_within_0_to_1_and_hidden_colours_are_reported(tmp_path):
     for number in range(12):
         image = Image.new("RGBA", (6, 6), (1, 0, 1, 0 if number < 2 else 255))
         image.save(tmp_path / f"{number:02}.png")
@@ -276,7 +278,7 @@ def test_stream_of_an_image_that_changed_is_refused(tmp_path):
         stream[rows]
 
 
-def test_formats_of_files_and_an_alpha_channel(tmp_path):
+def test_folder_reads_all_formats_and_drops_alpha(tmp_path):
     for suffix in ("png", "jpg", "jpeg", "bmp", "webp", "PNG"):
         Image.new("RGB", (8, 8), (90, 90, 90)).save(tmp_path / f"a.{suffix}")
     Image.new("RGBA", (8, 8), (90, 90, 90, 255)).save(tmp_path / "b.png")
@@ -286,7 +288,7 @@ def test_formats_of_files_and_an_alpha_channel(tmp_path):
     assert dataset.provenance["encoding"] == "BMP, JPEG, PNG, WEBP"
 
 
-def test_a_photograph_is_turned_upright(tmp_path):
+def test_folder_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # orientation: upside down
     for number in range(3):
@@ -297,7 +299,7 @@ def test_a_photograph_is_turned_upright(tmp_path):
     assert (images[:, :4] == 255).all() and (images[:, 4:] == 0).all()
 
 
-def test_the_centre_is_cropped(tmp_path):
+def test_folder_wide_images_are_cropped_to_centre(tmp_path):
     for number in range(4):
         image = Image.new("RGB", (30, 10), (255, 0, 0))
         image.paste((0, 255, 0), (10, 0, 20, 10))
@@ -307,7 +309,7 @@ def test_the_centre_is_cropped(tmp_path):
     assert (images == [0, 255, 0]).all()
 
 
-def test_different_sizes_need_an_image_size(tmp_path):
+def test_folder_of_different_sizes_requires_image_size(tmp_path):
     save_images(tmp_path, [(8, 8)] * 5 + [(8, 9), (6, 8)])
     with pytest.raises(UserError, match="image_size=0.*001.png has side 8.*006.png 6"):
         dataset_lib.load(folder(tmp_path))
@@ -318,7 +320,7 @@ def test_different_sizes_need_an_image_size(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "truncated", "16 bit"])
-def test_broken_files_are_named_and_counted(tmp_path, damage):
+def test_folder_broken_files_are_named_and_counted(tmp_path, damage):
     save_images(tmp_path, [(40, 40)] * 12)
     for name in ("005.png", "007.png"):
         path = tmp_path / name
@@ -335,7 +337,7 @@ def test_broken_files_are_named_and_counted(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_without_training_images_is_refused(tmp_path):
+def test_folder_without_training_images_raises_user_error(tmp_path):
     with pytest.raises(UserError, match="no training images"):
         dataset_lib.check(folder(tmp_path))
     save_images(tmp_path / "test", [(6, 6)] * 3)
@@ -347,7 +349,7 @@ def test_a_folder_without_training_images_is_refused(tmp_path):
         dataset_lib.check(folder(""))
 
 
-def test_load_of_a_folder_searches_it_once(tmp_path, monkeypatch):
+def test_load_folder_searches_it_once(tmp_path, monkeypatch):
     save_images(tmp_path, [(6, 6)] * 12)
     searched, walk = [], folders.os.walk
 
@@ -360,7 +362,7 @@ def test_load_of_a_folder_searches_it_once(tmp_path, monkeypatch):
     assert searched == [tmp_path]
 
 
-def test_a_crop_that_is_asked_for_is_made_before_the_resize(tmp_path):
+def test_load_crop_is_applied_before_resize(tmp_path):
     images = np.zeros((20, 8, 8, 1), np.uint8)
     images[:, 2:6, 2:6] = 200
     np.savez(tmp_path / "x.npz", images=images)

@@ -39,9 +39,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_reader_of_an_unreadable_file_says_so_and_of_a_cut_one_that_it_is_damaged(
-    tmp_path, name
-):
+def test_reader_tells_unreadable_from_damaged_files(tmp_path, name):
     read, write = READERS[name]
     path = tmp_path / name
     write(path)
@@ -91,9 +89,7 @@ def _raise(error):
         (KeyError("header"), True),
     ],
 )
-def test_explained_error_is_damage_only_where_content_is_to_blame(
-    tmp_path, error, damaged
-):
+def test_explained_error_is_damage_only_for_wrong_content(tmp_path, error, damaged):
     path = tmp_path / "file"
     path.write_bytes(b"readable")
     with pytest.raises(UserError) as told:

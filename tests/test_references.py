@@ -1,4 +1,4 @@
-"""Statistics of real images: what they are, when they are computed, what is damaged."""
+"""Reference statistics of real images: values, caching, damaged files."""
 
 import os
 
@@ -53,7 +53,7 @@ def assert_same(one, other):
     np.testing.assert_array_equal(one.features, other.features)
 
 
-def test_moments_are_those_of_numpy(pixels):
+def test_load_reference_moments_equal_numpy(pixels):
     found = load(pixels)
     features = pixels.extract(IMAGES).features.astype(np.float64)
     assert found.moments.count == 50
@@ -64,7 +64,7 @@ def test_moments_are_those_of_numpy(pixels):
     np.testing.assert_array_equal(found.features, pixels.extract(IMAGES).features)
 
 
-def test_kept_rows_are_capped_and_from_all_over(pixels, monkeypatch):
+def test_load_reference_keeps_limited_rows_from_whole_set(pixels, monkeypatch):
     whole = load(pixels).features
     monkeypatch.setattr(references, "MAX_ROWS", 20)
     found = load(pixels)
@@ -75,7 +75,7 @@ def test_kept_rows_are_capped_and_from_all_over(pixels, monkeypatch):
     assert found.key["rows_kept"] == 20
 
 
-def test_a_second_time_nothing_is_extracted(pixels):
+def test_load_reference_twice_extracts_once(pixels):
     first = load(pixels)
     second = load(pixels)
     assert pixels.calls == [50]
@@ -92,7 +92,7 @@ def turn_a_bit(content):
 
 
 @pytest.mark.parametrize("damage", [cut, turn_a_bit, lambda c: b"", lambda c: b"PK"])
-def test_a_damaged_file_is_computed_again(pixels, folder, damage, capfd):
+def test_load_reference_damaged_file_is_computed_again(pixels, folder, damage, capfd):
     first = load(pixels)
     [path] = folder.iterdir()
     content = path.read_bytes()
@@ -105,7 +105,7 @@ def test_a_damaged_file_is_computed_again(pixels, folder, damage, capfd):
     assert pixels.calls == [50, 50]
 
 
-def test_values_changed_within_a_whole_file_are_seen(pixels, folder):
+def test_load_reference_changed_values_are_detected(pixels, folder):
     load(pixels)
     [path] = folder.iterdir()
     with np.load(path) as file:
@@ -115,7 +115,7 @@ def test_values_changed_within_a_whole_file_are_seen(pixels, folder):
     assert pixels.calls == [50, 50]
 
 
-def test_a_file_under_the_name_of_another_is_not_taken(pixels, folder):
+def test_load_reference_file_with_other_key_is_not_used(pixels, folder):
     load(pixels)
     [path] = folder.iterdir()
     other_key = references.key_of(
@@ -145,21 +145,21 @@ def test_a_file_under_the_name_of_another_is_not_taken(pixels, folder):
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_all_that_a_number_depends_on_is_in_the_key(pixels, changes):
+def test_key_of_each_changed_field_gives_another_hash(pixels, changes):
     first = load(pixels)
     second = load(pixels, **changes)
     assert pixels.calls == [50, 50]
     assert first.short_hash != second.short_hash
 
 
-def test_other_weights_or_another_network_are_another_key(pixels):
+def test_key_of_other_weights_or_network_gives_another_hash(pixels):
     hashes = {load(pixels).short_hash}
     hashes.add(load(untrained.Pixels(fingerprint="e" * 64)).short_hash)
     hashes.add(load(untrained.Pixels(kind="inception")).short_hash)
     assert len(hashes) == 3
 
 
-def test_numbers_that_are_not_finite_are_refused_and_not_kept(pixels, folder):
+def test_load_reference_nonfinite_features_raises_and_caches_nothing(pixels, folder):
     extract = pixels.extract
     ill = pixels.extractor._replace(
         extract=lambda x: extract(x)._replace(features=np.full((50, 6), np.nan))
@@ -170,7 +170,7 @@ def test_numbers_that_are_not_finite_are_refused_and_not_kept(pixels, folder):
     assert not folder.exists()
 
 
-def test_a_folder_that_cannot_be_written_costs_only_time(pixels, folder, capfd):
+def test_load_reference_unwritable_cache_warns_and_continues(pixels, folder, capfd):
     folder.parent.mkdir(exist_ok=True)
     folder.write_text("a file")
     first = load(pixels)

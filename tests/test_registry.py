@@ -30,7 +30,7 @@ def empty():
     return Registry("colour", "paint.colour", Entry, "gen_tickets.models")
 
 
-def test_register_an_attribute_gives_an_entry_with_it(empty):
+def test_register_with_attribute_gives_an_entry_with_it(empty):
     @empty("red", is_large=True)
     def red():
         """A warm one.
@@ -73,7 +73,7 @@ def test_register_a_built_in_name_is_refused(registry):
 
 
 @by_option
-def test_built_in_names_are_those_that_the_decorators_register(registry):
+def test_names_from_source_equal_registered_names(registry):
     """What is read from the source is what importing it adds, with its summary."""
     names = registry.names()
     entries = dict(registry.items())
@@ -83,7 +83,7 @@ def test_built_in_names_are_those_that_the_decorators_register(registry):
         assert summary and function.__doc__.startswith(summary)
 
 
-def test_names_of_all_registries_need_no_jax():
+def test_names_of_all_registries_import_no_jax():
     code = (
         "import sys\n"
         "from gen_tickets.config import registries, registry\n"
@@ -95,7 +95,7 @@ def test_names_of_all_registries_need_no_jax():
 
 
 @by_option
-def test_option_of_a_registry_takes_its_names_and_offers_the_nearest(registry):
+def test_registry_option_allows_its_names_and_suggests_the_nearest(registry):
     option, name = OPTIONS[registry.option], registry.names()[0]
     is_tuple = isinstance(option.default, tuple)
     assert option.is_allowed((name,) if is_tuple else name)
@@ -109,7 +109,7 @@ def test_option_of_a_registry_takes_its_names_and_offers_the_nearest(registry):
         assert refusal.remedy == f"did you mean {name!r}?"
 
 
-def test_loss_that_is_added_is_a_value_of_its_option(registries_restored):
+def test_register_loss_makes_it_a_value_of_its_option(registries_restored):
     config = defaults.get_config()
     with pytest.raises(UserError, match="task.loss='square'"):
         config.task.loss = "square"

@@ -1,4 +1,4 @@
-"""What is released: one version, all packages, experiments that are found."""
+"""The release: one version, complete packages, experiments found by name."""
 
 import configparser
 import os
@@ -25,7 +25,7 @@ def requirements(text):
     return [Requirement(line) for line in lines]
 
 
-def test_the_newest_version_of_the_changelog_is_this_one():
+def test_changelog_newest_version_equals_package_version():
     text = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(r"^## \[(\d.*?)\]", text, re.M)[1] == gen_tickets.__version__
     assert CONFIG["metadata"]["version"] == "attr: gen_tickets.__version__"
@@ -50,7 +50,7 @@ def chosen(found, python, system, machine):
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("machine", MACHINES, ids="-".join)
-def test_tested_versions_are_among_those_that_may_be_installed(python, machine):
+def test_pinned_versions_satisfy_allowed_ranges(python, machine):
     extras = CONFIG["options.extras_require"]["tensorflow"]
     allowed = requirements(CONFIG["options"]["install_requires"] + extras)
     allowed = chosen(allowed, python, *machine)
@@ -62,19 +62,19 @@ def test_tested_versions_are_among_those_that_may_be_installed(python, machine):
             assert pin.version in allowed[name].specifier, requirement
 
 
-def test_every_python_that_is_named_has_pinned_versions():
+def test_python_classifiers_equal_pinned_python_versions():
     named = re.findall(r"Python :: (3\.\d+)", CONFIG["metadata"]["classifiers"])
     assert tuple(named) == PYTHONS
     assert CONFIG["options"]["python_requires"] == f">={PYTHONS[0]}"
 
 
-def test_the_typed_modules_exist():
+def test_mypy_files_exist():
     for name in CONFIG["mypy"]["files"].split():
         assert (ROOT / name.rstrip(",")).exists()
     assert (ROOT / "gen_tickets" / "py.typed").is_file()
 
 
-def test_experiments_are_modules_and_found_by_bare_names():
+def test_experiments_import_as_modules_and_are_found_by_name():
     from gen_tickets.experiments import dcgan_celeba, quickstart
 
     assert quickstart.get_config("smoke").runs == 3
@@ -122,7 +122,7 @@ def test_installed_package_has_all_files_of_the_checkout(installed):
     assert others <= files(installed / "gen_tickets", "*.*"), "name it in package_data"
 
 
-def test_what_is_installed_finds_its_experiments_from_anywhere(installed, tmp_path):
+def test_installed_package_finds_experiments_from_any_folder(installed, tmp_path):
     program = (
         "from gen_tickets import experiments\n"
         "from gen_tickets.cli import experiment_file\n"

@@ -66,7 +66,7 @@ def write_workdir(folder, rows, layers=True, images=True, **config):
     return folder
 
 
-def test_page_shows_table_of_weights(tmp_path):
+def test_draw_run_with_parameters_shows_table_of_weights(tmp_path):
     rows = table([GOOD], [BAD])
     write_workdir(tmp_path, rows, images=False)
     before = check(render.draw(tmp_path)).words
@@ -195,7 +195,7 @@ def test_draw_whole_run_shows_config_table_and_paper(tmp_path, monkeypatch):
     workdir = write_workdir(tmp_path / "run", rows, model=model)
     words = " ".join(check(render.draw(workdir)).words)
     assert "128, 12" in words and "30.0 %" in words
-    # What was found comes first, by what options it was found last.
+    # Results come first, the configuration last.
     assert words.index("Against sparsity") < words.index("Configuration")
     assert "2.03 ± 0.15" in words and "9.50 ± 0.50" in words
     assert f"All {len(rows)} rows" in words
@@ -357,14 +357,14 @@ def test_draw_run_with_curves_shows_each_arm_once(tmp_path, rounds):
     assert len(first["lines"]) == 2 * min(rounds, 7)
 
 
-def test_axis_label_of_columns_tells_what_they_are():
+def test_axis_label_has_title_unit_and_direction():
     assert sparsity.axis_label("heldout_loss") == "held-out loss\nlower is better"
     # A KL divergence that is 0 says that nothing is encoded: neither side is better.
     assert sparsity.axis_label("heldout_kl") == "held-out KL divergence (nats)"
     assert sparsity.axis_label("unknown") == "unknown"
 
 
-def test_metric_with_the_same_values_is_drawn_once_and_named(tmp_path):
+def test_draw_metrics_with_equal_values_draws_one_and_names_both(tmp_path):
     rows = table([GOOD, BAD], [BAD, BAD])
     for row in rows:
         same = row[METRIC]
@@ -408,7 +408,7 @@ def test_heat_map_cells_and_colours_are_the_same_quantity():
     assert ticks["0"] == 1 and ticks["98"] == 0
 
 
-def test_samples_and_reconstructions_have_metrics_of_their_own(tmp_path):
+def test_captions_of_samples_and_reconstructions_have_own_metrics(tmp_path):
     rows = table([GOOD], [BAD])
     for row in rows:
         row["fid"] = 7.0 + row["run"]
@@ -498,9 +498,7 @@ def write_stability(folder, margin=0.03):
     tables.write_rows(paths.stability_path(folder), rows)
 
 
-def test_instability_analysis_has_a_page_and_stands_in_that_of_its_run(
-    tmp_path, capsys
-):
+def test_draw_instability_analysis_on_own_page_and_that_of_its_run(tmp_path, capsys):
     write_stability(tmp_path / "run-stability")
     assert command.main([str(tmp_path / "run-stability")]) == 0
     sentence = "Stable (margin 0.03) from step 8 on."
@@ -516,7 +514,7 @@ def test_instability_analysis_has_a_page_and_stands_in_that_of_its_run(
     assert "stability" in checker.figures and "Rewind point" in checker.words
 
 
-def test_comparison_has_samples_and_tables_of_all_workdirs(tmp_path):
+def test_comparison_page_has_samples_and_tables_of_all_workdirs(tmp_path):
     folders = [
         write_workdir(tmp_path / name, table([GOOD], [bad]), seed=i)
         for i, (name, bad) in enumerate((("one", BAD), ("two", GOOD)))
@@ -532,9 +530,7 @@ def test_comparison_has_samples_and_tables_of_all_workdirs(tmp_path):
     }
 
 
-def test_report_by_another_verdict_judges_by_it_and_refuses_one_not_measured(
-    tmp_path, capsys
-):
+def test_report_with_other_verdict_uses_it_or_refuses_unmeasured(tmp_path, capsys):
     rows = [{**row, "heldout_loss": 1.0} for row in table([GOOD], [BAD])]
     workdir = str(write_workdir(tmp_path / "run", rows, images=False))
     assert command.main([workdir]) == 0

@@ -32,7 +32,7 @@ def variables_of(module, x):
 
 @pytest.mark.parametrize("widths", [(4, 6), (3, 3, 5)])
 @pytest.mark.parametrize("side", [8, 16])
-def test_pair_maps_images_to_vectors_and_back(widths, side):
+def test_build_resnet_pair_has_image_and_vector_shapes(widths, side):
     contract, expand = build(widths, (side, side, 3), 7)
     images = np.zeros((2, side, side, 3), np.float32)
     latents = np.zeros((2, 5), np.float32)
@@ -52,7 +52,7 @@ def test_pair_maps_images_to_vectors_and_back(widths, side):
     ],
 )
 @pytest.mark.parametrize("side", [32, 64])
-def test_size_is_that_of_the_paper(
+def test_resnet_weight_count_is_near_published(
     name, widths, latent_size, num_outputs, paper, tolerance, side, capsys
 ):
     config = gans.make_config(
@@ -67,7 +67,7 @@ def test_size_is_that_of_the_paper(
 @pytest.mark.parametrize(
     "side, widths", [(32, (128, 256, 512)), (64, (64, 128, 256, 512))]
 )
-def test_convolution_stack_has_the_size_of_dcgan_and_wgan(side, widths, capsys):
+def test_convstack_weight_count_is_near_published_dcgan(side, widths, capsys):
     config = gans.make_config(
         "dcgan", **{"model.widths": widths, "model.latent_size": 128}
     )
@@ -117,7 +117,7 @@ class Torch:
         return self.functional.interpolate(x, scale_factor=factor, mode="nearest")
 
 
-def test_contract_is_the_network_of_the_docstring():
+def test_contract_outputs_equal_torch():
     contract, _ = build((4, 6), (8, 8, 3), 5)
     images = RNG.normal(size=(3, 8, 8, 3)).astype(np.float32)
     variables = variables_of(contract, images)
@@ -136,7 +136,7 @@ def test_contract_is_the_network_of_the_docstring():
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_expand_is_the_network_of_the_docstring():
+def test_expand_outputs_equal_torch():
     _, expand = build((4, 6), (8, 8, 3), 5)
     latents = RNG.normal(size=(3, 5)).astype(np.float32)
     variables = variables_of(expand, latents)

@@ -1,4 +1,4 @@
-"""Killed and started again, gone on with, refused: the same workdir a second time."""
+"""A second start in the same workdir: resumed, continued or refused."""
 
 import signal
 
@@ -17,7 +17,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.parametrize("place", [(0, 2), (1, 5), (2, 7)])
-def test_stopped_and_started_again_is_the_same_run(undisturbed, tmp_path, place):
+def test_run_stopped_and_restarted_equals_undisturbed_run(undisturbed, tmp_path, place):
     """SIGTERM in a round, before or after its rewind step."""
     found, rows = undisturbed
     with stopped_at(0, *place), pytest.raises(Interrupted, match="SIGTERM"):
@@ -42,7 +42,7 @@ def test_a_run_where_jax_has_64_bits_is_the_same_run(undisturbed, tmp_path):
         assert row | {"seconds": 0} == other | {"seconds": 0}
 
 
-def test_a_finished_run_changes_nothing_more_rounds_go_on_others_are_refused(tmp_path):
+def test_run_finished_is_unchanged_and_continues_with_more_rounds(tmp_path):
     _, rows = run(tmp_path, prune__rounds=1)
     content = paths.results_path(tmp_path).read_bytes()
     run(tmp_path, prune__rounds=1)

@@ -1,4 +1,4 @@
-"""The rewind point in honest units: steps, epochs, or found by an analysis."""
+"""The rewind point in steps, in epochs, or from an instability analysis."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_rewind_step_given_as_a_number_is_kept_as_text():
     assert config.rewind.step == "8"
 
 
-def test_rewind_to_an_epoch_is_rewinding_to_its_last_step(tmp_path):
+def test_run_rewind_to_epoch_equals_rewind_to_its_last_step(tmp_path):
     # 48 images in batches of 16: 3 steps an epoch.
     by_epoch, _ = run(tmp_path / "epoch", rewind__step="1ep", prune__rounds=1)
     by_step, _ = run(tmp_path / "step", rewind__step="3", prune__rounds=1)
@@ -44,7 +44,9 @@ def test_rewind_to_an_epoch_is_rewinding_to_its_last_step(tmp_path):
 
 
 @pytest.mark.parametrize("margin, expected", [(1e9, 0), (1e-9, 5)])
-def test_auto_takes_the_first_stable_step_or_the_latest(tmp_path, margin, expected):
+def test_run_rewind_auto_takes_first_stable_step_or_the_latest(
+    tmp_path, margin, expected
+):
     changes = {
         "rewind__step": "auto",
         "stability__steps": (0, 5),
@@ -61,7 +63,7 @@ def test_auto_takes_the_first_stable_step_or_the_latest(tmp_path, margin, expect
     assert paths.stability_path(tmp_path / "run-stability").exists()
 
 
-def test_analysis_of_auto_is_valid_and_small():
+def test_analysis_for_auto_rewind_is_valid_and_small():
     config = configure(rewind__step="auto", runs=5, stability__points=3)
     options = rewind_point.analysis(config)
     defaults.validate(options)

@@ -23,7 +23,7 @@ PARAMS = {
 
 
 class Toy(NamedTuple):
-    """As much of a task as a score needs."""
+    """The part of a task that a saliency uses."""
 
     loss: Callable[..., Any]
     networks: dict[str, Any] = {}
@@ -67,14 +67,14 @@ def assert_same(found, expected, tolerance):
             )
 
 
-def test_magnitude_is_the_absolute_weight():
+def test_magnitude_equals_absolute_weight():
     found = saliency.magnitude(PARAMS)
     for x, y in zip(jax.tree.leaves(PARAMS), jax.tree.leaves(found)):
         np.testing.assert_array_equal(np.abs(x), y)
     assert jax.tree.structure(found) == jax.tree.structure(PARAMS)
 
 
-def test_random_depends_on_the_key_alone_and_on_no_weight():
+def test_random_saliency_depends_on_key_only():
     def draw(params, seed):
         return saliency.random(params, key=jax.random.key(seed))
 
@@ -90,7 +90,7 @@ def test_random_depends_on_the_key_alone_and_on_no_weight():
     assert not np.array_equal(first["a"], first["b"])
 
 
-def test_snip_is_the_slope_of_the_loss_in_the_mask():
+def test_snip_toy_network_equals_finite_difference_in_mask():
     with jax.enable_x64(True):
         task, params, batches = toy()
         found = saliency.snip(params, task, {}, batches, KEY)
@@ -109,7 +109,7 @@ def test_snip_is_the_slope_of_the_loss_in_the_mask():
             np.testing.assert_allclose(score.ravel(), expected, rtol=1e-5, atol=1e-8)
 
 
-def test_grasp_is_minus_the_paper_s_score_by_the_explicit_hessian():
+def test_grasp_toy_network_equals_explicit_hessian():
     with jax.enable_x64(True):
         task, params, batches = toy(1)
         pruned = params["a"]["y"]["kernel"].at[1].set(0.0)
@@ -143,7 +143,7 @@ def test_grasp_is_minus_the_paper_s_score_by_the_explicit_hessian():
         assert flow(less) > flow(flat)
 
 
-def test_snip_of_a_task_is_the_slope_of_its_loss():
+def test_snip_vae_equals_finite_difference_in_mask():
     model = networks.make("vae")
     state = model.draw(0)
     batches = jnp.asarray(model.images(8).reshape(2, 4, *model.image_shape))
@@ -178,7 +178,7 @@ def test_snip_of_a_task_is_the_slope_of_its_loss():
         *(pytest.param(x, marks=pytest.mark.slow) for x in ("sngan", "resnet_vae")),
     ],
 )
-def test_grasp_goes_through_convolutions_with_rules_of_their_own(name):
+def test_grasp_convolutions_equal_finite_difference_of_gradients(name):
     """Against a finite difference of gradients; a GAN's Hessian is each player's."""
     model = networks.make(name)
     state = model.draw(1)
@@ -221,7 +221,7 @@ def synflow(model, state):
     return score(state.params, stats=state.stats)
 
 
-def test_synflow_is_the_product_form():
+def test_synflow_linear_network_equals_product_form():
     model = networks.make("linear_ae")
     state = model.draw(0)
     found = synflow(model, state)
@@ -244,7 +244,7 @@ def test_synflow_is_the_product_form():
             )
 
 
-def test_synflow_conserves_the_flow_from_layer_to_layer():
+def test_synflow_sums_are_equal_in_all_layers():
     """Tanaka et al., theorem 2: every layer's scores add up to the same number."""
     model = networks.make("dcgan")
     state = model.draw(0)

@@ -1,4 +1,4 @@
-"""What a search leaves on disk, and the distances of its masks."""
+"""Early-bird searches on disk, and the distances of their masks."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def draw(seed=0, epochs=7, channels=12):
     return searches.Search(rng.random((epochs, channels)) < 0.5, 6, kept)
 
 
-def test_a_search_comes_back_as_it_was(tmp_path):
+def test_search_save_and_load_is_equal(tmp_path):
     search, path = draw(), tmp_path / "searches" / "run_0.npz"
     searches.save(path, search)
     found = searches.load(path)
@@ -28,7 +28,7 @@ def test_a_search_comes_back_as_it_was(tmp_path):
         np.testing.assert_array_equal(found.kept["decoder"][group], mask)
 
 
-def test_what_is_no_search_is_told_in_a_line(tmp_path):
+def test_load_damaged_search_raises_user_error(tmp_path):
     path = tmp_path / "run_0.npz"
     with pytest.raises(UserError, match="there is no such search"):
         searches.load(path)
@@ -45,14 +45,14 @@ def test_what_is_no_search_is_told_in_a_line(tmp_path):
 @given(
     seed=st.integers(0, 2**31), epochs=st.integers(1, 9), channels=st.integers(1, 40)
 )
-def test_distances_are_the_brute_force(seed, epochs, channels):
+def test_distances_equal_brute_force(seed, epochs, channels):
     drawn = draw(seed, epochs, channels).drawn
     expected = [[np.mean(a != b) for b in drawn] for a in drawn]
     np.testing.assert_allclose(searches.distances(drawn), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("found", [0, 6])
-def test_the_picture_is_a_png(found):
+def test_draw_distances_returns_png(found):
     distances = searches.distances(draw().drawn)
     png = figures.draw(heatmaps.distances(distances, found))
     assert png.startswith(b"\x89PNG") and len(png) > 2000

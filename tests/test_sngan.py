@@ -34,7 +34,7 @@ def follow(kernel, variables, num_passes=300):
 
 @pytest.mark.parametrize("shape", [(3, 3, 4, 6), (4, 4, 5, 3), (20, 1), (7, 9)])
 @pytest.mark.parametrize("density", [1.0, 0.3])
-def test_normalized_kernel_has_spectral_norm_one(shape, density):
+def test_spectral_norm_of_normalized_kernel_is_one(shape, density):
     kernel = RNG.normal(size=shape) * (RNG.random(shape) < density)
     kernel = jnp.asarray(kernel, jnp.float32)
     normalized, variables = follow(kernel, NORM.init(jax.random.key(0), kernel))
@@ -45,7 +45,7 @@ def test_normalized_kernel_has_spectral_norm_one(shape, density):
         np.testing.assert_allclose(np.linalg.norm(vector), 1.0, rtol=1e-5)
 
 
-def test_one_pass_is_one_power_iteration():
+def test_spectral_norm_pass_equals_one_power_iteration():
     kernel = jnp.asarray(RNG.normal(size=(2, 3, 5)), jnp.float32)
     before = NORM.init(jax.random.key(0), kernel)["spectral"]
     _, after = advance(kernel, {"spectral": before})
@@ -57,7 +57,7 @@ def test_one_pass_is_one_power_iteration():
     np.testing.assert_allclose(after["spectral"]["u"], u / np.linalg.norm(u), atol=3e-4)
 
 
-def test_vectors_stand_still_outside_of_training():
+def test_spectral_norm_in_evaluation_keeps_vectors():
     kernel = jnp.asarray(RNG.normal(size=(8, 5)), jnp.float32)
     variables = NORM.init(jax.random.key(0), kernel)
     u, v = (np.asarray(variables["spectral"][name]) for name in "uv")
@@ -65,7 +65,7 @@ def test_vectors_stand_still_outside_of_training():
     np.testing.assert_allclose(found, 2 * kernel / (v @ (2 * kernel) @ u), rtol=1e-5)
 
 
-def test_gradient_passes_through_the_norm():
+def test_spectral_norm_gradient_equals_that_of_exact_norm():
     kernel = jnp.asarray(RNG.normal(size=(6, 4)), jnp.float32)
     weights = jnp.asarray(RNG.normal(size=(6, 4)), jnp.float32)
     _, variables = follow(kernel, NORM.init(jax.random.key(0), kernel))
@@ -74,7 +74,7 @@ def test_gradient_passes_through_the_norm():
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_block_that_overtakes_in_a_sparse_kernel_is_noticed():
+def test_spectral_norm_sparse_kernel_tracks_new_largest_block():
     # Two weights that share no row or column: the power iteration alone could never
     # leave the first once the second has died out of its vectors.
     kernel = jnp.zeros((4, 4)).at[0, 0].set(2.0).at[1, 1].set(1.0)
@@ -83,14 +83,14 @@ def test_a_block_that_overtakes_in_a_sparse_kernel_is_noticed():
     np.testing.assert_allclose(normalized.max(), 1.0, rtol=1e-5)
 
 
-def test_an_empty_kernel_stays_finite():
+def test_spectral_norm_of_zero_kernel_is_finite():
     kernel = jnp.zeros((3, 2))
     normalized, variables = advance(kernel, NORM.init(jax.random.key(0), kernel))
     np.testing.assert_array_equal(normalized, kernel)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(variables))
 
 
-def test_every_layer_of_the_discriminator_is_normalized_and_none_of_the_generator():
+def test_init_sngan_normalizes_discriminator_layers_only():
     state = jax.eval_shape(gans.make_task("sngan").init, jax.random.key(0))
     kernels = [
         name.removesuffix("/kernel")
@@ -102,7 +102,7 @@ def test_every_layer_of_the_discriminator_is_normalized_and_none_of_the_generato
     assert set(state.stats["generator"]) == {"batch_stats"}
 
 
-def test_discriminator_bounds_its_slope():
+def test_sngan_discriminator_slope_is_bounded():
     # A pixel is in (k / s)^2 windows of a convolution, so its slope is at most k / s
     # times that of its kernel's matrix: 3, 2, 3 and 1 for these four layers.
     state = jax.jit(gans.make_task("sngan").init)(jax.random.key(1))
@@ -121,7 +121,7 @@ def test_discriminator_bounds_its_slope():
 @pytest.mark.parametrize(
     "side, widths", [(32, (64, 128, 256, 512)), (64, (32, 64, 128, 256, 512))]
 )
-def test_size_is_that_of_the_paper(side, widths, capsys):
+def test_sngan_weight_count_is_near_published(side, widths, capsys):
     config = gans.make_config(
         "sngan", **{"model.widths": widths, "model.latent_size": 128}
     )
@@ -131,7 +131,7 @@ def test_size_is_that_of_the_paper(side, widths, capsys):
     assert abs(count / 6.7e6 - 1) < 0.05
 
 
-def test_layers_and_maps_are_those_of_miyato():
+def test_sngan_layer_shapes_equal_miyato():
     config = gans.make_config("sngan", **{"model.widths": (64, 128, 256, 512)})
     discriminator, generator = models.build(config, (32, 32, 3), 1)
     key = jax.random.key(0)

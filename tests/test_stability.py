@@ -1,4 +1,4 @@
-"""Instability analysis: end to end on a tiny autoencoder, and toys of known answer."""
+"""Instability analysis: end to end on a tiny autoencoder; toys with known answers."""
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def rows(tmp_path_factory):
     return run(tmp_path_factory.mktemp("stability") / "run")
 
 
-def test_rows_are_a_line_a_run_and_step_with_distinct_ends(rows):
+def test_stability_rows_have_one_line_per_run_and_step(rows):
     assert len(rows) == len(STEPS) * 2 * 5
     for step in STEPS:
         for number in range(2):
@@ -51,20 +51,18 @@ def test_rows_are_a_line_a_run_and_step_with_distinct_ends(rows):
             assert [r["point"] for r in on_line] == [0, 0.25, 0.5, 0.75, 1]
             ends = on_line[0]["heldout_loss"], on_line[-1]["heldout_loss"]
             assert ends[0] != ends[1]
-    # Few steps apart, copies of a later step are nearer to one another.
+    # One instability per step.
     found = instability.by_step(rows, "heldout_loss")
     assert [one.step for one in found] == list(STEPS)
 
 
-def test_stopped_analysis_ends_with_the_same_rows(rows, tmp_path):
+def test_stability_stopped_and_restarted_gives_same_rows(rows, tmp_path):
     with stopped_at(0, "stability", 5), pytest.raises(Interrupted):
         run(tmp_path / "run")
     assert run(tmp_path / "run") == rows
 
 
-def test_copies_that_keep_their_optimizer_end_elsewhere_than_with_a_new_one(
-    rows, tmp_path
-):
+def test_stability_reset_optimizer_changes_only_later_steps(rows, tmp_path):
     reset = run(tmp_path / "run", stability__reset_optimizer=True)
     by_step = {
         step: [r for r in rows if r["step"] == step]
@@ -164,7 +162,7 @@ def test_steps_to_analyse_defaults_are_shares_of_the_training():
     assert stability.steps_to_analyse((5, 0), 2000) == (0, 5)
 
 
-def test_step_beyond_the_training_is_refused(tmp_path):
+def test_stability_step_beyond_training_raises_user_error(tmp_path):
     config = options()
     config.stability.steps = (0, 8)
     with pytest.raises(UserError, match="stability.steps=8.*below the 8"):

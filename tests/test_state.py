@@ -50,7 +50,7 @@ def step_of(optimizer):
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_pruned_weight_and_its_moments_stay_exactly_zero(name, weight_decay):
+def test_apply_update_keeps_pruned_weights_and_moments_zero(name, weight_decay):
     optimizer = optimizer_of(name, weight_decay)
     step, params = step_of(optimizer), random_tree(0)
     masks = masked(params)
@@ -77,7 +77,7 @@ def test_a_pruned_weight_and_its_moments_stay_exactly_zero(name, weight_decay):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_pruned_weight_would_have_learned_changes_nothing(name):
+def test_apply_update_ignores_gradients_of_pruned_weights(name):
     optimizer = optimizer_of(name, 0.1)
     step, params = step_of(optimizer), random_tree(0)
     masks = masked(params)
@@ -113,7 +113,7 @@ def by_hand(name, weight, grads, decay):
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("name", NAMES)
-def test_steps_are_the_textbook_s(name, weight_decay):
+def test_apply_update_equals_numpy_optimizer(name, weight_decay):
     optimizer = optimizer_of(name, weight_decay)
     step, params = step_of(optimizer), random_tree(0)
     masks, grads = masks_lib.dense(params), [random_tree(i) for i in (1, 2, 3)]
@@ -133,7 +133,7 @@ def test_steps_are_the_textbook_s(name, weight_decay):
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("name", NAMES)
-def test_steps_are_pytorch_s(name, weight_decay):
+def test_apply_update_equals_pytorch(name, weight_decay):
     torch = pytest.importorskip("torch")
     options = {"lr": RATE, "weight_decay": weight_decay}
     optim = torch.optim
@@ -154,7 +154,7 @@ def test_steps_are_pytorch_s(name, weight_decay):
     np.testing.assert_allclose(ours, kernel.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_only_the_components_named_in_grads_move():
+def test_apply_update_changes_only_components_with_gradients():
     optimizer = optimizer_of("adam", 0.1)
     params = random_tree(0)
     training = state.create(params, {"encoder": {}, "decoder": {}}, optimizer)
@@ -170,14 +170,14 @@ def test_only_the_components_named_in_grads_move():
     assert not np.array_equal(
         params["decoder"]["d"]["bias"], after.params["decoder"]["d"]["bias"]
     )
-    assert int(after.step) == 0  # the task's to advance
-    # A weight that came in alive is dead after one step, and -0.0 is not 0.0.
+    assert int(after.step) == 0  # the task advances it
+    # A masked weight is exactly 0.0, not -0.0, after one step.
     dead = ~np.asarray(masked(params)["decoder"]["d"]["kernel"])
     weights = np.asarray(after.params["decoder"]["d"]["kernel"])[dead]
     assert weights.tobytes() == np.zeros(dead.sum(), np.float32).tobytes()
 
 
-def test_a_step_keeps_structure_and_types():
+def test_apply_update_keeps_structure_and_types():
     optimizer = optimizer_of("adam", 0.1)
     training = state.create(random_tree(0), {}, optimizer)
     assert training.step.dtype == jnp.int32
@@ -188,7 +188,7 @@ def test_a_step_keeps_structure_and_types():
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
 
 
-def test_cosine_schedule_of_a_step_gives_the_rate_of_that_step():
+def test_cosine_schedule_uses_rate_of_the_state_step():
     config = defaults.get_config().optimizer
     config.name, config.schedule, config.learning_rate = "sgd", "cosine", RATE
     config.b1 = 0.0
@@ -210,7 +210,7 @@ def test_cosine_schedule_of_a_step_gives_the_rate_of_that_step():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_scale_l1_adds_a_sign_to_gradients_of_batch_norm_scales_alone(name):
+def test_scale_l1_adds_sign_to_batch_norm_scale_gradients_only(name):
     """As if the loss had it: the same steps as with the sign added by hand."""
     config = defaults.get_config().optimizer
     config.name, config.learning_rate, config.scale_l1 = name, RATE, 0.3

@@ -30,7 +30,7 @@ def test_summarize_with_diverged_runs_counts_every_run():
         ((), "all diverged"),
     ],
 )
-def test_mean_std_of_values_is_rounded_to_its_deviation(values, text):
+def test_mean_std_is_rounded_to_its_deviation(values, text):
     summary = statistics.Summary(1, 0.2, 0.8, *statistics.moments(values), values, 0)
     assert statistics.mean_std(summary) == text
 

@@ -1,4 +1,4 @@
-"""Sweeps: every combination once, in a folder and a line of its own."""
+"""Sweeps: every combination once, each in a folder of its own."""
 
 import itertools
 import os
@@ -38,14 +38,14 @@ def test_entries_are_all_combinations_in_order():
         unique_by=lambda x: x[0],
     )
 )
-def test_entries_have_folders_of_their_own(lists):
+def test_entries_have_distinct_folders(lists):
     found = sweep.entries([[name, *values] for name, values in lists])
     expected = set(itertools.product(*(values for _, values in lists)))
     assert {tuple(x.values()) for x in found} == expected
     assert len({sweep.folder_of(x) for x in found}) == len(found) == len(expected)
 
 
-def test_a_folder_is_one_plain_name():
+def test_folder_of_entry_is_one_plain_name():
     entry = {"model.widths": "(64, 32)", "ticket.path": "../runs/a"}
     assert sweep.folder_of(entry) == "model.widths=_64,_32_,ticket.path=.._runs_a"
 
@@ -60,12 +60,12 @@ def test_a_folder_is_one_plain_name():
         [["seed", "True", "true"]],
     ],
 )
-def test_a_mistaken_list_is_a_user_error(lists):
+def test_entries_of_wrong_list_raises_user_error(lists):
     with pytest.raises(UserError, match="--over se|^sed: there is no such option"):
         sweep.entries(lists)
 
 
-def test_the_lines_run_every_entry(capsys, tmp_path):
+def test_main_printed_lines_run_every_entry(capsys, tmp_path):
     words = [*TWO, f"--workdir={tmp_path}", "--config=quickstart.py:smoke"]
     sweep.main(words)
     *listed, empty, slurm, shell, compare = capsys.readouterr().out.splitlines()
@@ -75,7 +75,7 @@ def test_the_lines_run_every_entry(capsys, tmp_path):
     job = shlex.split(wrapped.removeprefix("--wrap="))
     assert job[:3] == ["python", "-m", "gen_tickets.sweep"]
     assert job[3:-1] == words and job[-1] == "--entry=$SLURM_ARRAY_TASK_ID"
-    # A shell in which python only says what it is called with.
+    # A shell whose `python` prints its arguments.
     shell = f'python() {{ echo "$@"; }}\n{shell}'
     said = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
     calls = said.stdout.splitlines()
@@ -84,7 +84,7 @@ def test_the_lines_run_every_entry(capsys, tmp_path):
     assert compare == f"python -m gen_tickets.report {tmp_path}/*/"
 
 
-def test_an_entry_runs_with_its_options_in_its_folder(tmp_path, monkeypatch):
+def test_main_entry_runs_with_its_options_in_its_folder(tmp_path, monkeypatch):
     called = []
     monkeypatch.setattr(
         command_line, "run", lambda function, argv: called.append((function, argv))
@@ -98,7 +98,7 @@ def test_an_entry_runs_with_its_options_in_its_folder(tmp_path, monkeypatch):
     assert argv == ["main", *rest, *changes, f"--workdir={folder}"]
 
 
-def test_an_entry_s_options_reach_the_experiment(tmp_path):
+def test_main_entry_options_reach_the_experiment(tmp_path):
     words = ["--over", "seed", "0", "1", "--over", "runs", "0", "--entry=1"]
     done = subprocess.run(
         [sys.executable, "-m", "gen_tickets.sweep", "--config=quickstart", *words],
@@ -112,7 +112,7 @@ def test_an_entry_s_options_reach_the_experiment(tmp_path):
 
 
 @pytest.mark.parametrize("words", [["--entry=6"], ["--entry=-1"], ["--config=no.py"]])
-def test_a_mistake_ends_with_status_2_and_one_line(words, capsys):
+def test_main_with_mistake_exits_with_2_and_one_line(words, capsys):
     with pytest.raises(SystemExit) as ended:
         sweep.main([*TWO, *words])
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""Tables come back as they were written, and nothing is half written."""
+"""Tables are read back as they were written, and are never half written."""
 
 import math
 import os
@@ -31,7 +31,7 @@ def test_write_and_read_row_returns_the_types_of_its_columns(tmp_path):
     tables.write_rows(path, [row, layer])
     first, second = tables.read_rows(path)
     assert first == dict(ROW, steps=7, diverged=True, loss=float(np.float32(0.1)))
-    assert second == layer  # the columns it does not have stay away
+    assert second == layer  # columns that it does not have are absent
     assert type(first["steps"]) is int and type(first["diverged"]) is bool
     assert type(second["kept"]) is int and type(first["sparsity"]) is float
 

@@ -116,7 +116,7 @@ def contents(directory):
 
 
 @pytest.mark.parametrize("file_format", ["array_record", "tfrecord"])
-def test_both_formats_give_the_set_in_its_own_order(tmp_path, file_format):
+def test_load_each_format_keeps_order_of_set(tmp_path, file_format):
     prepared(Tiny, tmp_path, file_format)
     before = contents(tmp_path)
     config = configure("tiny", tmp_path)
@@ -130,10 +130,10 @@ def test_both_formats_give_the_set_in_its_own_order(tmp_path, file_format):
     assert dataset.provenance["reader"] == f"tfds {file_format}"
     assert dataset.provenance["encoding"] == "PNG"
     assert dataset.provenance["heldout_split"] == "test"
-    assert contents(tmp_path) == before  # nothing is ever written where we read
+    assert contents(tmp_path) == before  # reading writes nothing
 
 
-def test_a_stream_reads_the_images_of_the_set_one_by_one(tmp_path):
+def test_stream_rows_equal_resident_images(tmp_path):
     prepared(Tiny, tmp_path)
     whole = dataset_lib.load(configure("tiny", tmp_path, limit=40))
     stream = dataset_lib.load(configure("tiny", tmp_path, limit=40, resident=False))
@@ -152,7 +152,7 @@ def test_a_stream_reads_the_images_of_the_set_one_by_one(tmp_path):
     np.testing.assert_array_equal(old.train.images, whole.train.images)
 
 
-def test_both_formats_agree_on_a_shuffled_order(tmp_path):
+def test_load_shuffled_set_is_equal_in_both_formats(tmp_path):
     sets = []
     for file_format in NEEDS:
         prepared(TinyShuffled, tmp_path / file_format, file_format)
@@ -165,7 +165,7 @@ def test_both_formats_agree_on_a_shuffled_order(tmp_path):
 
 
 @pytest.mark.parametrize("file_format", ["array_record", "tfrecord"])
-def test_a_limit_keeps_some_images_with_their_labels(tmp_path, file_format):
+def test_load_with_limit_keeps_images_with_their_labels(tmp_path, file_format):
     prepared(Tiny, tmp_path, file_format)
     images, labels = dataset_lib.load(configure("tiny", tmp_path, limit=9)).train
     whole = [image.tobytes() for image in pixels(61, (6, 6, 1), 5)]
@@ -175,7 +175,7 @@ def test_a_limit_keeps_some_images_with_their_labels(tmp_path, file_format):
     assert labels.tolist() == [i % 10 for i in chosen]
 
 
-def test_validation_is_held_out_where_there_is_no_test_split(tmp_path):
+def test_load_without_test_split_holds_out_validation(tmp_path):
     prepared(TinyUnlabelled, tmp_path)
     dataset = dataset_lib.load(configure("tiny_unlabelled", tmp_path))
     assert dataset.train.labels is None
@@ -183,7 +183,7 @@ def test_validation_is_held_out_where_there_is_no_test_split(tmp_path):
     np.testing.assert_array_equal(dataset.heldout.images, pixels(6, (7, 7, 3), 10))
 
 
-def test_every_tenth_is_held_out_of_a_lone_train_split(tmp_path):
+def test_load_train_split_alone_holds_out_every_tenth(tmp_path):
     prepared(TinyOneSplit, tmp_path)
     dataset = dataset_lib.load(configure("tiny_one_split", tmp_path))
     whole = pixels(21, (6, 6, 1), 5)
@@ -192,7 +192,7 @@ def test_every_tenth_is_held_out_of_a_lone_train_split(tmp_path):
     np.testing.assert_array_equal(dataset.train.images, whole[rest])
 
 
-def test_celeb_a_loses_its_frame_and_becomes_64x64(tmp_path):
+def test_load_celeb_a_crops_148_and_resizes_to_64(tmp_path):
     prepared(CelebA, tmp_path)
     dataset = dataset_lib.load(configure("celeb_a", tmp_path))
     assert dataset.train.images.shape == (5, 64, 64, 3)
@@ -202,13 +202,13 @@ def test_celeb_a_loses_its_frame_and_becomes_64x64(tmp_path):
     assert (dataset.heldout.images == [0, 0, 255]).all()
 
 
-def test_four_channels_are_refused(tmp_path):
+def test_load_four_channels_raises_user_error(tmp_path):
     prepared(TinyAlpha, tmp_path)
     with pytest.raises(UserError, match="1 or 3 channels"):
         dataset_lib.load(configure("tiny_alpha", tmp_path))
 
 
-def test_a_set_without_images_is_refused(tmp_path):
+def test_load_set_without_image_feature_raises_user_error(tmp_path):
     path = prepared(Tiny, tmp_path)
     features = json.loads((path / "features.json").read_text())
     inner = features["featuresDict"]["features"]
@@ -218,7 +218,7 @@ def test_a_set_without_images_is_refused(tmp_path):
         dataset_lib.load(configure("tiny", tmp_path))
 
 
-def test_download_prepares_a_set_once(tmp_path):
+def test_load_with_download_prepares_set_once(tmp_path):
     for package in ("tensorflow", "array_record"):
         pytest.importorskip(package)
     config = configure("tiny", tmp_path, download=True)
@@ -231,7 +231,7 @@ def test_download_prepares_a_set_once(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_a_failed_download_is_one_line(tmp_path, monkeypatch):
+def test_load_failed_download_raises_one_line_user_error(tmp_path, monkeypatch):
     def fail(self, **unused):
         raise ConnectionError("no route\nto host")
 
@@ -240,7 +240,7 @@ def test_a_failed_download_is_one_line(tmp_path, monkeypatch):
         dataset_lib.load(configure("tiny", tmp_path, download=True))
 
 
-def test_an_unknown_name_is_said_to_be_unknown(tmp_path):
+def test_check_unknown_name_raises_user_error(tmp_path):
     with pytest.raises(UserError, match="no_such_set: unknown"):
         dataset_lib.check(configure("no_such_set", tmp_path, download=True))
 
@@ -257,9 +257,9 @@ def fake(path, **changes):
     return path
 
 
-def test_the_highest_version_is_found_and_any_can_be_named(tmp_path):
+def test_find_prepared_returns_highest_or_named_version(tmp_path):
     paths = {v: fake(tmp_path / "x" / v) for v in ("2.0.0", "10.0.0", "9.1.0")}
-    (tmp_path / "x" / "11.0.0").mkdir()  # a preparation that was broken off
+    (tmp_path / "x" / "11.0.0").mkdir()  # an interrupted preparation
     (tmp_path / "x" / "12.0.0.incompleteABC").mkdir()
     assert tfds_lib.find_prepared(tmp_path, "x") == paths["10.0.0"]
     assert tfds_lib.find_prepared(tmp_path, "x:2.0.0") == paths["2.0.0"]
@@ -270,7 +270,7 @@ def test_the_highest_version_is_found_and_any_can_be_named(tmp_path):
     assert tfds_lib.find_prepared(tmp_path, "y/small-32:1.0.0") == config_path
 
 
-def test_the_default_folder_is_that_of_tfds(tmp_path, monkeypatch):
+def test_tfds_folder_default_equals_that_of_tfds(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     assert tfds_lib.tfds_folder("") == tmp_path
     monkeypatch.delenv("TFDS_DATA_DIR")
@@ -278,7 +278,7 @@ def test_the_default_folder_is_that_of_tfds(tmp_path, monkeypatch):
     assert tfds_lib.tfds_folder("") == home
 
 
-def test_a_missing_set_names_both_ways_out(tmp_path):
+def test_check_missing_set_names_the_remedies(tmp_path):
     with pytest.raises(UserError) as error:
         dataset_lib.check(configure("mnist", tmp_path))
     ways = ("data.download=true", "data.dir=", "data.name=folder")
@@ -289,12 +289,12 @@ def test_a_missing_set_names_both_ways_out(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x:latest", "x/"])
-def test_a_malformed_name_is_refused(tmp_path, name):
+def test_check_malformed_name_raises_user_error(tmp_path, name):
     with pytest.raises(UserError, match="name/config or name:version"):
         dataset_lib.check(configure(name, tmp_path))
 
 
-def test_a_batch_is_compared_with_the_counts_on_disk(tmp_path):
+def test_check_batch_size_is_compared_with_counts_on_disk(tmp_path):
     fake(tmp_path / "x" / "1.0.0")
     dataset_lib.check(configure("x", tmp_path, batch_size=9))  # 1 of 10 is held out
     with pytest.raises(UserError, match="batch_size=10.*9"):
@@ -309,13 +309,13 @@ def test_a_batch_is_compared_with_the_counts_on_disk(tmp_path):
         (dict(splits="?"), "is not an intact description"),
     ],
 )
-def test_what_cannot_be_read_is_refused_at_once(tmp_path, changes, message):
+def test_check_unreadable_set_raises_user_error(tmp_path, changes, message):
     fake(tmp_path / "x" / "1.0.0", **changes)
     with pytest.raises(UserError, match=message):
         dataset_lib.check(configure("x", tmp_path))
 
 
-def test_a_format_without_its_package_is_refused(tmp_path, monkeypatch):
+def test_check_format_without_its_package_raises_user_error(tmp_path, monkeypatch):
     fake(tmp_path / "x" / "1.0.0")
     monkeypatch.setattr(tfds_lib.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs the Python package array_record"):

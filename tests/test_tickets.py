@@ -55,7 +55,7 @@ def assert_same(a, b):
             assert np.asarray(u).tobytes() == np.asarray(v).tobytes(), name
 
 
-def test_round_trip_is_bit_for_bit(tmp_path):
+def test_save_and_load_ticket_is_bit_identical(tmp_path):
     path = tmp_path / "deep" / "er" / "ticket.npz"
     tickets.save(path, TICKET)
     loaded = tickets.load(path)
@@ -66,14 +66,14 @@ def test_round_trip_is_bit_for_bit(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["ticket.npz"]
 
 
-def test_saving_twice_gives_the_same_arrays_and_replaces(tmp_path):
+def test_save_replaces_an_existing_file(tmp_path):
     path = tmp_path / "ticket.npz"
     path.write_bytes(b"something else")
     tickets.save(path, TICKET)
     assert_same(tickets.load(path), TICKET)
 
 
-def test_a_file_holds_survivors_and_bits_only(tmp_path):
+def test_save_stores_kept_weights_and_mask_bits_only(tmp_path):
     row = jnp.zeros((1000, 1000), bool).at[3].set(True)
     masks = {"encoder": {"d": {"kernel": row}}}
     params = {"encoder": {"d": {"kernel": jnp.ones((1000, 1000))}}}
@@ -87,7 +87,7 @@ def test_a_file_holds_survivors_and_bits_only(tmp_path):
     assert_same(tickets.load(path)._replace(stats={}), ticket)
 
 
-def test_rewind_keeps_survivors_bit_for_bit_and_zeroes_the_rest():
+def test_rewind_keeps_weights_bit_identical_and_zeroes_the_rest():
     masks = {"a": jnp.array([True, False, True, False])}
     start = masks_lib.rewind(masks, {"a": jnp.float32([-0.0, -1.0, 1e-30, jnp.inf])})
     assert np.asarray(start["a"]).tobytes() == np.float32([-0.0, 0, 1e-30, 0]).tobytes()
@@ -95,7 +95,7 @@ def test_rewind_keeps_survivors_bit_for_bit_and_zeroes_the_rest():
 
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
-def test_any_flipped_bit_is_found_or_harmless(content, place, data):
+def test_load_ticket_with_flipped_bits_is_refused_or_equal(content, place, data):
     damaged = bytearray(content)
     for _ in range(data.draw(st.integers(1, 3))):
         byte = data.draw(st.integers(0, len(content) - 1))
@@ -109,7 +109,7 @@ def test_any_flipped_bit_is_found_or_harmless(content, place, data):
 
 @settings(deadline=None, max_examples=20)
 @given(part=st.floats(0, 1, exclude_max=True))
-def test_a_truncated_file_is_refused(content, place, part):
+def test_load_truncated_ticket_raises_user_error(content, place, part):
     place.write_bytes(content[: int(part * len(content))])
     with pytest.raises(UserError, match="not an intact ticket"):
         tickets.load(place)

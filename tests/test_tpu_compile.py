@@ -1,4 +1,4 @@
-"""What a TPU program costs, read from its text; and that programs compile for a TPU."""
+"""Costs read from the text of a TPU program; compilation for a TPU."""
 
 import importlib.util
 import json
@@ -70,7 +70,7 @@ condition=%many, body=%step
 _TILE = 8 * 128 * 4  # bytes
 
 
-def test_costs_inner_loop_counts_as_often_as_it_runs():
+def test_costs_inner_loop_is_multiplied_by_its_iterations():
     step, _ = hlo.costs(_PROGRAM)
     assert step.cycles == {"convolution": 3 * 100, "copy": 0, "other": 7}
 
@@ -80,7 +80,7 @@ def test_costs_hbm_bytes_are_of_slices_and_transfers():
     assert step.hbm_bytes == _TILE + _TILE  # the slice that is read, the one copied
 
 
-def test_costs_of_a_call_leave_its_steps_out():
+def test_costs_of_call_exclude_its_steps():
     _, call = hlo.costs(_PROGRAM)
     assert call.cycles == {"convolution": 0, "copy": 5, "other": 0}
     read = 128 * 128 * 4  # 64 x 128 with the 64 minor, filled up to 128
@@ -96,7 +96,7 @@ def test_costs_of_a_call_leave_its_steps_out():
         ("f32[]{:T(128)}", 4, False),
     ],
 )
-def test_array_sizes_fill_up_tiles(shape, size, on_chip):
+def test_array_sizes_are_padded_to_tiles(shape, size, on_chip):
     assert hlo.array_sizes(shape) == [(size, on_chip)]
 
 

@@ -78,7 +78,7 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize("name", ["vae", "stack"])
-def test_a_stretch_is_a_python_loop_of_single_trainings(name, request):
+def test_stretch_equals_python_loop_of_single_trainings(name, request):
     """Also: a member of a population trains as it does alone."""
     setting = request.getfixturevalue(name)
     state, totals = setting.train(5)
@@ -97,14 +97,14 @@ def test_a_stretch_is_a_python_loop_of_single_trainings(name, request):
     assert not np.allclose(totals["loss"][0], totals["loss"][1], rtol=1e-4)
 
 
-def test_a_stretch_may_be_cut_anywhere(vae):
+def test_stretch_in_two_parts_equals_one_stretch(vae):
     whole = vae.train(7)
     state, totals = vae.train(3)
     shifted = np.concatenate([ORDER[3:], np.zeros_like(ORDER[:3])])
     assert_same(whole, vae.train(4, state, shifted, totals=totals))
 
 
-def test_a_population_of_one_is_the_same_training(vae):
+def test_stretch_population_of_one_equals_member(vae):
     state, _ = vae.train(6)
     alone, _ = vae.loop.stretch(
         jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[1:2]), vae.state()),
@@ -118,7 +118,7 @@ def test_a_population_of_one_is_the_same_training(vae):
     assert_close(member(state.params, 1), member(alone.params, 0), rtol=1e-5, atol=1e-6)
 
 
-def test_other_masks_and_lengths_compile_nothing(vae):
+def test_stretch_other_masks_and_lengths_compile_nothing(vae):
     vae.train(2)
     compiled = vae.loop.stretch._cache_size()
     masks = jax.tree.map(lambda m: m.at[..., 0].set(False), vae.masks)
@@ -127,7 +127,7 @@ def test_other_masks_and_lengths_compile_nothing(vae):
     assert vae.loop.stretch._cache_size() == compiled
 
 
-def test_masked_weights_stay_zero_in_the_loop(stack):
+def test_stretch_keeps_masked_weights_zero(stack):
     masks = jax.tree.map(lambda m: m.at[..., 0].set(m.ndim < 5), stack.masks)
     start = stack.state()
     start = start._replace(params=masks_lib.apply(masks, start.params))
@@ -137,7 +137,7 @@ def test_masked_weights_stay_zero_in_the_loop(stack):
 
 
 @pytest.mark.parametrize("name", ["vae", "stack"])
-def test_a_diverged_member_leaves_the_others_alone(name, request):
+def test_stretch_diverged_member_leaves_others_unchanged(name, request):
     setting = request.getfixturevalue(name)
     healthy, _ = setting.train(4)
     ill = setting.state()
@@ -150,7 +150,7 @@ def test_a_diverged_member_leaves_the_others_alone(name, request):
 
 
 @pytest.mark.parametrize("batch_size", [5, 100])
-def test_evaluation_is_the_plain_mean(stack, batch_size):
+def test_evaluate_in_batches_equals_plain_mean(stack, batch_size):
     images, weights = loop.in_batches(IMAGES, batch_size)
     assert images.dtype == jnp.uint8 and float(weights.sum()) == len(IMAGES)
     state = stack.state()
@@ -161,7 +161,7 @@ def test_evaluation_is_the_plain_mean(stack, batch_size):
             np.testing.assert_allclose(found[name][i], np.mean(x), rtol=1e-5)
 
 
-def test_evaluation_noise_comes_from_member_and_batch(vae):
+def test_evaluate_noise_depends_on_member_and_batch(vae):
     images, weights = loop.in_batches(IMAGES, 11)
     state = vae.state()
     found = vae.loop.evaluate(state, images, weights, KEYS)["loss"]
@@ -174,7 +174,7 @@ def test_evaluation_noise_comes_from_member_and_batch(vae):
         np.testing.assert_allclose(found[i], mean, rtol=1e-5)
 
 
-def test_padding_counts_for_nothing_even_if_it_is_not_finite(vae):
+def test_evaluate_ignores_padding(vae):
     images, weights = loop.in_batches(IMAGES, 16)
     assert images.shape == (2, 16, 8, 8, 1)
     np.testing.assert_array_equal(images.reshape(32, 8, 8, 1)[:22], IMAGES)

@@ -78,13 +78,13 @@ def write_source(folder, task, model="convstack"):
 
 @pytest.fixture(scope="module", params=["vae", "gan"])
 def source(request, tmp_path_factory):
-    """What an experiment is, and its workdir."""
+    """(task, workdir) of a source experiment."""
     folder = tmp_path_factory.mktemp(request.param)
     write_source(folder, request.param)
     return request.param, folder
 
 
-def test_the_transferred_component_is_the_source_s_and_the_rest_is_own(source):
+def test_next_round_transferred_component_equals_source_ticket(source):
     task, folder = source
     there, here = (
         ("decoder", "generator") if task == "vae" else ("generator", "decoder")
@@ -117,7 +117,7 @@ def test_the_transferred_component_is_the_source_s_and_the_rest_is_own(source):
         assert not any(np.any(x) for x in jax.tree.leaves(state.opt_state))
 
 
-def test_a_transfer_runs_to_its_end_with_three_arms(tmp_path):
+def test_run_transfer_has_three_arms_and_source_sparsity(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     write_source(source, "vae", "linear")
     config = configure("gan", source)
@@ -137,7 +137,7 @@ def test_a_transfer_runs_to_its_end_with_three_arms(tmp_path):
     assert row["sparsity_discriminator"] == 0.0
 
 
-def test_other_shapes_are_refused_with_both_named(source):
+def test_transfer_of_other_shapes_names_both_shapes(source):
     task, folder = source
     config = configure("gan" if task == "vae" else "vae", folder)
     config.model.latent_size = 7
@@ -154,7 +154,7 @@ def test_other_shapes_are_refused_with_both_named(source):
         ("runs/x", ("decoder:generator",), "no such ticket"),
     ],
 )
-def test_what_cannot_be_transferred_is_said(path, entries, message):
+def test_transfer_with_wrong_ticket_options_raises_user_error(path, entries, message):
     config = configure("gan")
     config.ticket.path, config.ticket.map = path, entries
     with pytest.raises(UserError, match=message):
@@ -162,7 +162,7 @@ def test_what_cannot_be_transferred_is_said(path, entries, message):
 
 
 @pytest.mark.parametrize("entry", ["nothing:generator", "decoder:nothing"])
-def test_an_unknown_component_is_refused(tmp_path, entry):
+def test_transfer_of_unknown_component_raises_user_error(tmp_path, entry):
     write_source(tmp_path, "vae")
     config = configure("gan", tmp_path)
     config.ticket.map = (entry,)

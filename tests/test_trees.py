@@ -20,7 +20,7 @@ TREE = {
 }
 
 
-def test_names_are_paths_in_the_order_of_the_leaves():
+def test_named_leaves_are_paths_in_leaf_order():
     named = trees.named_leaves(TREE)
     names = ["decoder/left/0", "encoder/conv_0/bias", "encoder/conv_0/kernel"]
     assert list(named) == names
@@ -36,13 +36,13 @@ def test_like_undoes_named_leaves():
         trees.like(TREE, {})
 
 
-def test_map_named_gives_names_and_all_trees():
+def test_map_named_passes_names_and_all_trees():
     doubled = jax.tree.map(lambda x: 2 * x, TREE)
     found = trees.map_named(lambda name, x, y: (name, x.sum() + y.sum()), TREE, doubled)
     assert found["encoder"]["conv_0"]["bias"] == ("encoder/conv_0/bias", 9.0)
 
 
-def test_names_of_keys_with_slashes_are_escaped_where_they_collide():
+def test_names_of_colliding_keys_with_slashes_are_escaped():
     alone = {"mlp/~/linear": {"w": 1}}
     assert trees.names(alone) == ["mlp/~/linear/w"]
     assert trees.paths(alone) == [("mlp/~/linear", "w")]
@@ -62,12 +62,12 @@ def test_names_of_keys_with_slashes_are_escaped_where_they_collide():
         ("Encoder/*", False),
     ],
 )
-def test_patterns(pattern, expected):
+def test_matches_patterns_as_shell_globs(pattern, expected):
     name = "encoder/conv_0/kernel"
     assert trees.matches(name, [pattern]) is expected
     assert trees.matches(name, ["other", pattern]) is expected
     assert not trees.matches(name, [])
 
 
-def test_num_weights():
+def test_num_weights_sums_leaf_sizes():
     assert trees.num_weights(TREE) == 6 + 3 + 2

@@ -48,7 +48,7 @@ def test_build_denoiser_at_ddpm_setting_has_its_weights_and_groups():
     assert y.shape == x.shape
 
 
-def test_build_denoiser_of_a_side_that_does_not_fit_is_refused():
+def test_build_denoiser_unfit_side_raises_user_error():
     config = configure(widths=(32, 64), patch=4)
     with pytest.raises(UserError, match="data.image_size=28.*multiple of 8"):
         models.build_denoiser(config, (28, 28, 1))
@@ -65,7 +65,7 @@ def test_group_norm_equals_flax_on_channels_in_order_of_their_groups():
     np.testing.assert_allclose(found[..., order], expected, atol=1e-5)
 
 
-def test_block_of_two_maps_convolves_them_as_if_concatenated():
+def test_block_of_two_maps_equals_block_of_their_concatenation():
     x, kept, time = normal(2, 4, 4, 4), normal(2, 4, 4, 2), normal(2, 3)
     block = unet_blocks.Block(4, 6, (2, 1, 2), lowering=LIBRARY)
     shapes = jax.eval_shape(
@@ -98,7 +98,7 @@ def test_block_of_two_maps_convolves_them_as_if_concatenated():
     np.testing.assert_allclose(found, y, rtol=1e-4, atol=1e-4)
 
 
-def test_attention_equals_a_loop_over_places():
+def test_attention_equals_loop_over_positions():
     x = normal(1, 2, 2, 4)
     attention = unet_blocks.Attention(2, 4, 3)
     shapes = jax.eval_shape(lambda: attention.init(jax.random.key(0), x))
@@ -124,7 +124,7 @@ def test_kernel_init_of_both_parts_has_the_variance_of_the_whole():
     assert part.std() == pytest.approx(float(whole.std()), rel=0.03)
 
 
-def test_time_features_tell_all_timesteps_apart():
+def test_time_features_differ_for_all_timesteps():
     found = np.asarray(unet_blocks.time_features(jnp.arange(1000) / 1000, 8))
     assert found.shape == (1000, 8)
     np.testing.assert_allclose(found[1, [0, 4]], [np.sin(1), np.cos(1)], atol=1e-5)
@@ -132,7 +132,7 @@ def test_time_features_tell_all_timesteps_apart():
     assert distances[~np.eye(1000, dtype=bool)].min() > 1e-3
 
 
-def test_to_depth_gathers_squares_and_to_pixels_undoes_it():
+def test_to_depth_equals_loop_and_to_pixels_inverts_it():
     x = normal(2, 4, 6, 3)
     found = unet_blocks.to_depth(x, 2)
     np.testing.assert_array_equal(found[1, 1, 2], x[1, 2:4, 4:6].reshape(-1))

@@ -1,4 +1,4 @@
-"""One process at a time, one configuration for ever."""
+"""Workdirs: one process at a time, and a fixed configuration."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def start(folder, **changes):
     lock_lib.claim(folder, configure(**changes), {"jax": "1"}).release()
 
 
-def test_a_claim_makes_the_folder_and_writes_all_options(tmp_path):
+def test_claim_new_folder_writes_all_options(tmp_path):
     folder = tmp_path / "deep" / "er"
     lock_lib.check(folder, configure())
     assert not folder.exists()
@@ -35,7 +35,7 @@ def test_a_claim_makes_the_folder_and_writes_all_options(tmp_path):
     start(folder, model__widths=(3, 4))  # the same command again
 
 
-def test_another_configuration_is_refused_with_the_differences(tmp_path):
+def test_claim_other_config_lists_the_differences(tmp_path):
     start(tmp_path)
     with pytest.raises(UserError, match="seed: 0 -> 3.*train.steps: 20 -> 30"):
         start(tmp_path, seed=3, train__steps=30)
@@ -45,7 +45,7 @@ def test_another_configuration_is_refused_with_the_differences(tmp_path):
     assert stored["seed"] == 0, "a refusal wrote"
 
 
-def test_more_rounds_and_how_to_run_are_no_difference(tmp_path):
+def test_claim_more_rounds_or_run_options_is_allowed(tmp_path):
     start(tmp_path, prune__rounds=3)
     start(tmp_path, prune__rounds=3, data__dir="/elsewhere", data__download=True)
     start(tmp_path, prune__rounds=5, checkpoint__every_seconds=1.0)
@@ -53,7 +53,7 @@ def test_more_rounds_and_how_to_run_are_no_difference(tmp_path):
         start(tmp_path, prune__rounds=4)
 
 
-def test_claim_with_another_verdict_goes_on_unless_it_chooses_the_rewind_step(tmp_path):
+def test_claim_other_verdict_is_allowed_unless_rewind_depends_on_it(tmp_path):
     start(tmp_path, prune__rounds=3)
     start(tmp_path, prune__rounds=3, eval__verdict="heldout_loss", eval__num_shown=3)
     stored = lock_lib.stored_config(tmp_path)
@@ -63,7 +63,7 @@ def test_claim_with_another_verdict_goes_on_unless_it_chooses_the_rewind_step(tm
         start(tmp_path / "auto", rewind__step="auto", eval__verdict="heldout_loss")
 
 
-def test_an_option_that_is_younger_than_the_folder_was_at_its_default(tmp_path):
+def test_check_option_missing_in_config_is_taken_at_default(tmp_path):
     start(tmp_path)
     path = paths.config_path(tmp_path)
     stored = json.loads(path.read_text())
@@ -74,7 +74,7 @@ def test_an_option_that_is_younger_than_the_folder_was_at_its_default(tmp_path):
         lock_lib.check(tmp_path, configure(prune__batches=3))
 
 
-def test_claim_of_a_workdir_with_removed_options_goes_on(tmp_path):
+def test_claim_config_with_removed_options_is_allowed(tmp_path):
     start(tmp_path)
     path = paths.config_path(tmp_path)
     stored = json.loads(path.read_text())
@@ -85,7 +85,7 @@ def test_claim_of_a_workdir_with_removed_options_goes_on(tmp_path):
     assert "suite" not in json.loads(path.read_text())
 
 
-def test_claim_of_a_locked_workdir_is_refused_until_released(tmp_path):
+def test_claim_locked_workdir_is_refused_until_released(tmp_path):
     lock = lock_lib.claim(tmp_path, configure(), {})
     with pytest.raises(UserError, match="another process"):
         lock_lib.claim(tmp_path, configure(), {})
@@ -93,7 +93,7 @@ def test_claim_of_a_locked_workdir_is_refused_until_released(tmp_path):
     start(tmp_path)
 
 
-def test_a_file_in_the_place_of_a_folder(tmp_path):
+def test_claim_path_that_is_a_file_raises_user_error(tmp_path):
     path = tmp_path / "file"
     path.write_text("mine")
     for place in (path, path / "below"):
@@ -102,7 +102,7 @@ def test_a_file_in_the_place_of_a_folder(tmp_path):
     assert path.read_text() == "mine"
 
 
-def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
+def test_claim_folder_without_config_is_refused_and_unchanged(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(UserError, match="no config.json"):
         start(tmp_path)
@@ -110,7 +110,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_claim_unwritable_folder_raises_user_error(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="cannot be written"):
         start(tmp_path / "new")
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     "content",
     ["", "{", "[]", "3", '{"seed": 0}', '{"provenance": {}, "data": 3}', "\xff"],
 )
-def test_a_damaged_config_is_a_user_error(tmp_path, content):
+def test_claim_damaged_config_raises_user_error(tmp_path, content):
     paths.config_path(tmp_path).write_bytes(content.encode("latin-1"))
     with pytest.raises(UserError, match="is not an intact configuration|--workdir"):
         start(tmp_path)
@@ -133,7 +133,7 @@ def test_check_of_an_object_store_is_refused_at_once(name):
         lock_lib.check(name, configure())
 
 
-def test_check_of_a_name_that_cannot_be_encoded_is_refused_with_the_remedy(tmp_path):
+def test_check_unencodable_name_raises_user_error_with_remedy(tmp_path):
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xfc")  # as an ASCII process has it
     with pytest.raises(UserError, match="cannot encode.*PYTHONUTF8=1"):
         lock_lib.check(name, configure())

@@ -1,4 +1,4 @@
-"""In the place of what takes long: networks that nobody trained."""
+"""Stand-ins for networks that take long to train: untrained weights."""
 
 import jax
 import numpy as np

@@ -7,7 +7,7 @@ from gen_tickets.config.option import Option
 _MOST_UNITS, _MOST_PIXELS = 2**20, 2**13
 
 OPTIONS: dict[str, Option] = {
-    "seed": option.Whole(0, "seed of the first run; run r of one seed never changes"),
+    "seed": option.Whole(0, "random seed; run r of a seed is always the same"),
     "runs": option.Whole(5, "independent runs, trained together as one population", 1),
     "arms": option.Choice(
         ("winning", "random"),
@@ -34,7 +34,7 @@ OPTIONS: dict[str, Option] = {
     ),
     "data.name": option.Choice(
         "digits",
-        "where the images come from",
+        "data set",
         registries.data_set,
         others="the name of a TFDS image set",
     ),
@@ -44,16 +44,16 @@ OPTIONS: dict[str, Option] = {
     ),
     "data.resident": option.Switch(
         True,
-        "hold the training images on the devices; False reads batches as they are due",
+        "hold the training images on the devices; False reads batches from disk",
     ),
     "data.crop": option.Whole(
         0,
-        "side of the centre square kept; 0 = what the set asks for, else all",
+        "side of the centre crop; 0 = default of the set, else the largest square",
         high=_MOST_PIXELS,
     ),
     "data.image_size": option.Whole(
         0,
-        "side in pixels after the resize; 0 = what the set asks for, else its own",
+        "side in pixels after resizing; 0 = default of the set, else the original",
         high=_MOST_PIXELS,
     ),
     "data.batch_size": option.Whole(128, "images in a training step", 1),
@@ -64,7 +64,7 @@ OPTIONS: dict[str, Option] = {
         "units or channels of each layer, from the image inwards",
         _MOST_UNITS,
     ),
-    "model.latent_size": option.Whole(3, "numbers in a latent vector", 1, _MOST_UNITS),
+    "model.latent_size": option.Whole(3, "length of a latent vector", 1, _MOST_UNITS),
     "model.patch": option.Whole(
         1, "side in pixels of the squares that a U-Net sees as one place", 1
     ),
@@ -92,15 +92,15 @@ OPTIONS: dict[str, Option] = {
         "first one",
         ("authors", "radford"),
     ),
-    "task.name": option.Choice("ae", "what is learned", registries.task),
+    "task.name": option.Choice("ae", "learning task", registries.task),
     "task.beta": option.Number(1.0, "weight of the KL term (beta-VAE: > 1)"),
     "task.loss": option.Choice(
         "bce",
-        "what the two networks of a GAN minimise",
+        "adversarial loss of a GAN",
         registries.loss,
     ),
     "task.discriminator_steps": option.Whole(
-        1, "updates of the discriminator in a step, each on a batch of its own", 1
+        1, "discriminator updates per step, each on its own batch", 1
     ),
     "task.weight_clip": option.Number(
         0.0, "largest |weight| of a critic's kernels and biases; 0 = no clipping"
@@ -135,7 +135,7 @@ OPTIONS: dict[str, Option] = {
     ),
     "optimizer.name": option.Choice(
         "adam",
-        "how a gradient becomes a step",
+        "optimizer",
         registries.optimizer,
     ),
     "optimizer.learning_rate": option.Number(1e-3, "step size", is_open=True),
@@ -162,11 +162,11 @@ OPTIONS: dict[str, Option] = {
         ("iterative", "one_shot", "at_initialization", "early_bird"),
     ),
     "prune.batches": option.Whole(
-        8, "training batches that a saliency of images averages over", 1
+        8, "training batches averaged by saliencies that use images", 1
     ),
     "prune.fraction": option.Number(
         0.2,
-        "share of surviving prunable weights removed a round; early_bird: of channels",
+        "share of remaining weights pruned per round; early_bird: share of channels",
         0,
         1,
         is_open=True,
@@ -179,21 +179,21 @@ OPTIONS: dict[str, Option] = {
     ),
     "prune.components": option.Texts((), "components to prune; () = all"),
     "prune.exclude": option.Texts(
-        (), "patterns of weights never pruned, as encoder/conv_0/*"
+        (), "patterns of weights that are never pruned, such as encoder/conv_0/*"
     ),
     "early_bird.distance": option.Number(
         0.1,
-        "masks nearer to the five before (share of channels that differ) are a ticket",
+        "a mask this near (share of channels) to each of the five before is a ticket",
         is_open=True,
     ),
     "early_bird.epochs": option.Whole(
-        20, "epochs within which the masks must come to stand still", 6
+        20, "epochs within which the masks must become stable", 6
     ),
     "early_bird.take_last": option.Switch(
-        False, "cut by the last mask where none stood still; else nothing is cut"
+        False, "use the last mask if none is stable; otherwise nothing is pruned"
     ),
     "early_bird.multiple": option.Whole(
-        0, "channels left are rounded up to a multiple; 0 = 8 on accelerators, else 1"
+        0, "kept channels are rounded up to a multiple; 0 = 8 on accelerators, else 1"
     ),
     "dynamic.methods": option.Choices(
         ("rigl", "static"),
@@ -214,12 +214,12 @@ OPTIONS: dict[str, Option] = {
     ),
     "ticket.path": option.Text("", "workdir whose tickets are transferred; '' = none"),
     "ticket.map": option.Texts(
-        (), "components to transfer, there:here, as decoder:generator"
+        (), "components to transfer, source:target, such as decoder:generator"
     ),
     "rewind.step": option.Steps(
         "10",
-        "when in the dense training a ticket's weights were as it goes back to; auto = "
-        "the first step that an instability analysis finds stable",
+        "dense training step to which tickets are rewound; auto = the first step that "
+        "an instability analysis finds stable",
     ),
     "stability.steps": option.Wholes(
         (),
@@ -228,7 +228,7 @@ OPTIONS: dict[str, Option] = {
         may_be_empty=True,
     ),
     "stability.copies": option.Whole(
-        2, "copies that go on from a step, each with SGD noise of its own", 2
+        2, "copies trained from each step, each with its own SGD noise", 2
     ),
     "stability.points": option.Whole(
         11, "points at which the line between two copies is measured", 3
@@ -238,19 +238,21 @@ OPTIONS: dict[str, Option] = {
     ),
     "stability.reset_optimizer": option.Switch(
         False,
-        "copies begin with a new optimizer, as rewound tickets do (masked ones always)",
+        "copies start with a new optimizer, as rewound tickets do (masked ones always)",
     ),
     "stability.tickets": option.Text(
-        "", "workdir whose masks the copies have; '' = dense networks"
+        "", "workdir of the masks of the copies; '' = dense networks"
     ),
     "stability.round": option.Whole(0, "round of those masks"),
     "eval.every_steps": option.Whole(
         0, "steps between held-out evaluations; 0 = an epoch"
     ),
-    "eval.num_shown": option.Whole(32, "reconstructions and samples in a picture", 1),
+    "eval.num_shown": option.Whole(
+        32, "reconstructions and samples in an image grid", 1
+    ),
     "eval.batch_norm": option.Choice(
         "running",
-        "statistics that generate and reconstruct; batch is what the paper's code does",
+        "statistics used to generate and reconstruct; batch as in the paper's code",
         ("running", "batch"),
     ),
     "eval.average_decay": option.Number(
@@ -258,10 +260,10 @@ OPTIONS: dict[str, Option] = {
     ),
     "eval.metrics": option.Choices(
         (),
-        "what is measured of samples and reconstructions, beside the losses",
+        "metrics of samples and reconstructions, besides the losses",
         registries.metric,
     ),
-    "eval.num_samples": option.Whole(10_000, "samples that a metric takes", 1),
+    "eval.num_samples": option.Whole(10_000, "samples per metric", 1),
     "eval.every_rounds": option.Whole(
         1, "rounds between metrics; 0 = first and last only"
     ),
@@ -269,16 +271,18 @@ OPTIONS: dict[str, Option] = {
         "", "file of Inception's weights; '' = GEN_TICKETS_INCEPTION_WEIGHTS, the cache"
     ),
     "eval.download_weights": option.Switch(
-        False, "fetch Inception's weights (96 MB) where there are none"
+        False, "download Inception's weights (96 MB) if they are missing"
     ),
     "eval.classifier_epochs": option.Whole(
-        10, "passes over the training images that the set's classifier takes", 1
+        10, "epochs of training of the data set's classifier", 1
     ),
     "eval.classifier_width": option.Whole(
         64, "channels of the classifier's first stage; 16 for a CPU", 1
     ),
     "eval.verdict": option.Text(
-        "heldout_reconstruction", "column that the verdict compares", may_be_empty=False
+        "heldout_reconstruction",
+        "column on which the verdict is based",
+        may_be_empty=False,
     ),
     "keep.rounds": option.Choice(
         "best",
@@ -289,26 +293,24 @@ OPTIONS: dict[str, Option] = {
     "checkpoint.every_seconds": option.Number(60.0, "seconds between checkpoints"),
     "log.writer": option.Choice(
         "tensorboard",
-        "what writes TensorBoard's events; clu is clu.metric_writers, on TensorFlow",
+        "writer of TensorBoard events; clu = clu.metric_writers, needs TensorFlow",
         ("tensorboard", "clu"),
     ),
     "profile.steps": option.Whole(
-        0, "training steps that are traced for TensorBoard, once compiled; 0 = none"
+        0, "training steps traced for TensorBoard, after compilation; 0 = none"
     ),
-    "parallel.devices": option.Whole(
-        0, "devices that members and batches share; 0 = all"
-    ),
+    "parallel.devices": option.Whole(0, "devices to use; 0 = all"),
     "parallel.members_per_device": option.Whole(
         0, "members a device trains at the same time; 0 = what its memory allows"
     ),
     "parallel.coordinator": option.Text(
-        "", "host:port of process 0 of several; '' = what Slurm or Cloud TPU says"
+        "", "host:port of process 0; '' = from Slurm or Cloud TPU"
     ),
     "parallel.processes": option.Whole(
-        0, "processes of one experiment; 0 = what the launcher says, else 1"
+        0, "processes of one experiment; 0 = from the launcher, else 1"
     ),
     "parallel.process": option.Whole(
-        -1, "number of this process, from 0; -1 = what the launcher says", -1
+        -1, "number of this process, from 0; -1 = from the launcher", -1
     ),
 }
 

@@ -141,7 +141,7 @@ class Resident:
         step: int,
         reader: Any,
     ) -> None:
-        del reader  # the step tells everything
+        del reader  # determined by the step
         self._images, self._population = data.train, population
         self._schedule, self._step = schedule, step
 

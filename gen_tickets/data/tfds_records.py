@@ -80,7 +80,7 @@ def _channels(features: dict[str, Any], name: str) -> int | None:
 
 @functools.lru_cache(maxsize=2)
 def _builder(path: pathlib.Path) -> Any:
-    """The builder of a prepared set; reading what it is takes a while."""
+    """The builder of a prepared set, cached because reading its metadata is slow."""
     import tensorflow_datasets as tfds
 
     return tfds.builder_from_directory(path)
@@ -94,7 +94,7 @@ def _decoders() -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=2)
 def _source(path: pathlib.Path, split: str) -> Any:
-    """The open files of a split: one that streams is read batch by batch."""
+    """The open files of a split, cached because streaming reads batch by batch."""
     return _builder(path).as_data_source(split=split, decoders=_decoders())
 
 

@@ -48,7 +48,7 @@ def largest(bytes_of: Callable[[int], float], count: int, limit: float) -> int:
 
 
 def memory_of(device: jax.Device) -> float:
-    """Bytes of memory that a device can give to a program."""
+    """Bytes of memory that a device has for a program."""
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return _USABLE * stats["bytes_limit"]
@@ -109,7 +109,7 @@ def memory_errors_told() -> Iterator[None]:
 def members_at_once(
     task: Task, mesh: Mesh, arguments: tuple[Tree, ...], streamed: bool
 ) -> int:
-    """How many members a device shall train at a time; says so if it is not all.
+    """How many members a device trains at a time; prints it if that is not all.
 
     Args:
       task: see `tasks.task`.

@@ -43,7 +43,7 @@ class Layout:
     def __init__(self, devices: Sequence[jax.Device]) -> None:
         self.devices = tuple(devices)
         self._take: Callable[[Tree, int], Tree] | None = (
-            None  # compiled when a member is first asked for
+            None  # compiled when a member is first needed
         )
 
     def mesh(self, num_members: int) -> Mesh:
@@ -68,11 +68,11 @@ class Layout:
         return _place(tree, jax.tree.map(lambda _: everywhere, tree))
 
     def batches(self, images: Tree) -> Array:
-        """Places [members, steps, batch, ...]: to each device what it trains on."""
+        """Places [members, steps, batch, ...]; a device gets what it trains on."""
         return _place(images, self.batch_sharding(images.shape))
 
     def batch_sharding(self, shape: Sequence[int]) -> NamedSharding:
-        """Of [members, steps, batch, ...]; a batch that does not divide is copied."""
+        """Of [members, steps, batch, ...]; a batch that is not divisible is copied."""
         mesh = self.mesh(shape[0])
         divides = shape[2] % mesh.shape[DATA] == 0
         return NamedSharding(mesh, P(MEMBER, None, DATA if divides else None))
@@ -103,7 +103,7 @@ def _same(tree: Tree) -> Tree:
 
 
 def _place(tree: Tree, shardings: Tree) -> Tree:
-    """Arrays, here or on the devices already, brought to their shardings."""
+    """Moves arrays, from the host or between devices, to their shardings."""
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
     leaves = jax.tree.leaves(tree)
@@ -113,7 +113,7 @@ def _place(tree: Tree, shardings: Tree) -> Tree:
 
 
 def _give(x: jax.Array | np.ndarray, sharding: NamedSharding) -> Array:
-    """Every process has the whole of x, and gives its own devices their part."""
+    """Every process has all of x and sends its own devices their part."""
     if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
         words = _give(jax.random.key_data(x), sharding)
         return jax.random.wrap_key_data(words, impl=jax.random.key_impl(x))

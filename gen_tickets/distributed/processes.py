@@ -56,7 +56,7 @@ def _has_tpu() -> bool:
 
 
 def start(options: ConfigDict) -> None:
-    """Joins the other processes, where the options or the environment tell of others.
+    """Joins the other processes, if the options or the environment name any.
 
     Args:
       options: `config.parallel`; JAX reads what is unset from the environment.
@@ -96,7 +96,7 @@ def is_first() -> bool:
 
 
 def to_host(tree: Tree) -> Tree:
-    """NumPy arrays, whole on every process; all processes must call it."""
+    """NumPy arrays, complete on every process; all processes must call it."""
     return jax.tree.map(_whole, tree)
 
 
@@ -149,11 +149,11 @@ def together(function: Callable[[], Result]) -> Result:
 
 
 def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Images:
-    """Reads images, each process its share of them, and hands them all to all.
+    """Reads images, a share in each process, and returns all of them in every one.
 
     Args:
       read: indices -> `Images`.
-      indices: int [N]; every process gives the same.
+      indices: int [N], the same in every process.
 
     Returns:
       What `read(indices)` returns.
@@ -169,7 +169,7 @@ def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Im
     facts = facts if len(own) else collections.Counter()
 
     def join(rows: np.ndarray) -> np.ndarray:
-        # As many rows from each, so that one collective carries them.
+        # Equally many rows from each, so that one collective suffices.
         padding = [(0, len(shares[0]) - len(rows))] + [(0, 0)] * (rows.ndim - 1)
         parts = gather(np.pad(rows, padding))
         return np.concatenate([x[: len(share)] for x, share in zip(parts, shares)])

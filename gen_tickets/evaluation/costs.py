@@ -36,7 +36,7 @@ class Costs:
     def __init__(
         self, build: Callable[[_Sizes | None, Lowering], Task], images: Tree
     ) -> None:
-        """Counts nothing yet.
+        """Counts at the first call.
 
         Args:
           build: ({component: channels} or None, lowering) -> task, as `tasks.build`

@@ -52,7 +52,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
 
 def _root(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d r"]:
-    """[D, R] A with A A^T = covariance, over its R directions that have variance."""
+    """[D, R] A with A A^T = covariance, over its R directions with variance."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
     return vectors[:, kept] * np.sqrt(values[kept])
@@ -205,7 +205,7 @@ def _squared_distances(
 
 
 def _radii(rows: Float[np.ndarray, "n d"], k: int) -> Float[np.ndarray, " n"]:
-    """[N] squared distance of each row to its k-th neighbour, itself not counted."""
+    """[N] squared distance of each row to its k-th neighbour, excluding itself."""
     radii = []
     for start in range(0, len(rows), CHUNK_ROWS // 4):
         distances = _squared_distances(rows[start : start + CHUNK_ROWS // 4], rows)

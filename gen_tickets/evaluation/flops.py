@@ -110,7 +110,7 @@ def _wanted(operations: list[Operation], masked: Leaves) -> Leaves:
 
 
 def count(function: Callable[..., Tree], *arguments: Tree) -> float:
-    """FLOPs of function(*arguments); of arrays only the shapes matter.
+    """FLOPs of function(*arguments); only the shapes of arrays matter.
 
     Raises:
       ValueError: the length of a loop is known only at run time.

@@ -29,7 +29,7 @@ _LATENTS = 2**31 - 1
 
 
 def find_inception(path: str, download: bool, by_flags: bool = False) -> None:
-    """Raises UserError unless Inception's weights are at hand, or may be fetched.
+    """Raises UserError unless Inception's weights exist or may be downloaded.
 
     Args:
       path: of the file; empty: the places that `weights` searches.
@@ -86,7 +86,7 @@ class Evaluator:
     """The fixed parts of the evaluation: networks, references, latent vectors."""
 
     def __init__(self, config: ml_collections.ConfigDict, dataset: Dataset) -> None:
-        """Loads or trains the networks, and computes the references or finds them.
+        """Loads or trains the networks, and loads or computes the references.
 
         Args:
           config: validated options that `check` passed, `eval.metrics` not empty.
@@ -128,7 +128,7 @@ class Evaluator:
 
     @property
     def provenance(self) -> dict:
-        """All that the numbers depend on but the member's weights; JSON-able."""
+        """All that the values depend on except the member's weights; JSON."""
         sampling = registries.task.get(self._config.task.name).sampling
         return {
             **{name: self._config[name] for name in sampling},

@@ -26,7 +26,7 @@ class Value:
     __slots__ = ("shape", "dtype")
 
     def __init__(self, aval: object) -> None:
-        """Takes the shape and the type of an abstract value, if it is an array's."""
+        """Takes shape and type from an abstract value, if that is of an array."""
         self.shape = getattr(aval, "shape", ())
         self.dtype = getattr(aval, "dtype", None)
 
@@ -101,7 +101,7 @@ def _taps(
     dilation: int,
     spacing: int,
 ) -> int:
-    """Pairs of an output and a tap of a window, along an axis, that meet an element."""
+    """Pairs of output and tap, along an axis, that read an element, not a zero."""
     return sum(
         position % dilation == 0
         for o in range(out)

@@ -95,7 +95,7 @@ def kernel(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     minimum=MIN_INCEPTION,
 )
 def inception_score(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
-    """How sure and how varied the classes are, mean and deviation over splits."""
+    """Confidence and variety of the classes, mean and deviation over splits."""
     del reference
     return distances.inception_score(outputs.logits, _IS_SPLITS)
 
@@ -147,7 +147,7 @@ def precision_recall(outputs: Outputs, reference: Reference) -> tuple[float, ...
     ),
 )
 def class_entropy(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
-    """Entropy in nats of how often each class is the likeliest; at most log K."""
+    """Entropy in nats of the distribution of predicted classes; at most log K."""
     del reference
     counts = np.bincount(outputs.logits.argmax(1))
     shares = counts[counts > 0] / counts.sum()
@@ -160,7 +160,7 @@ def class_entropy(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     columns=(Column("sample_confidence", label="confidence on samples"),),
 )
 def confidence(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
-    """Mean probability of the likeliest class."""
+    """Mean probability of the most probable class."""
     del reference
     logits = np.asarray(outputs.logits, np.float64)
     logits = logits - logits.max(1, keepdims=True)  # 0 for the most probable class
@@ -192,7 +192,7 @@ def _check_reconstructs(options: Mapping[str, Any]) -> None:
     check=_check_reconstructs,
 )
 def accuracy(outputs: Outputs, labels: Int[np.ndarray, " n"]) -> tuple[float, ...]:
-    """Share of reconstructions whose likeliest class is the image's label."""
+    """Share of reconstructions that are classified as the label of the image."""
     return (float((outputs.logits.argmax(1) == labels).mean()),)
 
 

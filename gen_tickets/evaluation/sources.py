@@ -25,7 +25,7 @@ _REMEDIES = {
 
 
 def read_files(field: str, path: str, crop: int = 0, size: int = 0) -> dataset.Dataset:
-    """All images of a folder or .npz as one set, both train and held out, no labels.
+    """All images of a folder or .npz as one set, without labels.
 
     Args:
       field: the option that gives the path, --images or --reference.
@@ -158,6 +158,6 @@ def fit(
 
 
 def reencoded(provenance: Mapping[str, Any]) -> bool:
-    """Whether a set that its makers give without loss went through JPEG here."""
+    """Whether this copy of a losslessly published set contains JPEG."""
     name = provenance["name"].split("/")[0].split(":")[0]
     return name in _LOSSLESS and "JPEG" in provenance["encoding"]

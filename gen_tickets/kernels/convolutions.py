@@ -179,7 +179,7 @@ _define_gradients(
 def _run(
     operator: str, a: Float[Array, "..."], b: Float[Array, "..."], geometry: Geometry
 ) -> Float[Array, "..."]:
-    """An operator of two arrays in the form that its lowering asks for."""
+    """Applies an operator to two arrays, in the form chosen by its lowering."""
     alone, vmapped = (_form(form, operator, geometry) for form in geometry.lowering)
     if geometry.lowering.alone == geometry.lowering.vmapped:
         return alone(a, b)
@@ -202,7 +202,7 @@ def _run(
 def _form(
     form: Form, operator: str, geometry: Geometry
 ) -> Callable[[Array, Array], Array]:
-    """The function of two arrays that an operator is in one form."""
+    """The implementation of an operator in one form."""
     if form == "product":
         function = getattr(products, operator)
         return sequential_vmap(functools.partial(function, geometry=geometry))

@@ -61,7 +61,7 @@ def _convolve_taps(
     stride: int,
     padding: Pair,
 ) -> Float[Array, "n h w o"]:
-    """A strided convolution as one product a tap, or one of all taps joined."""
+    """A strided convolution as one product per tap, or one product of all taps."""
     height, width, channels, features = kernel.shape
     x = jnp.pad(x, ((0, 0), *((pad, pad) for pad in padding), (0, 0)))
     rows = (x.shape[1] - height) // stride + 1
@@ -139,6 +139,6 @@ def _tile(x: Array, axis: int, tiles: int) -> tuple[Array, Array, Array, Array]:
 
 
 def _untile(parts: Sequence[Array]) -> tuple[Array, Array]:
-    """The 2 outputs along an axis that 4 products add up to."""
+    """The 2 outputs along an axis, from 4 products."""
     first, second, third, fourth = parts
     return first + second + third, second - third - fourth

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 def max_pool(
     x: Float[Array, "n H W c"], stride: int, padding: int = 0
 ) -> Float[Array, "n h w c"]:
-    """Maximum of each 3x3 window; padded cells never win."""
+    """Maximum of each 3x3 window; padded cells are ignored."""
     return _pool(x, stride, padding, jnp.maximum, -np.inf)
 
 

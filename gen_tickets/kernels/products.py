@@ -97,7 +97,7 @@ def _split(x: Array, image_bytes: int, least: int = 1) -> Array:
 def _plan(
     geometry: Geometry, num_images: int, channels: int, features: int
 ) -> tuple[bool, int]:
-    """(whether to use winograd, bytes of patches an image)."""
+    """(whether to use winograd, bytes of patches per image)."""
     if winograd.applies(geometry, num_images, (channels, features)):
         return True, winograd.image_bytes(geometry, channels)
     values = math.prod(geometry.out) * math.prod(geometry.kernel) * channels

@@ -45,7 +45,7 @@ _MIN_CHANNELS, _MIN_TILES = 16, 64  # below, transforms cost more than they save
 
 
 def applies(geometry: Geometry, num_images: int, channels: Pair) -> bool:
-    """Whether this is a kernel of 2 or 3 strides, even output, and worth it."""
+    """Whether the kernel has 2 or 3 strides, the output is even, and it is faster."""
     taps = {k / s for k, s in zip(geometry.kernel, geometry.strides)}
     tiles = num_images * math.prod(geometry.out) // 4
     return (
@@ -61,7 +61,7 @@ def _taps(geometry: Geometry) -> int:
 
 
 def _combine(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
-    """Linear combinations of arrays: one a row of the matrix."""
+    """Linear combinations of arrays: one per row of the matrix."""
     return [
         functools.reduce(
             operator.add, (float(c) * part for c, part in zip(row, parts) if c)

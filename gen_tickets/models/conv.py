@@ -22,7 +22,7 @@ class Contract(nn.Module):
     widths: tuple[int, int, int, int, int]
     num_outputs: int  # the code's size, fixed by S and widths
     dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 
@@ -61,7 +61,7 @@ class Expand(nn.Module):
     widths: tuple[int, int, int, int, int]
     image_shape: tuple[int, int, int]
     dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 

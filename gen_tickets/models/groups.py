@@ -29,7 +29,7 @@ class ChannelGroups(NamedTuple):
 
 
 def of(network: object) -> ChannelGroups:
-    """The groups of a network; one without `channel_groups` keeps all its channels."""
+    """The groups of a network; without `channel_groups`, all channels are kept."""
     if not hasattr(network, "channel_groups"):
         return ChannelGroups((), (), ())
     groups: ChannelGroups = network.channel_groups()

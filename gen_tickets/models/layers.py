@@ -197,7 +197,7 @@ _normalize.defvjp(_normalize_forward, _normalize_backward)
 def _windows(
     x: Float[Array, "n H W c"], factor: int
 ) -> Float[Array, "n h {factor} w {factor} c"]:
-    """x [N, H, W, C] as [N, H / f, f, W / f, f, C], what is left over cut off."""
+    """x [N, H, W, C] as [N, H / f, f, W / f, f, C], the remainder dropped."""
     n, h, w, c = x.shape
     x = x[:, : h // factor * factor, : w // factor * factor]
     return x.reshape(n, h // factor, factor, w // factor, factor, c)

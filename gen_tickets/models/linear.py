@@ -32,8 +32,8 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # unused
     initializer: str = "authors"
 
     def channel_groups(self) -> groups.ChannelGroups:
@@ -57,8 +57,8 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)  # no convolution uses it
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
+    lowering: Lowering = dataclasses.field(kw_only=True)  # unused
     initializer: str = "authors"
 
     def channel_groups(self) -> groups.ChannelGroups:
@@ -81,5 +81,5 @@ class Expand(nn.Module):
 def linear(
     contract: dict[str, Any], expand: dict[str, Any]
 ) -> tuple[nn.Module, nn.Module]:
-    """Fully connected, ReLU between."""
+    """Fully connected layers with ReLU between."""
     return Contract(**contract), Expand(**expand)

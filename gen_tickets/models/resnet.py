@@ -104,7 +104,7 @@ def _groups(
         if has_shortcut:
             trunk = len(found)
             found.append(groups.Group(name, next(widths), makers + shortcut, norms, ()))
-        else:  # The block adds to the channels that it reads: they are one group.
+        else:  # The block adds to the channels that it reads; they form one group.
             makers, norms = found[trunk].makers + makers, found[trunk].norms + norms
             found[trunk] = found[trunk]._replace(makers=makers, norms=norms)
     found[trunk] = found[trunk]._replace(users=found[trunk].users + (last,))
@@ -122,13 +122,13 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
     discriminator: str = "authors"
 
     def _sizes(self) -> tuple[int, ...]:
-        # Stem and first block share a width, every other block has it twice.
+        # The stem and the first block share a width; later blocks use theirs twice.
         return self.channels or tuple(w for w in self.widths for _ in range(2))
 
     def channel_groups(self) -> groups.ChannelGroups:
@@ -171,12 +171,12 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 
     def _sizes(self) -> tuple[int, ...]:
-        # The base, then a block's inner channels and outputs; the last adds to its own.
+        # The base, then inner and output channels per block; the last has inner only.
         inwards = self.widths[::-1]
         pairs = zip(inwards, inwards[1:])
         full = (inwards[0], *(w for pair in pairs for w in pair), inwards[-1])

@@ -124,7 +124,7 @@ class Contract(nn.Module):
     widths: tuple[int, ...]
     num_outputs: int
     dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 
@@ -167,7 +167,7 @@ class Expand(nn.Module):
     widths: tuple[int, ...]
     image_shape: tuple[int, int, int]
     dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
     initializer: str = "authors"
 

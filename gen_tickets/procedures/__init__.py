@@ -57,7 +57,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         _run(config, workdir)
     if not processes.is_first():
         return
-    # Here: what draws takes two seconds to import.
+    # Imported late: plotting libraries take two seconds to import.
     from gen_tickets.report import outcomes, render
 
     with display.bar("drawing the report"):

@@ -1,7 +1,7 @@
 """Arms of a round: the ticket itself and its controls, each at step k.
 
-- winning: the surviving weights as they were in the dense training at step k;
-- random: the same mask over weights that are freshly drawn;
+- winning: the kept weights with the values of the dense training at step k;
+- random: the same mask on newly drawn weights;
 - rewound_random: the winning arm's weights under a random mask with as many kept in
   every layer, so that the head start of step k is not taken for the mask's merit;
 - transferred: components of another experiment's tickets (`transfer`).
@@ -41,7 +41,7 @@ def rewind(
       masks, floored: of the round, [R, ...].
       fresh: newly drawn states, [R, ...].
       shuffle_keys: [R], for the random masks of rewound_random.
-      transplant: components of another experiment's tickets, where there are any.
+      transplant: components of another experiment's tickets, or None.
       arms, step, metric_names: names of the arms, k, names of the training metrics.
     """
     # All arms train for the same steps, from step k on, on the same batches.

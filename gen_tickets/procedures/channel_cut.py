@@ -99,7 +99,7 @@ def cut(
 def _channels_kept(
     pruner: ChannelPruner, params: Tree, multiple: int
 ) -> dict[str, dict[str, channels.Mask]]:
-    """The complete channel masks that a ticket of these weights keeps."""
+    """The complete channel masks of a ticket for these weights."""
     if multiple == 0:
         multiple = 1 if jax.default_backend() == "cpu" else 8
     select = jax.jit(lambda params: pruner.kept(params, multiple))
@@ -107,7 +107,7 @@ def _channels_kept(
 
 
 def whole_masks(prepared: Prepared, pruner: ChannelPruner, search: Search) -> Masks:
-    """Masks, of the shapes of the whole networks, of the weights that were cut."""
+    """Masks in the shapes of the whole networks, False for weights that were cut."""
     params = prepared.shapes.params
     expand = jax.jit(lambda kept: channels.expand(pruner.groups, kept, params))
     return processes.to_host(expand(search.kept))

@@ -52,7 +52,7 @@ def run(
       prepared: the experiment, with its memory planned.
       data: its images.
       store: its checkpoints.
-      recorder: writes what is measured.
+      recorder: writes the results.
       stop: filled by a signal, see `console.signals`.
       follow: begins a round after another; None: `next_round`.
       extra: FLOPs of an arm beside its steps; None: those of pruning.

@@ -35,7 +35,7 @@ class Transplant(NamedTuple):
 
 
 def parse(config: ConfigDict) -> Source | None:
-    """Reads `config.ticket`; None where no ticket is given.
+    """Reads `config.ticket`; None if no ticket is given.
 
     Raises:
       UserError: only one of path and map is given, or an entry is not "there:here".
@@ -120,7 +120,7 @@ def load_round(
 
 
 def put_into(transplant: Transplant, kept: dict[str, Tree]) -> tuple[Masks, Tree, Tree]:
-    """(masks, params, stats): the transplant in the dense network of step k.
+    """(masks, params, stats): the dense network of step k with the transplant.
 
     Args:
       transplant: [R, ...].

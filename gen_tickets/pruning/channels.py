@@ -4,7 +4,7 @@ Paper, "Early-bird tickets": the saliency of a channel is |gamma| of its batch n
 group norm; of channels that have several, as those that are added up, the largest. A
 cut channel takes along all that makes it and all that uses it. Masks are {component:
 {group: bool [channels]}}, True = kept; the groups come from the networks'
-`channel_groups` (`models.groups`), one `ChannelGroups` a component.
+`channel_groups` (`models.groups`), one `ChannelGroups` per component.
 """
 
 from collections.abc import Iterable, Mapping
@@ -144,7 +144,7 @@ def select(
 
 
 def round_up(scores: Scores, masks: Masks, multiple: int) -> Masks:
-    """Lets every group keep a multiple of channels, or all: adds its next best ones."""
+    """Rounds the channels kept in each group up to a multiple, or all, by score."""
 
     def widen(score: Float[Array, " n"], mask: Bool[Array, " n"]) -> Bool[Array, " n"]:
         count = jnp.minimum(-(-mask.sum() // multiple) * multiple, mask.size)
@@ -169,7 +169,7 @@ def complete(groups: Groups, masks: Masks) -> dict[str, dict[str, Mask]]:
 
 
 def flatten(masks: Masks) -> Bool[Array, " channels"]:
-    """All channels of a mask in one line, bool [channels]."""
+    """The masks of all groups concatenated, bool [channels]."""
     return jnp.concatenate(jax.tree.leaves(masks))
 
 
@@ -225,7 +225,7 @@ def expand(groups: Groups, masks: Masks, params: Tree) -> trees.Masks:
 
 
 def _along(mask: Mask, length: int) -> Bool[Array, " {length}"]:
-    """The mask of an axis that holds the channels several times over."""
+    """The mask of an axis that holds the channels several times."""
     return jnp.tile(mask, length // len(mask))
 
 

@@ -41,7 +41,7 @@ def begin(num_epochs: int, num_channels: int) -> History:
 
 
 def note(history: History, mask: Bool[Array, " channels"], delta: float) -> History:
-    """Takes in the mask of an epoch, bool [C]; the first ticket found is kept."""
+    """Records the mask of an epoch, bool [C]; the first ticket found is kept."""
     drawn, count, found = history
     first = jnp.maximum(count - NUM_COMPARED, 0)
     before = lax.dynamic_slice_in_dim(drawn, first, NUM_COMPARED)
@@ -61,7 +61,7 @@ def watch(
     num_epochs: int,
     delta: float,
 ) -> Task:
-    """The same training, which draws a channel mask at the end of every epoch.
+    """The same task, which also draws a channel mask at the end of every epoch.
 
     Args:
       task: see `tasks.task`; the training of its weights is not affected.
@@ -102,6 +102,6 @@ def history(state: TrainState) -> History:
 
 
 def without_history(state: TrainState) -> TrainState:
-    """The state as the task itself has it."""
+    """The state of the task that was watched."""
     kept = {name: x for name, x in state.opt_state.items() if name != _HISTORY}
     return state._replace(opt_state=kept)

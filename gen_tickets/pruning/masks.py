@@ -30,7 +30,7 @@ def apply(masks: Masks, tree: Tree) -> Tree:
 
 
 def rewind(masks: Masks, params: Tree) -> Tree:
-    """The weights a ticket starts from: survivors bit for bit, the rest exactly 0.0.
+    """The weights a ticket starts from: kept ones bit for bit, the rest exactly 0.0.
 
     With the weights of step k it is the winning ticket; with freshly drawn ones it is
     the random ticket, the control (paper, "Words").

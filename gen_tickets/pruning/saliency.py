@@ -73,7 +73,7 @@ def _check_initial(options: Mapping[str, Any]) -> None:
 
 
 def _check_flow(options: Mapping[str, Any]) -> None:
-    """Raises UserError where no flow through the kernels is defined."""
+    """Raises UserError if no flow through the kernels is defined."""
     name = options["model.name"]
     model = registries.model.get(name)
     if model.normalizes_kernels or model.normalizes_examples:

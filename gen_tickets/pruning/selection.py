@@ -17,10 +17,10 @@ def keep_best(
 
     Returns:
       kept: bool [total] with exactly max(num_keep, layers with survivors) True; ties
-        go to the lower index, and what is not alive stays so.
-      floored: number of layers that only the floor kept from vanishing.
+        go to the lower index, and pruned weights stay pruned.
+      floored: number of layers that are not empty only because of the floor.
     """
-    # A nan saliency is worth nothing; what is pruned comes after all that is alive.
+    # A nan saliency ranks last; pruned weights rank after all others.
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores.astype(jnp.float32))
     index = jnp.arange(scores.size)
     order = _best_first(scores, alive)
@@ -32,7 +32,7 @@ def keep_best(
     num_keep = jnp.maximum(num_keep, num_floor)
     # The best survivor of every layer comes first; all others keep their order.
     best = jnp.zeros(scores.size, bool).at[order[best_ranks]].set(has_survivors)
-    before = jnp.cumsum(best[order])  # bests among the ranks up to and with this one
+    before = jnp.cumsum(best[order])  # best ones up to and including each rank
     final_rank = num_floor + jnp.arange(scores.size) - before
     kept_in_order = jnp.where(best[order], True, final_rank < num_keep)
     kept = jnp.zeros(scores.size, bool).at[order].set(kept_in_order)

@@ -133,8 +133,8 @@ class _Game:
         fakes: Float[Array, "n h w c"],
         key: Key[Array, ""],
     ) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-        """-> (what the discriminator minimises, (its metrics, its statistics))."""
-        # One power iteration an update: the second pass advances batch norm alone.
+        """-> (objective of the discriminator, (its metrics, its statistics))."""
+        # One power iteration per update: the second pass advances batch norm only.
         real, after = self._judge(params, stats, images, networks.ALL)
         fake, after = self._judge(params, after, fakes, (networks.BATCH_NORM,))
         named = self._discriminator_metrics(real, fake)
@@ -157,7 +157,7 @@ class _Game:
         judge: losses.Term,
         latents: Float[Array, "n latent"],
     ) -> tuple[Float[Array, ""], Tree]:
-        """-> (what the generator minimises, its statistics); judge gives logits."""
+        """-> (objective of the generator, its statistics); judge returns logits."""
         fakes, stats = self._generate(params, stats, latents, True, networks.ALL)
         return self.terms.generator(judge(fakes)).mean(), stats
 
@@ -242,7 +242,7 @@ class _Game:
         images: UInt8[Array, "n h w c"],
         key: Key[Array, ""],
     ) -> Float[Array, ""]:
-        """Both objectives added up; each component's gradient is its own player's."""
+        """Sum of both objectives; a component has the gradient of its own objective."""
         latent_key, mix_key = jax.random.split(key)
         latents = self._latents(latent_key, len(images))
 
@@ -274,7 +274,7 @@ class _Game:
     def _samples(
         self, state: TrainState, latents: Float[Array, "n latent"]
     ) -> Float[Array, "n h w c"]:
-        """float images of the averaged generator, or of the last one without it."""
+        """float images of the averaged generator, or of the current one without it."""
         params = self.averaged(state) if self.decay > 0 else state.params
         stats = state.stats["generator"]
         return self._generate(

@@ -67,7 +67,7 @@ def _build(
     def apply(
         component: str, params: Tree, stats: Tree, x: Float[Array, "n ..."], train: bool
     ) -> tuple[Array, Tree]:
-        """Runs one component; a pass that does not train leaves its statistics."""
+        """Runs one component; only training changes its statistics."""
         advance = networks.ALL if train else ()
         return networks.apply(
             parts[component].module,

@@ -17,7 +17,7 @@ Average: TypeAlias = dict[str, Tree]
 
 
 def begin(params: Tree) -> Average:
-    """The state of an average that has seen nothing."""
+    """The state of an average before the first update."""
     return {
         "count": jnp.zeros((), jnp.int32),
         "total": jax.tree.map(jnp.zeros_like, params),
@@ -25,7 +25,7 @@ def begin(params: Tree) -> Average:
 
 
 def update(average: Average, params: Tree, decay: float) -> Average:
-    """Takes in the weights after a step; 0 < decay < 1."""
+    """Adds the weights after a step; 0 < decay < 1."""
     total = jax.tree.map(
         lambda t, x: decay * t + (1.0 - decay) * x, average["total"], params
     )
@@ -33,7 +33,7 @@ def update(average: Average, params: Tree, decay: float) -> Average:
 
 
 def weights(average: Average, params: Tree, decay: float) -> Tree:
-    """The average; `params` as they are where it has seen nothing."""
+    """The average; `params` themselves before the first update."""
     count = average["count"]
     # 1 - decay^count without cancellation; the maximum keeps an unused branch finite.
     share = -jnp.expm1(jnp.maximum(count, 1) * math.log(decay))

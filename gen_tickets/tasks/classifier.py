@@ -45,7 +45,7 @@ class Recipe(NamedTuple):
 def augment(
     images: UInt8[Array, "n h w c"], key: Key[Array, ""], shift: int, flip: bool
 ) -> UInt8[Array, "n h w c"]:
-    """Each image moved by its own -shift..shift rows and columns, perhaps mirrored.
+    """Shifts each image by random -shift..shift rows and columns, and may mirror it.
 
     uint8 [N, H, W, C] -> the same shape and type.
     """

@@ -4,7 +4,7 @@ A network sees an image with noise of a random timestep, and the timestep, and p
 the noise (or v, see `noise_schedules`). A sample begins as noise, the latent, and is
 denoised step by step, with the averaged weights where `eval.average_decay` is not 0.
 
-Metrics of a step, and of an evaluation (there one number an image):
+Metrics of a step, and of an evaluation (there one number per image):
 
 - loss: what is minimised, the mean over pixels of the squared error of the prediction,
   times its weight (`diffusion.min_snr`). An evaluation takes one timestep in each

@@ -40,16 +40,16 @@ class Task(NamedTuple):
     step: Callable[[TrainState, Masks, Examples, Array], tuple[TrainState, Metrics]]
     #: (params, stats, images uint8, key) -> scalar, differentiable in params.
     loss: Callable[[Tree, Tree, Examples, Array], Array]
-    #: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number an image;
+    #: (state, images uint8 [N, H, W, C], key) -> {name: [N]}, one number per image;
     #: batch norm as `eval.batch_norm` says.
     evaluate: Callable[[TrainState, Examples, Array], Metrics]
-    #: (state, images uint8) -> images uint8, or None where there is none.
+    #: (state, images uint8) -> images uint8, or None if the task has none.
     reconstruct: Callable[[TrainState, Array], Array] | None
-    #: (state, latents [N, latent_size]) -> images uint8, or None where there is none.
+    #: (state, latents [N, latent_size]) -> images uint8, or None if the task has none.
     sample: Callable[[TrainState, Array], Array] | None
     latent_size: int  #: length of a latent vector
     components: tuple[str, ...]  #: their names, in order
-    networks: dict[str, Network]  #: {component: `networks.Network`}, what they are
+    networks: dict[str, Network]  #: {component: `networks.Network`}
     #: state -> the weights that `evaluate` and `sample` use, where those are an average
     #: over steps; None: they are `state.params`.
     averaged: Callable[[TrainState], dict[str, Tree]] | None = None

@@ -59,7 +59,7 @@ def empty_totals(task: Task, batch: Examples, num_members: int) -> Metrics:
 
 
 def _platform(mesh: Mesh | None) -> str:
-    """What the loop is compiled for, which need not be what runs here."""
+    """The platform that the loop is compiled for, which may not be the default one."""
     return jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
 
 
@@ -98,7 +98,7 @@ def _compile(
     specs: tuple[P, ...],
     donated: tuple[int, ...] = (),
 ) -> jax.stages.Wrapped:
-    """Jits a function of arguments divided by `specs`; devices take their members."""
+    """Jits a function of arguments sharded by `specs`; devices take their members."""
     if mesh is None:
         return jax.jit(function, donate_argnums=donated)
     on_mesh = jax.shard_map(
@@ -109,7 +109,7 @@ def _compile(
         axis_names={MEMBER},  # the compiler divides the batches
         check_vma=False,
     )
-    # Fixed, so that a stretch finds its arguments where the last one left them.
+    # Fixed, so that a stretch finds its arguments where the previous one left them.
     sharding = NamedSharding(mesh, _MEMBERS)
     return jax.jit(on_mesh, out_shardings=sharding, donate_argnums=donated)
 
@@ -147,7 +147,7 @@ def _stretch(
             def body(i: Array, carry: tuple[Tree, ...]) -> tuple[Tree, ...]:
                 state, totals, *changed = carry
                 of_step = changed[0] if changed else masks
-                # Streamed, `rows` are the batches themselves.
+                # If streamed, `rows` are the batches themselves.
                 batch = jax.tree.map(lambda x: x[i], rows)
                 batch = divide(read(batch) if read else batch)
                 step_key = jax.random.fold_in(key, state.step)
@@ -162,7 +162,7 @@ def _stretch(
                 return state, totals, of_step
 
             carry = (state, totals) if task.rewire is None else (state, totals, masks)
-            # What lax.scan lowers to, but with a length known only when it runs.
+            # As lax.scan, but with a length known only at run time.
             return lax.fori_loop(0, num_steps, body, carry)
 
         rows = examples if order is None else order.swapaxes(0, 1)
@@ -218,11 +218,11 @@ def make_loop(
 
     Args:
       task: see `tasks.task`.
-      mesh: from `parallel.Layout.mesh`; None: whatever device the arguments are on.
+      mesh: from `distributed.mesh.Layout`; None: the device that the arguments are on.
       at_once: members that a device trains at the same time, in waves beyond that;
         None: 1 on a CPU, else all it has.
-      streamed: whether each member's batches come one after the other, instead of as
-        rows of one set.
+      streamed: whether examples are each member's batches in order, instead of one set
+        of which batches are rows.
 
     Returns:
       Loop(stretch, evaluate).
@@ -234,14 +234,14 @@ def make_loop(
     - state: population, donated; totals: {metric: sum over steps [members]};
     - masks: population of masks; examples: [N, ...] on the device;
     - order: int32 [MAX_STRETCH, members, batch], rows of example indices;
-    - keys: one key a member; step s of a member uses fold_in(key, s).
-    - Streamed, examples are [members, steps, batch, ...] and order is None.
+    - keys: one key per member; step s of a member uses fold_in(key, s).
+    - if streamed, examples are [members, steps, batch, ...] and order is None.
 
     Loop.evaluate(state, examples, weights, keys) averages task.evaluate over examples
     and returns {metric: [members]}:
 
     - examples: [batches, batch, ...]; weights: float [batches, batch], 0 for padding;
-    - keys: one key a member.
+    - keys: one key per member.
     """
     if at_once is None and _platform(mesh) == "cpu":
         at_once = 1

@@ -59,7 +59,7 @@ class Population:
         return self.arms.index(arm) * self.num_runs + self.runs.index(run)
 
     def run_keys(self, purpose: Purpose, round_number: int = 0) -> Key[Array, " runs"]:
-        """One key a run, [R], that depends on seed, run, purpose and round alone."""
+        """One key per run, [R]; depends on seed, run, purpose and round only."""
         return self.layout.members(self._keys(purpose, round_number))
 
     def train_keys(self) -> jax.Array:
@@ -69,7 +69,7 @@ class Population:
         return self.layout.members(jnp.concatenate(of_arms))
 
     def evaluation_keys(self) -> Key[Array, " members"]:
-        """One key a member, [M], the same in every round and arm."""
+        """One key per member, [M], the same in every round and arm."""
         keys = self._keys(Purpose.EVALUATE, 0)
         return self.layout.members(jnp.concatenate([keys] * len(self.arms)))
 

@@ -20,7 +20,7 @@ class RoundState(NamedTuple):
     """Arrays only, so that Orbax can store it."""
 
     state: TrainState  #: [M, ...]
-    masks: Masks  #: bool [M, ...]; winning and random of a run have the same
+    masks: Masks  #: bool [M, ...]; the winning and random arms of a run share them
     rewind: dict[
         str, Tree
     ]  #: params and stats of the dense training at step k [R, ...]
@@ -135,7 +135,7 @@ def shapes(
 def note_evaluation(
     round_state: RoundState, heldout_loss: Float[Array, " members"]
 ) -> RoundState:
-    """Early stopping and divergence after an evaluation; totals start again at 0.
+    """Updates early stopping and divergence after an evaluation; resets the totals.
 
     Args:
       round_state: at the evaluated step.
@@ -153,5 +153,5 @@ def note_evaluation(
 
 
 def copy(tree: Tree) -> Tree:
-    """A copy with buffers of its own: a donated state takes its buffers along."""
+    """A copy with its own buffers, which donating the original does not invalidate."""
     return jax.tree.map(jnp.copy, tree)

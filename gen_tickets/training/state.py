@@ -27,7 +27,7 @@ def create(
     stats: dict[str, Tree],
     optimizer: optax.GradientTransformation,
 ) -> TrainState:
-    """A fresh state at step 0, one optimizer state a component."""
+    """A new state at step 0, with one optimizer state per component."""
     opt_state = {component: optimizer.init(params[component]) for component in params}
     return TrainState(jnp.zeros((), jnp.int32), params, stats, opt_state)
 
@@ -38,7 +38,7 @@ def apply_update(
     masks: Masks,
     optimizer: optax.GradientTransformation,
 ) -> TrainState:
-    """One optimizer step on the components named in `grads`, masks obeyed.
+    """One masked optimizer step on the components named in `grads`.
 
     Gradients are masked before the optimizer sees them, so the moments of a pruned
     weight stay 0; weights are masked after, so weight decay cannot revive one.

@@ -58,7 +58,7 @@ class CurveWriter:
 
         Args:
           tag: of the events, such as "round_03": one of TensorBoard's runs an arm.
-          round_number, step: where the training is.
+          round_number, step: of the evaluation.
           arms, runs: names of the arms and numbers of the runs; members are ordered
             by arm.
           num_steps: training steps since the last evaluation, at least 1.

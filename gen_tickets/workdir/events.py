@@ -29,7 +29,7 @@ class EventWriter:
     """
 
     def __init__(self, folder: str | pathlib.Path | None):
-        """Writes into `folder`; None: nowhere, for another process does."""
+        """Writes into `folder`; None in processes that do not write."""
         self._folder = None if folder is None else pathlib.Path(folder)
         self._files: dict[str, Any] = {}
 
@@ -113,7 +113,7 @@ class CluWriter:
         """Writes into `folder`; None in processes that do not write."""
         import tensorflow as tf
 
-        tf.config.set_visible_devices([], "GPU")  # the accelerator's memory is JAX's
+        tf.config.set_visible_devices([], "GPU")  # JAX needs the accelerator's memory
         self._folder = folder
         self._writers: dict[str, Any] = {}
 

@@ -22,7 +22,7 @@ _OF_CONTENT = (
     *(None, errno.EINVAL, errno.EOVERFLOW),
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
 )
-# What TensorStore begins a message with where content is not to blame.
+# Prefixes of TensorStore messages whose cause is not the content.
 _STATUS = re.compile(
     "PERMISSION_DENIED|UNAUTHENTICATED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
     "|RESOURCE_EXHAUSTED"

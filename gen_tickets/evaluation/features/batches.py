@@ -46,7 +46,7 @@ def map_batches(
       function: [batch_size, ...] -> an array or a tree of arrays [batch_size, ...].
       rows: the last batch is padded with the first rows, so that the function is
         compiled once.
-      batch_size: rows a call.
+      batch_size: rows per call.
       title: of a progress bar; None: no bar.
 
     Returns:

@@ -48,7 +48,7 @@ def path_of(kind: str, key: Mapping[str, Any]) -> pathlib.Path:
 def fetch(
     kind: str, key: Mapping[str, Any], compute: Callable[[], Mapping[str, ArrayLike]]
 ) -> dict[str, np.ndarray]:
-    """The arrays of a key: from the cache, or else computed and stored there.
+    """The arrays of a key: from the cache, or computed and stored there.
 
     Args:
       kind: prefix of the file's name.

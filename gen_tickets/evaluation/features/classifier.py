@@ -111,7 +111,7 @@ class Classifier(NamedTuple):
 def _outputs(
     network: ResNet18, variables: Tree, images: UInt8[Array, "n s s c"]
 ) -> classifier.Outputs:
-    # The default precision rounds on accelerators: features would depend on the device.
+    # Accelerators round at the default precision, so features would depend on them.
     with jax.default_matmul_precision("highest"):
         outputs: Tree = network.apply(variables, pixels.to_float(images), False)
         return outputs
@@ -120,7 +120,7 @@ def _outputs(
 def load_classifier(
     dataset: Dataset, epochs: int, width: int, most_seconds: float = math.inf
 ) -> Classifier:
-    """The classifier of a data set: from the cache, or else trained and cached.
+    """The classifier of a data set: from the cache, or trained and cached.
 
     Args:
       dataset: data.Dataset with labels.

@@ -46,7 +46,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """{name: its entry}, after a look at the sizes that they claim."""
+    """{name: its entry}, after checking the sizes that they claim."""
     entries = archive.infolist()
     if sum(entry.file_size for entry in entries) > MAX_BYTES:
         raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
@@ -75,7 +75,7 @@ def _read_npz(
 def _read_zip(
     archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]
 ) -> dict[str, np.ndarray]:
-    """The container of PyTorch 1.6 and later: one member a storage."""
+    """The container of PyTorch 1.6 and later: one member per storage."""
     name = next(name for name in members if name.endswith("/data.pkl"))
     root = name.removesuffix("data.pkl")
     order = members.get(root + "byteorder")
@@ -134,7 +134,7 @@ def _tensors(state: object) -> dict[str, unpickle.Tensor]:
 def _arrays(
     state: object, numbers: Callable[[unpickle.Storage], np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """{name: array} of a state dict, from storage -> its numbers."""
+    """{name: array} of a state dict, from a function: storage -> its numbers."""
     arrays = {}
     for name, tensor in _tensors(state).items():
         flat = numbers(tensor.storage)

@@ -40,7 +40,7 @@ class Block(nn.Module):
         stride: int = 1,
         valid: bool = False,
     ) -> Float[Array, "n _ _ {features}"]:
-        """One layer; at stride 1 it keeps the size, unless it is `valid`."""
+        """One layer; stride 1 preserves the size unless it is `valid`."""
         kernel, bias = Folded((*window, x.shape[-1], features), name=name)()
         height, width = window
         padding = (0, 0) if valid or stride > 1 else (height // 2, width // 2)

@@ -68,7 +68,7 @@ def key_of(
 def load_reference(
     images: ArrayLike, key: dict[str, Any], extractor: Extractor
 ) -> Reference:
-    """The reference of a key: from the cache, or else computed and stored there.
+    """The reference of a key: from the cache, or computed and stored there.
 
     Args:
       images: uint8 [N, H, W, C], N >= 2, of the split in the key.
