@@ -15,6 +15,7 @@ import pathlib
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from gen_tickets.cli import command_line
@@ -23,7 +24,7 @@ from gen_tickets.config.options import OPTIONS
 from gen_tickets.errors import UserError
 
 
-def entries(lists) -> list[dict[str, str]]:
+def entries(lists: Sequence[Sequence[str]]) -> list[dict[str, str]]:
     """All combinations of [[option, value, value, ...], ...]; the last varies fastest.
 
     Raises:
@@ -59,7 +60,7 @@ def folder_of(entry: dict[str, str]) -> str:
     return re.sub(r"[^\w.,=+-]", "_", text)
 
 
-def _lines(words: list[str], count: int, workdir) -> list[str]:
+def _lines(words: list[str], count: int, workdir: pathlib.Path) -> list[str]:
     """Commands that run all entries with Slurm and in a shell, and compare them."""
     command = shlex.join(["python", "-m", "gen_tickets.sweep", *words])
     job = shlex.quote(f"{command} --entry=$SLURM_ARRAY_TASK_ID")
@@ -70,7 +71,7 @@ def _lines(words: list[str], count: int, workdir) -> list[str]:
     ]
 
 
-def _parse(words: list[str]):
+def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = command_line.Parser(
         prog="python -m gen_tickets.sweep",
         description=__doc__,

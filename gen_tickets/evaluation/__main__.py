@@ -13,6 +13,10 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from gen_tickets.cli import command_line
 from gen_tickets.config import registries, registry
@@ -42,14 +46,14 @@ def _by_default(network: str) -> tuple[str, ...]:
     return tuple(name for name, x in metrics if x.network == network and x.by_default)
 
 
-def _parse(arguments):
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_line.Parser(
         prog="python -m gen_tickets.evaluation",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
-    def add(name, **options):
+    def add(name: str, **options: Any) -> None:
         parser.add_argument(name, **options)
 
     add("--images", required=True, metavar="DIR_OR_NPZ")
@@ -85,7 +89,7 @@ def _parse(arguments):
     return parser.parse_args(arguments)
 
 
-def _check(options):
+def _check(options: argparse.Namespace) -> None:
     for name in ("image_size", "crop", "num"):
         _check_at_least(options, name, 0)
     _check_at_least(options, "classifier_epochs", 1)
@@ -103,25 +107,27 @@ def _check(options):
         _find_inception(options)
 
 
-def _check_at_least(options, name, minimum):
+def _check_at_least(options: argparse.Namespace, name: str, minimum: int) -> None:
     value = getattr(options, name)
     if value < minimum:
         field = f"--{name.replace('_', '-')}={value}"
         raise UserError(field, f"{minimum} or more allowed")
 
 
-def _asked(options) -> tuple[str, ...]:
+def _asked(options: argparse.Namespace) -> tuple[str, ...]:
     names = [name.strip() for name in options.metrics.split(",") if name.strip()]
     return tuple(dict.fromkeys(names))
 
 
-def _find_inception(options):
+def _find_inception(options: argparse.Namespace) -> None:
     metrics.find_inception(
         options.inception_weights, options.download_weights, by_flags=True
     )
 
 
-def _names(options, dataset) -> tuple[str, ...]:
+def _names(
+    options: argparse.Namespace, dataset: dataset_lib.Dataset
+) -> tuple[str, ...]:
     """The metrics asked for; by default Inception's, where they make sense."""
     names = _asked(options)
     if names:
@@ -138,7 +144,9 @@ def _names(options, dataset) -> tuple[str, ...]:
     return _by_default("classifier")
 
 
-def _read_images(options, shape):
+def _read_images(
+    options: argparse.Namespace, shape: tuple[int, ...]
+) -> tuple[np.ndarray, dict[str, Any]]:
     """(uint8 [N, H, W, C], what is said of them)."""
     found, resized = sources.read_sized("--images", options.images, shape[0])
     images = found.train.images
@@ -160,7 +168,9 @@ def _read_images(options, shape):
     }
 
 
-def _extractor(network, options, dataset) -> extractors.Extractor:
+def _extractor(
+    network: str, options: argparse.Namespace, dataset: dataset_lib.Dataset
+) -> extractors.Extractor:
     if network == "inception":
         return extractors.of_inception(
             options.inception_weights, options.download_weights
@@ -178,7 +188,7 @@ def _extractor(network, options, dataset) -> extractors.Extractor:
         raise UserError(field, error.problem, error.remedy) from None
 
 
-def evaluate(options) -> dict:
+def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """All that is said of the images: values, and what defines them; JSON-able.
 
     Raises:
@@ -217,7 +227,7 @@ def evaluate(options) -> dict:
     }
 
 
-def _lines(result):
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
     """The table, and what defines its numbers."""
     values = result["values"]
     for name, value in values.items():
@@ -261,7 +271,7 @@ def _lines(result):
         )
 
 
-def _run(arguments) -> None:
+def _run(arguments: Sequence[str] | None) -> None:
     options = _parse(arguments)
     command_line.use_compilation_cache()
     devices.find()
@@ -272,7 +282,7 @@ def _run(arguments) -> None:
         paths.write_atomically(options.json, text.encode())
 
 
-def main(arguments=None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status, 2 for wrong input."""
     return command_line.exit_status(lambda: _run(arguments))
 

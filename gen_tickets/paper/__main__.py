@@ -25,7 +25,7 @@ from gen_tickets.paper.results import FINISHED, SCALES, Results, judge_all
 from gen_tickets.workdir import lock
 
 
-def _parse(words):
+def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = command_line.Parser(
         prog="python -m gen_tickets.paper",
         description=__doc__,
@@ -88,7 +88,7 @@ def draw(names: Sequence[str], results: Results) -> None:
     print(f"claims: {path}")
 
 
-def main(words) -> None:
+def main(words: Sequence[str]) -> None:
     """Plans, or runs and draws.
 
     Raises:

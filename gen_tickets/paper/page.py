@@ -16,7 +16,7 @@ from gen_tickets.report import outcomes, page
 from gen_tickets.workdir import paths
 
 
-def write_table(path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_table(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes a CSV of all columns that the rows have; an absent one is empty."""
     paths.write_atomically(path, pandas.DataFrame(rows).to_csv(index=False).encode())
 
@@ -62,7 +62,9 @@ def left_out(name: str, results: Results) -> str:
     return f"Not at this scale: {', '.join(names)}." if names else ""
 
 
-def draw(name: str, results: Results, judged: Sequence[Mapping[str, str]]):
+def draw(
+    name: str, results: Results, judged: Sequence[Mapping[str, str]]
+) -> pathlib.Path:
     """Draws a figure from what its experiments have found so far.
 
     Args:
@@ -77,7 +79,7 @@ def draw(name: str, results: Results, judged: Sequence[Mapping[str, str]]):
     pieces = [page.paragraph(f"Scale {results.scale}: {SCALES[results.scale]}.")]
     notes = [left_out(name, results)]
     pieces += [_verdict(line) for line in judged if line["figure"] == name]
-    numbers = []
+    numbers: list[dict[str, Any]] = []
     for i, panel in enumerate(figure.panels, start=1):
         drawn = panels.DRAW[panel.kind](panel, results)
         if drawn is None:

@@ -155,7 +155,7 @@ def _draw_images(panel: Panel, results: Results) -> Drawn | None:
     places = np.linspace(0, len(rounds) - 1, min(len(rounds), _MOST_COLUMNS))
     chosen = [rounds[round(place)] for place in places]
 
-    def picture(number: int, arm: str):
+    def picture(number: int, arm: str) -> np.ndarray | None:
         path = paths.sample_path(winning.workdir, number, arm, "samples")
         return np.asarray(Image.open(path)) if path.exists() else None
 
@@ -190,7 +190,9 @@ def _draw_models(panel: Panel, results: Results) -> Drawn:
         found = results.unfinished(curve)
         if not found:
             evidence = results.evidence(curve)
+            assert evidence is not None  # its training is finished
             name = first_column(panel.columns, [evidence])
+            assert name is not None  # each experiment measures one
             judged = evidence.judge(name)
             found = "none" if judged.sparsity is None else percent(judged.sparsity)
             if reservations := gates.failures(judged.gates):

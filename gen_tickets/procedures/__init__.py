@@ -114,7 +114,12 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
 
 def load_dataset(config: ConfigDict) -> dataset_lib.Dataset:
     """The images of an experiment; with several processes each reads a share."""
-    processes.together(lambda: processes.is_first() and dataset_lib.fetch(config))
+
+    def fetch() -> None:
+        if processes.is_first():
+            dataset_lib.fetch(config)
+
+    processes.together(fetch)
     return dataset_lib.load(config, processes.read_shares)
 
 

@@ -88,6 +88,7 @@ def run(
             search = searches.load(paths.search_path(recorder.workdir, number))
             one = compact_of_run(prepared, pruner, search, number)
             training = _compact_training(one, search, data, prepared.config.runs)
+            assert round_state is not None  # restored, or from the search
             round_state, position = driver.train(
                 training, round_state, position, data, hooks
             )

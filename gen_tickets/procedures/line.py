@@ -80,7 +80,9 @@ def make(prepared: Prepared, data: Data, points: np.ndarray) -> Measure:
     )
 
     @jax.jit
-    def states(one: TrainState, other: TrainState, rows: jax.Array, key: jax.Array):
+    def states(
+        one: TrainState, other: TrainState, rows: jax.Array, key: jax.Array
+    ) -> TrainState:
         def at(point: jax.Array) -> TrainState:
             state = interpolate(one, other, point)
             if not jax.tree.leaves(state.stats):
@@ -109,6 +111,7 @@ def _evaluation(prepared: Prepared, state: TrainState) -> dict[str, float]:
     if prepared.evaluator is None:
         return {}
     sample, reconstruct = prepared.sample, prepared.reconstruct
+    assert sample is not None  # every task of an experiment has it
     return prepared.evaluator.measure(
         functools.partial(sample, state),
         reconstruct and functools.partial(reconstruct, state),

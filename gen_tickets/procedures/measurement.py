@@ -162,6 +162,7 @@ def _evaluation(prepared: Prepared, evaluator: Evaluator, state: Any) -> dict[st
     if not processes.is_first():
         return {}
     sample, reconstruct = prepared.sample, prepared.reconstruct
+    assert sample is not None  # every task of an experiment has it
     return evaluator.measure(
         functools.partial(sample, state),
         reconstruct and functools.partial(reconstruct, state),
@@ -246,6 +247,7 @@ def _record_images(
         if not processes.is_first():
             continue
         tag, number = training.tag, position.round
+        assert prepared.sample is not None  # every task of an experiment has it
         images = prepared.sample(state, latents)
         recorder.images(tag, number, arm, "samples", images)
         if prepared.reconstruct is not None:
