@@ -212,7 +212,9 @@ def _one(
         return None, " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _differ(one: tuple[str, Any], other: tuple[str, Any]) -> UserError:
+def _differ(
+    one: tuple[str, tuple[int, ...]], other: tuple[str, tuple[int, ...]]
+) -> UserError:
     """The error for squares that differ in size."""
     (name, shape), (other_name, other_shape) = one, other
     return UserError(

@@ -66,7 +66,7 @@ def find_folder(directory: str) -> Reader:
             "give a folder of images",
         )
 
-    def read(split: str, indices: Any, crop: int, size: int) -> Read:
+    def read(split: str, indices: np.ndarray, crop: int, size: int) -> Read:
         paths = [found.splits[split][i] for i in indices]
         images, facts = decode(
             (root / path for path in paths),
@@ -129,7 +129,7 @@ def find_digits(image_size: int) -> Reader:
     heldout = np.sort(generator.permutation(_NUM_DIGITS)[:_DIGITS_HELDOUT])
     splits = {"train": np.delete(np.arange(_NUM_DIGITS), heldout), "heldout": heldout}
 
-    def read(split: str, indices: Any, crop: int, size: int) -> Read:
+    def read(split: str, indices: np.ndarray, crop: int, size: int) -> Read:
         from sklearn import datasets
 
         found = datasets.load_digits()
@@ -168,7 +168,7 @@ def find_arrays(directory: str) -> Reader:
         for split, prefix in prefixes.items()
     }
 
-    def read(split: str, indices: Any, crop: int, size: int) -> Read:
+    def read(split: str, indices: np.ndarray, crop: int, size: int) -> Read:
         prefix = prefixes[split]
         with (
             reading.explained(
@@ -185,7 +185,7 @@ def find_arrays(directory: str) -> Reader:
     return Reader(counts, "heldout" if "heldout" in prefixes else None, read, about)
 
 
-def _npz_headers(path: pathlib.Path) -> dict[str, Any]:
+def _npz_headers(path: pathlib.Path) -> npz.Headers:
     """Name → (shape, dtype) of the arrays in an .npz, without reading them."""
     with reading.explained(
         path,
@@ -196,7 +196,7 @@ def _npz_headers(path: pathlib.Path) -> dict[str, Any]:
         return npz.headers(path)
 
 
-def _int32(directory: str, prefix: str, labels: Any) -> np.ndarray | None:
+def _int32(directory: str, prefix: str, labels: np.ndarray | None) -> np.ndarray | None:
     """Labels as they are kept; UserError where one does not fit."""
     if labels is None:
         return None
@@ -210,7 +210,7 @@ def _int32(directory: str, prefix: str, labels: Any) -> np.ndarray | None:
     return np.asarray(labels, np.int32)
 
 
-def _check_arrays(directory: str, headers: dict[str, Any], prefix: str) -> int:
+def _check_arrays(directory: str, headers: npz.Headers, prefix: str) -> int:
     """Number of images under `prefix`; UserError if the arrays are invalid."""
     key = f"{prefix}images"
     if key not in headers:

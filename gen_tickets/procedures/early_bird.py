@@ -32,6 +32,7 @@ from gen_tickets.pruning.channel_search import ChannelPruner
 from gen_tickets.training import driver
 from gen_tickets.training.loop import Loop
 from gen_tickets.training.round_state import Position, RoundState
+from gen_tickets.trees import Masks
 from gen_tickets.workdir import paths, searches
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.recorder import Recorder
@@ -195,7 +196,7 @@ def _record(
     drawing = flops.count(pruner.draw, whole_params)
     searching = training.first_step * whole_step + epochs * drawing
 
-    def columns_of(arm: str, masks: Any) -> dict[str, float]:
+    def columns_of(arm: str, masks: Masks) -> dict[str, float]:
         del arm  # there is one
         steps = position.step - training.first_step
         return {

@@ -6,12 +6,12 @@ The batch-norm statistics of an interpolated network are not those of its weight
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from gen_tickets.data.pipeline import Data
 from gen_tickets.distributed import processes
@@ -20,6 +20,7 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks.task import Task
 from gen_tickets.training import loop as loop_lib
 from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Tree
 
 # Batches that replace the old statistics: with a momentum of 0.9, a share of
 # 0.9^50 = 0.5 % of them remains.
@@ -28,7 +29,9 @@ _STATISTICS_BATCHES = 50
 Measure = Callable[[int, TrainState, TrainState], list[dict[str, float]]]
 
 
-def interpolate(one: TrainState, other: TrainState, point: jax.Array) -> TrainState:
+def interpolate(
+    one: TrainState, other: TrainState, point: Float[Array, ""]
+) -> TrainState:
     """(1 - point) * one + point * other, of all floating-point arrays.
 
     Args:
@@ -36,7 +39,7 @@ def interpolate(one: TrainState, other: TrainState, point: jax.Array) -> TrainSt
       point: scalar in [0, 1].
     """
 
-    def between(a: jax.Array, b: jax.Array) -> jax.Array:
+    def between(a: Array, b: Array) -> Array:
         is_float = jnp.issubdtype(a.dtype, jnp.floating)
         return (1.0 - point) * a + point * b if is_float else a
 
@@ -44,7 +47,10 @@ def interpolate(one: TrainState, other: TrainState, point: jax.Array) -> TrainSt
 
 
 def with_statistics_of(
-    task: Task, state: TrainState, batches: jax.Array, key: jax.Array
+    task: Task,
+    state: TrainState,
+    batches: UInt8[Array, "batches batch h w c"],
+    key: Key[Array, ""],
 ) -> TrainState:
     """The state with the statistics of its weights on training batches.
 
@@ -56,7 +62,9 @@ def with_statistics_of(
     """
     masks = masks_lib.dense(state.params)
 
-    def body(stats: Any, step: Any) -> tuple[Any, None]:
+    def body(
+        stats: Tree, step: tuple[Int[Array, ""], UInt8[Array, "batch h w c"]]
+    ) -> tuple[Tree, None]:
         number, batch = step
         step_key = jax.random.fold_in(key, number)
         after, _ = task.step(state._replace(stats=stats), masks, batch, step_key)
@@ -67,7 +75,9 @@ def with_statistics_of(
     return state._replace(stats=stats)
 
 
-def make(prepared: Prepared, data: Data, points: np.ndarray) -> Measure:
+def make(
+    prepared: Prepared, data: Data, points: Float[np.ndarray, " points"]
+) -> Measure:
     """-> function(run, one, other): metrics at each point, [{column: value}].
 
     Columns are the task's metrics on the held-out images, "heldout_loss" and others,
@@ -81,9 +91,12 @@ def make(prepared: Prepared, data: Data, points: np.ndarray) -> Measure:
 
     @jax.jit
     def states(
-        one: TrainState, other: TrainState, rows: jax.Array, key: jax.Array
+        one: TrainState,
+        other: TrainState,
+        rows: Int[Array, "batches batch"],
+        key: Key[Array, ""],
     ) -> TrainState:
-        def at(point: jax.Array) -> TrainState:
+        def at(point: Float[Array, ""]) -> TrainState:
             state = interpolate(one, other, point)
             if not jax.tree.leaves(state.stats):
                 return state

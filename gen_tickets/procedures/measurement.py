@@ -22,12 +22,13 @@ from gen_tickets.training import population as population_lib
 from gen_tickets.training.driver import Evaluation, Training
 from gen_tickets.training.round_state import Position, RoundState
 from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Masks
 from gen_tickets.workdir import tickets
 from gen_tickets.workdir.recorder import Recorder
 
-MasksOf = Callable[[int], Any]  # member -> masks, of the shapes of whole networks
+MasksOf = Callable[[int], Masks]  # member -> masks, of the shapes of whole networks
 # (arm, masks) -> columns beside the metrics
-ColumnsOf = Callable[[str, Any], dict[str, float]]
+ColumnsOf = Callable[[str, Masks], dict[str, float]]
 
 
 def record(
@@ -157,7 +158,9 @@ def _evaluations(
     return found
 
 
-def _evaluation(prepared: Prepared, evaluator: Evaluator, state: Any) -> dict[str, Any]:
+def _evaluation(
+    prepared: Prepared, evaluator: Evaluator, state: TrainState
+) -> dict[str, Any]:
     """Columns of one member's samples and reconstructions; {} except on process 0."""
     if not processes.is_first():
         return {}

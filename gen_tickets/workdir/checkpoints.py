@@ -17,20 +17,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jaxtyping import Array, UInt32
 
 from gen_tickets import trees
 from gen_tickets.distributed import processes
 from gen_tickets.errors import Damaged, UserError
+from gen_tickets.trees import Tree
 from gen_tickets.workdir import paths, reading
 
 #: position -> pytree of `jax.ShapeDtypeStruct`
-MakeTemplate = Callable[[list[Any]], Any]
+MakeTemplate = Callable[[list[Any]], Tree]
 
 # Orbax tells every step, and also what is raised.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
-def _words(x: jax.Array) -> jax.Array:
+def _words(x: Array) -> UInt32[Array, "..."]:
     """The bits of an array as uint32, one word per element."""
     if x.dtype == bool:
         return x.astype(jnp.uint32)
@@ -38,7 +40,7 @@ def _words(x: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(x, width).astype(jnp.uint32)
 
 
-def _checksum(x: jax.Array) -> jax.Array:
+def _checksum(x: Array) -> UInt32[Array, ""]:
     """Sum of element i * (2 i + 1), modulo 2^32.
 
     The odd factors are invertible, so that a single changed element is always detected;
@@ -55,11 +57,11 @@ def _checksum(x: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _device_checksums(leaves: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _device_checksums(leaves: dict[str, Array]) -> dict[str, UInt32[Array, ""]]:
     return {name: _checksum(x) for name, x in leaves.items()}
 
 
-def _checksums(leaves: dict[str, jax.Array]) -> dict[str, int]:
+def _checksums(leaves: dict[str, Array]) -> dict[str, int]:
     sums = processes.to_host(_device_checksums(leaves))
     return {name: int(x) for name, x in sums.items()}
 
@@ -82,7 +84,7 @@ class Checkpoints:
                 folder, f"cannot be used ({reading.reason(error)})"
             ) from error
 
-    def save(self, number: int, tree: Any, position: list[Any]) -> None:
+    def save(self, number: int, tree: Tree, position: list[Any]) -> None:
         """Saves a pytree of arrays and a JSON-able position.
 
         Args:
@@ -112,7 +114,9 @@ class Checkpoints:
                 "before",
             ) from error
 
-    def _load(self, number: int, make_template: MakeTemplate) -> tuple[Any, Any, Any]:
+    def _load(
+        self, number: int, make_template: MakeTemplate
+    ) -> tuple[Tree, dict[str, Array], dict[str, Any]]:
         """-> (template, arrays, meta)."""
         with reading.explained(
             self._place(number), "checkpoint", field=f"checkpoint {number}"
@@ -127,7 +131,7 @@ class Checkpoints:
             )["arrays"]
             return template, arrays, meta
 
-    def _read(self, number: int, make_template: MakeTemplate) -> tuple[Any, list[Any]]:
+    def _read(self, number: int, make_template: MakeTemplate) -> tuple[Tree, list[Any]]:
         # Together: if one process cannot read it, the others must not use it either.
         template, arrays, meta = processes.together(
             lambda: self._load(number, make_template)
@@ -136,7 +140,7 @@ class Checkpoints:
             raise Damaged(f"checkpoint {number}", "an array does not have its checksum")
         return trees.like(template, arrays), meta["position"]
 
-    def restore(self, make_template: MakeTemplate) -> tuple[Any, list[Any]] | None:
+    def restore(self, make_template: MakeTemplate) -> tuple[Tree, list[Any]] | None:
         """Reads the newest intact checkpoint; moves damaged ones aside.
 
         Args:
