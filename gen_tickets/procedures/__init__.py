@@ -101,9 +101,9 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         stack.enter_context(contextlib.closing(writer))
         curves = CurveWriter(workdir if processes.is_first() else None, writer)
         recorder = Recorder(workdir, config, origin, writer, curves)
-        recorder.parameters(prepared.shapes.params, prepared.pruner.names)
         if processes.is_first():
             header.show(prepared, origin, workdir)
+        recorder.parameters(prepared.shapes.params, prepared.pruner.names)
         if config.procedure != "stability":
             with display.bar("measuring the baselines"):
                 baselines.record(prepared, data, recorder)

@@ -14,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_tickets.config import defaults
+from gen_tickets.console import display
 from gen_tickets.console.rounds import RoundTable
 from gen_tickets.distributed import processes
 from gen_tickets.pruning import masks as masks_lib
@@ -48,14 +49,16 @@ class Recorder:
     curves: curves.CurveWriter
 
     def parameters(self, params: Any, prunable: Collection[str]) -> None:
-        """Writes parameters.txt, every array of weights.
+        """Writes parameters.txt, every array of weights; a log has the components.
 
         Args:
           params: weights of one run, or their shapes.
           prunable: names of those that may be pruned.
         """
         if processes.is_first():
-            parameters.write(self.workdir, params, prunable)
+            table = parameters.write(self.workdir, params, prunable)
+            if not display.shows_bars():  # in a log; a terminal has its sums alone
+                display.say(table)
             whole = paths.parameters_path(self.workdir).read_text()
             self.events.text("", "parameters", f"```\n{whole}```")
 
