@@ -136,6 +136,7 @@ def configure(**changes):
     config.update_from_flattened_dict(
         {
             "runs": 1,
+            "train.steps": 30,
             "data.image_size": 8,
             "data.limit": 64,
             "data.batch_size": 16,

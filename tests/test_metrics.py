@@ -321,13 +321,15 @@ def test_evaluator_few_samples_warns_once(pixels, dataset, capfd):
 
 def test_short_hash_changes_with_each_fixed_setting(pixels, dataset):
     changed = dataset._replace(provenance={**dataset.provenance, "encoding": "JPEG"})
+    of_batch_statistics = configure()  # of a model that normalizes batches
+    of_batch_statistics.eval.batch_norm = "batch"
     hashes = [
         Evaluator(config, images).short_hash
         for config, images in (
             (configure(), dataset),
             (configure(seed=1), dataset),
             (configure(eval__num_samples=65), dataset),
-            (configure(eval__batch_norm="batch"), dataset),
+            (of_batch_statistics, dataset),
             (configure(), changed),
         )
     ]
@@ -433,7 +435,8 @@ def test_extractor_of_inception_uses_loaded_weights(monkeypatch, dataset):
     monkeypatch.setattr(
         extractors.inception, "extract", lambda variables, images: (variables, images)
     )
-    config = configure(eval__inception_weights="file.pth")
+    config = configure()
+    config.eval.inception_weights = "file.pth"
     extractor = metrics._extractor("inception", config, dataset)
     assert seen == [("file.pth", False)]
     assert extractor.extract("images") == ({"a": 1}, "images")

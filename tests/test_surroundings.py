@@ -173,7 +173,7 @@ def test_config_json_of_a_workdir_gives_its_options_and_is_not_executed(tmp_path
     with pytest.raises(UserError, match="a config.json has no sizes"):
         experiment_file.load(path, "smoke")
     (tmp_path / "config.json").write_text("raise SystemExit('executed')")
-    with pytest.raises(UserError, match="config.json cannot be read"):
+    with pytest.raises(UserError, match="config.json: is not an intact configuration"):
         experiment_file.load(path, "")
 
 

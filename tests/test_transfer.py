@@ -26,6 +26,7 @@ def no_pages_and_events(monkeypatch, tmp_path):
 
 def configure(task, source=None, **ticket):
     config = quickstart.get_config("smoke")
+    config.runs = 2
     config.data.limit = 64
     config.data.image_size = 8
     config.data.batch_size = 16

@@ -8,7 +8,7 @@ var are in the collection "batch_stats". `kernels.lowering` says what a lowering
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import flax.linen as nn
 import jax
@@ -249,8 +249,8 @@ def avg_pool(x: Float[Array, "n H W c"], factor: int = 2) -> Float[Array, "n h w
 
 
 def _sum_of_windows(windows: Float[Array, "n h f w f c"]) -> Float[Array, "n h w c"]:
-    pixels = [windows[:, :, i, :, j] for i, j in _offsets(windows)]
-    return functools.reduce(jnp.add, pixels)
+    pixels = (windows[:, :, i, :, j] for i, j in _offsets(windows))
+    return cast(Array, sum(pixels))
 
 
 def upsample_nearest(

@@ -148,7 +148,8 @@ def power(
     smallest = smallest_difference(winning, random)
     if math.isnan(smallest):
         return Gate("power", None, "power unknown: it takes two runs of each arm")
-    share = smallest / abs(dense.mean) if smallest else 0.0
+    scale = abs(dense.mean)
+    share = smallest / scale if scale else math.inf if smallest else 0.0
     passed = is_worse or share <= _TENTH
     numbers = (
         f"with {len(winning.values)} and {len(random.values)} runs at "
