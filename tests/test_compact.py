@@ -81,9 +81,11 @@ def gradient(b1, before, after):
     return {n: (after[n] - b1 * before[n]) / (1 - b1) for n in moments}
 
 
-# All parts of a residual GAN also occur in the residual VAE and the other GANs.
+# Parts of these GANs also occur in other models; a U-Net compiles for half a minute, and
+# test_unet compares its outputs.
+SLOW = ("resnet_dcgan", "dcgan_radford", "ddpm")
 NAMES = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "resnet_dcgan" else name
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name in networks.MODELS
 ]
 
