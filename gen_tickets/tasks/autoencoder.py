@@ -43,60 +43,71 @@ def variational_autoencoder(
     return _build(config, setting, variational=True)
 
 
-def _build(
-    config: ml_collections.ConfigDict, setting: Setting, variational: bool
-) -> Task:
-    latent_size, beta = config.model.latent_size, config.task.beta
-    num_codes = 2 * latent_size if variational else latent_size
-    image_shape, sizes = setting.image_shape, setting.channels
-    encoder, decoder = models.build(
-        config,
-        image_shape,
-        num_codes,
-        (sizes.get("encoder", ()), sizes.get("decoder", ())),
-        setting.lowering,
-    )
-    parts = {
-        "encoder": networks.Network(encoder, image_shape),
-        "decoder": networks.Network(decoder, (latent_size,)),
-    }
-    optimizer = optimizer_lib.make(config.optimizer, setting.num_steps)
-    num_pixels = math.prod(image_shape)
-    batch_statistics = config.eval.batch_norm == "batch"
+class _Autoencoder:
+    """Encoder and decoder; variational, or with one code per image."""
 
-    def apply(
-        component: str, params: Tree, stats: Tree, x: Float[Array, "n ..."], train: bool
+    def __init__(
+        self, config: ml_collections.ConfigDict, setting: Setting, variational: bool
+    ) -> None:
+        self.variational, self.beta = variational, config.task.beta
+        self.latent_size = config.model.latent_size
+        self.batch_statistics = config.eval.batch_norm == "batch"
+        self.num_pixels = math.prod(setting.image_shape)
+        self.optimizer = optimizer_lib.make(config.optimizer, setting.num_steps)
+        sizes = setting.channels
+        encoder, decoder = models.build(
+            config,
+            setting.image_shape,
+            2 * self.latent_size if variational else self.latent_size,
+            (sizes.get("encoder", ()), sizes.get("decoder", ())),
+            setting.lowering,
+        )
+        self.parts = {
+            "encoder": networks.Network(encoder, setting.image_shape),
+            "decoder": networks.Network(decoder, (self.latent_size,)),
+        }
+
+    def _apply(
+        self,
+        component: str,
+        params: Tree,
+        stats: Tree,
+        x: Float[Array, "n ..."],
+        train: bool,
     ) -> tuple[Array, Tree]:
         """Runs one component; only training changes its statistics."""
-        advance = networks.ALL if train else ()
         return networks.apply(
-            parts[component].module,
+            self.parts[component].module,
             params[component],
             stats[component],
             x,
-            train or batch_statistics,
-            advance,
+            train or self.batch_statistics,
+            networks.ALL if train else (),
         )
 
-    def encode(
-        params: Tree, stats: Tree, images: UInt8[Array, "n h w c"], train: bool
+    def _encode(
+        self, params: Tree, stats: Tree, images: UInt8[Array, "n h w c"], train: bool
     ) -> tuple[Float[Array, "n latent"], Float[Array, "n latent"] | None, Tree]:
         """-> (latent mean, latent log-variance or None, encoder statistics)."""
-        codes, stats = apply("encoder", params, stats, pixels.to_float(images), train)
-        if not variational:
+        images = pixels.to_float(images)
+        codes, stats = self._apply("encoder", params, stats, images, train)
+        if not self.variational:
             return codes, None, stats
         mean, log_variance = jnp.split(codes, 2, axis=-1)
         return mean, log_variance, stats
 
-    def name(
-        error: Float[Array, " n"], kl: Float[Array, " n"]
+    def _name(
+        self, error: Float[Array, " n"], kl: Float[Array, " n"]
     ) -> dict[str, Float[Array, " n"]]:
         """Named loss terms of squared errors [N] and KL divergences [N]."""
-        if variational:
-            return {"loss": error + beta * kl, "reconstruction": error, "kl": kl}
-        return {"loss": error / num_pixels, "reconstruction": error / num_pixels}
+        if self.variational:
+            loss = error + self.beta * kl
+            return {"loss": loss, "reconstruction": error, "kl": kl}
+        mean = error / self.num_pixels
+        return {"loss": mean, "reconstruction": mean}
 
-    def terms(
+    def _terms(
+        self,
         params: Tree,
         stats: Tree,
         images: UInt8[Array, "n h w c"],
@@ -104,73 +115,85 @@ def _build(
         train: bool,
     ) -> tuple[dict[str, Float[Array, " n"]], Tree]:
         """Named loss terms [N] of a batch, and the statistics after it."""
-        latents, log_variance, encoder_stats = encode(params, stats, images, train)
+        latents, log_variance, after = self._encode(params, stats, images, train)
         kl = jnp.zeros(len(images))
         if log_variance is not None:
             kl = losses.gaussian_kl(latents, log_variance)
             noise = jax.random.normal(key, latents.shape)
             latents = latents + jnp.exp(0.5 * log_variance) * noise
-        outputs, decoder_stats = apply("decoder", params, stats, latents, train)
+        outputs, of_decoder = self._apply("decoder", params, stats, latents, train)
         error = losses.squared_error(pixels.to_float(images), outputs)
-        return name(error, kl), {"encoder": encoder_stats, "decoder": decoder_stats}
+        return self._name(error, kl), {"encoder": after, "decoder": of_decoder}
 
-    def init(key: Key[Array, ""]) -> TrainState:
-        params, stats = networks.init(parts, key)
-        return state_lib.create(params, stats, optimizer)
+    def init(self, key: Key[Array, ""]) -> TrainState:
+        params, stats = networks.init(self.parts, key)
+        return state_lib.create(params, stats, self.optimizer)
 
     def loss(
-        params: Tree, stats: Tree, images: UInt8[Array, "n h w c"], key: Key[Array, ""]
+        self,
+        params: Tree,
+        stats: Tree,
+        images: UInt8[Array, "n h w c"],
+        key: Key[Array, ""],
     ) -> Float[Array, ""]:
-        return terms(params, stats, images, key, True)[0]["loss"].mean()
+        return self._terms(params, stats, images, key, True)[0]["loss"].mean()
 
     def step(
+        self,
         state: TrainState,
         masks: Masks,
         images: UInt8[Array, "n h w c"],
         key: Key[Array, ""],
     ) -> tuple[TrainState, Metrics]:
         def mean_loss(params: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-            named, stats = terms(params, state.stats, images, key, True)
+            named, stats = self._terms(params, state.stats, images, key, True)
             means = {name: values.mean() for name, values in named.items()}
             return means["loss"], (means, stats)
 
         grads, (metrics, stats) = jax.grad(mean_loss, has_aux=True)(state.params)
-        state = state_lib.apply_update(state, grads, masks, optimizer)
+        state = state_lib.apply_update(state, grads, masks, self.optimizer)
         return state._replace(step=state.step + 1, stats=stats), metrics
 
     def evaluate(
-        state: TrainState, images: UInt8[Array, "n h w c"], key: Key[Array, ""]
+        self, state: TrainState, images: UInt8[Array, "n h w c"], key: Key[Array, ""]
     ) -> Metrics:
-        return terms(state.params, state.stats, images, key, False)[0]
+        return self._terms(state.params, state.stats, images, key, False)[0]
 
     def evaluate_constant(
-        output: Float[Array | np.ndarray, "h w c"], images: UInt8[Array, "n h w c"]
+        self,
+        output: Float[Array | np.ndarray, "h w c"],
+        images: UInt8[Array, "n h w c"],
     ) -> Metrics:
         constant = pixels.to_float(output)[None]
         error = losses.squared_error(pixels.to_float(images), constant)
-        return name(error, jnp.zeros_like(error))
+        return self._name(error, jnp.zeros_like(error))
 
     def sample(
-        state: TrainState, latents: Float[Array, "n latent"]
+        self, state: TrainState, latents: Float[Array, "n latent"]
     ) -> UInt8[Array, "n h w c"]:
-        out, _ = apply("decoder", state.params, state.stats, latents, False)
+        out, _ = self._apply("decoder", state.params, state.stats, latents, False)
         return pixels.to_uint8(out)
 
     def reconstruct(
-        state: TrainState, images: UInt8[Array, "n h w c"]
+        self, state: TrainState, images: UInt8[Array, "n h w c"]
     ) -> UInt8[Array, "n h w c"]:
-        mean, _, _ = encode(state.params, state.stats, images, False)
-        return sample(state, mean)
+        mean, _, _ = self._encode(state.params, state.stats, images, False)
+        return self.sample(state, mean)
 
+
+def _build(
+    config: ml_collections.ConfigDict, setting: Setting, variational: bool
+) -> Task:
+    model = _Autoencoder(config, setting, variational)
     return Task(
-        init,
-        step,
-        loss,
-        evaluate,
-        reconstruct,
-        sample,
-        latent_size,
-        components=tuple(parts),
-        networks=parts,
-        evaluate_constant=evaluate_constant,
+        model.init,
+        model.step,
+        model.loss,
+        model.evaluate,
+        model.reconstruct,
+        model.sample,
+        model.latent_size,
+        components=tuple(model.parts),
+        networks=model.parts,
+        evaluate_constant=model.evaluate_constant,
     )
