@@ -4,6 +4,7 @@ import importlib.util
 import mmap
 import os
 import pathlib
+import signal
 
 _CACHE = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "xla"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
@@ -56,6 +57,19 @@ def library_convolutions():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lowering, "choose", lambda platform=None: lowering.LIBRARY)
         yield
+
+
+@pytest.fixture
+def default_signal_handlers():
+    """Signals are handled as in a terminal; a job in the background ignores some."""
+    handlers = dict.fromkeys(
+        (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1), signal.SIG_DFL
+    )
+    handlers[signal.SIGINT] = signal.default_int_handler
+    before = {number: signal.signal(number, x) for number, x in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

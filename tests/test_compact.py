@@ -81,7 +81,7 @@ def gradient(b1, before, after):
     return {n: (after[n] - b1 * before[n]) / (1 - b1) for n in moments}
 
 
-# Parts of these GANs also occur in other models; a U-Net compiles for half a minute, and
+# Parts of these GANs also occur in other models. A U-Net compiles for half a minute;
 # test_unet compares its outputs.
 SLOW = ("resnet_dcgan", "dcgan_radford", "ddpm")
 NAMES = [

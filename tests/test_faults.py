@@ -135,6 +135,7 @@ def test_memory_errors_resource_exhausted_becomes_user_error():
             raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
 
 
+@pytest.mark.usefixtures("default_signal_handlers")
 @pytest.mark.parametrize(
     "number, status",
     [(signal.SIGUSR1, 0), (signal.SIGINT, 130)],  # SIGTERM: in test_resume

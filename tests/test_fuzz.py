@@ -33,7 +33,7 @@ from gen_tickets.errors import UserError
 from gen_tickets.report import outcomes
 from gen_tickets.workdir import lock, paths, tickets
 
-CASES = int(os.environ.get("GEN_TICKETS_FUZZ", 40))
+CASES = int(os.environ.get("GEN_TICKETS_FUZZ", 25))
 fuzz = settings(
     max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -10,6 +10,8 @@ import pytest
 
 from gen_tickets.console import display, signals
 
+pytestmark = pytest.mark.usefixtures("default_signal_handlers")
+
 ROOT = pathlib.Path(__file__).parents[1]
 STOPPING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
 
