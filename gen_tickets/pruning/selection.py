@@ -16,9 +16,9 @@ def keep_best(
       starts: bounds of the layers in the pool.
 
     Returns:
-      kept: bool [total] with exactly max(num_keep, layers with survivors) True; ties
-        go to the lower index, and pruned weights stay pruned.
-      floored: number of layers that are not empty only because of the floor.
+      (kept, floored): bool [total] with exactly max(num_keep, layers with survivors)
+      True, where ties go to the lower index and pruned weights stay pruned; and the
+      number of layers that are not empty only because of the floor.
     """
     # A nan saliency ranks last; pruned weights rank after all others.
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores.astype(jnp.float32))
