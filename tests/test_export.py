@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pages
 import pytest
 import untrained
 from PIL import Image
@@ -81,6 +82,15 @@ def run(capsys, *words):
 @pytest.fixture(autouse=True)
 def _no_cache(monkeypatch):
     monkeypatch.setattr(export.command_line, "use_compilation_cache", lambda: None)
+
+
+def test_readme_block_of_a_run_loads_its_network(finished, tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/quickstart").symlink_to(finished[0])
+    monkeypatch.chdir(tmp_path)
+    names = {"images": np.zeros((2, 8, 8, 1), np.float32)}
+    exec(pages.blocks(pages.ROOT / "README.md", "python")[0], names)
+    assert len(names["codes"]) == 2 and names["won"].verdict.gates
 
 
 @pytest.mark.parametrize("i, arm, index", [(0, "winning", 1), (1, "random", 0)])

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pages
 import pytest
 from flax import nnx
 from flax.core import FrozenDict
@@ -118,6 +119,15 @@ def test_find_ticket_of_a_plain_list():
         if one.winning <= rounds[0].winning and one.winning < one.random
     ]
     assert ticket.provenance["round"] == max(winners, default=0)
+
+
+def test_readme_block_of_an_own_model_finds_a_ticket():
+    given = {"loss": list_loss, "params": draw_list(), "batches": BATCHES}
+    names = {"gt": gt, "optax": optax, **given}
+    exec(pages.blocks(pages.ROOT / "README.md", "python")[1], names)
+    assert gt.masks.sparsity(names["ticket"].masks) in [
+        x.sparsity for x in names["rounds"]
+    ]
 
 
 def test_find_ticket_trains_prunes_and_rewinds_as_numpy_does():
