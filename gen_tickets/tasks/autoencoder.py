@@ -103,8 +103,8 @@ class _Autoencoder:
         if self.variational:
             loss = error + self.beta * kl
             return {"loss": loss, "reconstruction": error, "kl": kl}
-        mean = error / self.num_pixels
-        return {"loss": mean, "reconstruction": mean}
+        count = self.num_pixels
+        return {"loss": error / count, "reconstruction": error / count}
 
     def _terms(
         self,
