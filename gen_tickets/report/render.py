@@ -56,7 +56,8 @@ def draw(
     workdir = pathlib.Path(workdir)
     if output is None and workdir.is_dir() and not os.access(workdir, os.W_OK):
         raise UserError(workdir, "is read-only", "give --output=FOLDER for the page")
-    output = _page_path(workdir if output is None else output, "report.html")
+    name = paths.report_path(workdir).name
+    output = _page_path(workdir if output is None else output, name)
     if paths.stability_path(workdir).exists():
         content = _stability(workdir, output)
     else:
