@@ -1,6 +1,7 @@
 """Layers against the library's operators, PyTorch and brute force."""
 
 from functools import partial
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,14 @@ import pytest
 from jax import lax
 
 from gen_tickets.kernels import convolutions, products, winograd
-from gen_tickets.kernels.lowering import LIBRARY, PRODUCT, Lowering, choose
+from gen_tickets.kernels.lowering import (
+    BATCHED_PRODUCT,
+    LIBRARY,
+    PRODUCT,
+    Form,
+    Lowering,
+    choose,
+)
 from gen_tickets.models import layers
 
 # Half the compile time; the same program.
@@ -163,12 +171,20 @@ def test_conv_in_chunks_and_under_vmap_equals_library(monkeypatch, name):
 
 @pytest.mark.parametrize("lowering", [PRODUCT, LIBRARY], ids=["product", "library"])
 @pytest.mark.parametrize("name", _PAIRS)
-def test_conv_bfloat16_operands_return_float32(name, lowering):
+def test_conv_bfloat16_gradients_equal_library(name, lowering):
     case = _WINOGRAD[0] if name == "conv" else _SMALL[1]
     _compare(name, case, lowering, tolerance=3e-2, dtype=jnp.bfloat16)
+
+
+@pytest.mark.parametrize("form", get_args(Form))
+@pytest.mark.parametrize("name", _PAIRS)
+def test_conv_bfloat16_rounds_operands_and_sums_in_float32(name, form):
+    operator, reference = _PAIRS[name]
     x, k, static = _case(_SMALL[0])
-    conv = partial(convolutions.conv, x, k, lowering=PRODUCT, **static)
-    assert float(abs(conv(dtype=jnp.bfloat16) - conv()).max()) > 0
+    lowering = Lowering(form, form)
+    found = operator(x, k, lowering=lowering, dtype=jnp.bfloat16, **static)
+    rounded = (a.astype(jnp.bfloat16).astype(jnp.float32) for a in (x, k))
+    _assert_near([found], [reference(*rounded, **static)], 1e-5)
 
 
 def test_conv_second_derivative_equals_library():
@@ -188,7 +204,8 @@ def test_conv_second_derivative_equals_library():
 
 def test_choose_platform_returns_its_lowering():
     assert choose("cpu") == PRODUCT
-    assert choose("gpu") == choose("tpu") == choose("another") == LIBRARY
+    assert choose("gpu") == BATCHED_PRODUCT
+    assert choose("tpu") == choose("another") == LIBRARY
     assert choose() == choose(jax.default_backend())
 
 

@@ -163,11 +163,12 @@ def _step(model, precision, members, variant, form, part="steps") -> Measurement
 
 
 def _other_forms(scale: Scale, device: Device) -> Iterator[Measurement]:
-    """Whole steps of a population in the form that the code does not choose."""
-    members = scale.first_members[-1]
-    for model, precision in itertools.product(scale.first, scale.precisions[:2]):
+    """Whole steps in the form that the code does not choose, a population's first."""
+    for members, model, precision in itertools.product(
+        reversed(scale.first_members), scale.first, scale.precisions[:2]
+    ):
         for form in candidates(device):
-            if form != device.vmapped:
+            if form != form_of(device, members):
                 yield _step(model, precision, members, "masked", form, "lowering")
 
 

@@ -1,4 +1,4 @@
-"""Form "library" of `convolutions`: XLA's own convolution, for accelerators."""
+"""Form "library" of `convolutions`: XLA's own convolution, operands in `dtype`."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -12,8 +12,8 @@ def forward(
 ) -> Float[Array, "n h w o"]:
     k, spec = (k[::-1, ::-1], "HWOI") if geometry.flipped else (k, "HWIO")
     return lax.conv_general_dilated(
-        x,
-        k,
+        x.astype(geometry.dtype),
+        k.astype(geometry.dtype),
         geometry.strides,
         geometry.padding,
         dimension_numbers=("NHWC", spec, "NHWC"),
@@ -30,8 +30,8 @@ def backward(
         for (n, k, s, (low, _)), out in zip(geometry.sides, geometry.out)
     ]
     return lax.conv_general_dilated(
-        y,
-        k,
+        y.astype(geometry.dtype),
+        k.astype(geometry.dtype),
         (1, 1),
         padding,
         lhs_dilation=geometry.strides,
@@ -49,8 +49,8 @@ def correlate(
     ]
     spec = "HWCN" if geometry.flipped else "HWNC"
     k = lax.conv_general_dilated(
-        x,
-        y,
+        x.astype(geometry.dtype),
+        y.astype(geometry.dtype),
         (1, 1),
         padding,
         rhs_dilation=geometry.strides,

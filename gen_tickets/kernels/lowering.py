@@ -28,11 +28,16 @@ class Lowering(NamedTuple):
 
 LIBRARY = Lowering("library", "library")
 PRODUCT = Lowering("product", "product")
+BATCHED_PRODUCT = Lowering("batched_product", "batched_product")
+# The GPU entry is that of an H200 (`benchmarks.accelerator`, jax 0.11.2): a step of ten
+# members of the paper's DCGAN takes 44.7 ms in the library form, 13.3 ms as batched
+# products (bfloat16: 9.0 ms); of one member 2.6 and 1.9 ms (bfloat16: 2.2 and 1.3 ms,
+# where cuDNN's results have to be bfloat16).
 # The TPU entry follows the compiler's estimates for a v5e (`benchmarks.tpu_compile`).
 # A step of ten members of the paper's VAE, vmapped in float32, takes 7.9 ms and 3.9 GB
 # of HBM traffic in the library form, whose grouped convolutions need no extra FLOPs; as
 # batched products it takes 38 ms and 14.5 GB, mostly for moving patches.
-_BY_PLATFORM = {"cpu": PRODUCT, "gpu": LIBRARY, "tpu": LIBRARY}
+_BY_PLATFORM = {"cpu": PRODUCT, "gpu": BATCHED_PRODUCT, "tpu": LIBRARY}
 
 
 def choose(platform: str | None = None) -> Lowering:
