@@ -130,7 +130,7 @@ def test_validate_options_unfit_for_model_raises_user_error(config, field):
 def test_decoder_of_vae_has_shapes_of_expand():
     """Transfer from a VAE to a GAN needs this (paper, Fig. 8)."""
     decoder = shapes_of(VAE, COLOUR).params["decoder"]
-    expand = convstack.Expand((64, 128, 256, 512), COLOUR, lowering=LIBRARY)
+    expand = convstack.Expand((64, 128, 256, 512), image_shape=COLOUR, lowering=LIBRARY)
     x = jnp.zeros((1, 32))
     shapes = jax.eval_shape(lambda: expand.init(jax.random.key(0), x, False))
     assert jax.tree.structure(decoder) == jax.tree.structure(shapes["params"])

@@ -8,7 +8,7 @@ memory at once. Geometries as in `convolutions`; results are float32.
 from jaxtyping import Array, Float
 
 from gen_tickets.kernels.geometry import Geometry
-from gen_tickets.kernels.products import add_windows, as_matrix, dot, patches
+from gen_tickets.kernels.products import add_windows, as_matrix, patches
 
 
 def forward(
@@ -16,7 +16,7 @@ def forward(
 ) -> Float[Array, "n h w o"]:
     """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
     matrix, depth, _ = as_matrix(k, geometry)
-    y = dot(patches(x, geometry), matrix, ((1,), (depth,)), geometry.dtype)
+    y = geometry.dot(patches(x, geometry), matrix, ((1,), (depth,)))
     return y.reshape(len(x), *geometry.out, -1)
 
 
@@ -25,7 +25,7 @@ def backward(
 ) -> Float[Array, "n H W c"]:
     """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
     matrix, _, feature = as_matrix(k, geometry)
-    windows = dot(y, matrix, ((3,), (feature,)), geometry.dtype)
+    windows = geometry.dot(y, matrix, ((3,), (feature,)))
     return add_windows(windows, geometry)
 
 
@@ -36,8 +36,8 @@ def correlate(
     channels, features = x.shape[-1], y.shape[-1]
     rows, columns = patches(x, geometry), y.reshape(-1, features)
     if not geometry.flipped:
-        total = dot(rows, columns, ((0,), (0,)), geometry.dtype)
+        total = geometry.dot(rows, columns, ((0,), (0,)))
         return total.reshape(*geometry.kernel, channels, features)
-    total = dot(columns, rows, ((0,), (0,)), geometry.dtype)
+    total = geometry.dot(columns, rows, ((0,), (0,)))
     total = total.reshape(features, *geometry.kernel, channels)
     return total.transpose(1, 2, 0, 3)[::-1, ::-1]

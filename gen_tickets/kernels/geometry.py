@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Float32
 
 from gen_tickets.kernels.lowering import Lowering
 
@@ -46,3 +49,17 @@ class Geometry(NamedTuple):
     def out(self) -> Pair:
         rows, columns = self.sides
         return rows.out, columns.out
+
+    def dot(
+        self,
+        a: Float[Array, "..."],
+        b: Float[Array, "..."],
+        contract: tuple[tuple[int, ...], tuple[int, ...]],
+    ) -> Float32[Array, "..."]:
+        """Product over the axes `contract`, operands in `dtype`, sums float32."""
+        return lax.dot_general(
+            a.astype(self.dtype),
+            b.astype(self.dtype),
+            (contract, ((), ())),
+            preferred_element_type=jnp.float32,
+        )

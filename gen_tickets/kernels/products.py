@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Float32
 
@@ -17,19 +16,6 @@ from gen_tickets.kernels.geometry import Geometry
 
 _FLOAT32 = jnp.dtype("float32")
 _CHUNK_BYTES = 2**23  # of patches that stay in the cache; measured
-
-
-def dot(
-    a: Float[Array, "..."],
-    b: Float[Array, "..."],
-    contract: tuple[tuple[int, ...], tuple[int, ...]],
-    dtype: np.dtype,
-) -> Float32[Array, "..."]:
-    """Product of a and b over axes `contract`, operands in `dtype`, sums float32."""
-    dimensions = (contract, ((), ()))
-    return lax.dot_general(
-        a.astype(dtype), b.astype(dtype), dimensions, preferred_element_type=jnp.float32
-    )
 
 
 def patches(
@@ -128,7 +114,7 @@ def forward(
     matrix, depth, _ = as_matrix(k, geometry)
 
     def multiply(x: Float[Array, "n H W c"]) -> Float[Array, "n h w o"]:
-        y = dot(patches(x, geometry), matrix, ((1,), (depth,)), geometry.dtype)
+        y = geometry.dot(patches(x, geometry), matrix, ((1,), (depth,)))
         return y.reshape(len(x), *geometry.out, -1)
 
     function = winograd.forward(k, geometry) if fewer else multiply
@@ -144,7 +130,7 @@ def backward(
     matrix, _, feature = as_matrix(k, geometry)
 
     def multiply(y: Float[Array, "n h w o"]) -> Float[Array, "n H W c"]:
-        windows = dot(y, matrix, ((3,), (feature,)), geometry.dtype)
+        windows = geometry.dot(y, matrix, ((3,), (feature,)))
         return add_windows(windows, geometry)
 
     function = winograd.backward(k, geometry) if fewer else multiply
@@ -173,7 +159,7 @@ def correlate(
     ) -> tuple[Float32[Array, "o depth"], None]:
         x, column = chunk
         rows = patches(x, geometry)
-        return total + dot(column, rows, ((1,), (0,)), geometry.dtype), None
+        return total + geometry.dot(column, rows, ((1,), (0,))), None
 
     zero = jnp.zeros((features, math.prod(geometry.kernel) * channels))
     total, _ = lax.scan(add, zero, (xs, lax.optimization_barrier(columns)))

@@ -23,7 +23,7 @@ from typing import TypeAlias
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Int
 
 from gen_tickets.kernels.geometry import Geometry, Pair
 
@@ -213,20 +213,6 @@ def turn(x: Float[Array, "m a b"]) -> Float[Array, "m b a"]:
     return lax.map(block, starts).reshape(m, b, a)
 
 
-def _dot(
-    a: Float[Array, "..."],
-    b: Float[Array, "..."],
-    contract: tuple[tuple[int, ...], tuple[int, ...]],
-    geometry: Geometry,
-) -> Float32[Array, "..."]:
-    return lax.dot_general(
-        a.astype(geometry.dtype),
-        b.astype(geometry.dtype),
-        (contract, ((), ())),
-        preferred_element_type=jnp.float32,
-    )
-
-
 def image_bytes(geometry: Geometry, channels: int) -> int:
     """Bytes of `_cut` for one image."""
     f, pixels = _taps(geometry) + 1, math.prod(geometry.out) // 4
@@ -242,9 +228,7 @@ def forward(
 
     def function(x: Float[Array, "n H W c"]) -> Float[Array, "n h w o"]:
         cut = _cut(x, geometry)
-        products = [
-            _dot(a, b, ((1,), (depth,)), geometry) for a, b in zip(cut, factors)
-        ]
+        products = [geometry.dot(a, b, ((1,), (depth,))) for a, b in zip(cut, factors)]
         return _join(products, geometry, len(x))
 
     return function
@@ -259,7 +243,7 @@ def backward(
     def function(y: Float[Array, "n h w o"]) -> Float[Array, "n H W c"]:
         products = _unjoin(y, geometry)
         cut = [
-            _dot(a, b, ((1,), (features,)), geometry) for a, b in zip(products, factors)
+            geometry.dot(a, b, ((1,), (features,))) for a, b in zip(products, factors)
         ]
         return _uncut(cut, geometry, len(y))
 
@@ -281,7 +265,7 @@ def correlate(
     ) -> tuple[list[Array], None]:
         x, columns = chunk
         cut = _cut(x, geometry)
-        products = [_dot(a, b, ((1,), (0,)), geometry) for a, b in zip(columns, cut)]
+        products = [geometry.dot(a, b, ((1,), (0,))) for a, b in zip(columns, cut)]
         return [a + b for a, b in zip(totals, products)], None
 
     zero = jnp.zeros((ys.shape[-1], math.prod(geometry.strides) * xs.shape[-1]))

@@ -42,6 +42,7 @@ def build(
         _arguments(config, image_shape, sizes, lowering) for sizes in channels
     )
     del contract["image_shape"]
+    expand.pop("discriminator", None)  # a GAN's contracting network
     contract["num_outputs"] = num_outputs
     return registries.model.get(config.model.name).build(contract, expand)
 

@@ -1,30 +1,19 @@
 """The convolutional autoencoder of the paper (Table 1), five convolutions a side."""
 
-import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.errors import UserError
-from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import conventions, groups, layers
+from gen_tickets.models import groups, layers, pair
 
 
-class Contract(nn.Module):
+class Contract(pair.Contracting):
     """Images [N, S, S, C] -> codes [N, (S/32)^2 * widths[4]]; S a multiple of 32."""
-
-    widths: tuple[int, int, int, int, int]
-    num_outputs: int  # the code's size, fixed by S and widths
-    dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)
-    initializer: str = "authors"
 
     def channel_groups(self) -> groups.ChannelGroups:
         names = tuple(f"conv_{i}" for i in range(5))
@@ -36,12 +25,7 @@ class Contract(nn.Module):
     ) -> Float[Array, "n {self.num_outputs}"]:
         a, b, c, d = self.channels or self.widths[:-1]
         e = self.widths[-1]  # channels of the code, never removed
-        conv = functools.partial(
-            layers.Conv,
-            dtype=self.dtype,
-            lowering=self.lowering,
-            kernel_init=conventions.initializers(self.initializer).kernel,
-        )
+        conv = self.conv
         x = nn.relu(conv(a, 3, 1, 1, name="conv_0")(x))  # [N, S, S, a]
         x = nn.relu(conv(b, 4, 2, 1, name="conv_1")(x))  # [N, S/2, S/2, b]
         x = nn.relu(conv(c, 2, 2, 0, name="conv_2")(x))  # [N, S/4, S/4, c]
@@ -51,19 +35,12 @@ class Contract(nn.Module):
         return layers.max_pool(x).reshape(len(x), self.num_outputs)
 
 
-class Expand(nn.Module):
+class Expand(pair.Expanding):
     """Codes -> images [N, S, S, C] in [-1, 1]: Contract reversed.
 
     Nearest-neighbour upsampling replaces pooling; transposed convolutions replace
     convolutions.
     """
-
-    widths: tuple[int, int, int, int, int]
-    image_shape: tuple[int, int, int]
-    dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)
-    initializer: str = "authors"
 
     def channel_groups(self) -> groups.ChannelGroups:
         names = tuple(f"conv_{i}" for i in reversed(range(5)))
@@ -76,12 +53,7 @@ class Expand(nn.Module):
         d, c, b, a = self.channels or self.widths[-2::-1]
         e = self.widths[-1]  # channels of the code, never removed
         side, _, channels = self.image_shape
-        conv = functools.partial(
-            layers.ConvTranspose,
-            dtype=self.dtype,
-            lowering=self.lowering,
-            kernel_init=conventions.initializers(self.initializer).transposed,
-        )
+        conv = self.conv_transpose
         x = x.reshape(len(x), side // 32, side // 32, e)
         x = layers.upsample_nearest(x, 2)  # [N, S/16, S/16, e]
         x = nn.relu(conv(d, 3, 2, 1, 1, name="conv_4")(x))  # [N, S/8, S/8, d]

@@ -4,33 +4,23 @@ One pair of modules for all of them, so that a decoder's ticket fits a generator
 an encoder's trunk a discriminator (paper, Fig. 8).
 """
 
-import dataclasses
-import functools
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
-from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import conventions, groups, layers
+from gen_tickets.models import conventions, groups, layers, pair
 
 
-class Contract(nn.Module):
+class Contract(pair.Contracting):
     """Images [N, S, S, C] -> vectors [N, num_outputs].
 
     One convolution k4 s2 + batch norm + ReLU per width, each halving the side, then one
     convolution over the whole base map; see also `conventions.discriminator`.
     """
 
-    widths: tuple[int, ...]
-    num_outputs: int
-    dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)
-    initializer: str = "authors"
     discriminator: str = "authors"
 
     def _is_normalized(self, layer: int) -> bool:
@@ -49,12 +39,7 @@ class Contract(nn.Module):
     def __call__(
         self, x: Float[Array, "n s s c"], train: bool
     ) -> Float[Array, "n {self.num_outputs}"]:
-        conv = functools.partial(
-            layers.Conv,
-            dtype=self.dtype,
-            lowering=self.lowering,
-            kernel_init=conventions.initializers(self.initializer).kernel,
-        )
+        conv = self.conv
         activate = conventions.discriminator(self.discriminator).activation
         for i, width in enumerate(self.channels or self.widths):
             is_normalized = self._is_normalized(i)
@@ -67,15 +52,8 @@ class Contract(nn.Module):
         return x.reshape(len(x), self.num_outputs)
 
 
-class Expand(nn.Module):
+class Expand(pair.Expanding):
     """Vectors [N, latent] -> images [N, S, S, C] in [-1, 1], the mirror of Contract."""
-
-    widths: tuple[int, ...]
-    image_shape: tuple[int, int, int]
-    dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)
-    initializer: str = "authors"
 
     def channel_groups(self) -> groups.ChannelGroups:
         names = ("base", *(f"conv_{i}" for i in range(len(self.widths) - 1)), "pixels")
@@ -89,12 +67,7 @@ class Expand(nn.Module):
         side, _, channels = self.image_shape
         base = side >> len(self.widths)
         inwards = self.channels or self.widths[::-1]
-        conv = functools.partial(
-            layers.ConvTranspose,
-            dtype=self.dtype,
-            lowering=self.lowering,
-            kernel_init=conventions.initializers(self.initializer).transposed,
-        )
+        conv = self.conv_transpose
         x = x[:, None, None, :]  # [N, 1, 1, latent]
         x = conv(inwards[0], base, 1, 0, use_bias=False, name="base")(x)
         x = nn.relu(layers.BatchNorm(name="norm_base")(x, train))
@@ -113,5 +86,4 @@ def convstack(
     contract: dict[str, Any], expand: dict[str, Any]
 ) -> tuple[nn.Module, nn.Module]:
     """Convolutions of stride 2 with batch norm: VAE, DCGAN and WGAN."""
-    del expand["discriminator"]
     return Contract(**contract), Expand(**expand)

@@ -53,13 +53,17 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         y = conv(
             x,
-            kernel,
+            self.normalized(kernel),
             lowering=self.lowering,
             strides=(self.strides, self.strides),
             padding=(pad, pad),
             dtype=self.dtype,
         )
         return _add_bias(self, y) if self.use_bias else y
+
+    def normalized(self, kernel: Float[Array, "*k o"]) -> Float[Array, "*k o"]:
+        """The kernel that is applied; subclasses may divide it by a norm."""
+        return kernel
 
 
 class ConvTranspose(nn.Module):
@@ -110,8 +114,12 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float32[Array, "*n {self.features}"]:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        y = dense(x, kernel, self.dtype)
+        y = dense(x, self.normalized(kernel), self.dtype)
         return _add_bias(self, y) if self.use_bias else y
+
+    def normalized(self, kernel: Float[Array, "c o"]) -> Float[Array, "c o"]:
+        """As that of `Conv`."""
+        return kernel
 
 
 class BatchNorm(nn.Module):
@@ -238,14 +246,6 @@ def _max_backward(
 
 
 _max_of_windows.defvjp(_max_forward, _max_backward)
-
-
-def avg_pool(x: Float[Array, "n H W c"], factor: int = 2) -> Float[Array, "n h w c"]:
-    """Mean of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
-
-    Leftover rows and columns are dropped.
-    """
-    return _sum_of_windows(_windows(x, factor)) / factor**2
 
 
 def _sum_of_windows(windows: Float[Array, "n h f w f c"]) -> Float[Array, "n h w c"]:

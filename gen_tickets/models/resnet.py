@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
 from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import conventions, groups, layers
+from gen_tickets.models import conventions, groups, layers, pair
 
 
 class Block(nn.Module):
@@ -111,7 +111,7 @@ def _groups(
     return groups.ChannelGroups(tuple(found), (first,), (last,))
 
 
-class Contract(nn.Module):
+class Contract(pair.Contracting):
     """Images [N, S, S, C] -> vectors [N, num_outputs]; S a multiple of 2^len(widths).
 
     A stem (convolution k3 s2), a block for each width that halves the side in all but
@@ -119,12 +119,6 @@ class Contract(nn.Module):
     has it.
     """
 
-    widths: tuple[int, ...]
-    num_outputs: int
-    dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)
-    initializer: str = "authors"
     discriminator: str = "authors"
 
     def _sizes(self) -> tuple[int, ...]:
@@ -143,18 +137,10 @@ class Contract(nn.Module):
     ) -> Float[Array, "n {self.num_outputs}"]:
         stem, inner, *later = self._sizes()
         activation, is_normalized = conventions.discriminator(self.discriminator)
-        kernel_init = conventions.initializers(self.initializer).kernel
-        options: dict[str, Any] = {"dtype": self.dtype, "kernel_init": kernel_init}
-        on_images = {**options, "lowering": self.lowering}
-        block = functools.partial(
-            Block,
-            dtype=self.dtype,
-            lowering=self.lowering,
-            kernel_init=kernel_init,
-            activation=activation,
-        )
+        options = {**self.of_conv, "activation": activation}
+        block: Callable[..., Block] = functools.partial(Block, **options)
         bias = not is_normalized
-        x = layers.Conv(stem, 3, 2, 1, use_bias=bias, name="stem", **on_images)(x)
+        x = self.conv(stem, 3, 2, 1, use_bias=bias, name="stem")(x)
         if is_normalized:
             x = layers.BatchNorm(name="norm_stem")(x, train)
         x = activation(x)  # [N, S/2, S/2, .]
@@ -162,18 +148,11 @@ class Contract(nn.Module):
         for i, (inner, width) in enumerate(zip(later[::2], later[1::2]), start=1):
             x = block(inner, width, 2, name=f"block_{i}")(x, train)
         x = x.mean((1, 2))  # [N, widths[-1]]
-        return layers.Dense(self.num_outputs, name="outputs", **options)(x)
+        return self.dense(self.num_outputs, name="outputs")(x)
 
 
-class Expand(nn.Module):
+class Expand(pair.Expanding):
     """Vectors [N, latent] -> images [N, S, S, C] in [-1, 1], the mirror of Contract."""
-
-    widths: tuple[int, ...]
-    image_shape: tuple[int, int, int]
-    dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)
-    initializer: str = "authors"
 
     def _sizes(self) -> tuple[int, ...]:
         # The base, then inner and output channels per block; the last has inner only.
@@ -192,25 +171,17 @@ class Expand(nn.Module):
     ) -> Float[Array, "n s s c"]:
         side, _, channels = self.image_shape
         first, *pairs, inner = self._sizes()
-        kernel_init = conventions.initializers(self.initializer).kernel
-        options: dict[str, Any] = {"dtype": self.dtype, "kernel_init": kernel_init}
-        on_images = {**options, "lowering": self.lowering}
-        block = functools.partial(
-            Block,
-            dtype=self.dtype,
-            lowering=self.lowering,
-            kernel_init=kernel_init,
-        )
+        block: Callable[..., Block] = functools.partial(Block, **self.of_conv)
         last = len(self.widths) - 1
         base = side >> len(self.widths)
-        x = layers.Dense(first, name="base", **options)(x)
+        x = self.dense(first, name="base")(x)
         x = layers.upsample_nearest(x[:, None, None, :], base)
         for i, (between, width) in enumerate(zip(pairs[::2], pairs[1::2])):
             name = f"block_{last - i}"
             x = block(between, width, resize=2, name=name)(x, train)
         x = block(inner, x.shape[-1], name="block_0")(x, train)
         x = layers.upsample_nearest(x, 2)  # [N, S, S, widths[0]]
-        return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **on_images)(x))
+        return jnp.tanh(self.conv(channels, 3, 1, 1, name="pixels")(x))
 
 
 @registries.model(
@@ -222,5 +193,4 @@ def resnet(
     contract: dict[str, Any], expand: dict[str, Any]
 ) -> tuple[nn.Module, nn.Module]:
     """Residual blocks with batch norm: ResNet-VAE and ResNet-DCGAN."""
-    del expand["discriminator"]
     return Contract(**contract), Expand(**expand)

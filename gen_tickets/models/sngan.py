@@ -6,7 +6,6 @@ may change the collection "spectral"; all other passes leave them unchanged. The
 is already masked, so the pruned network is normalized.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gen_tickets.config import registries
-from gen_tickets.kernels import convolutions
-from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import conventions, groups, layers
+from gen_tickets.models import groups, layers, pair
 
 _FIRST_ITERATIONS = 15
 _SLOPE = 0.1  # of the leaky ReLU
@@ -69,64 +65,28 @@ class SpectralNorm(nn.Module):
         return kernel / jnp.maximum(sigma, 1e-12)
 
 
-class SpectralConv(nn.Module):
+class SpectralConv(layers.Conv):
     """layers.Conv with a spectrally normalized kernel."""
 
-    features: int
-    kernel_size: int
-    strides: int
-    dtype: DTypeLike = jnp.float32
-    lowering: Lowering = dataclasses.field(kw_only=True)
-    kernel_init: Callable[..., jax.Array] = conventions.TORCH.kernel
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "n S S c"]
-    ) -> Float[Array, "n s s {self.features}"]:
-        size, stride = self.kernel_size, self.strides
-        shape = (size, size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        y = convolutions.conv(
-            x,
-            SpectralNorm(name="norm")(kernel),
-            lowering=self.lowering,
-            strides=(stride, stride),
-            padding=((1, 1), (1, 1)),
-            dtype=self.dtype,
-        )
-        return y + bias
+    def normalized(self, kernel: Float[Array, "*k o"]) -> Float[Array, "*k o"]:
+        normalized: Array = SpectralNorm(name="norm")(kernel)
+        return normalized
 
 
-class SpectralDense(nn.Module):
+class SpectralDense(layers.Dense):
     """layers.Dense with a spectrally normalized kernel."""
 
-    features: int
-    dtype: DTypeLike = jnp.float32
-    kernel_init: Callable[..., jax.Array] = conventions.TORCH.kernel
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n c"]) -> Float[Array, "n {self.features}"]:
-        shape = (x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        kernel = SpectralNorm(name="norm")(kernel)
-        return convolutions.dense(x, kernel, self.dtype) + bias
+    def normalized(self, kernel: Float[Array, "c o"]) -> Float[Array, "c o"]:
+        normalized: Array = SpectralNorm(name="norm")(kernel)
+        return normalized
 
 
-class Contract(nn.Module):
+class Contract(pair.Contracting):
     """Images [N, S, S, C] -> vectors [N, num_outputs]; no batch norm.
 
     A convolution k3 s1 and one k4 s2 for every width but the last, then one k3 s1 of
     the last, then a dense layer; leaky ReLU between.
     """
-
-    widths: tuple[int, ...]
-    num_outputs: int
-    dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)
-    initializer: str = "authors"
 
     def _sizes(self) -> tuple[int, ...]:
         # Every width but the last is that of two layers.
@@ -142,34 +102,22 @@ class Contract(nn.Module):
         self, x: Float[Array, "n s s c"], train: bool
     ) -> Float[Array, "n {self.num_outputs}"]:
         activate = functools.partial(nn.leaky_relu, negative_slope=_SLOPE)
-        kernel_init = conventions.initializers(self.initializer).kernel
-        options: dict[str, Any] = {"dtype": self.dtype, "kernel_init": kernel_init}
-        conv = functools.partial(
-            SpectralConv,
-            dtype=self.dtype,
-            lowering=self.lowering,
-            kernel_init=kernel_init,
+        conv: Callable[..., SpectralConv] = functools.partial(
+            SpectralConv, **self.of_conv
         )
         for i, width in enumerate(self._sizes()):
             size, strides = (4, 2) if i % 2 else (3, 1)  # side / 2 at odd layers
-            x = activate(conv(width, size, strides, name=f"conv_{i}")(x))
+            x = activate(conv(width, size, strides, 1, name=f"conv_{i}")(x))
         x = x.reshape(len(x), -1)
-        return SpectralDense(self.num_outputs, name="outputs", **options)(x)
+        return SpectralDense(self.num_outputs, name="outputs", **self.of_dense)(x)
 
 
-class Expand(nn.Module):
+class Expand(pair.Expanding):
     """Vectors [N, latent] -> images [N, S, S, C] in [-1, 1]; no spectral norm.
 
     A dense layer to a map of the last width, one transposed convolution k4 s2 + batch
     norm + ReLU for every other width, then a convolution k3.
     """
-
-    widths: tuple[int, ...]
-    image_shape: tuple[int, int, int]
-    dtype: DTypeLike = jnp.float32
-    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
-    lowering: Lowering = dataclasses.field(kw_only=True)
-    initializer: str = "authors"
 
     def channel_groups(self) -> groups.ChannelGroups:
         convs = tuple(f"conv_{i}" for i in range(len(self.widths) - 1))
@@ -184,19 +132,12 @@ class Expand(nn.Module):
         side, _, channels = self.image_shape
         first, *doubling = self.channels or self.widths[::-1]
         base = side >> len(doubling)
-        init = conventions.initializers(self.initializer)
-        dense: dict[str, Any] = {"dtype": self.dtype, "kernel_init": init.kernel}
-        pixels = {**dense, "lowering": self.lowering}
-        doubled = {**pixels, "kernel_init": init.transposed}
-        x = layers.Dense(base * base * first, name="base", **dense)(x)
+        x = self.dense(base * base * first, name="base")(x)
         x = x.reshape(len(x), base, base, first)
         for i, width in enumerate(doubling):
-            conv = layers.ConvTranspose(
-                width, use_bias=False, name=f"conv_{i}", **doubled
-            )
-            x = conv(x)  # side * 2
+            x = self.conv_transpose(width, use_bias=False, name=f"conv_{i}")(x)
             x = nn.relu(layers.BatchNorm(name=f"norm_{i}")(x, train))
-        return jnp.tanh(layers.Conv(channels, 3, 1, 1, name="pixels", **pixels)(x))
+        return jnp.tanh(self.conv(channels, 3, 1, 1, name="pixels")(x))
 
 
 @registries.model(

@@ -37,7 +37,6 @@ from gen_tickets.training import state as state_lib
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Masks, Tree
 
-_AVERAGE = "generator_average"  # in opt_state, which every rewind resets
 _GREY_LEVEL = 1 / 127.5
 
 
@@ -73,16 +72,12 @@ class _Game:
         self.num_updates = config.task.discriminator_steps
         self.weight_clip = config.task.weight_clip
         self.penalty_weight = config.task.gradient_penalty
-        self.decay = config.eval.average_decay
         self.batch_statistics = config.eval.batch_norm == "batch"
         self.optimizer = optimizer_lib.make(config.optimizer, setting.num_steps)
 
     def init(self, key: Key[Array, ""]) -> TrainState:
         params, stats = networks.init(self.networks, key)
-        state = state_lib.create(params, stats, self.optimizer)
-        if self.decay > 0:
-            state.opt_state[_AVERAGE] = average.begin(params["generator"])
-        return state
+        return state_lib.create(params, stats, self.optimizer)
 
     def _latents(
         self, key: Key[Array, ""], count: int
@@ -150,6 +145,23 @@ class _Game:
             objective += self.penalty_weight * penalty
         return objective, ({**metrics, "loss": objective}, after)
 
+    def _against_fakes(
+        self,
+        weights: Tree,
+        params: Tree,
+        stats: Tree,
+        images: UInt8[Array, "n h w c"],
+        key: Key[Array, ""],
+    ) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
+        """The objective of a discriminator with these weights, on fakes of `params`."""
+        latent_key, mix_key = jax.random.split(key)
+        latents = self._latents(latent_key, len(images))
+        generator = lax.stop_gradient(params["generator"]), stats["generator"]
+        fakes, _ = self._generate(*generator, latents, True)
+        return self._discriminator_objective(
+            weights, stats["discriminator"], pixels.to_float(images), fakes, mix_key
+        )
+
     def _generator_objective(
         self,
         params: Tree,
@@ -168,21 +180,10 @@ class _Game:
         images: UInt8[Array, "n h w c"],
         key: Key[Array, ""],
     ) -> tuple[TrainState, Metrics]:
-        latent_key, mix_key = jax.random.split(key)
-        fakes, _ = self._generate(
-            state.params["generator"],
-            state.stats["generator"],
-            self._latents(latent_key, len(images)),
-            True,
-        )
         # Differentiated in this component only: the other's gradient is never computed.
-        differentiate = jax.grad(self._discriminator_objective, has_aux=True)
+        differentiate = jax.grad(self._against_fakes, has_aux=True)
         grads, (metrics, stats) = differentiate(
-            state.params["discriminator"],
-            state.stats["discriminator"],
-            pixels.to_float(images),
-            fakes,
-            mix_key,
+            state.params["discriminator"], state.params, state.stats, images, key
         )
         grads = {"discriminator": grads}
         state = state_lib.apply_update(state, grads, masks, self.optimizer)
@@ -204,11 +205,6 @@ class _Game:
         )
         grads = {"generator": grads}
         state = state_lib.apply_update(state, grads, masks, self.optimizer)
-        if self.decay > 0:
-            averaged = average.update(
-                state.opt_state[_AVERAGE], state.params["generator"], self.decay
-            )
-            state = state._replace(opt_state={**state.opt_state, _AVERAGE: averaged})
         return state._replace(stats={**state.stats, "generator": stats}), loss
 
     def step(
@@ -243,43 +239,26 @@ class _Game:
         key: Key[Array, ""],
     ) -> Float[Array, ""]:
         """Sum of both objectives; a component has the gradient of its own objective."""
-        latent_key, mix_key = jax.random.split(key)
-        latents = self._latents(latent_key, len(images))
 
         def judge(images: Float[Array, "n h w c"]) -> Float[Array, " n"]:
             fixed = lax.stop_gradient(params["discriminator"])
             return self._judge(fixed, stats["discriminator"], images)[0]
 
-        fakes, _ = self._generate(
-            lax.stop_gradient(params["generator"]), stats["generator"], latents, True
+        discriminator_loss, _ = self._against_fakes(
+            params["discriminator"], params, stats, images, key
         )
-        discriminator_loss, _ = self._discriminator_objective(
-            params["discriminator"],
-            stats["discriminator"],
-            pixels.to_float(images),
-            fakes,
-            mix_key,
-        )
+        latents = self._latents(jax.random.split(key)[0], len(images))
         generator_loss, _ = self._generator_objective(
             params["generator"], stats["generator"], judge, latents
         )
         return discriminator_loss + generator_loss
 
-    def averaged(self, state: TrainState) -> dict[str, Tree]:
-        """The weights with those of the averaged generator."""
-        params = state.params["generator"]
-        params = average.weights(state.opt_state[_AVERAGE], params, self.decay)
-        return {**state.params, "generator": params}
-
     def _samples(
         self, state: TrainState, latents: Float[Array, "n latent"]
     ) -> Float[Array, "n h w c"]:
-        """float images of the averaged generator, or of the current one without it."""
-        params = self.averaged(state) if self.decay > 0 else state.params
-        stats = state.stats["generator"]
-        return self._generate(
-            params["generator"], stats, latents, self.batch_statistics
-        )[0]
+        """float images of the generator, as it is evaluated."""
+        player = state.params["generator"], state.stats["generator"]
+        return self._generate(*player, latents, self.batch_statistics)[0]
 
     def evaluate(
         self, state: TrainState, images: UInt8[Array, "n h w c"], key: Key[Array, ""]
@@ -334,7 +313,7 @@ _COLUMNS = (
 def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:
     """Generator against discriminator; see `tasks.build`."""
     game = _Game(config, setting)
-    return Task(
+    task = Task(
         init=game.init,
         step=game.step,
         loss=game.loss,
@@ -344,5 +323,5 @@ def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:
         latent_size=game.latent_size,
         components=tuple(game.networks),
         networks=game.networks,
-        averaged=game.averaged if game.decay > 0 else None,
     )
+    return average.keep(task, "generator", config.eval.average_decay)

@@ -17,12 +17,11 @@ from gen_tickets import losses, models
 from gen_tickets.config import registries
 from gen_tickets.config.column import Column
 from gen_tickets.data import pixels
-from gen_tickets.tasks import networks
+from gen_tickets.tasks import networks, single_loss
 from gen_tickets.tasks.task import Metrics, Setting, Task
 from gen_tickets.training import optimizer as optimizer_lib
-from gen_tickets.training import state as state_lib
 from gen_tickets.training.state import TrainState
-from gen_tickets.trees import Masks, Tree
+from gen_tickets.trees import Tree
 
 _RECONSTRUCTION = Column("reconstruction", better="lower", label="reconstruction error")
 # Neither direction is better: it does not measure how good a model is.
@@ -53,7 +52,6 @@ class _Autoencoder:
         self.latent_size = config.model.latent_size
         self.batch_statistics = config.eval.batch_norm == "batch"
         self.num_pixels = math.prod(setting.image_shape)
-        self.optimizer = optimizer_lib.make(config.optimizer, setting.num_steps)
         sizes = setting.channels
         encoder, decoder = models.build(
             config,
@@ -106,7 +104,7 @@ class _Autoencoder:
         count = self.num_pixels
         return {"loss": error / count, "reconstruction": error / count}
 
-    def _terms(
+    def terms(
         self,
         params: Tree,
         stats: Tree,
@@ -124,40 +122,6 @@ class _Autoencoder:
         outputs, of_decoder = self._apply("decoder", params, stats, latents, train)
         error = losses.squared_error(pixels.to_float(images), outputs)
         return self._name(error, kl), {"encoder": after, "decoder": of_decoder}
-
-    def init(self, key: Key[Array, ""]) -> TrainState:
-        params, stats = networks.init(self.parts, key)
-        return state_lib.create(params, stats, self.optimizer)
-
-    def loss(
-        self,
-        params: Tree,
-        stats: Tree,
-        images: UInt8[Array, "n h w c"],
-        key: Key[Array, ""],
-    ) -> Float[Array, ""]:
-        return self._terms(params, stats, images, key, True)[0]["loss"].mean()
-
-    def step(
-        self,
-        state: TrainState,
-        masks: Masks,
-        images: UInt8[Array, "n h w c"],
-        key: Key[Array, ""],
-    ) -> tuple[TrainState, Metrics]:
-        def mean_loss(params: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-            named, stats = self._terms(params, state.stats, images, key, True)
-            means = {name: values.mean() for name, values in named.items()}
-            return means["loss"], (means, stats)
-
-        grads, (metrics, stats) = jax.grad(mean_loss, has_aux=True)(state.params)
-        state = state_lib.apply_update(state, grads, masks, self.optimizer)
-        return state._replace(step=state.step + 1, stats=stats), metrics
-
-    def evaluate(
-        self, state: TrainState, images: UInt8[Array, "n h w c"], key: Key[Array, ""]
-    ) -> Metrics:
-        return self._terms(state.params, state.stats, images, key, False)[0]
 
     def evaluate_constant(
         self,
@@ -185,15 +149,12 @@ def _build(
     config: ml_collections.ConfigDict, setting: Setting, variational: bool
 ) -> Task:
     model = _Autoencoder(config, setting, variational)
-    return Task(
-        model.init,
-        model.step,
-        model.loss,
-        model.evaluate,
-        model.reconstruct,
-        model.sample,
-        model.latent_size,
-        components=tuple(model.parts),
-        networks=model.parts,
+    return single_loss.build(
+        model.parts,
+        model.terms,
+        optimizer_lib.make(config.optimizer, setting.num_steps),
+        reconstruct=model.reconstruct,
+        sample=model.sample,
+        latent_size=model.latent_size,
         evaluate_constant=model.evaluate_constant,
     )

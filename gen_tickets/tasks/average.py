@@ -5,12 +5,16 @@ in all terms of the sum, so they are exactly 0 in the average too.
 """
 
 import math
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 
-from gen_tickets.trees import Tree
+from gen_tickets.tasks.task import Examples, Metrics, Task
+from gen_tickets.training.state import TrainState
+from gen_tickets.trees import Masks, Tree
 
 #: "count": int32, averaged steps; "total": tree as the weights
 Average: TypeAlias = dict[str, Tree]
@@ -39,4 +43,49 @@ def weights(average: Average, params: Tree, decay: float) -> Tree:
     share = -jnp.expm1(jnp.maximum(count, 1) * math.log(decay))
     return jax.tree.map(
         lambda t, x: jnp.where(count > 0, t / share, x), average["total"], params
+    )
+
+
+def keep(task: Task, component: str, decay: float) -> Task:
+    """The same training, evaluated and sampled with a component's averaged weights.
+
+    Args:
+      task: its step updates the component once.
+      component: whose weights are averaged, in opt_state["<component>_average"].
+      decay: of the average, below 1; 0: none is kept, the task is returned as it is.
+    """
+    if decay == 0.0:
+        return task
+    name = f"{component}_average"
+
+    def init(key: Key[Array, ""]) -> TrainState:
+        state = task.init(key)
+        average = begin(state.params[component])
+        return state._replace(opt_state={**state.opt_state, name: average})
+
+    def step(
+        state: TrainState, masks: Masks, examples: Examples, key: Key[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
+        state, metrics = task.step(state, masks, examples, key)
+        average = update(state.opt_state[name], state.params[component], decay)
+        opt_state = {**state.opt_state, name: average}
+        return state._replace(opt_state=opt_state), metrics
+
+    def averaged(state: TrainState) -> dict[str, Tree]:
+        params = state.params[component]
+        params = weights(state.opt_state[name], params, decay)
+        return {**state.params, component: params}
+
+    def of_average(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda state, *inputs: function(
+            state._replace(params=averaged(state)), *inputs
+        )
+
+    return task._replace(
+        init=init,
+        step=step,
+        evaluate=of_average(task.evaluate),
+        reconstruct=task.reconstruct and of_average(task.reconstruct),
+        sample=task.sample and of_average(task.sample),
+        averaged=averaged,
     )

@@ -14,9 +14,8 @@ import optax
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from gen_tickets.data import pixels
-from gen_tickets.tasks import networks
+from gen_tickets.tasks import networks, single_loss
 from gen_tickets.tasks.task import Examples, Metrics, Task
-from gen_tickets.training import state as state_lib
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Masks, Tree
 
@@ -72,7 +71,6 @@ def build(
     network: nn.Module, image_shape: tuple[int, int, int], recipe: Recipe
 ) -> Task:
     """Builds the task of a network called as network(x, train) -> `Outputs`."""
-    parts = {COMPONENT: networks.Network(network, image_shape)}
     rate = optax.cosine_onecycle_schedule(
         max(recipe.num_steps, 2), recipe.learning_rate, pct_start=_RISE
     )
@@ -82,63 +80,35 @@ def build(
         optax.scale_by_learning_rate(rate),
     )
 
-    def apply(
-        params: Tree, stats: Tree, images: UInt8[Array, "n h w c"], train: bool
-    ) -> tuple[Outputs, Tree]:
-        return networks.apply(
-            network,
-            params[COMPONENT],
-            stats[COMPONENT],
-            pixels.to_float(images),
-            train,
-            networks.ALL if train else (),
-        )
-
     def terms(
-        params: Tree, stats: Tree, examples: Examples, train: bool
-    ) -> tuple[dict[str, Float[Array, " n"]], Tree]:
+        params: Tree,
+        stats: Tree,
+        examples: Examples,
+        key: Key[Array, ""],
+        train: bool,
+    ) -> tuple[Metrics, Tree]:
         """Cross-entropy and accuracy [N] of a batch, and the statistics after it."""
-        outputs, stats = apply(params, stats, examples["images"], train)
-        labels = examples["labels"]
+        images, labels = pixels.to_float(examples["images"]), examples["labels"]
+        of_network = params[COMPONENT], stats[COMPONENT]
+        advance = networks.ALL if train else ()
+        outputs, after = networks.apply(network, *of_network, images, train, advance)
         error = optax.softmax_cross_entropy_with_integer_labels(outputs.logits, labels)
         right = (outputs.logits.argmax(-1) == labels).astype(jnp.float32)
-        return {"loss": error, "accuracy": right}, {COMPONENT: stats}
+        return {"loss": error, "accuracy": right}, {COMPONENT: after}
 
-    def init(key: Key[Array, ""]) -> TrainState:
-        params, stats = networks.init(parts, key)
-        return state_lib.create(params, stats, optimizer)
-
-    def loss(
-        params: Tree, stats: Tree, examples: Examples, key: Key[Array, ""]
-    ) -> Float[Array, ""]:
-        return terms(params, stats, examples, True)[0]["loss"].mean()
+    task = single_loss.build(
+        {COMPONENT: networks.Network(network, image_shape)},
+        terms,
+        optimizer,
+        reconstruct=None,
+        sample=None,
+        latent_size=0,
+    )
 
     def step(
         state: TrainState, masks: Masks, examples: Examples, key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
         images = augment(examples["images"], key, recipe.shift, recipe.flip)
-        examples = {**examples, "images": images}
+        return task.step(state, masks, {**examples, "images": images}, key)
 
-        def mean_loss(params: Tree) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-            named, stats = terms(params, state.stats, examples, True)
-            means = {name: values.mean() for name, values in named.items()}
-            return means["loss"], (means, stats)
-
-        grads, (metrics, stats) = jax.grad(mean_loss, has_aux=True)(state.params)
-        state = state_lib.apply_update(state, grads, masks, optimizer)
-        return state._replace(step=state.step + 1, stats=stats), metrics
-
-    def evaluate(state: TrainState, examples: Examples, key: Key[Array, ""]) -> Metrics:
-        return terms(state.params, state.stats, examples, False)[0]
-
-    return Task(
-        init,
-        step,
-        loss,
-        evaluate,
-        reconstruct=None,
-        sample=None,
-        latent_size=0,
-        components=(COMPONENT,),
-        networks=parts,
-    )
+    return task._replace(step=step)

@@ -33,8 +33,7 @@ from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Tree
 
 _DENOISER = "denoiser"
-# In opt_state, which every rewind starts anew.
-_AVERAGE, _HISTORY = "denoiser_average", "denoiser_timesteps"
+_HISTORY = "denoiser_timesteps"  # in opt_state, which every rewind starts anew
 _NUM_QUARTERS = 4
 
 
@@ -66,14 +65,11 @@ class _Diffusion:
         self.sampling_steps = noise_schedules.sampling_steps(
             options.steps, min(options.sampling_steps, options.steps)
         )
-        self.decay = config.eval.average_decay
         self.optimizer = optimizer_lib.make(config.optimizer, setting.num_steps)
 
     def init(self, key: jax.Array) -> TrainState:
         params, stats = networks.init({_DENOISER: self.network}, key)
         state = state_lib.create(params, stats, self.optimizer)
-        if self.decay > 0:
-            state.opt_state[_AVERAGE] = average.begin(params[_DENOISER])
         if self.by_importance:
             history = timestep_sampling.begin(self.diffusion.num_steps)
             state.opt_state[_HISTORY] = history
@@ -162,26 +158,15 @@ class _Diffusion:
         opt_state = dict(state.opt_state)
         if self.by_importance:
             opt_state[_HISTORY] = timestep_sampling.note(history, steps, losses)
-        if self.decay > 0:
-            opt_state[_AVERAGE] = average.update(
-                opt_state[_AVERAGE], state.params[_DENOISER], self.decay
-            )
         state = state._replace(
             step=state.step + 1, stats={_DENOISER: stats}, opt_state=opt_state
         )
         return state, {"loss": loss}
 
-    def averaged(self, state: TrainState) -> dict[str, Tree]:
-        """The weights that are evaluated and sampled."""
-        params = state.params[_DENOISER]
-        if self.decay > 0:
-            params = average.weights(state.opt_state[_AVERAGE], params, self.decay)
-        return {_DENOISER: params}
-
     def evaluate(
         self, state: TrainState, images: jax.Array, key: jax.Array
     ) -> dict[str, jax.Array]:
-        params, stats = self.averaged(state)[_DENOISER], state.stats[_DENOISER]
+        params, stats = state.params[_DENOISER], state.stats[_DENOISER]
         num_steps = self.diffusion.num_steps
 
         def of_quarter(quarter: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -198,7 +183,7 @@ class _Diffusion:
 
     def sample(self, state: TrainState, latents: jax.Array) -> jax.Array:
         """uint8 images from x_T: latents [N, H * W * C]."""
-        params, stats = self.averaged(state)[_DENOISER], state.stats[_DENOISER]
+        params, stats = state.params[_DENOISER], state.stats[_DENOISER]
         noisy = latents.reshape(len(latents), *self.network.input_shape)
         keys = _keys_of(latents)
         steps = jnp.asarray(self.sampling_steps)
@@ -256,7 +241,7 @@ def _keys_of(latents: jax.Array) -> Any:
 def diffusion(config: ml_collections.ConfigDict, setting: Setting) -> Task:
     """Denoising of images at random noise levels; see `tasks.build`."""
     denoising = _Diffusion(config, setting)
-    return Task(
+    task = Task(
         init=denoising.init,
         step=denoising.step,
         loss=denoising.loss,
@@ -266,5 +251,5 @@ def diffusion(config: ml_collections.ConfigDict, setting: Setting) -> Task:
         latent_size=math.prod(setting.image_shape),
         components=(_DENOISER,),
         networks={_DENOISER: denoising.network},
-        averaged=denoising.averaged if denoising.decay > 0 else None,
     )
+    return average.keep(task, _DENOISER, config.eval.average_decay)
