@@ -9,8 +9,6 @@ name its leaves as Flax does: "kernel" with inputs and outputs for its last two 
 needs one: {"mlp": params}.
 """
 
-from typing import Any
-
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -18,6 +16,7 @@ from jaxtyping import Array
 from gen_tickets import trees
 from gen_tickets.pruning import channels
 from gen_tickets.pruning.channels import Groups, Masks
+from gen_tickets.training import state as state_lib
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Tree
 
@@ -79,25 +78,11 @@ def compact(
       ValueError: a group has no channel left, or the groups do not fit the state.
     """
 
-    def cut_moments(name: str, tree: Tree) -> Tree:
-        """Cuts all parts of an optimizer state that are structured like the weights."""
-        component = next(c for c in groups if name == c or name.startswith(f"{c}_"))
-        structure: Any = jax.tree.structure(state.params[component])
-
-        def is_like_params(tree: Tree) -> bool:
-            return jax.tree.structure(tree) == structure
-
-        def cut_one(tree: Tree) -> Tree:
-            if not is_like_params(tree):
-                return tree
-            return cut(groups, masks, {component: tree})[component]
-
-        return jax.tree.map(cut_one, tree, is_leaf=is_like_params)
+    def cut_moments(component: str, tree: Tree) -> Tree:
+        return cut(groups, masks, {component: tree})[component]
 
     return sizes(groups, masks), state._replace(
         params=cut(groups, masks, state.params),
         stats=cut(groups, masks, state.stats),
-        opt_state={
-            name: cut_moments(name, tree) for name, tree in state.opt_state.items()
-        },
+        opt_state=state_lib.map_like_params(cut_moments, state),
     )

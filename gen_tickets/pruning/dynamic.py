@@ -22,7 +22,9 @@ from jax import lax
 
 from gen_tickets import trees
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.pruning import saliency
 from gen_tickets.tasks.task import Task
+from gen_tickets.training import state as state_lib
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Tree
 
@@ -165,26 +167,12 @@ def start_at_zero(state: TrainState, masks: Tree, grown: Tree) -> TrainState:
     """Weights, moments and averages of what was dropped or grown are exactly 0."""
     alive = jax.tree.map(lambda mask, new: mask & ~new, masks, grown)
 
-    def clear(name: str, tree: Tree) -> Tree:
-        for component, params in state.params.items():
-            if name == component or name.startswith(f"{component}_"):
-                structure: Any = jax.tree.structure(params)
-                break
-        else:
-            return tree
-
-        def is_like_params(tree: Tree) -> bool:
-            return jax.tree.structure(tree) == structure
-
-        return jax.tree.map(
-            lambda x: masks_lib.apply(alive[component], x) if is_like_params(x) else x,
-            tree,
-            is_leaf=is_like_params,
-        )
+    def clear(component: str, tree: Tree) -> Tree:
+        return masks_lib.apply(alive[component], tree)
 
     return state._replace(
         params=masks_lib.apply(alive, state.params),
-        opt_state={name: clear(name, tree) for name, tree in state.opt_state.items()},
+        opt_state=state_lib.map_like_params(clear, state),
     )
 
 
@@ -213,10 +201,7 @@ def watch(task: Task, names: Sequence[str], growth: Growth) -> Task:
             return jax.tree.map(jnp.abs, gradient)
 
         def by_chance() -> Tree:
-            leaves, structure = jax.tree.flatten(state.params)
-            keys = jax.random.split(key, len(leaves))
-            drawn = [jax.random.uniform(k, x.shape) for k, x in zip(keys, leaves)]
-            return jax.tree.unflatten(structure, drawn)
+            return saliency.random(state.params, key=key)
 
         method = state.opt_state[_METHOD]
         looks = (method == METHODS.index("rigl")) & (state.step < growth.end)

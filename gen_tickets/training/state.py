@@ -1,7 +1,10 @@
 """The training state, and the only place where masks are applied in training."""
 
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
@@ -57,3 +60,33 @@ def apply_update(
         updated = optax.apply_updates(state.params[component], updates)
         params[component] = masks_lib.apply(mask, updated)
     return state._replace(params=params, opt_state=opt_state)
+
+
+def map_like_params(
+    function: Callable[[str, Tree], Tree], state: TrainState
+) -> dict[str, Tree]:
+    """The optimizer state, with its moments and averages mapped.
+
+    Args:
+      function: (component, tree of the structure of its weights) -> tree.
+      state: parts of its `opt_state` that have another structure stay as they are, and
+        so does what is named after no component.
+    """
+
+    def of_component(component: str, tree: Tree) -> Tree:
+        structure: Any = jax.tree.structure(state.params[component])
+
+        def is_like_params(tree: Tree) -> bool:
+            return jax.tree.structure(tree) == structure
+
+        return jax.tree.map(
+            lambda x: function(component, x) if is_like_params(x) else x,
+            tree,
+            is_leaf=is_like_params,
+        )
+
+    mapped = dict(state.opt_state)
+    for name, component in itertools.product(mapped, state.params):
+        if name == component or name.startswith(f"{component}_"):
+            mapped[name] = of_component(component, mapped[name])
+    return mapped
