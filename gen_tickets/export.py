@@ -14,7 +14,6 @@ otherwise; `keep.rounds` says which rounds there are. Images are an .npz of uint
 """
 
 import argparse
-import io
 import json
 import pathlib
 import sys
@@ -33,7 +32,7 @@ from gen_tickets.evaluation.features.batches import map_batches
 from gen_tickets.pytorch import source
 from gen_tickets.trained import Trained
 from gen_tickets.workdir import images as images_lib
-from gen_tickets.workdir import paths, tickets
+from gen_tickets.workdir import npz, paths, tickets
 
 _KINDS = ("samples", "reconstructions", "weights")
 _FORMATS = ("npz", "safetensors", "torch")
@@ -174,9 +173,7 @@ def _check_output(options: argparse.Namespace, what: str) -> None:
 
 def _write_images(output: pathlib.Path, images: np.ndarray) -> None:
     if output.suffix == ".npz":
-        content = io.BytesIO()
-        np.savez(content, images=images)
-        paths.write_atomically(output, content.getvalue())
+        npz.write(output, {"images": images})
         return
     digits = len(str(len(images) - 1))
     for i, image in enumerate(images):
@@ -202,11 +199,7 @@ def _export(options: argparse.Namespace) -> str:
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = command_line.Parser(
-        prog="python -m gen_tickets.export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.Parser("python -m gen_tickets.export", __doc__)
     add = parser.add_argument
     add("workdir", metavar="WORKDIR", help="or an .npz that --format=npz wrote")
     add("output", metavar="OUTPUT", help="a new file or folder")

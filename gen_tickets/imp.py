@@ -46,7 +46,7 @@ class _Training(NamedTuple):
     loss: Loss
     optimizer: optax.GradientTransformation
     batches: Tree
-    heldout: Tree
+    heldout: Tree  #: None: the training batches
     order: jax.Array  #: the batch of every step, int32 [steps]
 
     def run(
@@ -61,7 +61,8 @@ class _Training(NamedTuple):
 
     def evaluate(self, params: Tree) -> float:
         """Mean loss over the held-out batches."""
-        return float(_evaluate(self.loss, params, self.heldout))
+        batches = self.batches if self.heldout is None else self.heldout
+        return float(_evaluate(self.loss, params, batches))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -127,17 +128,17 @@ def find_ticket(
 ) -> tuple[Ticket, tuple[Round, ...]]:
     """Trains, prunes and rewinds a model -> the sparsest winning ticket.
 
-    A round's ticket wins if its loss is at most the dense network's and below that of
-    its random control: the same mask over initial weights that are redrawn for each
-    leaf from its own values. This is one run; a claim needs several seeds.
+    A ticket wins if its loss is at most the dense network's and below that of its
+    random control: the same mask over initial weights, each leaf redrawn from its own
+    values. This is one run; a claim needs several seeds.
 
     Args:
       loss: (params, batch) -> scalar, differentiable in params.
       params: initial weights, any pytree of floating-point arrays.
       batches: tree of a batch with one more axis in front, [batches, N, ...].
       optimizer: of Optax; it is reset, with its schedule, at the rewind step.
-      rounds: number of rounds after the dense one.
-      fraction: share of the remaining kernel weights pruned per round, in (0, 1).
+      rounds: after the dense one; fraction: share of the remaining kernel weights that
+        each prunes, in (0, 1).
       rewind: step whose weights tickets start from; "auto": the first that an
         instability analysis finds stable, at the cost of five trainings.
       epochs: passes over the batches per training.
@@ -154,17 +155,12 @@ def find_ticket(
     """
     if rounds < 1 or epochs < 1:
         raise UserError(f"rounds={rounds}, epochs={epochs}", "1 or more allowed")
-    order_key, noise_key, control_key = jax.random.split(jax.random.key(seed), 3)
-    order = _order(batches, epochs, order_key)
-    heldout = batches if heldout is None else heldout
+    *order_keys, control_key = jax.random.split(jax.random.key(seed), 3)
+    order, noise = (_order(batches, epochs, key) for key in order_keys)
     training = _Training(loss, optimizer, batches, heldout, order)
     if rewind == "auto":
-        noise = _order(batches, epochs, noise_key)
         rewind = _stable_step(training, params, noise)
-    if not 0 <= rewind < len(order):
-        raise UserError(f"rewind={rewind}", f"0 to {len(order) - 1} steps allowed")
-    control = _redraw(params, control_key)
-    names = masks_lib.kernel_names(params, names)
+    control, names = _redraw(params, control_key), masks_lib.kernel_names(params, names)
     return _search(training, params, control, names, rewind, rounds, fraction)
 
 
@@ -178,6 +174,9 @@ def _search(
     fraction: float,
 ) -> tuple[Ticket, tuple[Round, ...]]:
     """Arguments and results as in `find_ticket`; control: its initial weights."""
+    last = len(training.order) - 1
+    if not 0 <= step <= last:
+        raise UserError(f"rewind={step}", f"0 to {last} steps allowed")
     masks = masks_lib.dense(params)
     total = sum(size for size, _ in masks_lib.layer_counts(masks, names).values())
     start = training.run(params, masks, 0, step)

@@ -72,12 +72,8 @@ def _lines(words: list[str], count: int, workdir: pathlib.Path) -> list[str]:
 
 
 def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = command_line.Parser(
-        prog="python -m gen_tickets.sweep",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    prog = "python -m gen_tickets.sweep"
+    parser = command_line.Parser(prog, __doc__, allow_abbrev=False)
     parser.add_argument("--over", nargs="+", action="append", required=True)
     parser.add_argument("--workdir")
     parser.add_argument("--entry", type=int)

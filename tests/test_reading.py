@@ -28,7 +28,7 @@ READERS = {
         ),
     ),
     "config.json": (
-        lambda path: lock.stored_provenance(path.parent),
+        lambda path: lock.stored_config(path.parent),
         lambda path: path.write_text('{"seed": 0, "provenance": {}}'),
     ),
     "weights.npz": (

@@ -77,7 +77,7 @@ def _measure_all(options, scale, parts, workers, results, started) -> None:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = command_line.Parser(description=__doc__.split("\n")[0])
+    parser = command_line.Parser(None, __doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--smoke", action="store_true", help="narrow networks")
     parser.add_argument("--parts", default=",".join(plan.PARTS))

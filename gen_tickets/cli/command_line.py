@@ -125,27 +125,39 @@ def _parse(argv: list[str]) -> None:
 class Parser(argparse.ArgumentParser):
     """Arguments whose mistakes are a UserError, as everybody else's are."""
 
+    def __init__(self, prog: str | None, description: str | None, **options: Any):
+        """As argparse's; the description keeps its lines."""
+        self._arguments: list[tuple[argparse.Action, Any]] = []
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, None, description, formatter_class=formatter, **options)
+
+    def add_argument(
+        self, *names: str, choices: Any = None, **options: Any
+    ) -> argparse.Action:
+        """As argparse's; `parse_args` looks whether the value is one of the choices."""
+        if choices:
+            options.setdefault("metavar", f"{{{','.join(choices)}}}")
+        action = super().add_argument(*names, **options)
+        self._arguments.append((action, choices))
+        return action
+
     def error(self, message: str) -> NoReturn:
         raise UserError("command line", message, f"{self.prog} --help lists all")
 
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As argparse's, with the nearest choice."""
-        if action.choices is not None and value not in action.choices:
-            names = [str(choice) for choice in action.choices]
-            field = action.option_strings[-1] if action.option_strings else ""
-            raise UserError(
-                f"{field}={value}" if field else value,
-                f"allowed is one of {', '.join(names)}",
-                nearest(value, names),
-            )
-
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's; of an option that does not exist the nearest one is told."""
+        """As argparse's; of what does not exist the nearest name is told."""
         options, unknown = self.parse_known_args(args, namespace)
+        known = [x for action, _ in self._arguments for x in action.option_strings]
         for word in unknown:
-            name, known = word.partition("=")[0], list(self._option_string_actions)
-            remedy = nearest(name, known) or f"{self.prog} --help lists all"
+            remedy = nearest(word.partition("=")[0], known)
+            remedy = remedy or f"{self.prog} --help lists all"
             raise UserError(word, "there is no such option", remedy)
+        for action, choices in self._arguments:
+            value = getattr(options, action.dest, None)
+            if choices and value is not None and value not in choices:
+                field = "=".join([*action.option_strings[-1:], value])
+                problem = f"allowed is one of {', '.join(choices)}"
+                raise UserError(field, problem, nearest(value, choices))
         return options
 
 

@@ -23,19 +23,28 @@ class _Rule(NamedTuple):
     needed: Callable[[], str]  #: values of `other` with which they have an effect
 
 
-def _entries(names: tuple[str, ...], registry: Registry[Any], field: str) -> _Rule:
-    """Options that have an effect with the entries of which `field` is true."""
+def _entries(
+    names: tuple[str, ...], registry: Registry[Any], counts: Callable[[Any], bool]
+) -> _Rule:
+    """Options that have an effect with some of the entries of a registry."""
 
     def needed() -> str:
-        found = (name for name, entry in registry.items() if getattr(entry, field))
+        found = (name for name, entry in registry.items() if counts(entry))
         return f"{registry.option}={' or '.join(found)}"
 
     return _Rule(
         names,
         registry.option,
-        lambda options: bool(getattr(registry.get(options[registry.option]), field)),
+        lambda options: counts(registry.get(options[registry.option])),
         needed,
     )
+
+
+def _values(names: tuple[str, ...], other: str, *values: str) -> _Rule:
+    """Options that have an effect with some values of another."""
+    *first, last = values
+    needed = f"{other}={', '.join(first)} or {last}" if first else f"{other}={last!r}"
+    return _Rule(names, other, lambda x: x[other] in values, lambda: needed)
 
 
 def _is_tfds(options: Options) -> bool:
@@ -71,38 +80,20 @@ _RULES = (
         _is_tfds,
         lambda: "data.name=NAME of a TFDS set",
     ),
-    _entries(("eval.batch_norm",), registries.model, "normalizes_batches"),
-    _Rule(
-        ("optimizer.scale_l1",),
-        "model.name",
-        lambda options: _has_scales(registries.model.get(options["model.name"])),
-        lambda: "model.name="
-        + " or ".join(x for x, of in registries.model.items() if _has_scales(of)),
-    ),
-    _entries(("prune.batches",), registries.saliency, "of_images"),
-    _Rule(
-        ("early_bird.",),
-        "prune.schedule",
-        lambda options: options["prune.schedule"] == "early_bird",
-        lambda: "prune.schedule='early_bird'",
-    ),
-    _Rule(
+    _entries(("eval.batch_norm",), registries.model, lambda x: x.normalizes_batches),
+    _entries(("optimizer.scale_l1",), registries.model, _has_scales),
+    _entries(("prune.batches",), registries.saliency, lambda x: x.of_images),
+    _values(("early_bird.",), "prune.schedule", "early_bird"),
+    _values(
         ("arms", "prune.method", "prune.batches", "prune.exclude", "ticket."),
         "prune.schedule",
-        lambda options: options["prune.schedule"] != "early_bird",
-        lambda: "prune.schedule=iterative, one_shot or at_initialization",
+        *("iterative", "one_shot", "at_initialization"),
     ),
-    _Rule(
-        ("dynamic.",),
-        "procedure",
-        lambda options: options["procedure"] == "dynamic",
-        lambda: "procedure='dynamic'",
-    ),
-    _Rule(
+    _values(("dynamic.",), "procedure", "dynamic"),
+    _values(
         ("arms", "prune.method", "prune.batches", "prune.schedule", "ticket."),
         "procedure",
-        lambda options: options["procedure"] != "dynamic",
-        lambda: "procedure=tickets or stability",
+        *("tickets", "stability"),
     ),
     _Rule(
         ("stability.",),

@@ -26,11 +26,6 @@ def describe(
       train, heldout: the two `dataset.ImageSet`.
       facts: of all images.
     """
-    import PIL
-
-    crop = data.crop or reader.crop
-    crop = f"centre {crop}x{crop}" if crop else "centre square"
-    formats = sorted(facts.keys() - set(NOTES))
     about = {
         "name": data.name,
         **reader.about,
@@ -39,12 +34,7 @@ def describe(
         "num_train": len(train.images),
         "num_heldout": len(heldout.images),
         "limit": data.limit,
-        "image_size": train.images.shape[1],
-        "channels": train.images.shape[3],
-        "crop": crop,
-        "resize": f"{RESIZE}, where the size differs",
-        "pillow": PIL.__version__,
-        "encoding": ", ".join(formats) or "raw",
+        **of_pixels(train.images, data.crop or reader.crop, facts),
         "images": {note: facts[note] for note in NOTES if facts[note]},
         "sha256_train": _digest(train.images),
         "sha256_heldout": _digest(heldout.images),
@@ -52,6 +42,20 @@ def describe(
     if not isinstance(train.images, Stream):
         about["largest_pixel"] = int(train.images.max())
     return about
+
+
+def of_pixels(images: Any, crop: int, facts: Facts) -> dict[str, Any]:
+    """What images are, and how they became so; arguments as those of `describe`."""
+    import PIL
+
+    return {
+        "image_size": images.shape[1],
+        "channels": images.shape[3],
+        "crop": f"centre {crop}x{crop}" if crop else "centre square",
+        "resize": f"{RESIZE}, where the size differs",
+        "pillow": PIL.__version__,
+        "encoding": ", ".join(sorted(facts.keys() - set(NOTES))) or "raw",
+    }
 
 
 def _digest(images: Any) -> str | None:

@@ -130,8 +130,7 @@ def decode(
     """Encoded images → (uint8 [N, S, S, C], how many images have which facts).
 
     Args:
-      items: iterable of `num_images` things that `open_one` takes.
-      num_images: N, at least 1.
+      items: iterable of N = `num_images` >= 1 things that `open_one` takes.
       open_one: item → (Pillow image of 8-bit mode L or RGB, facts), as `open_image`;
         whatever it raises is a broken image.
       names: position → name of that image in messages.
@@ -142,8 +141,7 @@ def decode(
       UserError: broken images (the first and their number), or `size` 0 and squares
         that differ in size.
     """
-    images: np.ndarray | None = None
-    facts, broken = Facts(), []
+    images, facts, broken = None, Facts(), []
     with (
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
         _progress_bar(title, num_images) as progress,
@@ -152,8 +150,7 @@ def decode(
         # Pillow warns of odd EXIF data, image by image.
         warnings.filterwarnings("ignore", module="PIL.*")
         work = functools.partial(_one, open_one, crop=crop, size=size)
-        results = _parallel(pool, items, work)
-        for position, (pixels, detail) in enumerate(results):
+        for position, (pixels, detail) in enumerate(_parallel(pool, items, work)):
             progress.update()
             if pixels is None:
                 broken.append((position, detail))
@@ -163,18 +160,12 @@ def decode(
                 first = position
                 images = np.empty((num_images, *pixels.shape), np.uint8)
             if pixels.shape != images.shape[1:]:
-                raise _differ(
-                    (names(first), images.shape[1:]), (names(position), pixels.shape)
-                )
+                sides = images.shape[1], pixels.shape[0]
+                raise _differ((names(first), names(position)), sides)
             images[position] = pixels
     if broken:
         position, reason = broken[0]
-        raise UserError(
-            title,
-            f"{len(broken)} of {num_images} images cannot be read, the first is "
-            f"{names(position)} ({reason})",
-            "repair them, make them readable, or move them elsewhere",
-        )
+        raise _unreadable(title, len(broken), num_images, names(position), reason)
     assert images is not None, "num_images is 0"
     return images, facts
 
@@ -212,15 +203,21 @@ def _one(
         return None, " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _differ(
-    one: tuple[str, tuple[int, ...]], other: tuple[str, tuple[int, ...]]
-) -> UserError:
-    """The error for squares that differ in size."""
-    (name, shape), (other_name, other_shape) = one, other
+def _unreadable(title: str, count: int, total: int, name: str, why: str) -> UserError:
+    """The error for `count` broken images, the first of which is `name`."""
+    return UserError(
+        title,
+        f"{count} of {total} images cannot be read, the first is {name} ({why})",
+        "repair them, make them readable, or move them elsewhere",
+    )
+
+
+def _differ(names: tuple[str, str], sides: tuple[int, int]) -> UserError:
+    """The error for two images whose squares differ in size."""
     return UserError(
         "data.image_size=0",
-        f"centre squares differ, {name} has side {shape[0]} and {other_name} "
-        f"{other_shape[0]}",
+        f"centre squares differ, {names[0]} has side {sides[0]} and {names[1]} "
+        f"{sides[1]}",
         "give a size to which all are resized, such as 64",
     )
 

@@ -47,11 +47,7 @@ def _by_default(network: str) -> tuple[str, ...]:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = command_line.Parser(
-        prog="python -m gen_tickets.evaluation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.Parser("python -m gen_tickets.evaluation", __doc__)
 
     def add(name: str, **options: Any) -> None:
         parser.add_argument(name, **options)

@@ -172,7 +172,9 @@ class Evaluator:
         """
         values: dict[str, float] = {}
         if self._of_samples:
-            samples = self._samples(sample, latent_size)
+            config = self._config
+            count, batch_size = config.eval.num_samples, config.data.batch_size
+            samples = draw_samples(sample, count, batch_size, latent_size, config.seed)
             values |= self._score_samples(self._outputs(self._of_samples, samples))
         if self._of_reconstructions and reconstruct:
             images, batch_size = self._heldout.images, self._config.data.batch_size
@@ -239,19 +241,6 @@ class Evaluator:
 
     def _count(self) -> dict[str, float]:
         return {"num_samples": self._config.eval.num_samples}
-
-    def _samples(
-        self, sample: Callable[[Array], Array], latent_size: int
-    ) -> UInt8[np.ndarray, "n h w c"]:
-        """uint8 [num_samples, H, W, C] from latents that the seed alone determines."""
-        config = self._config
-        return draw_samples(
-            sample,
-            config.eval.num_samples,
-            config.data.batch_size,
-            latent_size,
-            config.seed,
-        )
 
 
 def _repeated(outputs: Mapping[str, Any], count: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gen_tickets.config import defaults
+from gen_tickets.data import about as about_lib
 from gen_tickets.data import dataset, decoding, readers
 from gen_tickets.errors import UserError
 
@@ -62,8 +63,7 @@ def read_files(field: str, path: str, crop: int = 0, size: int = 0) -> dataset.D
         **reader.about,
         "other_files": others if place.is_dir() else 0,
         "limit": 0,
-        **_of_pixels(images, crop),
-        "encoding": ", ".join(sorted(facts.keys() - set(decoding.NOTES))) or "raw",
+        **about_lib.of_pixels(images, crop, facts),
     }
     for split in ("train", "heldout"):
         about |= {
@@ -93,18 +93,6 @@ def read_sized(field: str, path: str, size: int) -> tuple[dataset.Dataset, str]:
             return found, ""
     resized = f"resized to {size}x{size} ({decoding.RESIZE}); they are {own}"
     return read_files(field, path, size=size), resized
-
-
-def _of_pixels(images: UInt8[np.ndarray, "n h w c"], crop: int) -> dict[str, Any]:
-    import PIL
-
-    return {
-        "image_size": images.shape[1],
-        "channels": images.shape[3],
-        "crop": f"centre {crop}x{crop}" if crop else "centre square",
-        "resize": f"{decoding.RESIZE}, where the size differs",
-        "pillow": PIL.__version__,
-    }
 
 
 def read_reference(

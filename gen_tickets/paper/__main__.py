@@ -26,12 +26,8 @@ from gen_tickets.workdir import lock
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    parser = command_line.Parser(
-        prog="python -m gen_tickets.paper",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    prog = "python -m gen_tickets.paper"
+    parser = command_line.Parser(prog, __doc__, allow_abbrev=False)
     scales = "; ".join(f"{name}: {text}" for name, text in SCALES.items())
     add = parser.add_argument
     add("figure", metavar="FIGURE", choices=[*FIGURES, "all", "results"])

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from gen_tickets import tasks
+from gen_tickets import tasks, trees
 from gen_tickets.paper import claims, published
 from gen_tickets.paper.claims import Evidence
 from gen_tickets.paper.figures import Panel
@@ -179,7 +179,7 @@ def num_weights(file: str) -> int:
     side = config.data.image_size
     task = tasks.build(config, (side or height, side or width, channels), 1)
     params = jax.eval_shape(task.init, jax.random.key(0)).params
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
+    return trees.num_weights(params)
 
 
 def _draw_models(panel: Panel, results: Results) -> Drawn:

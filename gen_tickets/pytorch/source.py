@@ -6,7 +6,6 @@ layout, images are [N, C, H, W] as in PyTorch; convolutions have float32 operand
 whatever `precision` was.
 """
 
-import io
 import pathlib
 from typing import Any
 
@@ -20,7 +19,7 @@ from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.pytorch import operations
 from gen_tickets.tasks import networks
 from gen_tickets.trained import Trained
-from gen_tickets.workdir import paths
+from gen_tickets.workdir import npz, paths
 
 _HEAD = '''"""{title}.
 
@@ -103,9 +102,7 @@ def write(folder: pathlib.Path, trained: Trained) -> None:
       UserError: an operation has no counterpart, or the disk is full.
     """
     source, arrays = convert(trained)
-    content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
-    paths.write_atomically(folder / "weights.npz", content.getvalue())
+    npz.write(folder / "weights.npz", arrays)
     paths.write_atomically(folder / "model.py", source.encode())
 
 

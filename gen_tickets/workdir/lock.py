@@ -60,18 +60,6 @@ def stored_config(workdir: Path) -> ml_collections.ConfigDict:
         raise UserError(path, problem, error.remedy) from None
 
 
-def stored_provenance(workdir: Path) -> dict[str, Any]:
-    """Versions, hardware and data of the workdir's last start.
-
-    Raises:
-      UserError: it is no workdir, or its config.json is damaged.
-    """
-    stored = _stored(workdir)
-    if stored is None:
-        raise UserError(workdir, "has no config.json", "give a workdir of gen_tickets")
-    return stored[1]
-
-
 def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Changes that a restart may not make, as 'name: stored -> wanted'.
 

@@ -1,17 +1,40 @@
-"""Headers of the arrays in an .npz, read before any of its arrays.
+"""Writing an .npz, and the headers of its arrays, read before any of the arrays.
 
 NumPy allocates the shape and dtype that a header claims, so the headers of an untrusted
 file are checked first.
 """
 
+import io
 import math
 import os
+import pathlib
 import zipfile
-from typing import BinaryIO
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from gen_tickets.workdir import paths
+
 Headers = dict[str, tuple[tuple[int, ...], np.dtype]]  # {name: (shape, dtype)}
+
+
+def write(
+    path: str | pathlib.Path,
+    arrays: Mapping[str, Any],
+    save: Callable[..., None] = np.savez,
+) -> None:
+    """Writes arrays by their names to one file, atomically.
+
+    Args:
+      save: `np.savez`, or `np.savez_compressed`.
+
+    Raises:
+      UserError: the disk is full or not writable.
+    """
+    content = io.BytesIO()
+    save(content, **arrays)
+    paths.write_atomically(path, content.getvalue())
 
 
 def headers(file: str | os.PathLike[str] | BinaryIO) -> Headers:

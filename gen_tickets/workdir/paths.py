@@ -10,68 +10,38 @@ import itertools
 import os
 import pathlib
 import tempfile
-from typing import Iterator
+from collections.abc import Callable, Iterator
 
 from gen_tickets.errors import UserError
 
 
-def config_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "config.json"
+def _named(name: str) -> Callable[[str | os.PathLike[str]], pathlib.Path]:
+    """A function from a workdir to the path of what has this name there."""
+    return lambda workdir: pathlib.Path(workdir) / name
 
 
-def results_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "results.csv"
-
-
-def layers_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "layers.csv"
-
-
-def curves_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "curves.csv"
-
-
-def columns_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "columns.json"
-
-
-def baselines_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "baselines.json"
-
-
-def stability_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    """Metrics on the lines between copies in an instability analysis."""
-    return pathlib.Path(workdir) / "stability.csv"
-
-
-def parameters_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "parameters.txt"
-
-
-def report_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "report.html"
-
-
-def figures_dir(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "figures"
-
-
-def tensorboard_dir(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "tensorboard"
-
-
-def checkpoints_dir(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "checkpoints"
-
-
-def tickets_dir(workdir: str | os.PathLike[str], round_number: int) -> pathlib.Path:
-    return pathlib.Path(workdir) / "tickets" / f"round_{round_number:02d}"
+config_path = _named("config.json")
+results_path = _named("results.csv")
+layers_path = _named("layers.csv")
+curves_path = _named("curves.csv")
+columns_path = _named("columns.json")
+baselines_path = _named("baselines.json")
+#: Metrics on the lines between copies in an instability analysis.
+stability_path = _named("stability.csv")
+parameters_path = _named("parameters.txt")
+report_path = _named("report.html")
+figures_dir = _named("figures")
+samples_dir = _named("samples")
+originals_path = _named("samples/originals.png")
+tensorboard_dir = _named("tensorboard")
+checkpoints_dir = _named("checkpoints")
 
 
 def ticket_path(
     workdir: str | os.PathLike[str], round_number: int, run: int
 ) -> pathlib.Path:
-    return tickets_dir(workdir, round_number) / f"run_{run}.npz"
+    folder = pathlib.Path(workdir) / "tickets" / f"round_{round_number:02d}"
+    return folder / f"run_{run}.npz"
 
 
 def trained_dir(workdir: str | os.PathLike[str], round_number: int) -> pathlib.Path:
@@ -88,14 +58,6 @@ def trained_path(
 def search_path(workdir: str | os.PathLike[str], run: int) -> pathlib.Path:
     """The early-bird search of a run."""
     return pathlib.Path(workdir) / "searches" / f"run_{run}.npz"
-
-
-def samples_dir(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return pathlib.Path(workdir) / "samples"
-
-
-def originals_path(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    return samples_dir(workdir) / "originals.png"
 
 
 def sample_path(

@@ -3,7 +3,6 @@
 One .npz per run, read without pickle; `report` plots the mask distances.
 """
 
-import io
 import pathlib
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gen_tickets.errors import Damaged
-from gen_tickets.workdir import paths, reading
+from gen_tickets.workdir import npz, reading
 
 
 class Search(NamedTuple):
@@ -32,9 +31,7 @@ def save(path: str | pathlib.Path, search: Search) -> None:
     for component, groups in search.kept.items():
         for group, mask in groups.items():
             arrays[f"kept/{component}/{group}"] = np.asarray(mask)
-    content = io.BytesIO()
-    np.savez_compressed(content, **arrays)
-    paths.write_atomically(path, content.getvalue())
+    npz.write(path, arrays, np.savez_compressed)
 
 
 def load(path: str | pathlib.Path) -> Search:

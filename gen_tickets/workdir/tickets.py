@@ -10,7 +10,6 @@ and lists are restored as such; `load(path, like=params)` restores every structu
 as tuples, FrozenDicts, states of nnx and modules of Equinox.
 """
 
-import io
 import json
 import math
 import os
@@ -25,7 +24,7 @@ import numpy as np
 from gen_tickets import trees
 from gen_tickets.errors import UserError
 from gen_tickets.trees import Tree
-from gen_tickets.workdir import npz, paths, reading
+from gen_tickets.workdir import npz, reading
 
 
 class Ticket(NamedTuple):
@@ -65,11 +64,7 @@ def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
         arrays[f"params/{name}"] = _float32(name, params[name])[mask]
     for name, leaf in trees.named_leaves(ticket.stats).items():
         arrays[f"stats/{name}"] = _float32(name, leaf)
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    paths.write_atomically(path, content.getvalue())
+    npz.write(pathlib.Path(path), arrays)
 
 
 def _float32(name: str, leaf: Any) -> np.ndarray:

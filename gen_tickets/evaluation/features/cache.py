@@ -7,7 +7,6 @@ computed again, and a file that cannot be read is not changed. The folder is
 """
 
 import hashlib
-import io
 import json
 import pathlib
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from numpy.typing import ArrayLike
 from gen_tickets.console import display
 from gen_tickets.errors import Damaged, UserError
 from gen_tickets.evaluation.features import weights
-from gen_tickets.workdir import paths, reading
+from gen_tickets.workdir import npz, reading
 
 _ABOUT = "about"
 
@@ -68,18 +67,15 @@ def fetch(
     arrays = {name: np.asarray(array) for name, array in compute().items()}
     if may_replace:
         try:
-            paths.write_atomically(path, _written(key, arrays))
+            npz.write(path, {**arrays, _ABOUT: _about(key, arrays)})
         except UserError as error:
             display.say(f"not cached: {error}")
     return arrays
 
 
-def _written(key: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+def _about(key: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     about = json.dumps({"key": key, "sha256": digest(arrays)})
-    file = io.BytesIO()
-    named: dict[str, Any] = {**arrays, _ABOUT: np.frombuffer(about.encode(), np.uint8)}
-    np.savez(file, **named)
-    return file.getvalue()
+    return np.frombuffer(about.encode(), np.uint8)
 
 
 def _read(path: pathlib.Path, key: Mapping[str, Any]) -> dict[str, np.ndarray]:
