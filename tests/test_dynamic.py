@@ -1,12 +1,14 @@
 """Dynamic sparse training against NumPy, and a whole experiment of all methods."""
 
 import contextlib
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_lottery import NoEvents
 
 from gen_tickets import procedures, trees
 from gen_tickets.config import defaults
@@ -16,6 +18,7 @@ from gen_tickets.procedures import rounds
 from gen_tickets.pruning import dynamic
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import verdict
+from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, tables, tickets
 from gen_tickets.workdir.checkpoints import Checkpoints
 from tests import result_rows
@@ -159,11 +162,15 @@ def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("dynamic")
     config = configure()
     defaults.validate(config)
-    procedures._run(config, workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events_lib, "EventWriter", NoEvents)
+        procedures._run(config, workdir)
     prepared, data = procedures.prepare(config, procedures.load_dataset(config))
     prepared = procedures.of(config).check(prepared, data)
     with contextlib.closing(Checkpoints(workdir)) as store:
-        round_state, position = rounds.restore(prepared, store)
+        round_state, position = rounds.restore(
+            store, functools.partial(rounds.shapes, prepared)
+        )
     assert position.finished
     return workdir, prepared, round_state
 
@@ -171,7 +178,8 @@ def finished(tmp_path_factory):
 def member_of(prepared, round_state, arm):
     """(state, masks) of a method."""
     place = prepared.tickets.index(arm, 0)
-    return jax.tree.map(lambda x: x[place], (round_state.state, round_state.masks))
+    members = round_state.state, round_state.masks
+    return jax.tree.map(lambda x: np.asarray(x)[place], members)
 
 
 def test_run_records_every_method_with_exact_counts_and_flops(finished):

@@ -1,5 +1,7 @@
 """The early-bird procedure on digits, from config to files, stopped and resumed."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from gen_tickets.experiments import quickstart
 from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.procedures import channel_cut, early_bird, lottery, setup
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.report import render
+from gen_tickets.report import figures, render
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, searches, tables, tickets
 
@@ -107,7 +109,8 @@ def test_early_bird_ticket_equals_compacted_dense_training(standard):
     _, _, found, drawn = standard
     config = configure()
     prepared, data = make(config)
-    one = channel_cut.search_of_run(prepared, channel_cut.channel_pruner(prepared), 1)
+    searched = channel_cut.searching(prepared, channel_cut.channel_pruner(prepared))
+    one = setup.of_run(searched, 1, "early_bird")
     begun, population, steps = lottery.dense(one), one.dense, 6 * PER_EPOCH
     examples, order = data.batches(population, one.schedule, 0, None).take(steps)
     keys = population.train_keys()
@@ -130,7 +133,9 @@ def test_early_bird_ticket_equals_compacted_dense_training(standard):
         assert a.shape == b.shape
 
 
-def test_draw_early_bird_run_shows_mask_distances(standard):
+def test_draw_early_bird_run_shows_mask_distances(standard, monkeypatch):
+    png = functools.partial(figures.draw_files, suffixes=("png",))
+    monkeypatch.setattr(figures, "draw_files", png)  # in a third of the time
     folder = standard[0]
     text = render.draw(folder).read_text()
     assert "Early-bird tickets are found in 2 of 2 runs, at epoch 6." in text

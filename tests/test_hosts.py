@@ -1,6 +1,7 @@
 """Several processes: detection of launchers; two processes against one."""
 
 import fnmatch
+import functools
 import os
 import pathlib
 import socket
@@ -46,7 +47,9 @@ def start_two(workdir):
 def final_state(prepared, workdir):
     """The training state of the last checkpoint, on the devices of this process."""
     store = checkpoints.Checkpoints(workdir)
-    round_state, position = rounds.restore(prepared, store)
+    round_state, position = rounds.restore(
+        store, functools.partial(rounds.shapes, prepared)
+    )
     store.close()
     assert position.finished
     assert position.round == OPTIONS["prune__rounds"]

@@ -407,7 +407,7 @@ def test_record_diverged_member_is_nan_and_others_are_finite(experiment):
     begun = begun._replace(state=begun.state._replace(params=params))
     training = rounds.trainings(prepared, data.streamed)(0)
     recorder = mock.Mock()
-    measurement.record(
+    measurement.Measurement(
         prepared,
         training,
         begun,
@@ -416,7 +416,7 @@ def test_record_diverged_member_is_nan_and_others_are_finite(experiment):
         recorder,
         masks_of=lambda member: jax.tree.map(lambda x: x[member], begun.masks),
         columns_of=lambda arm, masks: {},
-    )
+    ).record()
     (_, _, rows), _ = recorder.rows.call_args
     assert [row["diverged"] for row in rows] == [False, True]
     for name in ("fd_classifier", "accuracy_reconstructions"):

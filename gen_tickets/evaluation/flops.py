@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gen_tickets import trees
 from gen_tickets.evaluation.operations import PRODUCTS, Operation, Value
@@ -153,5 +154,5 @@ def of_step(task: Task, images: Tree) -> Cost:
 def kept_shares(masks: Masks) -> dict[str, float]:
     """{leaf: share of its weights that is kept}, for `Cost.total`."""
     return {
-        name: float(mask.mean()) for name, mask in trees.named_leaves(masks).items()
+        name: float(jnp.mean(mask)) for name, mask in trees.named_leaves(masks).items()
     }

@@ -64,5 +64,5 @@ def rewind(
     ]
     member_masks, state = jax.tree.map(lambda *x: jnp.concatenate(x), *members)
     return round_state_lib.begin(
-        state, member_masks, metric_names, jnp.tile(diverged, len(arms)), floored
+        state, metric_names, member_masks, jnp.tile(diverged, len(arms)), floored
     )

@@ -30,8 +30,8 @@ def channel_pruner(prepared: Prepared) -> ChannelPruner:
     )
 
 
-def search_of_run(prepared: Prepared, pruner: ChannelPruner, run: int) -> Prepared:
-    """One run of the whole network, which draws masks while it trains."""
+def searching(prepared: Prepared, pruner: ChannelPruner) -> Prepared:
+    """The experiment whose networks draw masks while they train."""
     options = prepared.config.early_bird
     task = detection.watch(
         prepared.task,
@@ -40,7 +40,7 @@ def search_of_run(prepared: Prepared, pruner: ChannelPruner, run: int) -> Prepar
         options.epochs,
         options.distance,
     )
-    return setup.of_run(prepared, run, "early_bird", task)
+    return setup.with_task(prepared, task)
 
 
 def compact_of_run(
@@ -48,8 +48,8 @@ def compact_of_run(
 ) -> Prepared:
     """One run of the compact network that a search found."""
     sizes = compact.sizes(pruner.groups, search.kept)
-    task = prepared.build_task(sizes)
-    return setup.of_run(prepared, run, "early_bird", task, sizes)
+    compacted = setup.with_task(prepared, prepared.build_task(sizes), channels=sizes)
+    return setup.of_run(compacted, run, "early_bird")
 
 
 def cut(

@@ -116,12 +116,12 @@ def _begin(
     num_runs, copies = state.step.shape[0], len(methods)
     masks, state = jax.tree.map(lambda x: jnp.concatenate([x] * copies), (masks, state))
     places = [dynamic.METHODS.index(name) for name in methods for _ in range(num_runs)]
+    # No round is an ancestor of another.
     return round_state_lib.begin(
         dynamic.with_methods(state, places),
-        masks,
         metric_names,
-        jnp.zeros(num_runs * copies, bool),  # no round is an ancestor of another
-        jnp.zeros(num_runs, jnp.int32),
+        masks,
+        floored=jnp.zeros(num_runs, jnp.int32),
     )
 
 

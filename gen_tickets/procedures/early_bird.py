@@ -10,9 +10,9 @@ and tables round 0 is the search, round 1 the training that continues from it.
 """
 
 import dataclasses
+import functools
 import math
 import pathlib
-from typing import Any
 
 from gen_tickets.data.pipeline import Data
 from gen_tickets.distributed import processes
@@ -23,7 +23,7 @@ from gen_tickets.procedures.channel_cut import (
     channel_pruner,
     compact_of_run,
     cut,
-    search_of_run,
+    searching,
     whole_masks,
 )
 from gen_tickets.procedures.setup import Prepared
@@ -54,7 +54,8 @@ def check(prepared: Prepared, data: Data) -> Prepared:
             f"must be below the {epochs:.3g} epochs of the training",
         )
     # The search needs the most memory: the compact network is smaller.
-    one = search_of_run(prepared, channel_pruner(prepared), 0)
+    searched = searching(prepared, channel_pruner(prepared))
+    one = setup.of_run(searched, 0, "early_bird")
     plan = setup.plan_memory(one, data, (one.dense,)).members_at_once
     return dataclasses.replace(prepared, members_at_once=plan)
 
@@ -69,14 +70,15 @@ def run(
     """All runs, one after another; arguments and errors as in `lottery.run`."""
     pruner = channel_pruner(prepared)
     hooks = rounds.hooks(prepared, store, recorder, stop)
-    # All searches share one program.
-    first = search_of_run(prepared, pruner, 0)
+    # All searches share their programs.
+    searched = searching(prepared, pruner)
+    first = setup.of_run(searched, 0, "early_bird")
     search_loop = setup.make_loop(first, first.dense, data.streamed)
-    restored = restore(prepared, pruner, store, recorder.workdir)
-    round_state, position = rounds.told(restored) or (None, Position())
+    shapes = functools.partial(_shapes, prepared, first, pruner, recorder.workdir)
+    round_state, position = rounds.restore(store, shapes) or (None, Position())
     for number in range(position.run, prepared.config.runs):
         if position.round == 0:
-            one = search_of_run(prepared, pruner, number)
+            one = setup.of_run(searched, number, "early_bird")
             training = _search_training(one, search_loop, prepared.config.runs)
             round_state, position = driver.train(
                 training, round_state or lottery.dense(one), position, data, hooks
@@ -94,48 +96,26 @@ def run(
                 training, round_state, position, data, hooks
             )
             _record(
-                prepared,
-                one,
-                pruner,
-                search,
-                training,
-                round_state,
-                position,
-                data,
-                recorder,
+                prepared, one, search, training, round_state, position, data, recorder
             )
             position = position._replace(finished=True)
             hooks.save(round_state, position)
         round_state, position = None, Position(run=number + 1)
 
 
-def restore(
+def _shapes(
     prepared: Prepared,
+    searched: Prepared,
     pruner: ChannelPruner,
-    store: Checkpoints,
     workdir: str | pathlib.Path,
-) -> tuple[RoundState, Position] | None:
-    """The newest checkpoint, or None if there is none."""
-
-    def shapes(stored: list[Any]) -> RoundState:
-        one = _of_position(prepared, pruner, Position(*stored), workdir)
-        return setup.round_shapes(one, one.dense)
-
-    restored = store.restore(shapes)
-    return restored and (restored[0], Position(*restored[1]))
-
-
-def _of_position(
-    prepared: Prepared,
-    pruner: ChannelPruner,
     position: Position,
-    workdir: str | pathlib.Path,
-) -> Prepared:
-    """The run and the network that a position refers to."""
-    if position.round == 0:
-        return search_of_run(prepared, pruner, position.run)
-    search = searches.load(paths.search_path(workdir, position.run))
-    return compact_of_run(prepared, pruner, search, position.run)
+) -> RoundState:
+    """The shapes of a checkpoint: of a search, or of the compact network it found."""
+    one = searched
+    if position.round:
+        search = searches.load(paths.search_path(workdir, position.run))
+        one = compact_of_run(prepared, pruner, search, position.run)
+    return setup.round_shapes(one, one.dense)
 
 
 def _search_training(one: Prepared, loop: Loop, num_runs: int) -> driver.Training:
@@ -180,7 +160,6 @@ def _compact_training(
 def _record(
     whole: Prepared,
     one: Prepared,
-    pruner: ChannelPruner,
     search: Search,
     training: driver.Training,
     round_state: RoundState,
@@ -189,6 +168,7 @@ def _record(
     recorder: Recorder,
 ) -> None:
     """Writes images and rows of a run; FLOPs include those of search and drawing."""
+    pruner = channel_pruner(whole)
     everything = compact.sizes(pruner.groups, channels.complete(pruner.groups, {}))
     whole_step = one.costs.of_step(everything).total()
     whole_params, masks = whole.shapes.params, whole_masks(whole, pruner, search)
@@ -205,7 +185,7 @@ def _record(
             **one.costs.of_training(masks, steps, searching),
         }
 
-    measurement.record(
+    measurement.Measurement(
         one,
         training,
         round_state,
@@ -214,4 +194,4 @@ def _record(
         recorder,
         masks_of=lambda member: masks,
         columns_of=columns_of,
-    )
+    ).record()

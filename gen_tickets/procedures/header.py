@@ -94,10 +94,7 @@ def _data(about: dict[str, Any]) -> str:
 def _networks(prepared: Prepared) -> str:
     """Weights of each component, and how many of them may be pruned."""
     params = prepared.shapes.params
-    sizes = {
-        component: sum(leaf.size for leaf in jax.tree.leaves(of))
-        for component, of in params.items()
-    }
+    sizes = {component: trees.num_weights(of) for component, of in params.items()}
     parts = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
     leaves = trees.named_leaves(params)
     prunable = sum(leaves[name].size for name in prepared.pruner.names)

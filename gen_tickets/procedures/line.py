@@ -4,7 +4,6 @@ The batch-norm statistics of an interpolated network are not those of its weight
 (Frankle et al. 2020), so they are recomputed on training images.
 """
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -112,21 +111,8 @@ def make(
         heldout = processes.to_host(evaluate(on_line, *data.heldout, keys))
         return [
             {f"heldout_{name}": float(values[i]) for name, values in heldout.items()}
-            | _evaluation(prepared, jax.tree.map(lambda x: x[i], on_line))
+            | prepared.measure(jax.tree.map(lambda x: x[i], on_line))
             for i in range(len(points))
         ]
 
     return measure
-
-
-def _evaluation(prepared: Prepared, state: TrainState) -> dict[str, float]:
-    """Columns of `eval.metrics`, if any."""
-    if prepared.evaluator is None:
-        return {}
-    sample, reconstruct = prepared.sample, prepared.reconstruct
-    assert sample is not None  # every task of an experiment has it
-    return prepared.evaluator.measure(
-        functools.partial(sample, state),
-        reconstruct and functools.partial(reconstruct, state),
-        prepared.task.latent_size,
-    )

@@ -9,6 +9,7 @@
 All runs, and both tickets of a round, are members of one compiled program.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,8 +64,8 @@ def run(
     num_rounds = prepared.config.prune.rounds
     trainings = rounds.trainings(prepared, data.streamed)
     hooks = rounds.hooks(prepared, store, recorder, stop)
-    restored = rounds.restore(prepared, store)
-    round_state, position = rounds.told(restored) or (dense(prepared), Position())
+    restored = rounds.restore(store, functools.partial(rounds.shapes, prepared))
+    round_state, position = restored or (dense(prepared), Position())
     while True:
         if not position.finished:
             training = trainings(position.round)

@@ -3,7 +3,7 @@
 Every process takes part in gathering members; the recorder of the first one writes.
 """
 
-import functools
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -31,76 +31,125 @@ MasksOf = Callable[[int], Masks]  # member -> masks, of the shapes of whole netw
 ColumnsOf = Callable[[str, Masks], dict[str, float]]
 
 
-def record(
-    prepared: Prepared,
-    training: Training,
-    round_state: RoundState,
-    position: Position,
-    data: Data,
-    recorder: Recorder,
-    masks_of: MasksOf,
-    columns_of: ColumnsOf,
-) -> None:
-    """Writes image grids, layers and rows of a training; idempotent.
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """A training at its last step, and what is recorded of it."""
 
-    Args:
-      prepared: the experiment.
-      training: what was trained.
-      round_state, position: at its last step.
-      data: the images.
-      recorder: writes the files.
-      masks_of: member -> masks of the shapes of the whole networks.
-      columns_of: (arm, masks) of a member -> what else stands in its row.
-    """
-    with display.bar(f"{training.title}: measuring"):
-        _record_images(prepared, training, round_state, position, data, recorder)
-        layers = _layer_rows(training, position, masks_of)
-        recorder.layers(position.round, layers)
-        metrics = _metrics(training, round_state, data)
-        diverged = _diverged(round_state, metrics)
-        evaluations: list[dict[str, Any]] = [{} for _ in diverged]
-        evaluator, num_rounds = prepared.evaluator, prepared.config.prune.rounds
-        if evaluator is not None and evaluator.is_due(position.round, num_rounds):
-            evaluations = _evaluations(
-                prepared, evaluator, training, round_state.state, diverged
-            )
-        rows = _rows(
-            prepared, training, round_state, position, diverged, masks_of, columns_of
+    prepared: Prepared
+    training: Training
+    round_state: RoundState
+    position: Position
+    data: Data
+    recorder: Recorder
+    masks_of: MasksOf  #: of the shapes of the whole networks
+    columns_of: ColumnsOf
+
+    def record(self) -> None:
+        """Writes image grids, layers, rows and trained networks; idempotent."""
+        prepared, training, position = self.prepared, self.training, self.position
+        with display.bar(f"{training.title}: measuring"):
+            self._record_images()
+            self.recorder.layers(position.round, self._layer_rows())
+            metrics = _metrics(training, self.round_state, self.data)
+            diverged = _diverged(self.round_state, metrics)
+            evaluations: list[dict[str, Any]] = [{} for _ in diverged]
+            evaluator, num_rounds = prepared.evaluator, prepared.config.prune.rounds
+            if evaluator is not None and evaluator.is_due(position.round, num_rounds):
+                evaluations = _evaluations(
+                    prepared, evaluator, training, self.round_state.state, diverged
+                )
+            rows = self._rows(diverged)
+        for member, row in enumerate(rows):
+            row |= {name: float(values[member]) for name, values in metrics.items()}
+            row |= evaluations[member]
+        self.recorder.rows(training.tag, position.round, rows)
+        self._record_trained()
+
+    def _record_trained(self) -> None:
+        """Keeps what was trained; what `keep.rounds` no longer asks for is removed."""
+        population, position = self.training.population, self.position
+        averaged, channels = self.prepared.task.averaged, dict(self.prepared.channels)
+        members = self.round_state.state, self.round_state.masks
+        for arm in population.arms:
+            for run in population.runs:
+                member = population.index(arm, run)
+                state, masks = population.layout.member(members, member)
+                params = state.params if averaged is None else averaged(state)
+                self.recorder.ticket(
+                    tickets.Ticket(masks, params, state.stats, channels=channels),
+                    position.round,
+                    run,
+                    position.step,
+                    masks_lib.sparsity(self.masks_of(member)),
+                    arm,
+                )
+        self.recorder.remove_superseded(position.round)
+
+    def _rows(self, diverged: np.ndarray) -> list[dict[str, Any]]:
+        """One row per member, without metrics."""
+        population, position = self.training.population, self.position
+        task = registries.task.get(self.prepared.config.task.name)
+        floored, best_step = processes.to_host(
+            (self.round_state.floored, self.round_state.best_step)
         )
-    for member, row in enumerate(rows):
-        row |= {name: float(values[member]) for name, values in metrics.items()}
-        row |= evaluations[member]
-    recorder.rows(training.tag, position.round, rows)
-    _record_trained(prepared, training, round_state, position, recorder, masks_of)
+        rows = []
+        for arm in population.arms:
+            for place, run in enumerate(population.runs):
+                member = population.index(arm, run)
+                masks = self.masks_of(member)
+                sparsity = masks_lib.sparsity(masks)
+                row = {
+                    "round": position.round,
+                    "run": run,
+                    "arm": arm,
+                    "sparsity": sparsity,
+                    "remaining": 1.0 - sparsity,
+                    "steps": position.step,
+                    "seconds": round(position.seconds, 2),
+                    "diverged": bool(diverged[member]),
+                    "floored_layers": int(floored[place]),
+                }
+                for component, share in masks_lib.component_sparsity(masks).items():
+                    row[f"sparsity_{component}"] = share
+                row |= self.columns_of(arm, masks)
+                if task.loss_is_quality:
+                    row["early_stop_step"] = int(best_step[member])
+                rows.append(row)
+        return rows
 
+    def _layer_rows(self) -> list[dict[str, Any]]:
+        """One row per run and layer; the arms of a run share their masks."""
+        number = self.position.round
+        return [
+            {"round": number, "run": run, "layer": layer, "total": total, "kept": kept}
+            for member, run in enumerate(self.training.population.runs)
+            for layer, (total, kept) in masks_lib.layer_counts(
+                self.masks_of(member)
+            ).items()
+        ]
 
-def _record_trained(
-    prepared: Prepared,
-    training: Training,
-    round_state: RoundState,
-    position: Position,
-    recorder: Recorder,
-    masks_of: MasksOf,
-) -> None:
-    """Keeps what was trained; what `keep.rounds` no longer asks for is removed."""
-    population, averaged = training.population, prepared.task.averaged
-    members = round_state.state, round_state.masks
-    for arm in population.arms:
-        for run in population.runs:
-            member = population.index(arm, run)
-            state, masks = population.layout.member(members, member)
-            params = state.params if averaged is None else averaged(state)
-            recorder.trained(
-                tickets.Ticket(
-                    masks, params, state.stats, channels=dict(prepared.channels)
-                ),
-                position.round,
-                arm,
-                run,
-                position.step,
-                masks_lib.sparsity(masks_of(member)),
-            )
-    recorder.remove_superseded(position.round)
+    def _record_images(self) -> None:
+        """Grids of run 0 of every arm: the same images and latents in every round."""
+        prepared, population = self.prepared, self.training.population
+        if population.runs[0] != 0:
+            return
+        shown, config = self.data.shown, prepared.config
+        self.recorder.originals(shown)
+        latents = population_lib.latents(
+            config.seed, config.eval.num_shown, prepared.task.latent_size
+        )
+        for arm in population.arms:
+            member = population.index(arm, 0)
+            state = population.layout.member(self.round_state.state, member)
+            if not processes.is_first():
+                continue
+            assert prepared.sample is not None  # every task of an experiment has it
+            drawn = {"samples": prepared.sample(state, latents)}
+            if prepared.reconstruct is not None:
+                drawn["reconstructions"] = prepared.reconstruct(state, shown)
+            for kind, images in drawn.items():
+                tag, number = self.training.tag, self.position.round
+                self.recorder.images(tag, number, arm, kind, images)
 
 
 def _metrics(
@@ -153,106 +202,7 @@ def _evaluations(
         if is_diverged:
             columns = evaluator.undefined()
         else:
-            columns = _evaluation(prepared, evaluator, layout.member(state, member))
+            of_member = layout.member(state, member)
+            columns = prepared.measure(of_member) if processes.is_first() else {}
         found.append({**columns, "evaluation": evaluator.short_hash})
     return found
-
-
-def _evaluation(
-    prepared: Prepared, evaluator: Evaluator, state: TrainState
-) -> dict[str, Any]:
-    """Columns of one member's samples and reconstructions; {} except on process 0."""
-    if not processes.is_first():
-        return {}
-    sample, reconstruct = prepared.sample, prepared.reconstruct
-    assert sample is not None  # every task of an experiment has it
-    return evaluator.measure(
-        functools.partial(sample, state),
-        reconstruct and functools.partial(reconstruct, state),
-        prepared.task.latent_size,
-    )
-
-
-def _rows(
-    prepared: Prepared,
-    training: Training,
-    round_state: RoundState,
-    position: Position,
-    diverged: np.ndarray,
-    masks_of: MasksOf,
-    columns_of: ColumnsOf,
-) -> list[dict[str, Any]]:
-    """One row per member, without metrics."""
-    population = training.population
-    task = registries.task.get(prepared.config.task.name)
-    floored, best_step = processes.to_host((round_state.floored, round_state.best_step))
-    rows = []
-    for arm in population.arms:
-        for place, run in enumerate(population.runs):
-            member = population.index(arm, run)
-            masks = masks_of(member)
-            sparsity = masks_lib.sparsity(masks)
-            row = {
-                "round": position.round,
-                "run": run,
-                "arm": arm,
-                "sparsity": sparsity,
-                "remaining": 1.0 - sparsity,
-                "steps": position.step,
-                "seconds": round(position.seconds, 2),
-                "diverged": bool(diverged[member]),
-                "floored_layers": int(floored[place]),
-            }
-            for component, share in masks_lib.component_sparsity(masks).items():
-                row[f"sparsity_{component}"] = share
-            row |= columns_of(arm, masks)
-            if task.loss_is_quality:
-                row["early_stop_step"] = int(best_step[member])
-            rows.append(row)
-    return rows
-
-
-def _layer_rows(
-    training: Training, position: Position, masks_of: MasksOf
-) -> list[dict[str, Any]]:
-    """One row per run and layer; the arms of a run share their masks."""
-    return [
-        {
-            "round": position.round,
-            "run": run,
-            "layer": layer,
-            "total": total,
-            "kept": kept,
-        }
-        for member, run in enumerate(training.population.runs)
-        for layer, (total, kept) in masks_lib.layer_counts(masks_of(member)).items()
-    ]
-
-
-def _record_images(
-    prepared: Prepared,
-    training: Training,
-    round_state: RoundState,
-    position: Position,
-    data: Data,
-    recorder: Recorder,
-) -> None:
-    """Grids of run 0 of every arm, with the same images and latents in every round."""
-    config, task, population = prepared.config, prepared.task, training.population
-    if population.runs[0] != 0:
-        return
-    recorder.originals(data.shown)
-    count = config.eval.num_shown
-    latents = population_lib.latents(config.seed, count, task.latent_size)
-    for arm in population.arms:
-        member = population.index(arm, 0)
-        state = population.layout.member(round_state.state, member)
-        if not processes.is_first():
-            continue
-        tag, number = training.tag, position.round
-        assert prepared.sample is not None  # every task of an experiment has it
-        images = prepared.sample(state, latents)
-        recorder.images(tag, number, arm, "samples", images)
-        if prepared.reconstruct is not None:
-            images = prepared.reconstruct(state, data.shown)
-            recorder.images(tag, number, arm, "reconstructions", images)

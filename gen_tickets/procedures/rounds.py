@@ -50,31 +50,26 @@ def hooks(
     )
 
 
+def shapes(prepared: Prepared, position: Position) -> RoundState:
+    """The shapes of a checkpoint at a position, for `restore`."""
+    population = prepared.tickets if position.round else prepared.dense
+    return setup.round_shapes(prepared, population)
+
+
 def restore(
-    prepared: Prepared, store: Checkpoints
+    store: Checkpoints, shapes: Callable[[Position], RoundState]
 ) -> tuple[RoundState, Position] | None:
-    """The newest checkpoint, or None if there is none."""
-
-    def shapes(position: list[Any]) -> RoundState:
-        is_dense = Position(*position).round == 0
-        population = prepared.dense if is_dense else prepared.tickets
-        return setup.round_shapes(prepared, population)
-
-    restored = store.restore(shapes)
-    return restored and (restored[0], Position(*restored[1]))
-
-
-def told(
-    restored: tuple[RoundState, Position] | None,
-) -> tuple[RoundState, Position] | None:
-    """What was restored, after it has been said where the run goes on."""
-    if restored is not None and processes.is_first():
-        position = restored[1]
+    """The newest checkpoint, or None if there is none; says where the run goes on."""
+    restored = store.restore(lambda stored: shapes(Position(*stored)))
+    if restored is None:
+        return None
+    position = Position(*restored[1])
+    if processes.is_first():
         of_run = f"run {position.run}, " if position.run else ""
         step = "finished" if position.finished else f"step {position.step:,}"
         place = f"{of_run}round {position.round}, {step}"
         display.say((f"continuing from {place}", "bold green"))
-    return restored
+    return restored[0], position
 
 
 def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Training]:
@@ -132,16 +127,18 @@ def record(
 
     _record_tickets(prepared, round_state, position, recorder)
     layout = training.population.layout
-    measurement.record(
+    measurement.Measurement(
         prepared,
         training,
         round_state,
         position,
         data,
         recorder,
-        masks_of=lambda member: layout.member(round_state.masks, member),
+        masks_of=lambda member: processes.to_host(
+            layout.member(round_state.masks, member)
+        ),
         columns_of=columns_of,
-    )
+    ).record()
 
 
 def _record_tickets(

@@ -1,6 +1,7 @@
 """The fixed parts of an experiment, built from its options and image shape."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,6 @@ from gen_tickets.data.pipeline import Data
 from gen_tickets.distributed import memory, mesh
 from gen_tickets.evaluation.costs import Costs
 from gen_tickets.evaluation.metrics import Evaluator
-from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.procedures import transfer
 from gen_tickets.pruning.pruner import Pruner
 from gen_tickets.tasks.task import Task
@@ -33,6 +33,8 @@ class Prepared:
     config: ConfigDict
     image_shape: tuple[int, int, int]
     schedule: Schedule
+    #: (channels, lowering) -> the task of these options; see `tasks.build`
+    build_task: Callable[..., Task]
     task: Task
     pruner: Pruner
     init: Callable[[jax.Array], TrainState]  #: keys [R] -> states [R, ...], compiled
@@ -51,14 +53,16 @@ class Prepared:
     #: {component: channels of its groups} of compacted networks, else {}
     channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def build_task(
-        self,
-        channels: Mapping[str, Any] | None = None,
-        lowering: Lowering | None = None,
-    ) -> Task:
-        """The task of these options; of compacted networks if channels are given."""
-        num_steps = self.schedule.num_steps
-        return tasks.build(self.config, self.image_shape, num_steps, channels, lowering)
+    def measure(self, state: TrainState) -> dict[str, float]:
+        """Columns of `eval.metrics`, if any, of one member."""
+        if self.evaluator is None:
+            return {}
+        assert self.sample is not None  # every task of an experiment has it
+        return self.evaluator.measure(
+            functools.partial(self.sample, state),
+            self.reconstruct and functools.partial(self.reconstruct, state),
+            self.task.latent_size,
+        )
 
     @property
     def keep_dense(self) -> bool:
@@ -84,30 +88,26 @@ def prepare(
     layout = mesh.choose(config.parallel.devices)
     runs = tuple(range(config.runs))
     arms = (*config.arms, *(() if source is None else ("transferred",)))
-
-    def build_task(
-        channels: Mapping[str, Any] | None = None, lowering: Lowering | None = None
-    ) -> Task:
-        num_steps = schedule.num_steps
-        return tasks.build(config, image_shape, num_steps, channels, lowering)
-
+    build_task = functools.partial(tasks.build, config, image_shape, schedule.num_steps)
     batch = jax.ShapeDtypeStruct((schedule.images_per_step, *image_shape), jnp.uint8)
     task = build_task()
     return Prepared(
         config=config,
         image_shape=image_shape,
         schedule=schedule,
+        build_task=build_task,
         dense=Population(config.seed, runs, ("dense",), layout),
         tickets=Population(config.seed, runs, arms, layout),
         source=source,
         costs=Costs(build_task, batch),
         batch=batch,
-        **_of_task(config, task, batch),
+        metric_names=loop_lib.metric_names(task, batch),
+        **_of_task(config, task),
     )
 
 
-def _of_task(config: ConfigDict, task: Task, batch: Any) -> dict[str, Any]:
-    """The fields of `Prepared` that depend on the task."""
+def _of_task(config: ConfigDict, task: Task) -> dict[str, Any]:
+    """The fields of `Prepared` that another task with the same metrics changes."""
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     return {
         "task": task,
@@ -116,31 +116,18 @@ def _of_task(config: ConfigDict, task: Task, batch: Any) -> dict[str, Any]:
         "sample": task.sample and jax.jit(task.sample),
         "reconstruct": task.reconstruct and jax.jit(task.reconstruct),
         "shapes": shapes,
-        "metric_names": loop_lib.metric_names(task, batch),
     }
 
 
-def of_run(
-    prepared: Prepared,
-    run: int,
-    arm: str,
-    task: Task,
-    channels: Mapping[str, Any] | None = None,
-) -> Prepared:
-    """A copy of the experiment with a single run and arm, which trains `task`."""
+def of_run(prepared: Prepared, run: int, arm: str) -> Prepared:
+    """A copy of the experiment with a single run and arm."""
     alone = dataclasses.replace(prepared.dense, runs=(run,), arms=(arm,))
-    return dataclasses.replace(
-        with_task(prepared, task),
-        dense=alone,
-        tickets=alone,
-        channels=channels or {},
-    )
+    return dataclasses.replace(prepared, dense=alone, tickets=alone)
 
 
-def with_task(prepared: Prepared, task: Task) -> Prepared:
-    """Another task in the place of the experiment's own; all else as it is."""
-    of_task = _of_task(prepared.config, task, prepared.batch)
-    return dataclasses.replace(prepared, **of_task)
+def with_task(prepared: Prepared, task: Task, **changes: Any) -> Prepared:
+    """Another task with the same metrics in the place of the experiment's own."""
+    return dataclasses.replace(prepared, **_of_task(prepared.config, task), **changes)
 
 
 def plan_memory(

@@ -34,7 +34,6 @@ from gen_tickets.training import round_state as round_state_lib
 from gen_tickets.training.loop import Loop
 from gen_tickets.training.population import Population, Purpose
 from gen_tickets.training.round_state import Position, RoundState
-from gen_tickets.training.state import TrainState
 from gen_tickets.workdir import paths, tickets
 from gen_tickets.workdir.checkpoints import Checkpoints
 from gen_tickets.workdir.recorder import Recorder
@@ -116,11 +115,11 @@ def run(
     everyone = population_at(prepared, 0)
     loop = setup.make_loop(prepared, everyone, data.streamed)
     masks = _ticket_masks(prepared, recorder.workdir)
-    restored = _restore(prepared, everyone, store)
-    round_state, position = rounds.told(restored) or (
-        _begin(prepared, everyone),
-        Position(),
+    begun = functools.partial(_begin, prepared, everyone)
+    restored = rounds.restore(
+        store, lambda _: everyone.layout.shapes(jax.eval_shape(begun))
     )
+    round_state, position = restored or (begun(), Position())
     if position.finished:
         return
     trainings = _trainings(prepared, loop)
@@ -141,8 +140,7 @@ def _begin(prepared: Prepared, population: Population) -> RoundState:
     """Every copy with the initial weights of its run."""
     state = prepared.init(prepared.dense.run_keys(Purpose.INIT))
     state = _tile(state, len(population.arms))
-    begun = _begin_round(state, prepared.metric_names)
-    return population.layout.members(begun)
+    return population.layout.members(_begin_round(state, prepared.metric_names))
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -150,34 +148,7 @@ def _tile(tree: Any, count: int) -> Any:
     return jax.tree.map(lambda x: jnp.concatenate([x] * count), tree)
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _begin_round(state: TrainState, metric_names: tuple[str, ...]) -> RoundState:
-    num_members = state.step.shape[0]
-    return round_state_lib.begin(
-        state,
-        masks_lib.dense(state.params),
-        metric_names,
-        ancestors_diverged=jnp.zeros(num_members, bool),
-        floored=jnp.zeros(num_members, jnp.int32),
-    )
-
-
-def _restore(
-    prepared: Prepared, population: Population, store: Checkpoints
-) -> tuple[RoundState, Position] | None:
-    """The newest checkpoint, or None if there is none."""
-
-    def shapes(position: list[Any]) -> RoundState:
-        del position
-        size = population.num_members
-        state = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), prepared.shapes
-        )
-        begun = jax.eval_shape(lambda x: _begin_round(x, prepared.metric_names), state)
-        return population.layout.shapes(begun)
-
-    restored = store.restore(shapes)
-    return restored and (restored[0], Position(*restored[1]))
+_begin_round = jax.jit(round_state_lib.begin, static_argnums=1)
 
 
 def _trainings(prepared: Prepared, loop: Loop) -> list[driver.Training]:

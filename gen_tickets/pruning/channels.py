@@ -211,7 +211,8 @@ def expand(groups: Groups, masks: Masks, params: Tree) -> trees.Masks:
         ) -> Bool[Array, "..."]:
             mask = jnp.ones(leaf.shape, bool)
             for claim in claimed[name]:
-                line = _along(masks[claim.group], leaf.shape[claim.axis])
+                held = masks[claim.group]
+                line = jnp.tile(held, leaf.shape[claim.axis] // len(held))
                 others = [i for i in range(leaf.ndim) if i != claim.axis + leaf.ndim]
                 mask &= jnp.expand_dims(line, others)
             return mask
@@ -222,11 +223,6 @@ def expand(groups: Groups, masks: Masks, params: Tree) -> trees.Masks:
         component: expand_component(groups[component], masks[component], tree)
         for component, tree in params.items()
     }
-
-
-def _along(mask: Mask, length: int) -> Bool[Array, " {length}"]:
-    """The mask of an axis that holds the channels several times."""
-    return jnp.tile(mask, length // len(mask))
 
 
 def _any_along(
@@ -275,7 +271,8 @@ def _used_channels(
                 if f"{name.removesuffix('/kernel')}/norm/u" in normalized:
                     found[claim.group] |= _any_along(leaf, -1, before[claim.group].size)
                 # Weights that lead only to unused channels do not count.
-                leaf = leaf & np.asarray(_along(before[claim.group], leaf.shape[-1]))
+                mask = before[claim.group]
+                leaf = leaf & np.tile(mask, leaf.shape[-1] // mask.size)
             for claim in using:
                 found[claim.group] |= _any_along(leaf, -2, before[claim.group].size)
         for name, mask in found.items():

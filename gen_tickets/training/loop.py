@@ -119,12 +119,6 @@ def _stretch(
 ) -> Callable[..., tuple[Tree, ...]]:
     """`Loop.stretch`, not compiled."""
 
-    def keep(
-        state: TrainState, masks: Masks, batch: Examples, key: Array
-    ) -> tuple[TrainState, Masks]:
-        del batch, key
-        return state, masks
-
     def stretch(
         state: TrainState,
         totals: Metrics,
@@ -153,12 +147,10 @@ def _stretch(
                 step_key = jax.random.fold_in(key, state.step)
                 state, metrics = task.step(state, of_step, batch, step_key)
                 totals = jax.tree.map(jnp.add, totals, metrics)
-                if task.rewire is None or task.is_rewired is None:
+                if task.rewire is None:
                     return state, totals
-                is_due = task.is_rewired(first_step + i + 1)
-                state, of_step = lax.cond(
-                    is_due, task.rewire, keep, state, of_step, batch, step_key
-                )
+                step = first_step + i + 1
+                state, of_step = _rewire(task, step, state, of_step, batch, step_key)
                 return state, totals, of_step
 
             carry = (state, totals) if task.rewire is None else (state, totals, masks)
@@ -169,6 +161,27 @@ def _stretch(
         return _over_members(member, (state, totals, masks, rows, keys), at_once)
 
     return stretch
+
+
+def _rewire(
+    task: Task,
+    step: Int[Array, ""],
+    state: TrainState,
+    masks: Masks,
+    batch: Examples,
+    key: Key[Array, ""],
+) -> tuple[TrainState, Masks]:
+    """Changes the masks after a step, if that is due."""
+    assert task.rewire is not None and task.is_rewired is not None
+    return lax.cond(
+        task.is_rewired(step),
+        task.rewire,
+        lambda state, masks, batch, key: (state, masks),
+        state,
+        masks,
+        batch,
+        key,
+    )
 
 
 def _evaluate(task: Task, at_once: int | None) -> Callable[..., Metrics]:
@@ -256,7 +269,7 @@ def make_loop(
 
 def in_batches(
     examples: Examples, batch_size: int
-) -> tuple[Examples, Float[Array, "batches batch"]]:
+) -> tuple[Examples, Float[np.ndarray, "batches batch"]]:
     """Cuts examples [N, ...] into [batches, batch, ...] and weights, padded.
 
     Returns:
@@ -265,12 +278,12 @@ def in_batches(
     count = len(jax.tree.leaves(examples)[0])
     batch_size = min(batch_size, count)
     num_batches = -(-count // batch_size)
-    index = jnp.arange(num_batches * batch_size)
-    weights = (index < count).astype(jnp.float32)
-    rows = jnp.where(index < count, index, 0)
+    index = np.arange(num_batches * batch_size)
+    weights = (index < count).astype(np.float32)
+    rows = np.where(index < count, index, 0)
     shape = (num_batches, batch_size)
 
-    def cut(x: Array | np.ndarray) -> Array:
-        return jnp.asarray(x)[rows].reshape(*shape, *x.shape[1:])
+    def cut(x: Array | np.ndarray) -> np.ndarray:
+        return np.asarray(x)[rows].reshape(*shape, *x.shape[1:])
 
     return jax.tree.map(cut, examples), weights.reshape(shape)

@@ -51,15 +51,30 @@ class Position(NamedTuple):
 
 def begin(
     state: TrainState,
-    masks: Masks,
     metric_names: tuple[str, ...],
-    ancestors_diverged: Bool[Array, " members"],
-    floored: Int[Array, " runs"],
+    masks: Masks | None = None,
+    ancestors_diverged: Bool[Array, " members"] | None = None,
+    floored: Int[Array, " runs"] | None = None,
     rewind: Tree = None,
     dense: Tree = None,
 ) -> RoundState:
-    """A round at its first step, without measurements."""
+    """A round at its first step, without measurements.
+
+    Args:
+      state: [M, ...].
+      metric_names: of the task's training metrics.
+      masks: None: all weights are kept.
+      ancestors_diverged: None: no member's ancestor diverged.
+      floored: None: no layer was at the floor, of M runs.
+      rewind, dense: as in `RoundState`.
+    """
     num_members = state.step.shape[0]
+    if masks is None:
+        masks = masks_lib.dense(state.params)
+    if ancestors_diverged is None:
+        ancestors_diverged = jnp.zeros(num_members, bool)
+    if floored is None:
+        floored = jnp.zeros(num_members, jnp.int32)
     return RoundState(
         state=state,
         masks=masks,
@@ -84,13 +99,9 @@ def begin_dense(
       keep_dense: whether later rounds need the trained dense weights, as in one-shot
         pruning.
     """
-    num_runs = state.step.shape[0]
     return begin(
         state,
-        masks_lib.dense(state.params),
         metric_names,
-        ancestors_diverged=jnp.zeros(num_runs, bool),
-        floored=jnp.zeros(num_runs, jnp.int32),
         rewind=copy({"params": state.params, "stats": state.stats}),
         dense=copy(state.params) if keep_dense else None,
     )
@@ -120,12 +131,10 @@ def shapes(
         dense = begin_dense(kept, metric_names, keep_dense)
         return begin(
             state,
-            masks_lib.dense(state.params),
             metric_names,
-            jnp.zeros(num_members, bool),
-            dense.floored,
-            dense.rewind,
-            dense.dense,
+            floored=dense.floored,
+            rewind=dense.rewind,
+            dense=dense.dense,
         )
 
     sizes = population(member, num_members), population(member, num_runs)
@@ -152,6 +161,7 @@ def note_evaluation(
     )
 
 
+@jax.jit
 def copy(tree: Tree) -> Tree:
     """A copy with its own buffers, which donating the original does not invalidate."""
     return jax.tree.map(jnp.copy, tree)

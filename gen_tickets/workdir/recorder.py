@@ -132,14 +132,16 @@ class Recorder:
         run: int,
         step: int,
         sparsity: float | None = None,
+        arm: str = "",
     ) -> None:
-        """Saves the ticket of a run.
+        """Saves the ticket of a run, or a trained member in the form of a ticket.
 
         Args:
           ticket: without provenance.
-          round_number, run: of the ticket.
+          round_number, run: whose it is.
           step: of the weights that it holds.
-          sparsity: None: that of its masks.
+          sparsity: of the whole networks; None: that of its masks.
+          arm: of a trained member; "": it is the ticket of a round.
         """
         if not processes.is_first():
             return
@@ -147,36 +149,10 @@ class Recorder:
             sparsity = masks_lib.sparsity(ticket.masks)
         path = paths.ticket_path(self.workdir, round_number, run)
         about = {"run": run, "round": round_number, "sparsity": sparsity, "step": step}
-        self._save(path, ticket, about)
-
-    def trained(
-        self,
-        trained: tickets.Ticket,
-        round_number: int,
-        arm: str,
-        run: int,
-        step: int,
-        sparsity: float,
-    ) -> None:
-        """Saves a trained member, in the form of a ticket.
-
-        Args:
-          trained: masks, trained weights and statistics, without provenance.
-          round_number, arm, run: whose they are.
-          step: of the weights.
-          sparsity: of the whole networks.
-        """
-        if not processes.is_first():
-            return
-        path = paths.trained_path(self.workdir, round_number, arm, run)
-        about = {"arm": arm, "run": run, "round": round_number}
-        self._save(path, trained, {**about, "sparsity": sparsity, "step": step})
-
-    def _save(
-        self, path: pathlib.Path, ticket: tickets.Ticket, about: dict[str, Any]
-    ) -> None:
-        config = defaults.flatten(self.config)
-        about = {"config": config, **about, **self.provenance}
+        if arm:
+            path = paths.trained_path(self.workdir, round_number, arm, run)
+            about = {"arm": arm, **about}
+        about = {"config": defaults.flatten(self.config), **about, **self.provenance}
         tickets.save(path, ticket._replace(provenance=about))
 
     def remove_superseded(self, round_number: int) -> None:
