@@ -2,8 +2,8 @@
 
     python tests/devices.py
 
-prints, as JSON, for each family how far weights and statistics are apart after 50
-steps. One start and few compilations: that is what the time goes into.
+prints, as JSON, for each family how far weights and statistics are apart after four
+epochs. One start and few compilations: that is what the time goes into.
 """
 
 import json
@@ -27,7 +27,7 @@ from gen_tickets.training import loop as loop_lib  # noqa: E402
 from gen_tickets.training.population import Population  # noqa: E402
 from gen_tickets.workdir import checkpoints  # noqa: E402
 
-STEPS, BATCH, MEMBERS = 50, 12, 8
+STEPS, BATCH, MEMBERS = 12, 12, 8
 MODELS = {
     "ae": ("linear", (5,)),
     "vae": ("linear", (5,)),

@@ -85,7 +85,7 @@ class Model(NamedTuple):
         def draw(path, x):
             name = str(path[-1])
             if jnp.issubdtype(x.dtype, jnp.integer):
-                return jnp.full(x.shape, 5, x.dtype)
+                return np.full(x.shape, 5, x.dtype)
             value = rng.normal(size=x.shape)
             if "scale" in name or "bias" in name:
                 value = 0.5 * value + (0.5 if "bias" in name else 0)
@@ -94,12 +94,12 @@ class Model(NamedTuple):
             elif "kernel" in name:
                 fan_in = np.prod(x.shape[:-1])
                 value = value / np.sqrt(fan_in)
-            return jnp.asarray(value, jnp.float32)
+            return np.asarray(value, np.float32)
 
         state = jax.tree_util.tree_map_with_path(draw, self.shapes)
 
         def second_moment(path, x):
-            return 1 + jnp.square(x) if ".nu" in str(path) else x
+            return 1 + np.square(x) if ".nu" in str(path) else x
 
         for component, stats in state.stats.items():
             kernels = trees.named_leaves(state.params[component])
@@ -109,7 +109,8 @@ class Model(NamedTuple):
                 # Near the singular vectors, as a training leaves them.
                 u = right[0] + 0.05 * vectors["norm"]["u"] / np.sqrt(right[0].size)
                 v = left[:, 0] + 0.05 * vectors["norm"]["v"] / np.sqrt(len(left))
-                vectors["norm"] = {"u": jnp.asarray(u), "v": jnp.asarray(v)}
+                u, v = np.asarray(u, np.float32), np.asarray(v, np.float32)
+                vectors["norm"] = {"u": u, "v": v}
         moments = jax.tree_util.tree_map_with_path(second_moment, state.opt_state)
         return state._replace(opt_state=moments)
 

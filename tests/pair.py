@@ -14,7 +14,7 @@ from gen_tickets.distributed import processes  # noqa: E402
 
 # One member has its batches divided, the two of a pruned round are divided themselves:
 # (data, member) = (2, 1) and (1, 2).
-OPTIONS = {"runs": 1, "train__steps": 50, "eval__every_steps": 25, "prune__rounds": 1}
+OPTIONS = {"runs": 1, "train__steps": 20, "eval__every_steps": 10, "prune__rounds": 1}
 
 
 def main(port, process, workdir):

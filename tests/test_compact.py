@@ -51,14 +51,24 @@ def program(name, sizes=()):
     return jax.jit(run)
 
 
+_apply = jax.jit(masks_lib.apply)
+
+
+def expanded(model, masks):
+    """Weight masks of channel masks."""
+    return jax.jit(lambda x: channels.expand(model.groups, x, model.shapes.params))(
+        masks
+    )
+
+
 def apply_masks(weight_masks, state):
     """The masked network: weights, and the average that samples are made with."""
     opt_state = dict(state.opt_state)
     for name in {"generator_average", "denoiser_average"} & set(opt_state):
         component = name.removesuffix("_average")
-        total = masks_lib.apply(weight_masks[component], opt_state[name]["total"])
+        total = _apply(weight_masks[component], opt_state[name]["total"])
         opt_state[name] = {**opt_state[name], "total": total}
-    params = masks_lib.apply(weight_masks, state.params)
+    params = _apply(weight_masks, state.params)
     return state._replace(params=params, opt_state=opt_state)
 
 
@@ -96,7 +106,7 @@ NAMES = [
 def test_compact_network_equals_masked_network(name, seed):
     model = networks.make(name)
     masks = draw_masks(model.groups, seed)
-    weight_masks = channels.expand(model.groups, masks, model.shapes.params)
+    weight_masks = expanded(model, masks)
     masked = apply_masks(weight_masks, model.draw(seed))
     sizes, small = compact.compact(model.groups, masks, masked)
     shapes = jax.eval_shape(model.rebuild(sizes).init, KEY)
@@ -190,7 +200,7 @@ def test_compact_unused_channels_of_unstructured_mask_keeps_outputs(name):
     for component, name in planted.items():
         assert not used[component][name][1]
     masked = model.draw(3)
-    masked = masked._replace(params=masks_lib.apply(weight_masks, masked.params))
+    masked = masked._replace(params=_apply(weight_masks, masked.params))
     sizes, small = compact.compact(model.groups, used, masked)
     for component, groups in model.groups.items():
         assert sum(sizes[component]) < sum(group.size for group in groups.groups)
@@ -219,8 +229,8 @@ def test_used_channel_feeding_only_unused_channels_is_unused():
 def test_load_compact_ticket_rebuilds_small_network(tmp_path):
     model = networks.make("dcgan")
     masks, state = draw_masks(model.groups, 5), model.draw(5)
-    weight_masks = channels.expand(model.groups, masks, model.shapes.params)
-    state = state._replace(params=masks_lib.apply(weight_masks, state.params))
+    weight_masks = expanded(model, masks)
+    state = state._replace(params=_apply(weight_masks, state.params))
     sizes, small = compact.compact(model.groups, masks, state)
     everything = masks_lib.dense(small.params)
     path = tmp_path / "ticket.npz"

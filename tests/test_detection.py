@@ -92,7 +92,8 @@ def test_watch_training_is_unchanged_and_masks_drawn_each_epoch():
         return channels.flatten(channels.select(scores, [10]))
 
     watched = detection.watch(model.task, draw, 3, 7, DELTA)
-    plain, state = model.task.init(KEY), watched.init(KEY)
+    state = jax.jit(watched.init)(KEY)
+    plain = detection.without_history(state)
     masks = masks_lib.dense(plain.params)
     step, plain_step = jax.jit(watched.step), jax.jit(model.task.step)
     drawn = []
@@ -103,7 +104,7 @@ def test_watch_training_is_unchanged_and_masks_drawn_each_epoch():
         for name, value in expected.items():
             assert metrics[name] == pytest.approx(float(value), rel=1e-4)
         if i % 3 == 2:
-            drawn.append(np.asarray(draw(state.params)))
+            drawn.append(np.asarray(jax.jit(draw)(state.params)))
     history = detection.history(state)
     assert int(history.num_epochs) == 2 and int(history.found) == 0
     np.testing.assert_array_equal(history.drawn[:2], drawn)

@@ -10,6 +10,7 @@ import pytest
 from gen_tickets import tasks, trees
 from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import noise_schedules, timestep_sampling
 
@@ -166,8 +167,8 @@ def trained():
     """(task, state after 2 masked steps, its masks, jitted evaluate and sample)."""
     config = configure()
     defaults.validate(config)
-    task = tasks.build(config, SHAPE, 10)
-    state = task.init(jax.random.key(0))
+    task = tasks.build(config, SHAPE, 10, lowering=LIBRARY)
+    state = jax.jit(task.init)(jax.random.key(0))
     masks = masks_lib.dense(state.params)
     kernel = masks["denoiser"]["down_0_block_0"]["conv_0"]["kernel"]
     masks["denoiser"]["down_0_block_0"]["conv_0"]["kernel"] = kernel.at[::2].set(False)

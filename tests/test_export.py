@@ -208,9 +208,9 @@ def test_export_weights_reconstruct_as_exported_reconstructions(
     config = configure()
     held_out = dataset.load(config).heldout.images[:10]
     task = tasks.build(config, (8, 8, 1), 4)
-    state = task.init(jax.random.key(0))
+    state = jax.jit(task.init)(jax.random.key(0))
     state = state._replace(params=trained.params, stats=trained.stats)
-    expected = np.asarray(task.reconstruct(state, held_out)).astype(int)
+    expected = np.asarray(jax.jit(task.reconstruct)(state, held_out)).astype(int)
     found = np.load(output)["images"]
     assert found.shape == (10, 8, 8, 1)
     assert np.abs(found - expected).max() <= 1  # the two programs are fused differently
@@ -228,7 +228,7 @@ def test_export_early_bird_run_has_small_network(tmp_path, capsys, monkeypatch):
     assert trained.channels == start.channels != {}
     assert trained.provenance["sparsity"] == start.provenance["sparsity"] > 0
     task = tasks.build(config, (8, 8, 1), 22, trained.channels)
-    state = task.init(jax.random.key(0))
+    state = jax.jit(task.init)(jax.random.key(0))
     state = state._replace(params=trained.params, stats=trained.stats)
     images = metrics.draw_samples(
         lambda latents: task.sample(state, latents), 20, 16, 2, config.seed

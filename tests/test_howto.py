@@ -167,7 +167,7 @@ def test_denoising_step_keeps_pruned_weights_at_zero(tmp_path):
     config = module.get_config("smoke")
     config.model.widths, config.model.latent_size = (8, 6), 3
     task = tasks.build(config, (4, 4, 1), 30)
-    state = task.init(jax.random.key(0))
+    state = jax.jit(task.init)(jax.random.key(0))
     masks = masks_lib.dense(state.params)
     kernel = masks["encoder"]["dense_0"]["kernel"]
     masks["encoder"]["dense_0"]["kernel"] = kernel.at[::2].set(False)
@@ -182,8 +182,8 @@ def test_denoising_step_keeps_pruned_weights_at_zero(tmp_path):
     key = jax.random.key(2)
     plain = registries.task.get("ae").build(config, tasks.Setting((4, 4, 1), 30))
     np.testing.assert_allclose(
-        task.loss(after.params, after.stats, images, key),
-        plain.loss(after.params, after.stats, images, key),
+        jax.jit(task.loss)(after.params, after.stats, images, key),
+        jax.jit(plain.loss)(after.params, after.stats, images, key),
         rtol=1e-6,
     )
 
