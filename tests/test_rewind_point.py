@@ -1,6 +1,7 @@
 """The rewind point in steps, in epochs, or from an instability analysis."""
 
 import json
+import shutil
 
 import pytest
 from test_lottery import configure, run
@@ -43,24 +44,26 @@ def test_run_rewind_to_epoch_equals_rewind_to_its_last_step(tmp_path):
     assert ticket.provenance["step"] == other.provenance["step"] == 3
 
 
-@pytest.mark.parametrize("margin, expected", [(1e9, 0), (1e-9, 5)])
-def test_run_rewind_auto_takes_first_stable_step_or_the_latest(
-    tmp_path, margin, expected
-):
-    changes = {
-        "rewind__step": "auto",
-        "stability__steps": (0, 5),
-        "stability__points": 3,
-        "stability__margin": margin,
-        "prune__rounds": 1,
-        "arms": ("winning",),
-    }
-    found, _ = run(tmp_path / "run", **changes)
-    assert found[1, 0].provenance["step"] == expected
-    stored = json.loads(paths.config_path(tmp_path / "run").read_text())
-    assert stored["rewind"]["step"] == "auto"
-    assert stored["provenance"]["rewind"]["step"] == expected
-    assert paths.stability_path(tmp_path / "run-stability").exists()
+def test_run_rewind_auto_takes_first_stable_step_or_the_latest(tmp_path):
+    for margin, expected in ((1e9, 0), (1e-9, 5)):
+        changes = {
+            "rewind__step": "auto",
+            "stability__steps": (0, 5),
+            "stability__points": 3,
+            "stability__margin": margin,
+            "prune__rounds": 1,
+            "arms": ("winning",),
+        }
+        folder = tmp_path / f"run_{expected}"
+        analysis = tmp_path / f"run_{expected}-stability"
+        if expected:  # the same analysis, judged by another margin
+            shutil.copytree(tmp_path / "run_0-stability", analysis)
+        found, _ = run(folder, **changes)
+        assert found[1, 0].provenance["step"] == expected
+        stored = json.loads(paths.config_path(folder).read_text())
+        assert stored["rewind"]["step"] == "auto"
+        assert stored["provenance"]["rewind"]["step"] == expected
+        assert paths.stability_path(analysis).exists()
 
 
 def test_analysis_for_auto_rewind_is_valid_and_small():

@@ -115,11 +115,8 @@ def run(
     everyone = population_at(prepared, 0)
     loop = setup.make_loop(prepared, everyone, data.streamed)
     masks = _ticket_masks(prepared, recorder.workdir)
-    begun = functools.partial(_begin, prepared, everyone)
-    restored = rounds.restore(
-        store, lambda _: everyone.layout.shapes(jax.eval_shape(begun))
-    )
-    round_state, position = restored or (begun(), Position())
+    restored = rounds.restore(store, lambda position: _shapes(prepared, everyone))
+    round_state, position = restored or (_begin(prepared, everyone), Position())
     if position.finished:
         return
     trainings = _trainings(prepared, loop)
@@ -141,6 +138,16 @@ def _begin(prepared: Prepared, population: Population) -> RoundState:
     state = prepared.init(prepared.dense.run_keys(Purpose.INIT))
     state = _tile(state, len(population.arms))
     return population.layout.members(_begin_round(state, prepared.metric_names))
+
+
+def _shapes(prepared: Prepared, population: Population) -> RoundState:
+    """The shapes of what `_begin` returns with their shardings, for a checkpoint."""
+    size = population.num_members
+    state = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), prepared.shapes
+    )
+    begun = jax.eval_shape(lambda x: _begin_round(x, prepared.metric_names), state)
+    return population.layout.shapes(begun)
 
 
 @functools.partial(jax.jit, static_argnums=1)
