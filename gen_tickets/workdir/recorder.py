@@ -148,7 +148,8 @@ class Recorder:
         if sparsity is None:
             sparsity = masks_lib.sparsity(ticket.masks)
         path = paths.ticket_path(self.workdir, round_number, run)
-        about = {"run": run, "round": round_number, "sparsity": sparsity, "step": step}
+        about: dict[str, Any] = {"run": run, "round": round_number}
+        about |= {"sparsity": sparsity, "step": step}
         if arm:
             path = paths.trained_path(self.workdir, round_number, arm, run)
             about = {"arm": arm, **about}
