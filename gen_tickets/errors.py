@@ -46,6 +46,6 @@ class Interrupted(Exception):
     def __init__(self, signal_number: int):
         name = signal.Signals(signal_number).name
         super().__init__(
-            f"stopped by {name}; saved: the same command goes on from here"
+            f"stopped by {name}; all is saved: run the same command to continue"
         )
         self.exit_status = 130 if signal_number == signal.SIGINT else 0

@@ -1,6 +1,6 @@
 """python -m gen_tickets.main --config=experiments/FILE.py[:smoke] [--workdir=DIR]
 
-Runs an experiment, or goes on with it; without --config, experiments/quickstart.py. A
+Runs an experiment, or continues it; without --config, experiments/quickstart.py. A
 bare name, --config=ae_mnist, is that of an experiment that comes with gen_tickets;
 --config=runs/mine/config.json has the options of a run. Every option of
 gen_tickets/config/options.py can be given, as --config.prune.rounds=5

@@ -113,8 +113,8 @@ def load(
         raise UserError(
             path,
             "holds no trained networks",
-            "give a workdir whose first round has ended; one of an earlier version "
-            "goes on for a round more (prune.rounds), and keeps that one's",
+            "give a workdir whose first round has ended; one of an earlier version can "
+            "be continued for one more round (prune.rounds), whose networks are kept",
         )
     verdict = outcomes.load(path).judge()
     numbers = {member.round for member in members}

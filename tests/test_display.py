@@ -105,7 +105,7 @@ def test_round_table_in_a_pipe_is_a_line_a_round_each_once(capsys):
     table.show([row for row in ROWS if row["round"] < 2])
     table.show(ROWS)
     table.show(ROWS)
-    name = result_rows.METRIC
+    name = "held-out reconstruction error"
     assert capsys.readouterr().err.splitlines() == [
         f"round 0 done: 0.0 %; {name}: dense 2.0 ± 1.0; 1s",
         f"round 1 done: 20.0 %; {name}: winning 2.03 ± 0.15, random 9.50 ± 0.50; "

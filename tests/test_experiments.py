@@ -50,6 +50,8 @@ def test_get_config_of_each_size_is_valid_and_its_task_builds(path, size):
             module.get_config(size)
         return
     config = module.get_config(size)
+    if size == "smoke":
+        defaults.narrow(config)
     defaults.validate(config)
     task = tasks.build(config, image_shape(config), 30)
     state = jax.eval_shape(task.init, jax.random.key(0))
@@ -58,6 +60,7 @@ def test_get_config_of_each_size_is_valid_and_its_task_builds(path, size):
     )
     if size == "smoke":
         assert config.train.steps <= 50 and config.prune.rounds <= 2
+        assert max(config.model.widths) <= 8
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

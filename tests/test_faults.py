@@ -159,7 +159,9 @@ def test_signal_while_training_saves_and_exits_with_its_status(
             command_line.run(interrupted, ["main"])
     assert ended.value.code == status
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("gen_tickets: stopped by SIG") and "goes on" in last
+    assert last.startswith("gen_tickets: stopped by SIG") and last.endswith(
+        "to continue"
+    )
     assert [x for x in paths.checkpoints_dir(tmp_path).iterdir() if x.name.isdigit()]
 
 

@@ -314,7 +314,7 @@ def test_claim_with_failed_learned_gate_is_not_judged(tmp_path, runs):
     line = next(x for x in judge_all(found) if x["figure"] == "fig3")
     assert line["outcome"] == "not judged"
     assert line["found"] == f"not reproduced by the numbers: {while_sound['found']}"
-    assert line["gates"].startswith("dcgan_cifar10: Nothing learned: fd_classifier")
+    assert line["gates"].startswith("dcgan_cifar10: Nothing learned: the Fréchet dist")
     text = page.draw("fig3", found, judge_all(found)).read_text()
     assert "Not judged: " in text and "baselines: grey 1." in text
 
@@ -362,7 +362,7 @@ def test_paper_command_interrupted_exits_with_130(tmp_path, monkeypatch, capsys)
 
     monkeypatch.setattr(procedures, "run", stop)
     assert status(["fig3", "--scale=smoke", f"--workdir={tmp_path}"]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command to continue" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def calls(monkeypatch):
 
 
 def train(profiler, *stretches):
-    """Takes stretches of as many steps as are wanted; returns those that are taken."""
+    """Wants stretches of so many steps; returns the steps that are taken of each."""
     taken = []
     for wanted in stretches:
         taken.append(profiler.begin(wanted))
@@ -28,23 +28,23 @@ def train(profiler, *stretches):
     return taken
 
 
-def test_profiler_steps_span_stretches_after_first(calls, tmp_path):
-    assert train(Profiler(tmp_path, 5), 8, 2, 10, 10) == [8, 2, 3, 10]
+def test_profiler_takes_traced_steps_one_by_one_after_first_stretch(calls, tmp_path):
+    assert train(Profiler(tmp_path, 2), 8, 2, 10, 10) == [8, 1, 1, 10]
     assert calls == [str(tmp_path), "stop"]
 
 
 def test_profiler_short_training_ends_trace(calls, tmp_path):
     profiler = Profiler(tmp_path, 100)
-    assert train(profiler, 8, 2) == [8, 2]
+    assert train(profiler, 8, 2) == [8, 1]
     assert train(profiler, 8, 20) == [8, 20]
     assert calls == [str(tmp_path), "stop"]
 
 
 def test_profiler_training_of_one_stretch_leaves_trace_to_next(calls, tmp_path):
-    profiler = Profiler(tmp_path, 3)
+    profiler = Profiler(tmp_path, 1)
     train(profiler, 8)
     assert calls == []
-    assert train(profiler, 8, 20) == [8, 3]
+    assert train(profiler, 8, 20, 20) == [8, 1, 20]
     assert calls == [str(tmp_path), "stop"]
 
 
@@ -55,7 +55,7 @@ def test_profiler_no_steps_never_starts(calls, tmp_path):
 
 
 def test_profiler_without_folder_takes_same_stretches(calls):
-    assert train(Profiler(None, 5), 8, 2, 10, 10) == [8, 2, 3, 10]
+    assert train(Profiler(None, 2), 8, 2, 10, 10) == [8, 1, 1, 10]
     assert calls == []
 
 
@@ -71,5 +71,5 @@ def test_run_profiled_writes_trace_and_same_results(tmp_path):
     (trace,) = folder.glob("*/*.xplane.pb")
     planes = jax.profiler.ProfileData.from_file(str(trace)).planes
     names = {x.name for plane in planes for line in plane.lines for x in line.events}
-    assert any("stretch" in name for name in names)
+    assert any("stretch" in name for name in names) and "train" in names
     assert not list(paths.tensorboard_dir(tmp_path / "plain").glob("plugins/*"))

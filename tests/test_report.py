@@ -535,9 +535,9 @@ def test_report_with_other_verdict_uses_it_or_refuses_unmeasured(tmp_path, capsy
     rows = [{**row, "heldout_loss": 1.0} for row in table([GOOD], [BAD])]
     workdir = str(write_workdir(tmp_path / "run", rows, images=False))
     assert command.main([workdir]) == 0
-    assert METRIC in capsys.readouterr().out
+    assert "the held-out reconstruction error" in capsys.readouterr().out
     assert command.main([workdir, "--config.eval.verdict=heldout_loss"]) == 0
-    assert "heldout_loss" in capsys.readouterr().out
+    assert "the held-out loss" in capsys.readouterr().out
     assert command.main([workdir, "--config.eval.verdict=heldout_los"]) == 2
     said = capsys.readouterr().err
     assert "eval.verdict='heldout_los'" in said and "mean 'heldout_loss'" in said

@@ -173,7 +173,7 @@ def exit_status(work: Callable[[], int | None]) -> int:
         print(f"gen_tickets: {stop}", file=sys.stderr)
         return stop.exit_status
     except KeyboardInterrupt:
-        print("gen_tickets: stopped; the same command goes on", file=sys.stderr)
+        print("gen_tickets: stopped; run the same command to continue", file=sys.stderr)
         return 130
 
 

@@ -11,7 +11,7 @@ from gen_tickets.errors import UserError
 
 # {command: (module, what it does)}
 _COMMANDS = {
-    "run": ("gen_tickets.main", "train an experiment, or go on with it"),
+    "run": ("gen_tickets.main", "train an experiment, or continue it"),
     "stability": ("gen_tickets.main", "instability analysis of an experiment"),
     "report": ("gen_tickets.report.__main__", "draw the page of a run again"),
     "compare": ("gen_tickets.report.__main__", "lay several runs over one another"),

@@ -10,7 +10,7 @@ _USAGE = """\
 usage: gen_tickets run [EXPERIMENT[:SIZE]] [--workdir=DIR] [--config.OPTION=VALUE]
        python -m gen_tickets.main [--config=EXPERIMENT[:SIZE]]
 
-Runs an experiment, or goes on with it. EXPERIMENT is the name of one that comes along,
+Runs an experiment, or continues it. EXPERIMENT is the name of one that comes along,
 a file, or the config.json of a workdir; SIZE is smoke, or what the file states."""
 _GROUPS = {
     "": "The experiment",

@@ -33,9 +33,14 @@ class Column(NamedTuple):
         return {"higher": 1, "lower": -1, None: 0}[self.better]
 
     @property
+    def wording(self) -> str:
+        """The label, or the name if there is none."""
+        return self.label or self.name
+
+    @property
     def title(self) -> str:
-        """The label, or the name if there is none, and the unit."""
-        return (self.label or self.name) + (f" ({self.unit})" if self.unit else "")
+        """The wording and the unit."""
+        return self.wording + (f" ({self.unit})" if self.unit else "")
 
     @property
     def spread(self) -> "Column":

@@ -31,7 +31,9 @@ _SMOKE = {
     "eval.classifier_epochs": 1,
     "eval.classifier_width": 4,
 }
-_SMOKE_WIDTH = 16  # most units or channels of a layer
+_SMOKE_WIDTH = 8  # most units or channels of a layer
+_SMOKE_STAGES = 2  # most widths of the models below, which have a stage for each
+_STAGED = ("convstack", "resnet", "sngan")
 _SMOKE_EARLY_BIRD = {
     "data.limit": 32,  # 2 steps an epoch
     "early_bird.epochs": 6,
@@ -187,12 +189,17 @@ def resize(
 
 
 def narrow(config: ml_collections.ConfigDict) -> None:
-    """Makes the networks of a smoke run as narrow as their models allow.
+    """Makes the networks of a smoke run narrow and flat, so that they compile quickly.
 
-    The last width stays: of the "conv" model it is a part of the latent size.
+    The latent size of the "conv" model, a multiple of its last width, shrinks with it.
     """
-    *widths, last = config.model.widths
-    config.model.widths = (*(min(width, _SMOKE_WIDTH) for width in widths), last)
+    widths = [min(width, _SMOKE_WIDTH) for width in config.model.widths]
+    if config.model.name == "conv":
+        pixels = config.model.latent_size // config.model.widths[-1]
+        config.model.latent_size = pixels * widths[-1]
+    if config.model.name in _STAGED:
+        widths = widths[:_SMOKE_STAGES]
+    config.model.widths = tuple(widths)
 
 
 def validate(config: ml_collections.ConfigDict) -> None:

@@ -11,7 +11,7 @@ OPTIONS: dict[str, Option] = {
     "runs": option.Whole(5, "independent runs, trained together as one population", 1),
     "arms": option.Choice(
         ("winning", "random"),
-        "tickets trained each round, pruning goes on from the winning one; random is "
+        "tickets trained each round; the winning one is pruned further; random is "
         "the control, rewound_random that of the mask alone",
         (
             ("winning", "random"),

@@ -99,6 +99,6 @@ def log_spans(rows: Rows, metric: str, number: int, seconds: float) -> list[Span
     share = [statistics.percent(of.sparsity) for of in of_arms.values()][:1]
     text, _ = outcome(rows, metric, number)
     ticket = [] if number == 0 else [f"ticket: {text}"]
-    parts = [*share, f"{metric}: {', '.join(found)}", *ticket]
+    parts = [*share, f"{columns.find(metric).wording}: {', '.join(found)}", *ticket]
     time = display.duration(seconds)
     return [(f"round {number} done: {'; '.join([*parts, time])}", "")]

@@ -1,6 +1,6 @@
 """python -m gen_tickets.paper FIGURE --scale=laptop|gpu|full|smoke [--plan]
 
-Runs the experiments behind a figure or table of the paper, or goes on with them, and
+Runs the experiments behind a figure or table of the paper, or continues them, and
 draws it beside the paper's numbers. FIGURE is fig1 to fig8, table1, table2, `all`, or
 `results`: all pages from what has been run so far. An experiment that several figures
 need is run once.
@@ -49,7 +49,7 @@ def plan(names: Sequence[str], results: Results) -> None:
 
 
 def run(names: Sequence[str], results: Results) -> None:
-    """Runs what is not finished, or goes on with it.
+    """Runs what is not finished, from where it stopped.
 
     Raises:
       UserError: before any training, where one of the experiments would be refused.

@@ -52,7 +52,10 @@ def facts(prepared: Prepared, origin: dict[str, Any]) -> list[Fact]:
         ("training", f"{schedule.num_steps:,} steps of {batch}"),
     ]
     if config.procedure == "stability":
-        return [*found, ("members", f"{config.runs} runs, copies from every step")]
+        return [
+            *found,
+            ("members", f"{_count(config.runs, 'run')}, copies from every step"),
+        ]
     if config.prune.schedule == "early_bird":
         search = f"a channel mask an epoch, for {config.early_bird.epochs} at most"
         return [*found, ("runs", str(config.runs)), ("search", search)]
@@ -80,7 +83,12 @@ def _cores() -> str:
     # macOS and Windows do not say which those are.
     find = getattr(os, "sched_getaffinity", None)
     count = len(find(0)) if find else os.cpu_count() or 1
-    return f"{count} core" if count == 1 else f"{count} cores"
+    return _count(count, "core")
+
+
+def _count(number: int, noun: str) -> str:
+    """As "1 run" or "3 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _data(about: dict[str, Any]) -> str:
@@ -105,8 +113,8 @@ def _networks(prepared: Prepared) -> str:
 def _members(prepared: Prepared) -> str:
     runs, arms = prepared.config.runs, prepared.tickets.arms
     return (
-        f"{runs} runs x {len(arms)} arms ({', '.join(arms)}) = "
-        f"{prepared.tickets.num_members} networks trained at once"
+        f"{_count(runs, 'run')} x {_count(len(arms), 'arm')} ({', '.join(arms)}) = "
+        f"{_count(prepared.tickets.num_members, 'network')} trained at once"
     )
 
 

@@ -88,18 +88,19 @@ def _converged(
     metric: str, trained: Summary, arm: str, curve: Mapping[int, float]
 ) -> Gate:
     earlier = [step for step in curve if 10 * step <= 9 * max(curve)]
+    words = f"the {columns.find(metric).wording}"
     if not earlier or math.isnan(trained.std):
-        reason = f"{metric} before the last tenth of the {arm} training is not recorded"
+        reason = f"{words} before the last tenth of the {arm} training is not recorded"
         return Gate("converged", None, f"convergence unknown: {reason}")
     sign, first, last = columns.find(metric).sign, earlier[-1], max(curve)
     best = max(curve, key=lambda step: sign * curve[step])
     improved = sign * (curve[last] - curve[first])
     if best != last and improved >= trained.std:
-        change = f"{metric} is best at step {best} of {last}"
-        return Gate("converged", True, f"converged: {arm} {change}")
+        change = f"{words} of {arm} is best at step {best} of {last}"
+        return Gate("converged", True, f"converged: {change}")
     passed = improved < trained.std
     numbers = (
-        f"{arm} {metric} {'improved' if improved > 0 else 'got worse'} by "
+        f"{words} of {arm} {'improved' if improved > 0 else 'got worse'} by "
         f"{abs(improved):.2g} from step {first} to the last, {last}; one standard "
         f"deviation is {trained.std:.2g}"
     )
@@ -123,14 +124,16 @@ def _learned(
     metric: str, trained: Summary, arm: str, baselines: Mapping[str, float]
 ) -> Gate:
     trivial = {k: v for k, v in baselines.items() if k != baselines_lib.REAL}
+    column = columns.find(metric)
     if not trivial or not trained.values:
-        return Gate("learned", None, f"baselines of {metric} are not recorded")
-    sign = columns.find(metric).sign
+        reason = f"baselines of the {column.wording} are not recorded"
+        return Gate("learned", None, reason)
+    sign = column.sign
     passed = all(sign * (trained.mean - value) > 0 for value in trivial.values())
     known = "; ".join(f"{name} {value:.4g}" for name, value in baselines.items())
     head = "learned" if passed else "nothing learned"
-    numbers = f"{metric} of {arm} is {mean_std(trained)}; baselines: {known}"
-    return Gate("learned", passed, f"{head}: {numbers}")
+    reached = f"the {column.wording} of {arm} is {mean_std(trained)}"
+    return Gate("learned", passed, f"{head}: {reached}; baselines: {known}")
 
 
 def power(

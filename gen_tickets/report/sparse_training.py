@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from gen_tickets.config import option
 from gen_tickets.config.options import OPTIONS
 from gen_tickets.report.statistics import Summaries, Summary, mean_std, percent
+from gen_tickets.workdir import columns
 
 
 def methods(arms: Summaries) -> Summaries:
@@ -44,5 +45,6 @@ def judge(
             continue
         largest = max(largest or 0.0, best.sparsity)
         parts.append(f"{name} up to {percent(best.sparsity)} ({mean_std(best)})")
-    head = f"Trained sparse from the first step, by {metric} as good as dense"
+    words = columns.find(metric).wording
+    head = f"Trained sparse from the first step, by the {words} as good as dense"
     return largest, f"{head} ({mean_std(dense)}): {', '.join(parts)}."

@@ -159,7 +159,7 @@ def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
         f"training takes {percent(float(share))} of the dense FLOPs, search included."
     )
     if "early_bird" in arms:
-        sentence += f" {metric}: {mean_std(arms['early_bird'][1])}."
+        sentence += f" {columns.find(metric).title}: {mean_std(arms['early_bird'][1])}."
     found = sparsity if len(epochs) == len(rows) else None
     return Verdict(metric, found, None, sentence, _notes(arms), None, ())
 
@@ -211,11 +211,12 @@ def _sentence(
     best: Round | None,
     unbroken: float | None,
 ) -> str:
+    words = f"the {columns.find(metric).wording}"
     none = f"No winning ticket is found at any of {len(rounds)} sparsities:"
     if best is not None and best.random is not None:
         head = (
             f"Winning tickets are found up to {percent(best.sparsity)} sparsity "
-            f"(round {best.round}). There {metric} is {mean_std(best.winning)} over "
+            f"(round {best.round}). There {words} is {mean_std(best.winning)} over "
             f"{best.winning.num_runs} runs, dense {mean_std(dense)}, random "
             f"{mean_std(best.random)}"
             + (f" (Welch p = {best.p_value:.1g})." if best.random.values else ".")
@@ -226,14 +227,14 @@ def _sentence(
         head = f"No verdict: it needs at least {MIN_RUNS} runs of the winning arm."
     elif not any(judged.matches for judged in rounds):
         head = (
-            f"{none} by {metric} the winning arm never does as well as dense "
+            f"{none} by {words} the winning arm never does as well as dense "
             f"({mean_std(dense)})."
         )
     elif not any(judged.worse for judged in rounds):
-        head = f"{none} by {metric} the random control is never significantly worse."
+        head = f"{none} by {words} the random control is never significantly worse."
     else:
         head = (
-            f"{none} where {metric} of the winning arm matches dense, random is not "
+            f"{none} where {words} of the winning arm matches dense, random is not "
             "significantly worse."
         )
     return f"{head} {_reach(rounds, unbroken)}"

@@ -1,13 +1,19 @@
 """A trace of training steps for the profile page of TensorBoard."""
 
+import contextlib
 import pathlib
 import sys
 
+import jax
 from clu import profiler
 
 
 class Profiler:
-    """Traces the first training steps after those that compile."""
+    """Traces the first training steps after those that compile.
+
+    Each is a stretch of its own while it is traced, and marked, so that the overview
+    shows the time of a step.
+    """
 
     def __init__(self, folder: pathlib.Path | None = None, num_steps: int = 0):
         """Starts no trace yet.
@@ -19,6 +25,7 @@ class Profiler:
         """
         self._folder, self._steps_left = folder, num_steps
         self._is_compiled = self._is_tracing = False
+        self._marker = contextlib.ExitStack()
 
     def begin(self, num_steps: int) -> int:
         """Starts the trace when it is due -> how many of these steps to take now."""
@@ -28,11 +35,15 @@ class Profiler:
             self._is_tracing = True
             if self._folder is not None:
                 profiler.start(str(self._folder))
-        return min(num_steps, self._steps_left)
+        self._marker.enter_context(
+            jax.profiler.StepTraceAnnotation("train", step_num=self._steps_left)
+        )
+        return min(num_steps, 1)
 
     def end(self, num_steps: int) -> None:
         """Counts the steps that were taken; the last one ends the trace."""
         self._is_compiled = True
+        self._marker.close()
         if self._is_tracing:
             self._steps_left -= num_steps
             if self._steps_left == 0:
@@ -40,6 +51,7 @@ class Profiler:
 
     def close(self) -> None:
         """Ends the trace at the end of a training; the next training compiles again."""
+        self._marker.close()
         if self._is_tracing and self._folder is not None:
             profiler.stop()
             print(f"profile: tensorboard --logdir={self._folder}", file=sys.stderr)

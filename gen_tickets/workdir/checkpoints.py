@@ -110,8 +110,8 @@ class Checkpoints:
             raise UserError(
                 self._manager.directory,
                 f"checkpoint {number} cannot be written ({reading.reason(error)})",
-                "make room or mend that, then the same command goes on from the one "
-                "before",
+                "make room or mend that, then run the same command to continue from "
+                "the one before",
             ) from error
 
     def _load(

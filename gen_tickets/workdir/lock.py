@@ -168,8 +168,8 @@ def _check_provenance(workdir: Path, new: dict[str, Any]) -> None:
     ]
     if versions:
         print(
-            f"goes on with other versions: {'; '.join(versions)}; the last digits of "
-            "its numbers may differ",
+            f"continuing with other versions: {'; '.join(versions)}; the last digits "
+            "of the numbers may differ",
             file=sys.stderr,
         )
 

@@ -142,7 +142,7 @@ def disk_errors_told(path: str | pathlib.Path) -> Iterator[None]:
         raise UserError(
             path,
             f"cannot be written ({error.strerror or error})",
-            "make room or mend that, then the same command goes on",
+            "make room or mend that, then run the same command to continue",
         ) from error
 
 
