@@ -15,23 +15,23 @@ def get_config(size="full"):
     config = defaults.get_config()
     config.runs = 3
     config.data.name = "mnist"
-    config.data.image_size = 32
+    config.data.image_size = 16
     config.data.batch_size = 64
-    config.data.limit = 20_000
+    config.data.limit = 10_000
     config.model.name = "unet"
-    config.model.widths = (16, 32)
+    config.model.widths = (24,)
     config.model.patch = 2
     config.model.blocks = 1
     config.model.attention = ()
     config.model.norm_groups = 8
     config.task.name = "diffusion"
-    config.diffusion.sampling_steps = 20
-    config.optimizer.schedule = "cosine"
+    config.diffusion.update(prediction="v", schedule="cosine", sampling_steps=20)
+    config.optimizer.update(learning_rate=2e-3, schedule="cosine")
     config.train.steps = 1500
     config.prune.fraction = 0.36
     config.prune.rounds = 8
     config.rewind.step = 150
-    config.eval.update(every_steps=750, average_decay=0.995, num_samples=2000)
+    config.eval.update(every_steps=500, average_decay=0.99, num_samples=1000)
     config.eval.update(metrics=("fd_classifier",), verdict="fd_classifier")
     config.eval.update(classifier_epochs=2, classifier_width=8)
     return defaults.resize(config, size)

@@ -87,7 +87,14 @@ _RULES = (
         lambda: "prune.schedule='early_bird'",
     ),
     _Rule(
-        ("arms", "prune.method", "prune.batches", "prune.exclude", "ticket."),
+        (
+            "arms",
+            "prune.method",
+            "prune.batches",
+            "prune.exclude",
+            "prune.sparsities",
+            "ticket.",
+        ),
         "prune.schedule",
         lambda options: options["prune.schedule"] != "early_bird",
         lambda: "prune.schedule=iterative, one_shot or at_initialization",
