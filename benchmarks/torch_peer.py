@@ -211,7 +211,9 @@ def build(name: str, batch_size: int, setup: Setup) -> Any:
         networks = _contract(widths, 2 * latent_size), _expand(widths, latent_size)
         return _vae_step(networks, batch_size, setup)
     if name == "resnet_dcgan":
-        networks = torch_resnet.contract(widths, 1), torch_resnet.expand(widths, latent_size)
+        networks = torch_resnet.contract(widths, 1), torch_resnet.expand(
+            widths, latent_size
+        )
     else:
         networks = _contract(widths, 1), _expand(widths, latent_size)
     return _gan_step(networks, batch_size, setup)
