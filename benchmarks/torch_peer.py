@@ -14,7 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks import torch_resnet, torch_unet
+
 WIDTHS = {
+    "ddpm": (32, 64),
     "vae": (64, 128, 256, 512),
     "dcgan": (128, 256, 512),
     "resnet_dcgan": (28, 56, 112, 224),
@@ -88,58 +91,6 @@ def _conv_autoencoder():
     return nn.Sequential(*encoder, *decoder)
 
 
-class _Block(nn.Module):
-    """Two convolutions k3 around a shortcut, the side divided by `stride` or doubled.
-
-    The shortcut is the input, or a convolution where the side changes.
-    """
-
-    def __init__(self, channels, width, stride=1, doubled=False):
-        super().__init__()
-        self.resize = nn.Upsample(scale_factor=2) if doubled else nn.Identity()
-        inner = channels if doubled else width
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, inner, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(inner),
-            nn.ReLU(inplace=True),
-            self.resize,
-            nn.Conv2d(inner, width, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-        self.shortcut = nn.Identity()
-        if stride > 1 or doubled:
-            side = 3 if doubled else 1
-            convolution = nn.Conv2d(
-                channels, width, side, stride, side // 2, bias=False
-            )
-            self.shortcut = nn.Sequential(convolution, nn.BatchNorm2d(width))
-
-    def forward(self, x):
-        return F.relu(self.convolutions(x) + self.shortcut(self.resize(x)))
-
-
-def _resnet_contract(widths, num_outputs):
-    """Images [N, 3, 32, 32] -> [N, num_outputs]; the blocks of `models.resnet`."""
-    stem = nn.Conv2d(3, widths[0], 3, 2, 1, bias=False)
-    layers = [stem, nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
-    layers.append(_Block(widths[0], widths[0]))
-    pairs = zip(widths, widths[1:])
-    layers += [_Block(before, width, stride=2) for before, width in pairs]
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], num_outputs))
-
-
-def _resnet_expand(widths, latent_size):
-    """Latent vectors -> images [N, 3, 32, 32] in [-1, 1], the mirror of the other."""
-    inwards, base = widths[::-1], 32 >> len(widths)
-    layers = [nn.Linear(latent_size, inwards[0]), nn.Unflatten(1, (inwards[0], 1, 1))]
-    layers.append(nn.Upsample(scale_factor=base))
-    pairs = zip(inwards, inwards[1:])
-    layers += [_Block(before, width, doubled=True) for before, width in pairs]
-    layers += [_Block(widths[0], widths[0]), nn.Upsample(scale_factor=2)]
-    return nn.Sequential(*layers, nn.Conv2d(widths[0], 3, 3, 1, 1), nn.Tanh())
-
-
 class _Trainer:
     """A network, or several under one optimizer, with Adam, masks and precision."""
 
@@ -157,9 +108,9 @@ class _Trainer:
         kernels = kernels if setup.masked else []
         self._masks = [(p, (torch.rand_like(p) < 0.5).float()) for p in kernels]
 
-    def __call__(self, x):
+    def __call__(self, *inputs):
         with self._precision:
-            return self._forward(x).float()
+            return self._forward(*inputs).float()
 
     def descend(self, loss):
         """One step of Adam on the loss, then the masks."""
@@ -225,24 +176,44 @@ def _gan_step(networks, batch_size, setup):
     return step
 
 
+def _diffusion_step(network, batch_size, setup):
+    images, model = _images(batch_size, setup), _Trainer(network, setup)
+    shares = torch_unet.signal_shares(1000).to(setup.device)
+
+    def step():
+        times = torch.randint(len(shares), (batch_size,), device=setup.device)
+        share, noise = shares[times][:, None, None, None], torch.randn_like(images)
+        noisy = share.sqrt() * images + (1 - share).sqrt() * noise
+        loss = F.mse_loss(model(noisy, times / len(shares)), noise)
+        model.descend(loss)
+        return loss.detach()
+
+    return step
+
+
 def build(name: str, batch_size: int, setup: Setup) -> Any:
     """A function that makes one training step and returns its loss, a tensor.
 
     Args:
       name: "conv_ae" (5 + 5 convolutions, squared error), "vae" (convolution stack,
         widths 64 to 512), "dcgan" (widths 128 to 512) or "resnet_dcgan" (one residual
-        block a width, 28 to 224), both with cross-entropy.
+        block a width, 28 to 224), both with cross-entropy, or "ddpm" (a U-Net of
+        widths 32 and 64, noise predicted).
       batch_size: images a step.
       setup: device, precision, layout, masks.
     """
     if name == "conv_ae":
         return _autoencoder_step(_conv_autoencoder(), batch_size, setup)
     widths, latent_size = setup.widths or WIDTHS[name], setup.latent_size
+    if name == "ddpm":
+        return _diffusion_step(torch_unet.UNet(3, widths, 1, 8), batch_size, setup)
     if name == "vae":
         networks = _contract(widths, 2 * latent_size), _expand(widths, latent_size)
         return _vae_step(networks, batch_size, setup)
     if name == "resnet_dcgan":
-        networks = _resnet_contract(widths, 1), _resnet_expand(widths, latent_size)
+        networks = torch_resnet.contract(widths, 1), torch_resnet.expand(
+            widths, latent_size
+        )
     else:
         networks = _contract(widths, 1), _expand(widths, latent_size)
     return _gan_step(networks, batch_size, setup)

@@ -23,7 +23,7 @@ import sys
 import time
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-BATCH_SIZES = {"linear_ae": 128, "conv_ae": 128, "vae": 128, "dcgan": 64}
+BATCH_SIZES = {"linear_ae": 128, "conv_ae": 128, "vae": 128, "dcgan": 64, "ddpm": 64}
 MEMBERS = 10
 
 # variant -> (compared with, what the ratio of their times says)
@@ -57,6 +57,9 @@ def _configure(model: str, variant: str):
         config.task.name = "gan"
         config.optimizer.learning_rate = 2e-4
         config.optimizer.b1 = 0.5
+    elif model == "ddpm":
+        config.task.name, config.model.name = "diffusion", "unet"
+        config.model.update(widths=(32, 64), blocks=1, attention=(), norm_groups=8)
     return config
 
 

@@ -148,7 +148,7 @@ def configure(**changes):
             "rewind.step": "0",
             "dynamic.methods": ("rigl", "set", "magran", "static"),
             "dynamic.every_steps": 5,
-            "prune.fraction": 0.8,
+            "prune.sparsities": (0.8, 0.9),
             "prune.rounds": 1,
             **changes,
         }
@@ -272,6 +272,8 @@ def test_verdict_says_for_each_method_up_to_where_it_matches_dense():
         ({"dynamic.methods": ()}, "give one or more"),
         ({"prune.method": "random"}, "procedure=tickets or stability"),
         ({"procedure": "tickets"}, "only for procedure='dynamic'"),
+        ({"prune.rounds": 3}, "prune.rounds=3.*give at most 2"),
+        ({"prune.sparsities": (0.9, 0.8)}, "a tuple of increasing numbers"),
     ],
 )
 def test_validate_what_contradicts_dynamic_training_is_refused(changes, message):

@@ -93,7 +93,9 @@ def test_block_of_two_maps_equals_block_of_their_concatenation():
     y += (time @ params["time"]["kernel"] + params["time"]["bias"])[:, None, None]
     y = convolve(norm("norm_1", 2, y), params["conv_1"]["kernel"])
     y += params["conv_1"]["bias"]
-    y += concatenated("shortcut", jnp.concatenate([x, kept], -1))
+    kernels = params["shortcut"]["kernel"], params["shortcut_skip"]["kernel"]
+    y += jnp.concatenate([x, kept], -1) @ np.concatenate(kernels)
+    y += params["shortcut"]["bias"]
     found = block.apply({"params": params}, (x, kept), time, False)
     np.testing.assert_allclose(found, y, rtol=1e-4, atol=1e-4)
 

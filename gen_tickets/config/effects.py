@@ -85,7 +85,10 @@ _RULES = (
     _entries(("prune.batches",), registries.saliency, lambda x: x.of_images),
     _values(("early_bird.",), "prune.schedule", "early_bird"),
     _values(
-        ("arms", "prune.method", "prune.batches", "prune.exclude", "ticket."),
+        (
+            *("arms", "prune.method", "prune.batches", "prune.exclude"),
+            *("prune.sparsities", "ticket."),
+        ),
         "prune.schedule",
         *("iterative", "one_shot", "at_initialization"),
     ),

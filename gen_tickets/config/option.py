@@ -191,6 +191,23 @@ class Wholes(Option):
 
 
 @dataclasses.dataclass(frozen=True)
+class Sparsities(Option):
+    """A tuple of increasing numbers between 0 and 1; it may be empty."""
+
+    allowed = "a tuple of increasing numbers x with 0 < x < 1"
+
+    def is_allowed(self, value: Any) -> bool:
+        return (
+            isinstance(value, (tuple, list))
+            and all(type(x) is float and 0 < x < 1 for x in value)
+            and all(x < y for x, y in zip(value, value[1:]))
+        )
+
+    def remedy(self, value: Any) -> str:
+        return f"give ({value!r},)" if type(value) is float else super().remedy(value)
+
+
+@dataclasses.dataclass(frozen=True)
 class Choice(Option):
     """One of several values: those of a registry, or those listed here.
 

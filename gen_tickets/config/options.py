@@ -172,6 +172,9 @@ OPTIONS: dict[str, Option] = {
         is_open=True,
     ),
     "prune.rounds": option.Whole(20, "rounds after the dense one", 1),
+    "prune.sparsities": option.Sparsities(
+        (), "of the prunable weights in each round; () = as prune.fraction has it"
+    ),
     "prune.scope": option.Choice(
         "global",
         "pool saliencies over the network, over a component, or prune each layer",

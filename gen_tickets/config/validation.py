@@ -68,6 +68,13 @@ def _check_pruning(options: Options) -> None:
             f"prune.schedule={schedule!r} does not rewind",
             "give 0",
         )
+    listed = options["prune.sparsities"]
+    if listed and options["prune.rounds"] > len(listed):
+        raise UserError(
+            f"prune.rounds={options['prune.rounds']}",
+            f"prune.sparsities has {len(listed)}, one a round",
+            f"give at most {len(listed)}, or more sparsities",
+        )
     if schedule == "early_bird" and options["prune.rounds"] != 1:
         raise UserError(
             f"prune.rounds={options['prune.rounds']}",

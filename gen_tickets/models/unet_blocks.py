@@ -6,6 +6,7 @@ convolution of the concatenated map, in which every kernel has the channels of o
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -112,32 +113,46 @@ class Block(nn.Module):
             nn.silu(GroupNorm(count, name=f"norm_0{suffix}")(x))
             for count, x, suffix in zip(of_inputs, inputs, ("", "_skip"))
         ]
-        y = self._convolve("conv_0", normed, self.inner, 3)
+        y = self._convolve("conv_0", normed, self.inner)
         time = layers.Dense(
             self.inner, dtype=self.dtype, kernel_init=kernel_init(), name="time"
         )(time)
         y = GroupNorm(of_inner, name="norm_1")(y + time[:, None, None, :])
         y = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(y))
-        y = self._convolve("conv_1", [y], self.features, 3, 1e-10)
+        y = self._convolve("conv_1", [y], self.features, 1e-10)
         if len(inputs) > 1 or inputs[0].shape[-1] != self.features:
-            return y + self._convolve("shortcut", inputs, self.features, 1)
+            return y + self._project("shortcut", inputs)
         return y + inputs[0]
 
     def _convolve(
-        self, name: str, inputs: Any, features: int, size: int, scale: float = 1.0
+        self, name: str, inputs: Sequence[jax.Array], features: int, scale: float = 1.0
     ) -> Any:
-        """A convolution of the concatenated inputs, as a sum over them."""
+        """A convolution k3 of the concatenated inputs, as a sum over them."""
         total = sum(x.shape[-1] for x in inputs)
         return sum(
             layers.Conv(
                 features,
-                size,
+                3,
                 1,
-                size // 2,
+                1,
                 use_bias=not suffix,
                 dtype=self.dtype,
                 kernel_init=kernel_init(x.shape[-1] / total, scale),
                 lowering=self.lowering,
+                name=f"{name}{suffix}",
+            )(x)
+            for x, suffix in zip(inputs, ("", "_skip"))
+        )
+
+    def _project(self, name: str, inputs: Sequence[jax.Array]) -> Any:
+        """A convolution k1 of the concatenated inputs, as products of their places."""
+        total = sum(x.shape[-1] for x in inputs)
+        return sum(
+            layers.Dense(
+                self.features,
+                use_bias=not suffix,
+                dtype=self.dtype,
+                kernel_init=kernel_init(x.shape[-1] / total),
                 name=f"{name}{suffix}",
             )(x)
             for x, suffix in zip(inputs, ("", "_skip"))

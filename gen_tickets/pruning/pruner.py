@@ -53,7 +53,10 @@ class Pruner:
 
     def num_keep(self, round_number: int) -> list[int]:
         """Prunable weights left in a round, one number per pool of `prune.scope`."""
-        fraction = self._config.fraction
+        sparsities, fraction = (0.0, *self._config.sparsities), self._config.fraction
+        if len(sparsities) > 1:
+            density = 1 - sparsities[round_number]
+            return [round(size * density) for size in self._pool_sizes]
         return [
             masks_lib.keep_count(size, fraction, round_number)
             for size in self._pool_sizes
