@@ -9,9 +9,12 @@ Initializer: "authors", as the paper trained it.
 """
 
 from gen_tickets.config import defaults
+from gen_tickets.experiments import conv_ae_mnist
 
 
 def get_config(size="full"):
+    if size == "laptop":
+        return conv_ae_mnist.get_config()
     config = defaults.get_config()
     config.data.name = "cifar10"
     config.data.batch_size = 128

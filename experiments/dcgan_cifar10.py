@@ -11,18 +11,18 @@ b1 is 0.5, with which a DCGAN is stable (Radford et al. 2016, section 4); the au
 code leaves Adam's 0.9, --config.optimizer.b1=0.9.
 
 `:gpu` is shorter: 30 epochs, 3 runs, 8 rounds of 36 %, each two of the paper's.
-`:laptop` is experiments/dcgan_digits.py.
+`:laptop` is experiments/dcgan_mnist.py.
 
 Discriminator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.config import defaults
-from gen_tickets.experiments import dcgan_digits
+from gen_tickets.experiments import dcgan_mnist
 
 
 def get_config(size="full"):
     if size == "laptop":
-        return dcgan_digits.get_config()
+        return dcgan_mnist.get_config()
     config = defaults.get_config()
     config.data.name = "cifar10"
     config.data.batch_size = 100

@@ -8,15 +8,13 @@ The blocks of ResNet-VAE at 7/8 of its widths: 2.17 M weights, of Table 1's 2.2 
 Discriminator and initializer: "authors", as the paper trained them.
 """
 
-from gen_tickets.experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10, resnet_dcgan_mnist
 
 
 def get_config(size="full"):
+    if size == "laptop":
+        return resnet_dcgan_mnist.get_config()
     config = dcgan_cifar10.get_config(size)
     config.model.name = "resnet"
     config.model.widths = (28, 56, 112, 224)
-    if size == "laptop":
-        config.model.widths = (8, 16)
-        config.optimizer.learning_rate = 2e-4
-        config.train.steps = 500
     return config

@@ -9,15 +9,14 @@ et al. 2018, table 1; --config.task.discriminator_steps=5 is their slower altern
 Discriminator and initializer: "authors", as the paper trained them.
 """
 
-from gen_tickets.experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10, sngan_mnist
 
 
 def get_config(size="full"):
+    if size == "laptop":
+        return sngan_mnist.get_config()
     config = dcgan_cifar10.get_config(size)
     config.model.name = "sngan"
     config.model.widths = (64, 128, 256, 512)
     config.task.loss = "hinge"
-    if size == "laptop":
-        config.model.widths = (8, 16, 32)
-        config.train.steps = 500
     return config

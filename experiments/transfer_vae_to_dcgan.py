@@ -15,9 +15,10 @@ from gen_tickets.experiments import dcgan_cifar10
 
 def get_config(size="full"):
     config = dcgan_cifar10.get_config(size)
-    if size != "laptop":  # whose VAE and DCGAN are of equal widths already
+    # As the VAE's: of the laptop's two, the widths are equal already.
+    config.model.latent_size = 16 if size == "laptop" else 32
+    if size != "laptop":
         config.model.widths = (64, 128, 256, 512)
-        config.model.latent_size = 32
     config.prune.components = ("generator",)
     config.ticket.path = "runs/vae_decoder"
     config.ticket.map = ("decoder:generator",)

@@ -4,25 +4,22 @@ r"""VAE on CIFAR-10 (paper Fig. 5, Table 1: winning ticket at 79 %).
         --config.data.download=true
 
 `:gpu` is shorter: 20 epochs, 3 runs, 8 rounds of 36 %, each two of the paper's.
-`:laptop` takes the digits and the networks of experiments/dcgan_digits.py.
+`:laptop` is experiments/vae_mnist.py.
 
 Initializer: "authors", as the paper trained it.
 """
 
 from gen_tickets.config import defaults
-from gen_tickets.experiments import dcgan_digits
+from gen_tickets.experiments import vae_mnist
 
 _METRICS = {"eval.metrics": ("fd_classifier", "accuracy")}
 _METRICS |= {"eval.verdict": "fd_classifier"}
 _GPU = {"runs": 3, "prune.fraction": 0.36, "prune.rounds": 8, "train.epochs": 20}
-_LAPTOP = {"task.name": "vae", "data.batch_size": 64, "train.steps": 900}
-_LAPTOP |= {"optimizer.b1": 0.9, "optimizer.weight_decay": 1e-5}
-_LAPTOP |= {"eval.average_decay": 0.0, **_METRICS}
 
 
 def get_config(size="full"):
     if size == "laptop":
-        return defaults.resize(dcgan_digits.get_config(), size, laptop=_LAPTOP)
+        return vae_mnist.get_config()
     config = defaults.get_config()
     config.data.name = "cifar10"
     config.data.batch_size = 128

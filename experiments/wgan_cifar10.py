@@ -10,10 +10,12 @@ critic unstable: Arjovsky et al. 2017, algorithm 1 and section 4. The penalty in
 Discriminator and initializer: "authors", as the paper trained them.
 """
 
-from gen_tickets.experiments import dcgan_cifar10
+from gen_tickets.experiments import dcgan_cifar10, wgan_mnist
 
 
 def get_config(size="full"):
+    if size == "laptop":
+        return wgan_mnist.get_config()
     config = dcgan_cifar10.get_config(size)
     config.task.loss = "wasserstein"
     config.task.weight_clip = 0.01
@@ -21,7 +23,4 @@ def get_config(size="full"):
     config.optimizer.b1 = 0.0
     if size == "gpu":
         config.train.epochs = 60
-    if size == "laptop":
-        config.optimizer.learning_rate = 5e-4
-        config.train.steps = 400
     return config

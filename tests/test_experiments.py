@@ -37,7 +37,7 @@ GPU += " transfer_vae_to_dcgan transfer_dcgan_to_vae table2_imp table2_early_bir
 GPU += " table2_snip table2_grasp grasp_dcgan_cifar10 snip_dcgan_cifar10"
 GPU += " ddpm_cifar10 early_bird_ddpm_cifar10"
 SIZES = {"gpu": set(GPU.split())}
-WITHOUT_LAPTOP = {"ae_cifar10", "early_bird_vae_cifar10", "early_bird_ddpm_cifar10"}
+WITHOUT_LAPTOP = {"early_bird_ddpm_cifar10"}
 SIZES["laptop"] = SIZES["gpu"] - WITHOUT_LAPTOP
 
 

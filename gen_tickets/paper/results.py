@@ -21,7 +21,7 @@ from gen_tickets.workdir import paths, tables
 
 SCALES = {
     "smoke": "seconds, on digits: whether it all works, no result",
-    "laptop": "two CPU cores: MNIST, digits in the place of CIFAR-10, no CelebA",
+    "laptop": "two CPU cores: MNIST at 32x32 in the place of CIFAR-10, no CelebA",
     "gpu": "CIFAR-10 and MNIST, fewer epochs, runs and rounds",
     "full": "the paper's experiments, 5 runs and 20 rounds",
 }
@@ -104,9 +104,10 @@ def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDic
             config.eval.num_samples = 50_000
     if scale == "smoke":
         defaults.resize(config, "smoke")
-        if config.data.name == "cifar10":  # digits are smaller
-            config.model.widths = config.model.widths[:2]
         config.data.name = "digits"
+        if config.model.name not in ("linear", "conv"):  # their widths are fixed
+            config.model.widths = config.model.widths[:2]
+            config.data.image_size = 0  # digits are smaller
     return config
 
 
