@@ -1,7 +1,7 @@
 """Whatever a file or a command line holds, the answer is a result or one clean line.
 
 And nothing that was there is gone. Some cases of each kind: `python -m
-benchmarks.fault_campaign --only=fuzz` tries 20,000, with a seed that it prints.
+benchmarks.fault_campaign --only=fuzz` tries thousands, with other seeds.
 """
 
 import contextlib

@@ -83,6 +83,8 @@ def _raise(error):
         (OSError(116, "Stale file handle"), False),
         (UnicodeEncodeError("ascii", "\xfc", 0, 1, "not in range"), False),
         (ValueError("PERMISSION_DENIED: Error reading local file"), False),
+        (ValueError("UNKNOWN: Failed to read: Input [os_error_code='5']"), False),
+        (ValueError("NOT_FOUND: Failed to open: x [os_error_code='2']"), True),
         (ValueError("DATA_LOSS: checksum"), True),
         (OSError("image file is truncated"), True),
         (OSError(22, "Invalid argument"), True),  # a seek to before the beginning

@@ -1,6 +1,7 @@
 """Small experiments in processes of their own: started, disturbed, compared."""
 
 import contextlib
+import multiprocessing
 import os
 import pathlib
 import random
@@ -10,19 +11,65 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
 from benchmarks import compare_results
+
+# Imported so that the forks of this process have them.
+from gen_tickets import procedures  # noqa: F401
+from gen_tickets import main
+from gen_tickets.cli import command_line
+from gen_tickets.report import render  # noqa: F401
 from gen_tickets.workdir import paths
 
 _POLL_SECONDS = 0.001
 _SAVE_SECONDS = 0.03  # a save of a small experiment; blows fall within it
 _MOST_SECONDS = 900.0  # after which a run hangs
+_LAUNCHER_SECONDS = 10.0  # until a launcher ends the rest of several
+_FORKS = multiprocessing.get_context("fork")
 
 
 class Loss(Exception):
     """Something was lost, or the user was not told properly."""
+
+
+class Fork:
+    """A command in a fork of this process, which has done its imports: half the time.
+
+    Methods are those of `subprocess.Popen`.
+    """
+
+    def __init__(self, words: list[str], log: str):
+        self._process = _FORKS.Process(target=_run, args=(words, log))
+        self._process.start()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("gen_tickets.main", timeout or 0.0)
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def send_signal(self, number: int) -> None:
+        if self._process.pid is not None and self.poll() is None:
+            os.kill(self._process.pid, number)
+
+
+def _run(words: list[str], log: str) -> None:
+    """gen_tickets.main in this process, with its streams in a file."""
+    with open(log, "wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    command_line.run(main.main, ["gen_tickets.main", *words])
+
+
+Process: TypeAlias = subprocess.Popen[bytes] | Fork
 
 
 class Experiment(NamedTuple):
@@ -34,40 +81,51 @@ class Experiment(NamedTuple):
 
     def start(
         self, workdir: pathlib.Path, log: pathlib.Path, **environment: str
-    ) -> list[subprocess.Popen[bytes]]:
-        """Starts, or goes on with, the experiment: all its processes."""
+    ) -> list[Process]:
+        """Starts, or goes on with, the experiment: all its processes.
+
+        Several, or one with an environment of its own, are started from the beginning.
+        """
         words = [
-            *(sys.executable, "-m", "gen_tickets.main", f"--config={self.config}"),
+            f"--config={self.config}",
             f"--workdir={workdir}",
             # Saved after every stretch, of five steps at most.
             "--config.checkpoint.every_seconds=0",
             "--config.eval.every_steps=5",
             *self.options,
         ]
-        several: list[list[str]] = [[]]
-        if self.processes > 1:
-            prefix = "--config.parallel."
-            port = _free_port()
-            several = [
-                [
-                    f"{prefix}coordinator=localhost:{port}",
-                    f"{prefix}processes={self.processes}",
-                    f"{prefix}process={i}",
-                ]
-                for i in range(self.processes)
+        if self.processes == 1 and not environment:
+            return [Fork(words, f"{log}.0")]
+        return [
+            _popen([*words, *extra], f"{log}.{i}", environment)
+            for i, extra in enumerate(self._places())
+        ]
+
+    def _places(self) -> list[list[str]]:
+        """The options that tell the processes of each other."""
+        if self.processes == 1:
+            return [[]]
+        prefix, port = "--config.parallel.", _free_port()
+        return [
+            [
+                f"{prefix}coordinator=localhost:{port}",
+                f"{prefix}processes={self.processes}",
+                f"{prefix}process={i}",
             ]
-        started = []
-        for i, extra in enumerate(several):
-            with open(f"{log}.{i}", "wb") as file:
-                started.append(
-                    subprocess.Popen(
-                        [*words, *extra],
-                        stdout=file,
-                        stderr=subprocess.STDOUT,
-                        env={**os.environ, **environment},
-                    )
-                )
-        return started
+            for i in range(self.processes)
+        ]
+
+
+def _popen(
+    words: list[str], log: str, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    with open(log, "wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gen_tickets.main", *words],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+        )
 
 
 def _free_port() -> int:
@@ -76,7 +134,7 @@ def _free_port() -> int:
         return int(place.getsockname()[1])
 
 
-def wait(processes: list[subprocess.Popen[bytes]]) -> list[int]:
+def wait(processes: Sequence[Process]) -> list[int]:
     """Exit statuses, once all have ended; one that hangs is a Loss."""
     deadline = time.monotonic() + _MOST_SECONDS
     try:
@@ -87,7 +145,19 @@ def wait(processes: list[subprocess.Popen[bytes]]) -> list[int]:
         kill(processes)
 
 
-def kill(processes: list[subprocess.Popen[bytes]]) -> None:
+def end_rest(processes: Sequence[Process]) -> None:
+    """Ends the rest of several, one of which was killed, as a launcher does.
+
+    They are given some seconds, in which they may save or write what they should not.
+    """
+    deadline = time.monotonic() + _LAUNCHER_SECONDS
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        for process in processes:
+            process.wait(max(0.1, deadline - time.monotonic()))
+    kill(processes)
+
+
+def kill(processes: Sequence[Process]) -> None:
     """kill -9 to all that are left."""
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
@@ -111,10 +181,16 @@ def calm(experiment: Experiment, workdir: pathlib.Path) -> float:
 
 
 def compare(before: pathlib.Path, after: pathlib.Path) -> None:
-    """Raises Loss where the results of two workdirs differ in a bit."""
+    """Raises Loss where the results of two workdirs differ in a bit.
+
+    Or where a checkpoint was taken for damaged: no kind of faults damages one.
+    """
     found = compare_results.differences(before, after)
     if found:
         raise Loss(f"{after}: other results: {'; '.join(found[:3])}")
+    aside = paths.checkpoints_dir(after) / "damaged"
+    if aside.exists():
+        raise Loss(f"{aside}: taken for damaged, but intact")
 
 
 def check_told(log: pathlib.Path, status: int) -> None:
@@ -132,7 +208,7 @@ def half_written(workdir: pathlib.Path) -> set[str]:
 
 
 def wait_for_a_moment(
-    processes: list[subprocess.Popen[bytes]],
+    processes: Sequence[Process],
     workdir: pathlib.Path,
     seconds: float,
     in_save: bool,
@@ -155,7 +231,7 @@ def wait_for_a_moment(
 
 
 @contextlib.contextmanager
-def ended(processes: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+def ended(processes: Sequence[Process]) -> Iterator[None]:
     """Leaves no process behind, whatever happens."""
     try:
         yield
@@ -163,7 +239,7 @@ def ended(processes: list[subprocess.Popen[bytes]]) -> Iterator[None]:
         kill(processes)
 
 
-def send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def send(process: Process, number: signal.Signals) -> None:
     """A signal, to a process that may have ended."""
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)

@@ -27,6 +27,8 @@ _STATUS = re.compile(
     "PERMISSION_DENIED|UNAUTHENTICATED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
     "|RESOURCE_EXHAUSTED"
 )
+# The error of the system in others of its messages.
+_NUMBER = re.compile(r"\[os_error_code='(\d+)'\]")
 
 
 def reason(error: BaseException) -> str:
@@ -116,10 +118,18 @@ def _unread(path: str | os.PathLike[str], error: Exception) -> Exception | None:
     # Decoders raise OSErrors of their own, which have no number.
     if isinstance(error, OSError) and error.errno not in _OF_CONTENT:
         return error
-    if isinstance(error, ValueError) and _STATUS.match(str(error)):
+    if isinstance(error, ValueError) and _is_of_system(str(error)):
         return error
     try:
         check_readable(path)
     except OSError as unread:
         return unread
     return None
+
+
+def _is_of_system(message: str) -> bool:
+    """Whether TensorStore tells of an error of the system, which may not come again."""
+    number = _NUMBER.search(message)
+    if number is None:
+        return _STATUS.match(message) is not None
+    return int(number[1]) not in _OF_CONTENT
