@@ -164,7 +164,7 @@ def test_network_on_altered_pixels_differs_from_reference(
     assert not _passes(found.features, reference["features"])
 
 
-def test_extract_partial_batch_equals_reference(variables, reference, capsys):
+def test_extract_partial_batch_equals_reference(variables, reference):
     found = inception.extract(
         variables, seeded_images(), batch_size=2, lowering=PRODUCT
     )
@@ -172,7 +172,6 @@ def test_extract_partial_batch_equals_reference(variables, reference, capsys):
     assert found.features.dtype == found.logits.dtype == np.float32
     assert _passes(found.features, reference["features"])
     assert _passes(found.logits, reference["logits"])
-    assert capsys.readouterr() == ("", "")  # no terminal
 
 
 def test_stem_one_channel_equals_three_equal_channels(variables):
