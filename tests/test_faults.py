@@ -9,6 +9,8 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from test_checkpoints import assert_is, damage, fill, restore
 from test_lottery import configure, run
@@ -21,6 +23,7 @@ from gen_tickets.distributed import memory
 from gen_tickets.errors import UserError
 from gen_tickets.training.meter import Meter
 from gen_tickets.workdir import lock, paths
+from gen_tickets.workdir.checkpoints import Checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -56,6 +59,16 @@ def test_save_on_full_disk_leaves_previous_checkpoint(tmp_path):
     assert_is(restore(tmp_path), 2)
     fill(tmp_path, [3])
     assert_is(restore(tmp_path), 3)
+
+
+def test_save_many_arrays_beyond_the_limit_prints_no_traceback(tmp_path, monkeypatch):
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    store, random = Checkpoints(tmp_path), np.random.default_rng(0)
+    tree = {f"{i}": jnp.float32(random.random((300, 300))) for i in range(60)}
+    with files_no_larger_than(20_000), pytest.raises(UserError, match="make room"):
+        store.save(1, tree, [])
+    assert not [str(x.exc_value) for x in printed if "loop" in str(x.exc_value)]
 
 
 def test_restore_files_emptied_by_power_loss_uses_previous(tmp_path):

@@ -7,11 +7,12 @@ Arrays may be distributed over devices and processes, and are restored with the
 shardings of the template: training on 8 devices can continue on 1.
 """
 
+import contextlib
 import logging
 import os
 import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -30,6 +31,24 @@ MakeTemplate = Callable[[list[Any]], Tree]
 
 # Orbax tells every step, and also what is raised.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
+
+
+@contextlib.contextmanager
+def _quiet_if_failed() -> Iterator[None]:
+    """Within and after a save that fails, TensorStore's threads print nothing.
+
+    Orbax raises at the first array that cannot be written and closes its event loop; for
+    each of the others a thread would then print that the loop is closed.
+    """
+    hook = sys.unraisablehook
+
+    def leave_out_closed_loops(raised: sys.UnraisableHookArgs) -> None:
+        if str(raised.exc_value) != "Event loop is closed":
+            hook(raised)
+
+    sys.unraisablehook = leave_out_closed_loops
+    yield
+    sys.unraisablehook = hook  # not after an error: threads go on after it
 
 
 def _words(x: Array) -> UInt32[Array, "..."]:
@@ -100,12 +119,14 @@ class Checkpoints:
         leaves = trees.named_leaves(tree)
         meta = {"position": position, "checksums": _checksums(leaves)}
         try:
-            self._manager.save(
-                number,
-                args=ocp.args.Composite(
-                    arrays=ocp.args.StandardSave(leaves), meta=ocp.args.JsonSave(meta)
-                ),
-            )
+            with _quiet_if_failed():
+                self._manager.save(
+                    number,
+                    args=ocp.args.Composite(
+                        arrays=ocp.args.StandardSave(leaves),
+                        meta=ocp.args.JsonSave(meta),
+                    ),
+                )
         except Exception as error:  # tensorstore raises many kinds
             raise UserError(
                 self._manager.directory,
