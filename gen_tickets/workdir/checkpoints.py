@@ -37,12 +37,12 @@ logging.getLogger("absl").setLevel(logging.CRITICAL)
 def _quiet_if_failed() -> Iterator[None]:
     """Within and after a save that fails, TensorStore's threads print nothing.
 
-    Orbax raises at the first array that cannot be written and closes its event loop; for
-    each of the others a thread would then print that the loop is closed.
+    Orbax raises at the first array that cannot be written and closes its event loop.
+    For each of the others a thread would then print that the loop is closed.
     """
     hook = sys.unraisablehook
 
-    def leave_out_closed_loops(raised: sys.UnraisableHookArgs) -> None:
+    def leave_out_closed_loops(raised: "sys.UnraisableHookArgs") -> None:
         if str(raised.exc_value) != "Event loop is closed":
             hook(raised)
 
