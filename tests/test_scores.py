@@ -162,7 +162,12 @@ def test_snip_vae_equals_finite_difference_in_mask():
                 loss(
                     trees.like(
                         state.params,
-                        {**leaves, kernel: leaves[kernel].at[index].multiply(mask)},
+                        {
+                            **leaves,
+                            kernel: jnp.asarray(leaves[kernel])
+                            .at[index]
+                            .multiply(mask),
+                        },
                     )
                 )
                 for mask in (1 + 1e-2, 1 - 1e-2)

@@ -145,22 +145,11 @@ class _Game:
             objective += self.penalty_weight * penalty
         return objective, ({**metrics, "loss": objective}, after)
 
-    def _against_fakes(
-        self,
-        weights: Tree,
-        params: Tree,
-        stats: Tree,
-        images: UInt8[Array, "n h w c"],
-        key: Key[Array, ""],
-    ) -> tuple[Float[Array, ""], tuple[Metrics, Tree]]:
-        """The objective of a discriminator with these weights, on fakes of `params`."""
-        latent_key, mix_key = jax.random.split(key)
-        latents = self._latents(latent_key, len(images))
-        generator = lax.stop_gradient(params["generator"]), stats["generator"]
-        fakes, _ = self._generate(*generator, latents, True)
-        return self._discriminator_objective(
-            weights, stats["discriminator"], pixels.to_float(images), fakes, mix_key
-        )
+    def _fakes(
+        self, params: Tree, stats: Tree, key: Key[Array, ""], count: int
+    ) -> Float[Array, "n h w c"]:
+        """Images of a generator with these weights, for a discriminator's update."""
+        return self._generate(params, stats, self._latents(key, count), True)[0]
 
     def _generator_objective(
         self,
@@ -180,10 +169,17 @@ class _Game:
         images: UInt8[Array, "n h w c"],
         key: Key[Array, ""],
     ) -> tuple[TrainState, Metrics]:
+        latent_key, mix_key = jax.random.split(key)
+        generator = state.params["generator"], state.stats["generator"]
+        fakes = self._fakes(*generator, latent_key, len(images))
         # Differentiated in this component only: the other's gradient is never computed.
-        differentiate = jax.grad(self._against_fakes, has_aux=True)
+        differentiate = jax.grad(self._discriminator_objective, has_aux=True)
         grads, (metrics, stats) = differentiate(
-            state.params["discriminator"], state.params, state.stats, images, key
+            state.params["discriminator"],
+            state.stats["discriminator"],
+            pixels.to_float(images),
+            fakes,
+            mix_key,
         )
         grads = {"discriminator": grads}
         state = state_lib.apply_update(state, grads, masks, self.optimizer)
@@ -244,10 +240,17 @@ class _Game:
             fixed = lax.stop_gradient(params["discriminator"])
             return self._judge(fixed, stats["discriminator"], images)[0]
 
-        discriminator_loss, _ = self._against_fakes(
-            params["discriminator"], params, stats, images, key
+        latent_key, mix_key = jax.random.split(key)
+        generator = lax.stop_gradient(params["generator"]), stats["generator"]
+        fakes = self._fakes(*generator, latent_key, len(images))
+        discriminator_loss, _ = self._discriminator_objective(
+            params["discriminator"],
+            stats["discriminator"],
+            pixels.to_float(images),
+            fakes,
+            mix_key,
         )
-        latents = self._latents(jax.random.split(key)[0], len(images))
+        latents = self._latents(latent_key, len(images))
         generator_loss, _ = self._generator_objective(
             params["generator"], stats["generator"], judge, latents
         )
