@@ -40,12 +40,13 @@ default_role = "code"
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(collections|filelock|flax|jax|jaxlib|Image|matplotlib|ml_collections|numpy|"
-        r"np|optax|os|pathlib|types|typing|zipfile|zlib)\..*",
+        r"(argparse|collections|filelock|flax|jax|jaxlib|Image|matplotlib|"
+        r"ml_collections|numpy|np|optax|os|pathlib|types|typing|zipfile|zlib)\..*",
     ),
     (
         r"py:.*",
-        r"(Array|Bool|Float|Float32|Int|Key|PyTree|Shaped|UInt8|ndarray|string)",
+        r"(Array|Bool|Float|Float32|Int|Key|PyTree|Shaped|UInt8|ndarray|string)"
+        r"(\[.*\])?",
     ),
     (r"py:.*", r"gen_tickets\.config\.registry\.Entry"),  # a type variable
     (r"py:.*", r"gen_tickets\.distributed\.processes\.Result"),  # likewise
