@@ -137,8 +137,8 @@ def find_ticket(
       params: initial weights, any pytree of floating-point arrays.
       batches: tree of a batch with one more axis in front, [batches, N, ...].
       optimizer: of Optax; it is reset, with its schedule, at the rewind step.
-      rounds: after the dense one; fraction: share of the remaining kernel weights that
-        each prunes, in (0, 1).
+      rounds: number of rounds after the dense one.
+      fraction: of the remaining kernel weights that a round prunes, in (0, 1).
       rewind: step whose weights tickets start from; "auto": the first that an
         instability analysis finds stable, at the cost of five trainings.
       epochs: passes over the batches per training.

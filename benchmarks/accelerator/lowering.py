@@ -12,10 +12,9 @@ from benchmarks.accelerator.plan import Scale
 from benchmarks.accelerator.steps import dtype_of, precision_of
 from gen_tickets.kernels import convolutions
 from gen_tickets.kernels.lowering import Lowering
-from gen_tickets.models import layers, sngan
+from gen_tickets.models import layers
 
-_KINDS = {layers.Conv: "conv", sngan.SpectralConv: "conv"}
-_KINDS[layers.ConvTranspose] = "transposed"
+_KINDS = {layers.Conv: "conv", layers.ConvTranspose: "transposed"}
 
 
 def shapes(scale: Scale, model: str) -> dict[str, Any]:
@@ -46,9 +45,8 @@ def shapes(scale: Scale, model: str) -> dict[str, Any]:
 
 def _name(module: Any, shape: tuple[int, ...]) -> str:
     images = "x".join(map(str, shape))
-    padding = getattr(module, "padding", 1)  # a spectral convolution has always 1
     name = f"{_KINDS[type(module)]}-{images}-k{module.kernel_size}"
-    name += f"-s{module.strides}-p{padding}-o{module.features}"
+    name += f"-s{module.strides}-p{module.padding}-o{module.features}"
     extra = getattr(module, "output_padding", 0)
     return name + (f"-e{extra}" if extra else "")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import ml_collections
 
-from gen_tickets.config import validation
+from gen_tickets.config import registries, validation
 from gen_tickets.config.options import OPTIONS, REMOVED
 from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
@@ -32,8 +32,7 @@ _SMOKE = {
     "eval.classifier_width": 4,
 }
 _SMOKE_WIDTH = 8  # most units or channels of a layer
-_SMOKE_STAGES = 2  # most widths of the models below, which have a stage for each
-_STAGED = ("convstack", "resnet", "sngan")
+_SMOKE_STAGES = 2  # most widths of a model that has a stage for each
 _SMOKE_EARLY_BIRD = {
     "data.limit": 32,  # 2 steps an epoch
     "early_bird.epochs": 6,
@@ -197,7 +196,7 @@ def narrow(config: ml_collections.ConfigDict) -> None:
     if config.model.name == "conv":
         pixels = config.model.latent_size // config.model.widths[-1]
         config.model.latent_size = pixels * widths[-1]
-    if config.model.name in _STAGED:
+    if registries.model.get(config.model.name).any_depth:
         widths = widths[:_SMOKE_STAGES]
     config.model.widths = tuple(widths)
 

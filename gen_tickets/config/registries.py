@@ -62,6 +62,8 @@ class Model(NamedTuple):
     normalizes_examples: bool = False
     #: whether it has batch norm
     normalizes_batches: bool = True
+    #: whether fewer widths make a network of fewer stages
+    any_depth: bool = False
     check: Check = _no_check
 
 

@@ -31,8 +31,8 @@ PRODUCT = Lowering("product", "product")
 BATCHED_PRODUCT = Lowering("batched_product", "batched_product")
 # The GPU entry is that of an H200 (`benchmarks.accelerator`, jax 0.11.2): a step of ten
 # members of the paper's DCGAN takes 44.7 ms in the library form, 13.3 ms as batched
-# products (bfloat16: 9.0 ms); of one member 2.6 and 1.9 ms (bfloat16: 2.2 and 1.3 ms,
-# where cuDNN's results have to be bfloat16).
+# products (bfloat16: 9.0 ms); of one member 2.6 and 1.8 ms (bfloat16: 3.0 and 1.3 ms;
+# cuDNN has no kernel of bfloat16 operands and float32 results).
 # The TPU entry follows the compiler's estimates for a v5e (`benchmarks.tpu_compile`).
 # A step of ten members of the paper's VAE, vmapped in float32, takes 7.9 ms and 3.9 GB
 # of HBM traffic in the library form, whose grouped convolutions need no extra FLOPs; as

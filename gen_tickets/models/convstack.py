@@ -81,6 +81,7 @@ class Expand(pair.Expanding):
     "convstack",
     options=("model.initializer", "model.discriminator"),
     multiple=lambda widths: 1 << len(widths),
+    any_depth=True,
 )
 def convstack(
     contract: dict[str, Any], expand: dict[str, Any]

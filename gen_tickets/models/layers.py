@@ -32,7 +32,8 @@ def _add_bias(
 class Conv(nn.Module):
     """Convolution [N, H, W, C] -> [N, h, w, features], as PyTorch's Conv2d.
 
-    `padding` zeros on each side; `dtype` of the operands, sums are float32.
+    `padding` zeros on each side; `dtype` of the operands, sums are float32;
+    `kernel_norm` makes a module "norm" through which the kernel passes first.
     """
 
     features: int
@@ -42,6 +43,7 @@ class Conv(nn.Module):
     use_bias: bool = True
     dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = TORCH.kernel
+    kernel_norm: Callable[..., nn.Module] | None = None
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
@@ -51,19 +53,17 @@ class Conv(nn.Module):
         side, pad = self.kernel_size, (self.padding, self.padding)
         shape = (side, side, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
+        if self.kernel_norm is not None:
+            kernel = self.kernel_norm(name="norm")(kernel)
         y = conv(
             x,
-            self.normalized(kernel),
+            kernel,
             lowering=self.lowering,
             strides=(self.strides, self.strides),
             padding=(pad, pad),
             dtype=self.dtype,
         )
         return _add_bias(self, y) if self.use_bias else y
-
-    def normalized(self, kernel: Float[Array, "*k o"]) -> Float[Array, "*k o"]:
-        """The kernel that is applied; subclasses may divide it by a norm."""
-        return kernel
 
 
 class ConvTranspose(nn.Module):
@@ -104,22 +104,21 @@ class ConvTranspose(nn.Module):
 
 
 class Dense(nn.Module):
-    """Affine map [..., C] -> [..., features]; `dtype` of the operands."""
+    """Affine map [..., C] -> [..., features]; `dtype`, `kernel_norm` as of `Conv`."""
 
     features: int
     use_bias: bool = True
     dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., jax.Array] = TORCH.kernel
+    kernel_norm: Callable[..., nn.Module] | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*n c"]) -> Float32[Array, "*n {self.features}"]:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        y = dense(x, self.normalized(kernel), self.dtype)
+        if self.kernel_norm is not None:
+            kernel = self.kernel_norm(name="norm")(kernel)
+        y = dense(x, kernel, self.dtype)
         return _add_bias(self, y) if self.use_bias else y
-
-    def normalized(self, kernel: Float[Array, "c o"]) -> Float[Array, "c o"]:
-        """As that of `Conv`."""
-        return kernel
 
 
 class BatchNorm(nn.Module):

@@ -1,4 +1,4 @@
-"""What all networks of a pair share: their fields, and the options of their layers."""
+"""What the networks of a pair share: their fields, and how their layers are made."""
 
 import dataclasses
 import functools
@@ -13,8 +13,8 @@ from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.models import conventions, layers
 
 
-class Network(nn.Module):
-    """A network of a pair, and its layers but for their sizes and names."""
+class _PairNetwork(nn.Module):
+    """Base of both; makes layers with its dtype, lowering and initializer."""
 
     widths: tuple[int, ...]
     dtype: DTypeLike = jnp.float32
@@ -35,26 +35,29 @@ class Network(nn.Module):
 
     @property
     def dense(self) -> Callable[..., layers.Dense]:
+        """dense(features, name=...) -> a dense layer."""
         return functools.partial(layers.Dense, **self.of_dense)
 
     @property
     def conv(self) -> Callable[..., layers.Conv]:
+        """conv(features, kernel_size, strides, padding, name=...) -> a convolution."""
         return functools.partial(layers.Conv, **self.of_conv)
 
     @property
     def conv_transpose(self) -> Callable[..., layers.ConvTranspose]:
+        """As `conv`, a transposed convolution."""
         kernel_init = conventions.initializers(self.initializer).transposed
         options = {**self.of_conv, "kernel_init": kernel_init}
         return functools.partial(layers.ConvTranspose, **options)
 
 
-class Contracting(Network):
+class Contracting(_PairNetwork):
     """Images [N, H, W, C] -> vectors [N, num_outputs]."""
 
     num_outputs: int = dataclasses.field(kw_only=True)
 
 
-class Expanding(Network):
+class Expanding(_PairNetwork):
     """Vectors [N, latent] -> images [N, H, W, C] in [-1, 1]."""
 
     image_shape: tuple[int, int, int] = dataclasses.field(kw_only=True)

@@ -188,6 +188,7 @@ class Expand(pair.Expanding):
     "resnet",
     options=("model.initializer", "model.discriminator"),
     multiple=lambda widths: 1 << len(widths),
+    any_depth=True,
 )
 def resnet(
     contract: dict[str, Any], expand: dict[str, Any]

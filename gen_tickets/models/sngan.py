@@ -7,7 +7,6 @@ is already masked, so the pruned network is normalized.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -65,22 +64,6 @@ class SpectralNorm(nn.Module):
         return kernel / jnp.maximum(sigma, 1e-12)
 
 
-class SpectralConv(layers.Conv):
-    """layers.Conv with a spectrally normalized kernel."""
-
-    def normalized(self, kernel: Float[Array, "*k o"]) -> Float[Array, "*k o"]:
-        normalized: Array = SpectralNorm(name="norm")(kernel)
-        return normalized
-
-
-class SpectralDense(layers.Dense):
-    """layers.Dense with a spectrally normalized kernel."""
-
-    def normalized(self, kernel: Float[Array, "c o"]) -> Float[Array, "c o"]:
-        normalized: Array = SpectralNorm(name="norm")(kernel)
-        return normalized
-
-
 class Contract(pair.Contracting):
     """Images [N, S, S, C] -> vectors [N, num_outputs]; no batch norm.
 
@@ -102,14 +85,13 @@ class Contract(pair.Contracting):
         self, x: Float[Array, "n s s c"], train: bool
     ) -> Float[Array, "n {self.num_outputs}"]:
         activate = functools.partial(nn.leaky_relu, negative_slope=_SLOPE)
-        conv: Callable[..., SpectralConv] = functools.partial(
-            SpectralConv, **self.of_conv
-        )
+        conv = functools.partial(self.conv, kernel_norm=SpectralNorm)
         for i, width in enumerate(self._sizes()):
             size, strides = (4, 2) if i % 2 else (3, 1)  # side / 2 at odd layers
             x = activate(conv(width, size, strides, 1, name=f"conv_{i}")(x))
         x = x.reshape(len(x), -1)
-        return SpectralDense(self.num_outputs, name="outputs", **self.of_dense)(x)
+        dense = self.dense(self.num_outputs, kernel_norm=SpectralNorm, name="outputs")
+        return dense(x)
 
 
 class Expand(pair.Expanding):
@@ -144,6 +126,7 @@ class Expand(pair.Expanding):
     "sngan",
     options=("model.initializer",),
     multiple=lambda widths: 1 << (len(widths) - 1),
+    any_depth=True,
     normalizes_kernels=True,
 )
 def sngan(
