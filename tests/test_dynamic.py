@@ -42,35 +42,7 @@ def tree_of(draw):
 NAMES = tuple(f"net/{name}" for name in SHAPES)
 
 
-# --- densities ----------------------------------------------------------------------
-
-
-def test_densities_of_erk_are_proportional_to_sum_over_product():
-    found = dynamic.densities(SHAPES, "erk", 0.1)
-    ratio = {x: found[x] * math.prod(s) / sum(s) for x, s in SHAPES.items()}
-    np.testing.assert_allclose(list(ratio.values()), ratio["a/kernel"])
-    kept = sum(found[x] * math.prod(s) for x, s in SHAPES.items())
-    assert kept == pytest.approx(0.1 * sum(map(math.prod, SHAPES.values())))
-
-
-def test_densities_of_erk_above_one_are_one_and_the_others_take_the_rest():
-    found = dynamic.densities(SHAPES, "erk", 0.5)
-    assert found["c/kernel"] == 1
-    assert max(found.values()) <= 1
-    kept = sum(found[x] * math.prod(s) for x, s in SHAPES.items())
-    assert kept == pytest.approx(0.5 * sum(map(math.prod, SHAPES.values())))
-
-
-@pytest.mark.parametrize("distribution", ["erk", "uniform"])
-@pytest.mark.parametrize("num_keep", [3, 17, 500, 1871, 1872])
-def test_layer_counts_are_exact_in_sum(distribution, num_keep):
-    found = dynamic.layer_counts(SHAPES, distribution, num_keep)
-    sizes = {name: math.prod(shape) for name, shape in SHAPES.items()}
-    assert all(1 <= found[name] <= sizes[name] for name in SHAPES)
-    assert sum(found.values()) == num_keep
-    if distribution == "uniform":
-        share = num_keep / sum(sizes.values())
-        assert all(abs(found[x] - share * n) <= 1 for x, n in sizes.items())
+# --- masks ---------------------------------------------------------------------------
 
 
 def test_draw_keeps_the_counts_and_every_bias():

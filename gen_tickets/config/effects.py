@@ -87,11 +87,12 @@ _RULES = (
     _values(
         (
             *("arms", "prune.method", "prune.batches", "prune.exclude"),
-            *("prune.sparsities", "ticket."),
+            *("prune.sparsities", "prune.rates", "ticket."),
         ),
         "prune.schedule",
         *("iterative", "one_shot", "at_initialization"),
     ),
+    _values(("prune.rates",), "prune.scope", "component", "layer"),
     _values(("dynamic.",), "procedure", "dynamic"),
     _values(
         ("arms", "prune.method", "prune.batches", "prune.schedule", "ticket."),

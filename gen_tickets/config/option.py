@@ -4,6 +4,7 @@ import abc
 import dataclasses
 import os
 import re
+from itertools import pairwise
 from typing import Any
 
 from gen_tickets.config.registry import Registry, nearest
@@ -191,20 +192,28 @@ class Wholes(Option):
 
 
 @dataclasses.dataclass(frozen=True)
-class Sparsities(Option):
-    """A tuple of increasing numbers between 0 and 1; it may be empty."""
+class Numbers(Option):
+    """A tuple of numbers above 0 and below `high`; it may be empty."""
 
-    allowed = "a tuple of increasing numbers x with 0 < x < 1"
+    high: float = float("inf")
+    is_increasing: bool = False
+
+    @property
+    def allowed(self) -> str:
+        increasing = "increasing " if self.is_increasing else ""
+        top = "" if self.high == float("inf") else f" < {self.high:g}"
+        return f"a tuple of {increasing}numbers x with 0 < x{top}"
 
     def is_allowed(self, value: Any) -> bool:
         return (
             isinstance(value, (tuple, list))
-            and all(type(x) is float and 0 < x < 1 for x in value)
-            and all(x < y for x, y in zip(value, value[1:]))
+            and all(type(x) in (int, float) and 0 < x < self.high for x in value)
+            and not (self.is_increasing and any(x >= y for x, y in pairwise(value)))
         )
 
     def remedy(self, value: Any) -> str:
-        return f"give ({value!r},)" if type(value) is float else super().remedy(value)
+        is_number = type(value) in (int, float)
+        return f"give ({value!r},)" if is_number else super().remedy(value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -172,13 +172,22 @@ OPTIONS: dict[str, Option] = {
         is_open=True,
     ),
     "prune.rounds": option.Whole(20, "rounds after the dense one", 1),
-    "prune.sparsities": option.Sparsities(
-        (), "of the prunable weights in each round; () = as prune.fraction has it"
+    "prune.sparsities": option.Numbers(
+        (),
+        "of the prunable weights in each round; () = as prune.fraction has it",
+        1,
+        is_increasing=True,
     ),
     "prune.scope": option.Choice(
         "global",
         "pool saliencies over the network, over a component, or prune each layer",
         ("global", "component", "layer"),
+    ),
+    "prune.rates": option.Numbers(
+        (),
+        "relative pruning rates: with prune.scope=component one for each; with layer "
+        "by depth, interpolated from the first layer of each component to its last: "
+        "(1, 2, 1) prunes the middle of a U-Net most; () = all the same",
     ),
     "prune.components": option.Texts((), "components to prune; () = all"),
     "prune.exclude": option.Texts(

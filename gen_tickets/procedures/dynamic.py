@@ -20,7 +20,7 @@ from gen_tickets.evaluation import flops
 from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.procedures import lottery, setup
 from gen_tickets.procedures.setup import Prepared
-from gen_tickets.pruning import dynamic
+from gen_tickets.pruning import densities, dynamic
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.training import round_state as round_state_lib
 from gen_tickets.training.population import Purpose
@@ -91,7 +91,7 @@ def _layer_counts(prepared: Prepared, round_number: int) -> dict[str, int]:
     counts: dict[str, int] = {}
     for pool, num_keep in zip(pools, pruner.num_keep(round_number), strict=True):
         shapes = {name: leaves[name].shape for name in pool}
-        counts |= dynamic.layer_counts(shapes, options.dynamic.distribution, num_keep)
+        counts |= densities.layer_counts(shapes, options.dynamic.distribution, num_keep)
     return counts
 
 

@@ -12,9 +12,8 @@ The share of the first two falls as half a cosine to 0 at the step `end`. A laye
 the number of its weights. What is grown starts at 0, with moments of 0.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +27,6 @@ from gen_tickets.training import state as state_lib
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Tree
 
-Distribution = Literal["erk", "uniform"]
-
 METHODS = ("static", "set", "rigl", "magran")
 _METHOD = "dynamic_method"  # in opt_state: a member's place in METHODS
 
@@ -41,55 +38,6 @@ class Growth(NamedTuple):
     interval: int  #: steps between two changes
     end: int  #: the step from which on masks stay, but those of set
     last: int  #: the last step of a training, after which none change
-
-
-def densities(
-    shapes: Mapping[str, Sequence[int]], distribution: Distribution, density: float
-) -> dict[str, float]:
-    """The share of each layer's weights that is kept, at most 1.
-
-    Args:
-      shapes: of the kernels, inputs and outputs last.
-      distribution: "uniform": the same share of each; "erk" (Erdos-Renyi kernel, Evci
-        et al. 2020, section 3): shares in proportion to sum(shape) / prod(shape), where
-        those above 1 are 1.
-      density: of all of them together, in (0, 1].
-    """
-    if distribution == "uniform":
-        return dict.fromkeys(shapes, density)
-    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    raw = {name: sum(shape) / sizes[name] for name, shape in shapes.items()}
-    full: set[str] = set()
-    while True:
-        left = density * sum(sizes.values()) - sum(sizes[name] for name in full)
-        others = [name for name in shapes if name not in full]
-        factor = left / sum(raw[name] * sizes[name] for name in others)
-        above = {name for name in others if factor * raw[name] > 1}
-        if not above:
-            return {x: 1.0 if x in full else factor * raw[x] for x in shapes}
-        full |= above
-
-
-def layer_counts(
-    shapes: Mapping[str, Sequence[int]], distribution: Distribution, num_keep: int
-) -> dict[str, int]:
-    """Weights that each layer keeps, 1 or more, `num_keep` of all where that can be.
-
-    Shares are as `densities` has them; the fractions that are lost go to the layers
-    that lose most.
-    """
-    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    density = num_keep / sum(sizes.values())
-    due = {
-        name: sizes[name] * share
-        for name, share in densities(shapes, distribution, density).items()
-    }
-    counts = {name: max(math.floor(x), 1) for name, x in due.items()}
-    by_loss = sorted(shapes, key=lambda name: counts[name] - due[name])
-    missing = num_keep - sum(counts.values())
-    for name in by_loss[: max(missing, 0)]:
-        counts[name] = min(counts[name] + 1, sizes[name])
-    return counts
 
 
 def draw(params: Tree, counts: Mapping[str, int], key: jax.Array) -> Tree:

@@ -13,8 +13,11 @@ from jaxtyping import Array, Int, Key, UInt8
 
 from gen_tickets import trees
 from gen_tickets.config import registries
+from gen_tickets.errors import UserError
 from gen_tickets.evaluation import flops
+from gen_tickets.pruning import densities
 from gen_tickets.pruning import masks as masks_lib
+from gen_tickets.tasks import networks
 from gen_tickets.tasks.task import Task
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Masks, Tree
@@ -37,7 +40,8 @@ class Pruner:
           shapes: state of one member, or its shapes.
 
         Raises:
-          UserError: prune.components or prune.exclude do not fit the networks.
+          UserError: prune.components, prune.exclude or prune.rates do not fit the
+            networks.
         """
         self._config, self._task, self._shapes = config.prune, task, shapes
         self._saliency = registries.saliency.get(config.prune.method)
@@ -47,20 +51,28 @@ class Pruner:
         )
         leaves = trees.named_leaves(shapes.params)
         pools = masks_lib.pools(self.names, config.prune.scope)
-        self._pool_sizes = [sum(leaves[name].size for name in pool) for pool in pools]
+        # A pool is named after its first layer.
+        self._sizes = {x[0]: sum(leaves[name].size for name in x) for x in pools}
         self._floors = [len(pool) for pool in pools]  # one weight a layer
+        self._rates = _relative_rates(config.prune, task, pools)
         self.prune = jax.jit(self._prune)
 
     def num_keep(self, round_number: int) -> list[int]:
         """Prunable weights left in a round, one number per pool of `prune.scope`."""
-        sparsities, fraction = (0.0, *self._config.sparsities), self._config.fraction
+        if not self._rates:
+            return [self._left(size, round_number) for size in self._sizes.values()]
+        counts, total = self._sizes, sum(self._sizes.values())
+        for number in range(1, round_number + 1):
+            left = self._left(total, number)
+            counts = densities.counts_at_rates(counts, self._sizes, self._rates, left)
+        return list(counts.values())
+
+    def _left(self, size: int, round_number: int) -> int:
+        """Weights of `size` that are left in a round, before any floor."""
+        sparsities = (0.0, *self._config.sparsities)
         if len(sparsities) > 1:
-            density = 1 - sparsities[round_number]
-            return [round(size * density) for size in self._pool_sizes]
-        return [
-            masks_lib.keep_count(size, fraction, round_number)
-            for size in self._pool_sizes
-        ]
+            return round(size * (1 - sparsities[round_number]))
+        return masks_lib.keep_count(size, self._config.fraction, round_number)
 
     def repeated_rounds(self, num_rounds: int) -> list[int]:
         """Rounds up to `num_rounds` in which no weight is left to be pruned.
@@ -137,3 +149,26 @@ class Pruner:
             *(self._prune, params, stats, masks),
             *(self.num_keep(1), keys, images, rows),
         )
+
+
+def _relative_rates(
+    options: ml_collections.ConfigDict, task: Task, pools: Sequence[tuple[str, ...]]
+) -> dict[str, float]:
+    """The rate of every pool, by its first layer; {} if `prune.rates` gives none.
+
+    Raises:
+      UserError: not one for each component.
+    """
+    rates = tuple(options.rates)
+    if not rates:
+        return {}
+    if options.scope == "layer":
+        order = filter(masks_lib.is_kernel, networks.in_order(task.networks))
+        return densities.rates_by_depth(list(order), rates)
+    if len(rates) != len(pools):
+        raise UserError(
+            f"prune.rates={rates}",
+            f"pruned are {', '.join(pool[0].split('/')[0] for pool in pools)}",
+            "give one for each, in this order",
+        )
+    return {pool[0]: rate for pool, rate in zip(pools, rates)}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 from jaxtyping import Array, Float, Key
 
 from gen_tickets.trees import Tree
@@ -42,6 +43,20 @@ def init(
         params[component] = variables.pop("params")
         stats[component] = variables
     return params, stats
+
+
+def in_order(networks: Mapping[str, Network]) -> list[str]:
+    """Names of all weights, in the order in which an input passes their layers.
+
+    That in which a network makes them in its first pass; `jax.tree` sorts by name.
+    """
+    names: list[str] = []
+
+    def make(key: Key[Array, ""]) -> None:
+        names.extend(traverse_util.flatten_dict(init(networks, key)[0], sep="/"))
+
+    jax.eval_shape(make, jax.random.key(0))
+    return names
 
 
 def apply(
