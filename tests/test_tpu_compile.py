@@ -1,5 +1,6 @@
 """Costs read from the text of a TPU program; compilation for a TPU."""
 
+import argparse
 import importlib.util
 import json
 import subprocess
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from benchmarks import hlo
+from benchmarks import hlo, tpu_compile
 
 _PROGRAM = """
 HloModule jit_stretch, is_scheduled=true
@@ -98,6 +99,24 @@ def test_costs_of_call_exclude_its_steps():
 )
 def test_array_sizes_are_padded_to_tiles(shape, size, on_chip):
     assert hlo.array_sizes(shape) == [(size, on_chip)]
+
+
+def test_compile_all_leaves_out_what_does_not_compile(tmp_path, monkeypatch, capsys):
+    def compile_one(command, **_):
+        model = command[command.index("--worker") + 1]
+        known = {"model": model, "layout": "members", "precision": "float32"}
+        output = f"{json.dumps(known)}\n" if model == "ae_mnist" else ""
+        return subprocess.CompletedProcess(command, int(not output), output)
+
+    monkeypatch.setattr(subprocess, "run", compile_one)
+    monkeypatch.setattr(tpu_compile, "describe", str)
+    monkeypatch.setattr(tpu_compile.importlib.metadata, "version", str)
+    options = argparse.Namespace(output=tmp_path / "x.json", again=False, hlo=None)
+    wanted = [(x, "members", "float32") for x in ("ddpm_cifar10", "ae_mnist")]
+    assert [row["model"] for row in tpu_compile._compile_all(options, wanted)] == [
+        "ae_mnist"
+    ]
+    assert "ddpm_cifar10 members float32: does not compile" in capsys.readouterr().out
 
 
 @pytest.mark.slow
