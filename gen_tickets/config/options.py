@@ -125,6 +125,13 @@ OPTIONS: dict[str, Option] = {
     "diffusion.min_snr": option.Number(
         0.0, "largest signal-to-noise ratio that weights the loss; 0 = no weights"
     ),
+    "diffusion.regions": option.Whole(
+        1,
+        "equal regions of timesteps, each with a denoiser and ticket of its own, which "
+        "take turns in sampling",
+        1,
+        4,
+    ),
     "diffusion.sampler": option.Choice(
         "ddim",
         "how samples are made: without, or (ancestral) with noise in every step",

@@ -327,4 +327,4 @@ def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:
         components=tuple(game.networks),
         networks=game.networks,
     )
-    return average.keep(task, "generator", config.eval.average_decay)
+    return average.keep(task, ("generator",), config.eval.average_decay)

@@ -5,7 +5,7 @@ in all terms of the sum, so they are exactly 0 in the average too.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
 import jax
@@ -46,35 +46,39 @@ def weights(average: Average, params: Tree, decay: float) -> Tree:
     )
 
 
-def keep(task: Task, component: str, decay: float) -> Task:
-    """The same training, evaluated and sampled with a component's averaged weights.
+def keep(task: Task, components: Collection[str], decay: float) -> Task:
+    """The same training, evaluated and sampled with averaged weights.
 
     Args:
-      task: its step updates the component once.
-      component: whose weights are averaged, in opt_state["<component>_average"].
+      task: its step updates each of the components once.
+      components: whose weights are averaged, in opt_state["<component>_average"].
       decay: of the average, below 1; 0: none is kept, the task is returned as it is.
     """
     if decay == 0.0:
         return task
-    name = f"{component}_average"
+    names = {component: f"{component}_average" for component in components}
 
     def init(key: Key[Array, ""]) -> TrainState:
         state = task.init(key)
-        average = begin(state.params[component])
-        return state._replace(opt_state={**state.opt_state, name: average})
+        begun = {names[x]: begin(state.params[x]) for x in components}
+        return state._replace(opt_state={**state.opt_state, **begun})
 
     def step(
         state: TrainState, masks: Masks, examples: Examples, key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
         state, metrics = task.step(state, masks, examples, key)
-        average = update(state.opt_state[name], state.params[component], decay)
-        opt_state = {**state.opt_state, name: average}
-        return state._replace(opt_state=opt_state), metrics
+        updated = {
+            name: update(state.opt_state[name], state.params[component], decay)
+            for component, name in names.items()
+        }
+        return state._replace(opt_state={**state.opt_state, **updated}), metrics
 
     def averaged(state: TrainState) -> dict[str, Tree]:
-        params = state.params[component]
-        params = weights(state.opt_state[name], params, decay)
-        return {**state.params, component: params}
+        means = {
+            component: weights(state.opt_state[name], state.params[component], decay)
+            for component, name in names.items()
+        }
+        return {**state.params, **means}
 
     def of_average(function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda state, *inputs: function(

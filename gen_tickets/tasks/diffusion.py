@@ -1,8 +1,14 @@
-"""Denoising diffusion (Ho et al. 2020): {denoiser}.
+"""Denoising diffusion (Ho et al. 2020): {denoiser}, or {denoiser_1, denoiser_2, ...}.
 
 A network sees an image with noise of a random timestep, and the timestep, and predicts
 the noise (or v, see `noise_schedules`). A sample begins as noise, the latent, and is
 denoised step by step, with the averaged weights where `eval.average_decay` is not 0.
+
+With `diffusion.regions` the timesteps are divided into as many regions of equal length,
+each with a denoiser, and a ticket, of its own: the first has the least noise. Of a
+batch each gets an equal part, with timesteps of its region only, so that a step costs
+what that of one denoiser does; a sample is denoised by the one in whose region the
+timestep lies (tickets: Whalen et al. 2025, arXiv 2504.09606).
 
 Metrics of a step, and of an evaluation (there one number per image):
 
@@ -14,6 +20,7 @@ Metrics of a step, and of an evaluation (there one number per image):
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -25,15 +32,22 @@ from gen_tickets import models
 from gen_tickets.config import registries
 from gen_tickets.config.column import Column
 from gen_tickets.data import pixels
-from gen_tickets.tasks import average, networks, noise_schedules, timestep_sampling
+from gen_tickets.errors import UserError
+from gen_tickets.tasks import (
+    average,
+    diffusion_sampler,
+    networks,
+    noise_schedules,
+    timestep_regions,
+    timestep_sampling,
+)
 from gen_tickets.tasks.task import Setting, Task
+from gen_tickets.tasks.timestep_regions import Region
 from gen_tickets.training import optimizer as optimizer_lib
 from gen_tickets.training import state as state_lib
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Tree
 
-_DENOISER = "denoiser"
-_HISTORY = "denoiser_timesteps"  # in opt_state, which every rewind starts anew
 _NUM_QUARTERS = 4
 
 
@@ -44,15 +58,23 @@ _COLUMNS = tuple(
 
 
 class _Diffusion:
-    """A denoiser, what it minimises, and how it is trained and sampled."""
+    """Denoisers, what they minimise, and how they are trained and sampled."""
 
     def __init__(self, config: ml_collections.ConfigDict, setting: Setting):
-        options = config.diffusion
-        channels = setting.channels.get(_DENOISER, ())
-        module = models.build_denoiser(
-            config, setting.image_shape, channels, setting.lowering
-        )
-        self.network = networks.Network(module, setting.image_shape)
+        options, self.image_shape = config.diffusion, setting.image_shape
+        self.regions = timestep_regions.make(options.steps, options.regions)
+        self.networks = {
+            region.name: networks.Network(
+                models.build_denoiser(
+                    config,
+                    setting.image_shape,
+                    setting.channels.get(region.name, ()),
+                    setting.lowering,
+                ),
+                setting.image_shape,
+            )
+            for region in self.regions
+        }
         self.diffusion = noise_schedules.make(options.schedule, options.steps)
         self.prediction = options.prediction
         self.weights = None
@@ -68,27 +90,41 @@ class _Diffusion:
         self.optimizer = optimizer_lib.make(config.optimizer, setting.num_steps)
 
     def init(self, key: jax.Array) -> TrainState:
-        params, stats = networks.init({_DENOISER: self.network}, key)
+        params, stats = networks.init(self.networks, key)
         state = state_lib.create(params, stats, self.optimizer)
         if self.by_importance:
-            history = timestep_sampling.begin(self.diffusion.num_steps)
-            state.opt_state[_HISTORY] = history
+            for region in self.regions:
+                history = timestep_sampling.begin(region.length)
+                state.opt_state[region.history] = history
         return state
+
+    def _parts(
+        self, images: jax.Array, key: jax.Array
+    ) -> Iterator[tuple[Region, jax.Array, jax.Array]]:
+        """(region, its part of a batch, key) of all regions."""
+        count = len(self.regions)
+        keys = [key] if count == 1 else jax.random.split(key, count)
+        for i, region in enumerate(self.regions):
+            yield region, images[i::count], keys[i]
 
     def _predict(
         self,
+        name: str,
         params: Tree,
         stats: Tree,
         noisy: jax.Array,
         steps: jax.Array,
         dropout_key: jax.Array | None = None,
     ) -> tuple[jax.Array, Tree]:
-        """-> (prediction [N, H, W, C], statistics); with a key, in training."""
+        """-> (prediction [N, H, W, C] of a denoiser, its statistics).
+
+        params, stats: of all components; dropout_key: given in training only.
+        """
         is_training = dropout_key is not None
         return networks.apply(
-            self.network.module,
-            params,
-            stats,
+            self.networks[name].module,
+            params[name],
+            stats[name],
             noisy,
             is_training,
             networks.ALL if is_training else (),
@@ -98,6 +134,7 @@ class _Diffusion:
 
     def _errors(
         self,
+        name: str,
         params: Tree,
         stats: Tree,
         images: jax.Array,
@@ -111,7 +148,7 @@ class _Diffusion:
         epsilon = jax.random.normal(noise_key, images.shape)
         noisy = noise_schedules.diffuse(self.diffusion, images, epsilon, steps)
         predicted, stats = self._predict(
-            params, stats, noisy, steps, dropout_key if train else None
+            name, params, stats, noisy, steps, dropout_key if train else None
         )
         target = noise_schedules.target(
             self.prediction, self.diffusion, images, epsilon, steps
@@ -126,54 +163,74 @@ class _Diffusion:
     def loss(
         self, params: Tree, stats: Tree, images: jax.Array, key: jax.Array
     ) -> jax.Array:
-        step_key, key = jax.random.split(key)
-        num_steps = self.diffusion.num_steps
-        steps = jax.random.randint(step_key, (len(images),), 0, num_steps)
-        of_denoiser = params[_DENOISER], stats[_DENOISER]
-        errors, _ = self._errors(*of_denoiser, images, steps, key, True)
-        return self._weighted(errors, steps).mean()
+        losses = []
+        for region, part, key in self._parts(images, key):
+            step_key, key = jax.random.split(key)
+            steps = region.draw(step_key, len(part))
+            errors, _ = self._errors(region.name, params, stats, part, steps, key, True)
+            losses.append(self._weighted(errors, steps).mean())
+        return jnp.stack(losses).mean()
 
     def step(
         self, state: TrainState, masks: Tree, images: jax.Array, key: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
+        losses, grads, stats = [], {}, {}
+        histories: dict[str, timestep_sampling.History] = {}
+        for region, part, key in self._parts(images, key):
+            loss, grads[region.name], stats[region.name], history = self._gradient(
+                state, region, part, key
+            )
+            losses.append(loss)
+            histories |= history
+        state = state_lib.apply_update(state, grads, masks, self.optimizer)
+        state = state._replace(
+            step=state.step + 1, stats=stats, opt_state=state.opt_state | histories
+        )
+        return state, {"loss": jnp.stack(losses).mean()}
+
+    def _gradient(
+        self, state: TrainState, region: Region, images: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, Tree, Tree, dict[str, timestep_sampling.History]]:
+        """-> (loss, gradient, statistics, {name: new history}) of a denoiser."""
         step_key, key = jax.random.split(key)
-        if self.by_importance:
-            history = state.opt_state[_HISTORY]
-            steps, factors = timestep_sampling.draw(history, step_key, len(images))
-        else:
-            num_steps = self.diffusion.num_steps
-            steps = jax.random.randint(step_key, (len(images),), 0, num_steps)
-            factors = jnp.ones(len(images))
+        name, history = region.name, state.opt_state.get(region.history)
+        steps, factors = region.draw(step_key, len(images)), jnp.ones(len(images))
+        if history is not None:
+            places, factors = timestep_sampling.draw(history, step_key, len(images))
+            steps = region.start + places
 
         def mean_loss(params: Tree) -> tuple[jax.Array, tuple[jax.Array, Tree]]:
             errors, stats = self._errors(
-                params, state.stats[_DENOISER], images, steps, key, True
+                name, {name: params}, state.stats, images, steps, key, True
             )
             losses = self._weighted(errors, steps)
             return (factors * losses).mean(), (losses, stats)
 
         objective = jax.value_and_grad(mean_loss, has_aux=True)
-        (loss, (losses, stats)), grads = objective(state.params[_DENOISER])
-        state = state_lib.apply_update(state, {_DENOISER: grads}, masks, self.optimizer)
-        opt_state = dict(state.opt_state)
-        if self.by_importance:
-            opt_state[_HISTORY] = timestep_sampling.note(history, steps, losses)
-        state = state._replace(
-            step=state.step + 1, stats={_DENOISER: stats}, opt_state=opt_state
-        )
-        return state, {"loss": loss}
+        (loss, (losses, stats)), grads = objective(state.params[name])
+        if history is None:
+            return loss, grads, stats, {}
+        noted = timestep_sampling.note(history, steps - region.start, losses)
+        return loss, grads, stats, {region.history: noted}
 
     def evaluate(
         self, state: TrainState, images: jax.Array, key: jax.Array
     ) -> dict[str, jax.Array]:
-        params, stats = state.params[_DENOISER], state.stats[_DENOISER]
         num_steps = self.diffusion.num_steps
 
         def of_quarter(quarter: jax.Array) -> tuple[jax.Array, jax.Array]:
             step_key, noise_key = jax.random.split(jax.random.fold_in(key, quarter))
             low, high = (num_steps * i // _NUM_QUARTERS for i in (quarter, quarter + 1))
             steps = jax.random.randint(step_key, (len(images),), low, high)
-            errors, _ = self._errors(params, stats, images, steps, noise_key, False)
+
+            def errors_of(name: str, steps: jax.Array, key: jax.Array) -> jax.Array:
+                of_all = name, state.params, state.stats
+                return self._errors(*of_all, images, steps, key, False)[0]
+
+            # No quarter has timesteps of two regions.
+            errors = timestep_regions.call(
+                self.regions, low, errors_of, steps, noise_key
+            )
             return errors, self._weighted(errors, steps)
 
         # One after the other: one forward pass to compile.
@@ -183,42 +240,41 @@ class _Diffusion:
 
     def sample(self, state: TrainState, latents: jax.Array) -> jax.Array:
         """uint8 images from x_T: latents [N, H * W * C]."""
-        params, stats = state.params[_DENOISER], state.stats[_DENOISER]
-        noisy = latents.reshape(len(latents), *self.network.input_shape)
-        keys = _keys_of(latents)
-        steps = jnp.asarray(self.sampling_steps)
-        nexts = jnp.append(steps[1:], -1)
 
-        def denoise(
-            noisy: jax.Array, step_and_next: tuple[jax.Array, jax.Array]
-        ) -> tuple[jax.Array, None]:
-            step, next_step = step_and_next
-            every = jnp.full(len(noisy), step)
-            predicted, _ = self._predict(params, stats, noisy, every)
-            image = noise_schedules.image_of(
-                self.prediction, self.diffusion, noisy, predicted, every
-            )
-            image, fresh = jnp.clip(image, -1.0, 1.0), None
-            if self.is_ancestral:
-                of_step = jax.vmap(jax.random.fold_in, (0, None))(keys, step)
-                fresh = jax.vmap(lambda key: jax.random.normal(key, noisy.shape[1:]))(
-                    of_step
-                )
-            return (
-                noise_schedules.previous(
-                    self.diffusion, noisy, image, step, next_step, fresh
-                ),
-                None,
-            )
+        def of_region(name: str, noisy: jax.Array, steps: jax.Array) -> jax.Array:
+            return self._predict(name, state.params, state.stats, noisy, steps)[0]
 
-        return pixels.to_uint8(lax.scan(denoise, noisy, (steps, nexts))[0])
+        def predict(step: jax.Array, noisy: jax.Array) -> jax.Array:
+            steps = jnp.full(len(noisy), step)
+            return timestep_regions.call(self.regions, step, of_region, noisy, steps)
+
+        images = diffusion_sampler.sample(
+            predict,
+            self.prediction,
+            self.diffusion,
+            latents.reshape(len(latents), *self.image_shape),
+            self.sampling_steps,
+            self.is_ancestral,
+        )
+        return pixels.to_uint8(images)
 
 
-def _keys_of(latents: jax.Array) -> Any:
-    """A key [N] a latent, made of its bits: a sample depends on nothing else."""
-    bits = lax.bitcast_convert_type(latents[:, :2].astype(jnp.float32), jnp.uint32)
-    keys = jax.vmap(jax.random.key)(bits[:, 0])
-    return jax.vmap(jax.random.fold_in)(keys, bits[:, 1])
+def _check_regions(options: Mapping[str, Any]) -> None:
+    """Raises UserError where a quarter of the timesteps would lie in two regions."""
+    count, batch = options["diffusion.regions"], options["data.batch_size"]
+    if _NUM_QUARTERS % count:
+        raise UserError(
+            f"diffusion.regions={count}",
+            "denoising errors are measured by quarters of the timesteps, each by the "
+            "denoiser of one region",
+            "give 1, 2 or 4",
+        )
+    if batch < count:
+        raise UserError(
+            f"data.batch_size={batch}",
+            f"is divided among diffusion.regions={count}",
+            f"give {count} or more",
+        )
 
 
 @registries.task(
@@ -232,11 +288,13 @@ def _keys_of(latents: jax.Array) -> Any:
         "diffusion.min_snr",
         "diffusion.sampler",
         "diffusion.sampling_steps",
+        "diffusion.regions",
         "eval.average_decay",
     ),
     sampling=("diffusion.sampler", "diffusion.sampling_steps"),
     reconstructs=False,
     columns=_COLUMNS,
+    check=_check_regions,
 )
 def diffusion(config: ml_collections.ConfigDict, setting: Setting) -> Task:
     """Denoising of images at random noise levels; see `tasks.build`."""
@@ -249,7 +307,7 @@ def diffusion(config: ml_collections.ConfigDict, setting: Setting) -> Task:
         reconstruct=None,
         sample=denoising.sample,
         latent_size=math.prod(setting.image_shape),
-        components=(_DENOISER,),
-        networks={_DENOISER: denoising.network},
+        components=tuple(denoising.networks),
+        networks=denoising.networks,
     )
-    return average.keep(task, _DENOISER, config.eval.average_decay)
+    return average.keep(task, task.components, config.eval.average_decay)
