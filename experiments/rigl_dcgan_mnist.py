@@ -16,4 +16,5 @@ def get_config(size="full"):
     config = dcgan_mnist.get_config()
     config.update_from_flattened_dict(rigl_ddpm_mnist.DYNAMIC)
     config.prune.scope = "component"
-    return defaults.resize(config, size, smoke={"dynamic.every_steps": 10})
+    smoke = {"dynamic.every_steps": 10}
+    return defaults.resize(config, size, laptop={}, smoke=smoke)

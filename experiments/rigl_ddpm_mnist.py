@@ -25,4 +25,5 @@ DYNAMIC = {
 def get_config(size="full"):
     config = ddpm_mnist.get_config()
     config.update_from_flattened_dict(DYNAMIC)
-    return defaults.resize(config, size, smoke={"dynamic.every_steps": 10})
+    smoke = {"dynamic.every_steps": 10}
+    return defaults.resize(config, size, laptop={}, smoke=smoke)

@@ -112,6 +112,17 @@ def test_winning_sparsity_judges_round_below_published_sparsity(published, holds
         claims.winning_sparsity(METRIC, found, 0.3)
 
 
+@pytest.mark.parametrize("published, holds", [(0.5, True), (0.8, False)])
+def test_as_good_as_dense_asks_for_any_method_at_the_sparsity(published, holds):
+    dense = [row(0, run, "dense", 0.0, 1.5 + run) for run in range(3)]
+    rows = evidence("s", "static", HIGH, HIGH).rows + evidence("r", "rigl", LOW).rows
+    test = claims.as_good_as_dense
+    judged, text = test(METRIC, Evidence("s", "static", [*dense, *rows]), published)
+    assert judged is holds and "rigl up to 50.0 %" in text
+    with pytest.raises(NotTried, match="needs at least 3 runs"):
+        test(METRIC, Evidence("s", "static", [*dense[:2], *rows]), published)
+
+
 def test_like_the_own_ticket_compares_with_own_and_random():
     test = claims.like_the_own_ticket
     own, random = evidence("own", "winning", LOW), evidence("r", "random", HIGH)

@@ -49,8 +49,12 @@ def rows_of(config):
         return [row(1, i, "early_bird", 1 - share**2, GOOD, **more) for i in runs]
     rows = [row(0, run, "dense", 0.0, GOOD) for run in runs]
     arms = (*config.arms, *(("transferred",) if config.ticket.path else ()))
+    if config.procedure == "dynamic":
+        arms = tuple(config.dynamic.methods)
     for number in range(1, config.prune.rounds + 1):
         sparsity = 1 - (1 - config.prune.fraction) ** number
+        if config.prune.sparsities:
+            sparsity = config.prune.sparsities[number - 1]
         for arm in arms:
             quality = BAD if arm == "random" else GOOD
             rows += [row(number, run, arm, sparsity, quality) for run in runs]
@@ -247,7 +251,9 @@ def lines_of(path):
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-@pytest.mark.parametrize("name", ["fig1", "fig4", "fig7", "fig8", "table1", "table2"])
+@pytest.mark.parametrize(
+    "name", ["fig1", "fig4", "fig7", "fig8", "table1", "table2", "beyond"]
+)
 def test_page_of_figure_shows_finished_and_missing_results(
     name, tmp_path, runs, monkeypatch
 ):
@@ -259,9 +265,10 @@ def test_page_of_figure_shows_finished_and_missing_results(
     text = path.read_text()
     assert path == tmp_path / name / "index.html"
     assert "digits, widths" in text
-    assert ("Not at this scale" in text) is (name not in ("fig8", "table2"))
+    assert ("Not at this scale" in text) is (name not in ("fig8", "table2", "beyond"))
+    assert ("Beyond the paper: Diffusion models" in text) is (name == "beyond")
     pictures = list(path.parent.glob("panel_*.png"))
-    assert bool(pictures) is name.startswith("fig")
+    assert bool(pictures) is not name.startswith("table")
     assert all(x.read_bytes()[:4] == b"\x89PNG" for x in pictures)
 
 
@@ -317,6 +324,21 @@ def test_claim_with_failed_learned_gate_is_not_judged(tmp_path, runs):
     assert line["gates"].startswith("dcgan_cifar10: Nothing learned: the Fréchet dist")
     text = page.draw("fig3", found, judge_all(found)).read_text()
     assert "Not judged: " in text and "baselines: grey 1." in text
+
+
+def test_claims_beyond_the_paper_are_judged_by_later_sparsities(tmp_path, runs):
+    found = finish("beyond", tmp_path)
+    for one in found.experiments(["beyond"]):
+        config = one.config.copy_and_resolve_references()
+        config.runs = 3
+        if config.procedure == "tickets":
+            config.prune.rounds = 8
+        plant(config, one.folder)
+    lines = [x for x in judge_all(found) if x["figure"] == "beyond"]
+    assert [x["outcome"] for x in lines] == ["reproduced"] * 3
+    assert "up to 97.2 % sparsity" in lines[0]["found"]
+    assert "rigl up to 80.0 %" in lines[2]["found"]
+    assert lines[1]["instead"].endswith("to 50.0 %, 80.0 %")
 
 
 # --- the command line ---------------------------------------------------------------

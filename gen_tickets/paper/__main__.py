@@ -1,8 +1,9 @@
 """python -m gen_tickets.paper FIGURE --scale=laptop|gpu|full|smoke [--plan]
 
 Runs the experiments behind a figure or table of the paper, or continues them, and
-draws it beside the paper's numbers. FIGURE is fig1 to fig8, table1, table2, `all`, or
-`results`: all pages from what has been run so far. An experiment that several figures
+draws it beside the paper's numbers. FIGURE is fig1 to fig8, table1, table2, `beyond`
+(diffusion models and sparse training, beside later papers), `all`, or `results`: all
+pages from what has been run so far. An experiment that several figures
 need is run once.
 """
 

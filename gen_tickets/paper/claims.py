@@ -144,6 +144,14 @@ def winning_sparsity(metric: str, winning: Evidence, published: float) -> Tested
     return (judged.sparsity or 0.0) >= max(below) - _NEAR, judged.finding
 
 
+def as_good_as_dense(metric: str, method: Evidence, published: float) -> Tested:
+    """Is a method of sparse training as good as dense, at the sparsity or above it?"""
+    judged = method.judge(metric)
+    if judged.dense is None or judged.dense.num_runs < comparison.MIN_RUNS:
+        raise NotTried(judged.finding)
+    return (judged.sparsity or 0.0) >= published - _NEAR, judged.finding
+
+
 def others_worse(metric: str, first: Evidence, *others: Evidence) -> Tested:
     """Are all others significantly worse than the first, at the highest sparsity?"""
     found = [_at_the_top(metric, first, other) for other in others]

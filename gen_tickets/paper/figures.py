@@ -1,5 +1,7 @@
 """The paper's figures and tables as data: panels, their curves, and what is claimed.
 
+"beyond" has those of later papers, on diffusion models and sparse training.
+
 A curve is an arm of an experiment file, perhaps with options changed. A claim is one of
 the paper's sentences with the test that judges it.
 """
@@ -8,7 +10,13 @@ from functools import partial
 from typing import Any, Callable, NamedTuple
 
 from gen_tickets.paper import claims
-from gen_tickets.paper.published import MODELS, title
+from gen_tickets.paper.published import (
+    DDPM_TICKETS,
+    MODELS,
+    SPARSE_DDPM,
+    SPARSE_GENERATOR,
+    title,
+)
 
 
 class Variant(NamedTuple):
@@ -242,6 +250,40 @@ def _methods() -> Figure:
     return Figure(title_, (Panel("DCGAN", rows, "table2"),), judged)
 
 
+def _beyond() -> Figure:
+    names = {"rigl": "RigL", "set": "SET", "magran": "MagRan", "static": "static"}
+    ddpm, gan = (
+        tuple(Curve(name, file, arm) for arm, name in names.items())
+        for file in ("rigl_ddpm_mnist", "rigl_dcgan_mnist")
+    )
+    tickets = _pair("ddpm_mnist")
+    found, sparse, generator = DDPM_TICKETS, SPARSE_DDPM, SPARSE_GENERATOR
+    imp = tickets[0]._replace(label="IMP, rewound")
+    panels = (
+        Panel("Tickets of a DDPM (Jiang et al. 2023)", tickets, published=found),
+        Panel("Sparse DDPM (Oliveira et al. 2025)", (*ddpm, imp), published=sparse),
+        Panel("Sparse DCGAN (STU-GAN 2022)", gan, published=generator),
+        Panel("Samples of tickets of a DDPM", tickets, "images"),
+    )
+    winning = "DDPMs have winning tickets at 90 to 99 % sparsity (Jiang et al. 2023)."
+    trained = "Sparse from the first step, diffusion models are as good as dense at 25 "
+    trained += "to 50 % (Oliveira et al. 2025)."
+    gans = "Sparse from the first step, GANs are as good as dense with 20 % of their "
+    gans += "generator and 30 % of their discriminator (STU-GAN 2022: BigGAN, better)."
+    is_found = partial(claims.winning_sparsity, published=found)
+    is_as_good = partial(claims.as_good_as_dense, published=sparse)
+    is_gan_as_good = partial(claims.as_good_as_dense, published=generator)
+    return Figure(
+        "Diffusion models, and training that is sparse from the first step",
+        panels,
+        (
+            Claim(winning, tickets[:1], is_found),
+            Claim(trained, ddpm[:1], is_as_good),
+            Claim(gans, gan[:1], is_gan_as_good),
+        ),
+    )
+
+
 _CODERS, _OF_GAN = ("encoder", "decoder"), ("generator", "discriminator")
 _AE, _VAE = (RECONSTRUCTION, ACCURACY), (FRECHET, ACCURACY)
 _GAN = (FRECHET, INCEPTION, DISCRIMINATOR)
@@ -257,4 +299,5 @@ FIGURES = {
     "fig8": _transfer(),
     "table1": _models(),
     "table2": _methods(),
+    "beyond": _beyond(),
 }

@@ -102,6 +102,7 @@ def draw(
     if ran := [_experiment(one) for one in results.experiments([name])]:
         pieces += [page.heading("Experiments"), _table(ran)]
     kind = "Figure" if name.startswith("fig") else "Table"
-    document = page.document(f"{kind} {name[-1]}: {figure.title}", pieces)
+    heading = f"{kind} {name[-1]}" if name[-1].isdigit() else "Beyond the paper"
+    document = page.document(f"{heading}: {figure.title}", pieces)
     paths.write_atomically(folder / "index.html", document)
     return folder / "index.html"

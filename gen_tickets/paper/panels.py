@@ -27,7 +27,7 @@ _MOST_COLUMNS = 6
 _COLORS = [color for color in charts.PALETTE if color != charts.ORANGE]
 _CAPTION = (
     "Mean over runs, band = one standard deviation; grey: the dense network; dotted: "
-    "the paper's winning sparsity; a cross: diverged runs, which no mean contains."
+    "the paper's sparsity; a cross: diverged runs, which no mean contains."
 )
 _AXES = {
     "flops": "FLOPs saved (%)",

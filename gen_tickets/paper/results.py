@@ -37,6 +37,7 @@ _METRICS = {
     "ae": ("accuracy",),
     "vae": ("fid", "accuracy"),
     "gan": ("fid", "inception_score", "fd_classifier"),
+    "diffusion": ("fid", "fd_classifier"),
 }
 _NEED_CLASSES = ("accuracy", "fd_classifier")
 
@@ -67,14 +68,19 @@ class Experiment(NamedTuple):
         length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
         text = f"{self.config.data.name}, widths {widths}, {length}, "
         text += f"{self.config.runs} runs"
-        if prune.schedule != "early_bird":
+        if prune.sparsities:
+            sparsities = map(percent, prune.sparsities[: prune.rounds])
+            text += f", to {', '.join(sparsities)}"
+        elif prune.schedule != "early_bird":
             text += f", {prune.rounds} rounds of {percent(prune.fraction)}"
         return text
 
 
 def _trainings(config: ConfigDict) -> set[tuple[int, str, int]]:
     """(round, arm, run) of every row that results.csv has at the end."""
-    runs, arms = range(config.runs), tuple(config.arms)
+    is_dynamic = config.procedure == "dynamic"
+    runs = range(config.runs)
+    arms = tuple(config.dynamic.methods if is_dynamic else config.arms)
     if config.prune.schedule == "early_bird":
         return {(1, "early_bird", run) for run in runs}
     arms += ("transferred",) if config.ticket.path else ()
