@@ -1,6 +1,5 @@
 """Denoisers of regions of timesteps: each sees its own, and they take turns."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import noise_schedules, timestep_regions
+from tests.networks import AffineDenoiser
 
 RNG = np.random.default_rng(0)
 SHAPE = (4, 4, 1)
@@ -21,6 +21,7 @@ OPTIONS = {
     "task.name": "diffusion",
     "model.name": "unet",
     "model.widths": (4,),
+    "model.blocks": 1,
     "model.attention": (),
     "model.norm_groups": 2,
     "diffusion.steps": 20,
@@ -31,16 +32,6 @@ OPTIONS = {
     "data.batch_size": 8,
     "train.steps": 40,
 }
-
-
-class Denoiser(nn.Module):
-    """w0 x + w1 t: small enough to be computed by NumPy."""
-
-    @nn.compact
-    def __call__(self, x, train, times=None):
-        kernel = self.param("kernel", nn.initializers.normal(0.5), (2,))
-        times = jnp.zeros(len(x)) if times is None else times
-        return kernel[0] * x + kernel[1] * times[:, None, None, None]
 
 
 def configure(**changes):
@@ -55,7 +46,7 @@ def configure(**changes):
 def trained():
     """(task, state before, state after a step with one weight of each pruned)."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "build_denoiser", lambda *_: Denoiser())
+        patch.setattr(models, "build_denoiser", lambda *_: AffineDenoiser())
         task = tasks.build(configure(), SHAPE, 10, lowering=LIBRARY)
     state = jax.jit(task.init)(jax.random.key(0))
     masks = {name: {"kernel": jnp.array([True, name == NAMES[1]])} for name in NAMES}
