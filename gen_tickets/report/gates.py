@@ -38,13 +38,17 @@ class Gate(NamedTuple):
         return f"{self.sentence[0].upper()}{self.sentence[1:]}."
 
 
-def failures(gates: Sequence[Gate]) -> str:
-    """Returns what fails of a training, in words; "" where nothing does.
+def failed(gates: Sequence[Gate]) -> list[Gate]:
+    """The gates that a training does not pass.
 
     The gate of power stands beside a difference that was not found, see `verdict`.
     """
-    failed = [x for x in gates if x.passed is False and x.name != "power"]
-    return " ".join(gate.in_words for gate in failed)
+    return [x for x in gates if x.passed is False and x.name != "power"]
+
+
+def failures(gates: Sequence[Gate]) -> str:
+    """Returns what fails of a training, in words; "" where nothing does."""
+    return " ".join(gate.in_words for gate in failed(gates))
 
 
 def of_training(
