@@ -1,4 +1,4 @@
-"""Loss terms: functions of arrays with one number per image; the task averages them.
+"""Loss terms with one number per image; the task averages them over the batch.
 
 Logits [N] are the outputs of a discriminator (or critic), high = real. A network
 minimises the mean of its term.
@@ -108,7 +108,7 @@ def gradient_penalty(
     Args:
       critic: images [N, H, W, C] -> logits [N].
       images, fakes: [N, H, W, C].
-      key: draws the point between each pair, uniformly.
+      key: for the point between each pair, drawn uniformly.
     """
     share = jax.random.uniform(key, (len(images), 1, 1, 1))
     between = share * images + (1.0 - share) * fakes
