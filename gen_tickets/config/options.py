@@ -1,9 +1,9 @@
-"""Every option of gen_tickets, declared once: default, meaning, what is allowed."""
+"""Every option of gen_tickets, declared once: default, meaning, allowed values."""
 
 from gen_tickets.config import option, registries
 from gen_tickets.config.option import Option
 
-# Larger arrays are not possible; refused here, not where an array is made.
+# Larger arrays are impossible: refused here, before an array is made.
 _MOST_UNITS, _MOST_PIXELS = 2**20, 2**13
 
 OPTIONS: dict[str, Option] = {
@@ -318,8 +318,8 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-# Options that say how to run or draw, not what to compute: they may change at a
-# restart.
+# Options that determine how to run or draw, not what is computed: they may be changed
+# when a run is resumed.
 HOW_TO_RUN = (
     "data.dir",
     "data.download",
@@ -338,10 +338,9 @@ HOW_TO_RUN = (
     "parallel.process",
 )
 
-# Options that only judge what was computed: they may change, too, unless it is by them
-# that rewind.step="auto" chooses.
+# Options that only affect how results are judged: they may be changed too, unless
+# rewind.step="auto" depends on them.
 HOW_TO_JUDGE = ("eval.verdict", "stability.margin")
 
-# Options of earlier versions that changed no result; they are ignored in workdirs that
-# have them.
+# Options of earlier versions without influence on results; ignored in old workdirs.
 REMOVED = ("suite", "paper.sparsity")
