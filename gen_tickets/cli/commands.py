@@ -1,4 +1,4 @@
-"""gen_tickets COMMAND ...: one command for everything, each also a module by itself."""
+"""gen_tickets COMMAND ...: one entry point for all commands, which are also modules."""
 
 import importlib
 import sys
@@ -9,7 +9,7 @@ from gen_tickets.cli import command_line
 from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
 
-# {command: (module, what it does)}
+# {command: (module, description)}
 _COMMANDS = {
     "run": ("gen_tickets.main", "train an experiment, or continue it"),
     "stability": ("gen_tickets.main", "instability analysis of an experiment"),
@@ -23,7 +23,7 @@ _COMMANDS = {
 
 
 def help_text() -> str:
-    """What `gen_tickets --help` prints."""
+    """The text of `gen_tickets --help`."""
     lines = [
         "usage: gen_tickets COMMAND ...",
         "",
@@ -45,7 +45,7 @@ def _run(name: str, words: Sequence[str]) -> int:
 
 
 def _of_experiment(name: str, words: Sequence[str]) -> list[str]:
-    """The words that `gen_tickets.main` takes."""
+    """The words in the form that `gen_tickets.main` expects."""
     found = list(words)
     if found and not found[0].startswith("-"):
         found[0] = f"--config={found[0]}"
