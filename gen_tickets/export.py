@@ -45,7 +45,7 @@ def _compiled(
     if function is None:
         raise UserError(
             f"--what={what}",
-            f"task.name={member.config.task.name!r} makes none",
+            f"task.name={member.config.task.name!r} has none",
             "give another",
         )
     return jax.jit(function)

@@ -66,7 +66,7 @@ def _check_bound(options: Mapping[str, Any]) -> None:
     if max(bounds) == 0 and options["model.name"] not in models:
         raise UserError(
             f"task.loss={options['task.loss']!r}",
-            "needs a bound of the critic",
+            "needs a bounded critic",
             "give task.weight_clip > 0 (0.01 in the paper), task.gradient_penalty > 0 "
             f"(such as 10), or model.name={' or '.join(models)}",
         )

@@ -11,13 +11,16 @@ from gen_tickets.errors import UserError
 
 # {command: (module, description)}
 _COMMANDS = {
-    "run": ("gen_tickets.main", "train an experiment, or continue it"),
+    "run": ("gen_tickets.main", "run or resume an experiment"),
     "stability": ("gen_tickets.main", "instability analysis of an experiment"),
-    "report": ("gen_tickets.report.__main__", "draw the page of a run again"),
-    "compare": ("gen_tickets.report.__main__", "lay several runs over one another"),
-    "export": ("gen_tickets.export", "take samples or weights out of a run"),
-    "score": ("gen_tickets.evaluation.__main__", "FID and its like of any images"),
-    "sweep": ("gen_tickets.sweep", "one experiment over lists of options"),
+    "report": ("gen_tickets.report.__main__", "redraw the report of a run"),
+    "compare": ("gen_tickets.report.__main__", "compare several runs on one page"),
+    "export": ("gen_tickets.export", "export samples or weights of a run"),
+    "score": (
+        "gen_tickets.evaluation.__main__",
+        "FID and similar metrics of any images",
+    ),
+    "sweep": ("gen_tickets.sweep", "one experiment for many option values"),
     "paper": ("gen_tickets.paper.__main__", "a figure or table of the paper"),
 }
 

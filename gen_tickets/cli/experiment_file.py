@@ -54,7 +54,9 @@ def load(path: str, size: str) -> ml_collections.ConfigDict:
     """
     if is_stored(path):
         if size:
-            raise UserError(f"{path}:{size}", "a config.json has no sizes", "leave it")
+            raise UserError(
+                f"{path}:{size}", "a config.json has no sizes", "leave it out"
+            )
         return lock.stored_config(pathlib.Path(path).parent).lock()
     get_config = getattr(run(path), "get_config", None)
     if get_config is None:
@@ -83,7 +85,7 @@ def run(path: str) -> types.ModuleType:
     name = f"{pathlib.Path(path).stem}_experiment"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UserError(path, "is no Python file", "give a name.py")
+        raise UserError(path, "is not a Python file", "give a name.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses look up the names of types
     try:

@@ -149,7 +149,7 @@ def restore(flat: Mapping[str, Any]) -> Config:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 name,
-                f"is not what this version takes ({error})",
+                f"is not accepted by this version ({error})",
                 "use the version that wrote it",
             ) from None
     return config
@@ -209,7 +209,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for name in sorted(values.keys() ^ OPTIONS.keys()):
         if name in values:
             raise no_option(name)
-        raise UserError(name, "has no value", "begin with defaults.get_config()")
+        raise UserError(name, "has no value", "start from defaults.get_config()")
     for name, option in OPTIONS.items():
         if not option.is_allowed(values[name]):
             raise option.refusal(name, values[name])

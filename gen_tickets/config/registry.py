@@ -80,7 +80,7 @@ class Registry(Generic[Entry]):
                 raise UserError(
                     f"{self.option}={name!r}",
                     "is built in",
-                    "give yours another name",
+                    "choose another name",
                 )
             self._entries[name] = self._make(function, **attributes)
             self._summaries[name] = _first_line(function.__doc__)

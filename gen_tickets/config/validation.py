@@ -53,7 +53,7 @@ def _check_steps(options: Options) -> None:
     if (epochs > 0) == (steps > 0):
         raise UserError(
             f"train.epochs={epochs}, train.steps={steps}",
-            "one of them says how long a training is",
+            "exactly one of them sets the length of training",
             "give one and leave the other 0",
         )
     if rewind.isdecimal() and 0 < steps <= int(rewind):
@@ -72,7 +72,7 @@ def _check_pruning(options: Options) -> None:
     if listed and options["prune.rounds"] > len(listed):
         raise UserError(
             f"prune.rounds={options['prune.rounds']}",
-            f"prune.sparsities has {len(listed)}, one a round",
+            f"prune.sparsities has {len(listed)}, one per round",
             f"give at most {len(listed)}, or more sparsities",
         )
     if schedule == "early_bird" and options["prune.rounds"] != 1:
@@ -88,13 +88,13 @@ def _check_stability(options: Options) -> None:
     is_analysed = options["procedure"] == "stability"
     if is_analysed and options["rewind.step"] == "auto":
         raise UserError(
-            "rewind.step='auto'", "is what the analysis finds out", "leave it out"
+            "rewind.step='auto'", "is the result of the analysis", "leave it out"
         )
     if bool(options["stability.tickets"]) != (options["stability.round"] > 0):
         raise UserError(
             f"stability.tickets={options['stability.tickets']!r}, "
             f"stability.round={options['stability.round']}",
-            "together they say which masks the copies have",
+            "together they select the masks of the copies",
             "give both, or none",
         )
 
@@ -141,7 +141,7 @@ def _check_kind(options: Options) -> None:
         fitting = [x for x, model in registries.model.items() if model.kind == kind]
         raise UserError(
             f"model.name={name!r}",
-            f"task.name={task!r} trains a {kind}, which it is not",
+            f"task.name={task!r} trains a {kind}, which this model is not",
             f"give {' or '.join(fitting)}",
         )
 

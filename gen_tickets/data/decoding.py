@@ -92,7 +92,7 @@ def _check_depth(image: "Image.Image") -> None:
     raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
     if image.mode.startswith(("I", "F")) or any(";16" in x for x in raw_modes):
         depth = next((x for x in raw_modes if ";16" in x), image.mode)
-        raise ValueError(f"pixels of mode {depth}, not 8 bits a channel")
+        raise ValueError(f"pixels of mode {depth}, not 8 bits per channel")
 
 
 def _turn(image: "Image.Image") -> tuple[Any, bool]:

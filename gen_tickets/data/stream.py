@@ -45,6 +45,6 @@ class Stream:
                 "data.resident=False",
                 f"{len(changed)} images that were read before have changed on the "
                 f"disk, the first is number {self._indices[changed[0]]} of the set",
-                "bring them back, then run the same command to continue",
+                "restore them, then run the same command to continue",
             )
         self._checksums[rows] = checksums

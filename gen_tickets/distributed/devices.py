@@ -30,7 +30,7 @@ def find() -> list[jax.Device]:
         raise UserError(
             f"JAX_PLATFORMS={asked}",
             f"JAX finds no device ({reason[:200]})",
-            "leave it out, or install what it names, as pip install "
+            "unset it, or install that platform, such as pip install "
             "'gen_tickets[cuda]'",
         ) from None
     if devices[0].platform == "cpu" and not asked:
@@ -52,6 +52,6 @@ def _tell_unused() -> None:
             display.say(
                 (f"{name} is here ({found[0]}), but JAX cannot use it", "bold red"),
                 f": this runs on the CPU. {remedy} makes it usable; JAX_PLATFORMS=cpu "
-                "says that the CPU is meant.",
+                "hides this message.",
             )
             return

@@ -132,7 +132,7 @@ def choose(num_devices: int) -> Layout:
         raise UserError(
             f"parallel.devices={num_devices}",
             f"there are {len(devices)} ({devices[0].device_kind})",
-            "give at most so many, or 0 for all",
+            "give a smaller number, or 0 for all",
         )
     if jax.process_count() > 1 and num_devices not in (0, len(devices)):
         raise UserError(

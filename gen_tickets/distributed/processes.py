@@ -85,8 +85,8 @@ def start(options: ConfigDict) -> None:
         raise UserError(
             f"parallel.coordinator={options.coordinator!r}, parallel.processes="
             f"{options.processes}, parallel.process={options.process}",
-            f"the processes do not come together ({reason})",
-            "give all three, or start by srun",
+            f"the processes cannot connect ({reason})",
+            "give all three, or start with srun",
         ) from None
 
 

@@ -96,7 +96,7 @@ def _check(options: argparse.Namespace) -> None:
         if name not in known:
             raise UserError(
                 f"--metrics={options.metrics}",
-                f"{name!r} is none; allowed are {','.join(known)}",
+                f"{name!r} is not a metric; allowed are {','.join(known)}",
                 registry.nearest(name, known),
             )
     if "inception" in scores.networks(_asked(options)):

@@ -173,7 +173,7 @@ def _check_reconstructs(options: Mapping[str, Any]) -> None:
     if not registries.task.get(task).reconstructs:
         raise UserError(
             "eval.metrics='accuracy'",
-            f"is of reconstructions, which task.name={task!r} has not",
+            f"needs reconstructions, which task.name={task!r} lacks",
             "leave it out",
         )
 

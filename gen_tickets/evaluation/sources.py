@@ -54,7 +54,9 @@ def read_files(field: str, path: str, crop: int = 0, size: int = 0) -> dataset.D
         raise UserError(f"{field}={path}", error.problem, remedy) from None
     if len({part.shape[1:] for part in parts}) > 1:
         raise UserError(
-            f"{field}={path}", "its splits differ in size", "make them alike"
+            f"{field}={path}",
+            "its splits differ in size",
+            "give all images the same size",
         )
     images = np.concatenate(parts)
     others = sum(x.is_file() for x in place.rglob("*")) - len(images)

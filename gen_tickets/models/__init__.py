@@ -86,7 +86,7 @@ def _arguments(
     if side != width:
         raise UserError(
             f"data.name={config.data.name!r}",
-            f"images are {side}x{width}, and models take square ones",
+            f"images are {side}x{width}, but models need square ones",
             "give data.image_size",
         )
     multiple = model.multiple(widths)

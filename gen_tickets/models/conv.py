@@ -68,7 +68,7 @@ def _check(options: Mapping[str, Any]) -> None:
     widths, task = options["model.widths"], options["task.name"]
     if len(widths) != 5:
         raise UserError(
-            f"model.widths={tuple(widths)}", "model.name='conv' takes 5 of them"
+            f"model.widths={tuple(widths)}", "model.name='conv' needs 5 widths"
         )
     if task != "ae":
         raise UserError(

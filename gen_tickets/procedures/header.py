@@ -57,7 +57,7 @@ def facts(prepared: Prepared, origin: dict[str, Any]) -> list[Fact]:
             ("members", f"{_count(config.runs, 'run')}, copies from every step"),
         ]
     if config.prune.schedule == "early_bird":
-        search = f"a channel mask an epoch, for {config.early_bird.epochs} at most"
+        search = f"one channel mask per epoch, at most {config.early_bird.epochs}"
         return [*found, ("runs", str(config.runs)), ("search", search)]
     return [
         *found,

@@ -176,8 +176,8 @@ def tell_repeated(prepared: Prepared) -> None:
         numbers = ", ".join(map(str, repeated[:3])) + ", ..." * (len(repeated) > 3)
         print(
             f"prune.rounds={prepared.config.prune.rounds}: {len(repeated)} rounds "
-            f"({numbers}) train the winning ticket of the round before again, because "
-            "a weight stays in every layer",
+            f"({numbers}) retrain the winning ticket of the previous round, because "
+            "every layer keeps at least one weight",
             file=sys.stderr,
         )
 

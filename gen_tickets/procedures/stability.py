@@ -94,7 +94,7 @@ def check(prepared: Prepared, data: Data) -> Prepared:
     if data.streamed:
         raise UserError(
             "data.resident=False",
-            "the copies of an instability analysis train on batches of their own",
+            "each copy in an instability analysis trains on its own batches",
             "give data.resident=True",
         )
     return setup.plan_memory(prepared, data, (population_at(prepared, 0),))

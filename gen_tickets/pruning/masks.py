@@ -212,7 +212,7 @@ def _check_numbers(scores: Mapping[str, jax.Array]) -> None:
             raise UserError(
                 name,
                 "has saliencies that are nan",
-                "look whether its training diverged",
+                "check whether its training diverged",
             )
 
 

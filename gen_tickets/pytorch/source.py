@@ -138,9 +138,7 @@ def _forward(trained: Trained, component: str) -> str:
     """
     sources = [_trace(trained, component, size) for size in (2, 3)]
     if sources[0] != sources[1]:
-        raise UserError(
-            component, "computes with the size of the batch", "give another --format"
-        )
+        raise UserError(component, "depends on the batch size", "give another --format")
     return "\n".join(f"        {line}" for line in sources[0])
 
 

@@ -64,11 +64,11 @@ def load(workdir: str | pathlib.Path, metric: str = "") -> Outcome:
     """
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
-        raise UserError(workdir, "is no folder", "give a workdir of gen_tickets")
+        raise UserError(workdir, "is not a folder", "give a workdir of gen_tickets")
     columns.remember(*tables.read_columns(workdir))
     rows = tables.read_rows(paths.results_path(workdir))
     if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
-        raise UserError(paths.results_path(workdir), "is no table of results")
+        raise UserError(paths.results_path(workdir), "is not a table of results")
     layers, learning = paths.layers_path(workdir), paths.curves_path(workdir)
     config = config_of(workdir)
     if metric:

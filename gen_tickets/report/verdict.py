@@ -155,8 +155,8 @@ def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
     sparsity = float(np.mean([row["sparsity"] for row in rows]))
     share = np.mean([row["flops_compact"] / row["flops_dense"] for row in rows])
     sentence = (
-        f"{head}. On average {percent(sparsity)} of the weights are cut out, and the "
-        f"training takes {percent(float(share))} of the dense FLOPs, search included."
+        f"{head}. On average {percent(sparsity)} of the weights are removed. Training "
+        f"takes {percent(float(share))} of the dense FLOPs, including the search."
     )
     if "early_bird" in arms:
         sentence += f" {columns.find(metric).title}: {mean_std(arms['early_bird'][1])}."
@@ -191,7 +191,7 @@ def _missing(rows: Rows, metric: str, dense: Summary | None, winning: dict) -> s
     if metric not in measured:
         return f"{metric} is not measured here; measured are {', '.join(measured)}"
     if columns.find(metric).sign == 0:
-        return f"{metric} has no better side, neither lower nor higher"
+        return f"{metric} has no better direction, neither lower nor higher"
     if dense is None:
         return "the dense network is not measured"
     if dense.num_runs < MIN_RUNS:
@@ -260,7 +260,7 @@ def _notes(arms: Summaries) -> tuple[str, ...]:
     if not parts:
         return ()
     return (
-        f"Diverged trainings: {', '.join(parts)}. Means, deviations and tests are of "
+        f"Diverged trainings: {', '.join(parts)}. Means, deviations and tests use "
         "the others. A winning arm with one does not match; a random arm is worse if "
         "all of its runs diverged.",
     )

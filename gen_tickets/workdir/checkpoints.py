@@ -158,7 +158,7 @@ class Checkpoints:
             lambda: self._load(number, make_template)
         )
         if _checksums(arrays) != meta["checksums"]:
-            raise Damaged(f"checkpoint {number}", "an array does not have its checksum")
+            raise Damaged(f"checkpoint {number}", "the checksum of an array is wrong")
         return trees.like(template, arrays), meta["position"]
 
     def restore(self, make_template: MakeTemplate) -> tuple[Tree, list[Any]] | None:

@@ -158,8 +158,8 @@ def _check_provenance(workdir: Path, new: dict[str, Any]) -> None:
     if images:
         raise UserError(
             f"--workdir={workdir}",
-            f"its images have changed since it began ({'; '.join(images)})",
-            "bring them back, or give another folder",
+            f"its images have changed since it started ({'; '.join(images)})",
+            "restore them, or give another folder",
         )
     versions = [
         changed[x]

@@ -74,7 +74,7 @@ def outcome(search: Search, run: int, options: ConfigDict) -> str:
     after = (
         "the last mask is taken"
         if options.take_last
-        else "nothing is cut (early_bird.take_last=true would take the last mask)"
+        else "nothing is pruned (early_bird.take_last=true would take the last mask)"
     )
     return (
         f"run {run}: no early-bird ticket in {epochs} epochs, the last mask is "

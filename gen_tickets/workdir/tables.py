@@ -125,7 +125,7 @@ def _format(column: Column, value: Any) -> str:
         return str(value)
     value = np.asarray(value).item()
     if isinstance(value, str):
-        raise ValueError(f"column {column.name!r}: {value!r} is no number")
+        raise ValueError(f"column {column.name!r}: {value!r} is not a number")
     if isinstance(value, (bool, int)):
         return str(value)
     return repr(float(value)) if math.isfinite(value) else "nan"

@@ -90,7 +90,7 @@ def _nest(
         for part in parts:
             place = place.setdefault(part, {})
         if last in place:
-            raise ValueError(f"{name} is there twice")
+            raise ValueError(f"{name} occurs twice")
         place[last] = leaf
     return _with_lists(nested)
 

@@ -62,7 +62,7 @@ def fetch(
         display.say(f"{path}: damaged; computed again")
     except UserError as error:
         may_replace = False  # it may be intact
-        display.say(f"{error}; computed for this run alone")
+        display.say(f"{error}; computed for this run only")
     arrays = {name: np.asarray(array) for name, array in compute().items()}
     if may_replace:
         try:
@@ -84,5 +84,5 @@ def _read(path: pathlib.Path, key: Mapping[str, Any]) -> dict[str, np.ndarray]:
         arrays = dict(found)
     about = json.loads(arrays.pop(_ABOUT).tobytes())
     if about != {"key": json.loads(json.dumps(key)), "sha256": digest(arrays)}:
-        raise ValueError("its key or its SHA-256 is another")
+        raise ValueError("its key or its SHA-256 differs")
     return arrays

@@ -168,9 +168,9 @@ def check_labels(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     if dataset.train.labels is None or dataset.heldout.labels is None:
         raise UserError(
             f"data.name={name}",
-            "has no labels, which the classifier of fd_classifier, accuracy and the "
-            "like needs",
-            "take a labelled set, or the metrics of Inception: fid, kid, precision, "
+            "has no labels, which the classifier of fd_classifier, accuracy and "
+            "similar metrics needs",
+            "use a labelled set, or the metrics of Inception: fid, kid, precision, "
             "recall",
         )
     labels = np.concatenate([dataset.train.labels, dataset.heldout.labels])
@@ -258,7 +258,7 @@ def _tell_cost(title: str, most_seconds: float, seconds: float) -> None:
     if seconds > most_seconds:
         raise UserError(
             title,
-            f"its training takes about {display.duration(seconds)} here, once",
+            f"its one-time training takes about {display.duration(seconds)} here",
             "--train-classifier allows it, --classifier-width=8 takes less, and "
             "--metrics=fid takes Inception's weights in its place",
         )

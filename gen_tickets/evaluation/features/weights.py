@@ -117,7 +117,7 @@ def _download(target: pathlib.Path) -> pathlib.Path:
         if fingerprint(name) != SHA256:
             raise UserError(
                 "weights=None",
-                f"what {URL} sent has not SHA-256 {SHA256[:8]}...",
+                f"the file from {URL} does not have SHA-256 {SHA256[:8]}...",
                 f"try again, or {by_hand}",
             )
         os.replace(name, target)
