@@ -1,4 +1,4 @@
-"""The verdict of a run: in a box on a terminal, else as plain lines, on stdout."""
+"""Prints the verdict of a run on stdout, on a terminal in a box, else as lines."""
 
 import sys
 
@@ -6,7 +6,7 @@ from gen_tickets.console import display
 from gen_tickets.report.gates import Gate
 from gen_tickets.report.verdict import Verdict
 
-# (rich style, mark) of a gate that is passed, not passed, or not known.
+# (rich style, mark) of a gate that passed, failed, or is unknown.
 _MARKS = {True: ("green", "+"), False: ("red", "-"), None: ("bright_black", "?")}
 
 
@@ -15,7 +15,7 @@ def show(judged: Verdict, title: str = "verdict") -> None:
 
     Args:
       judged: the verdict.
-      title: whose it is.
+      title: of the box.
     """
     if display.is_terminal(sys.stdout):
         _box(judged, title)
