@@ -38,7 +38,7 @@ def _box(judged: Verdict, title: str) -> None:
     from rich.text import Text
 
     failed = any(gate.passed is False for gate in judged.gates)
-    lines = [Padding(Text(judged.finding, "bold"), (0, 0, 1, 0))]
+    lines = [Padding(Text(judged.sentence, "bold"), (0, 0, 1, 0))]
     for gate in judged.gates:
         style, mark = _MARKS[gate.passed]
         lines.append(Padding(Text(_line(gate), style), (0, 0)))

@@ -49,7 +49,10 @@ TABLE2 = {
 EARLY_BIRD = {"flops": 0.88, "weights": 0.797, "seconds": 0.473}
 
 _DATA = {"mnist": "MNIST", "cifar10": "CIFAR-10", "celeba": "CelebA"}
-_IDENTITY = ("data.name", "model.name", "task.name", "task.loss", "task.beta")
+_IDENTITY = (
+    *("data.name", "model.name", "model.widths"),
+    *("task.name", "task.loss", "task.beta"),
+)
 
 
 def find(file: str) -> Model:
@@ -69,19 +72,32 @@ def winning_sparsity(options: Mapping[str, Any]) -> float:
       options: of an experiment, flat, such as {"model.name": "conv", ...}.
 
     Returns:
+<<<<<<< HEAD
+      0 where Table 1 has none, as of all early-bird tickets and narrower networks.
+=======
       The sparsity; 0 if Table 1 has none, as for all early-bird tickets.
+>>>>>>> prose
     """
     if options.get("prune.schedule") == "early_bird":
         return 0.0
-    return _sparsities().get(tuple(options.get(name) for name in _IDENTITY), 0.0)
+    return _sparsities().get(_identity(options), 0.0)
+
+
+def _identity(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(options.get(name)) for name in _IDENTITY)
 
 
 @functools.cache
+<<<<<<< HEAD
+def _sparsities() -> dict[tuple[str, ...], float]:
+    """{texts of _IDENTITY's options: winning sparsity}, by the experiment files."""
+=======
 def _sparsities() -> dict[tuple, float]:
     """{values of _IDENTITY: winning sparsity}, from the experiment files."""
+>>>>>>> prose
     found = {}
     for file, share in [x for model in MODELS for x in model.sparsity.items()]:
         module = importlib.import_module(f"gen_tickets.experiments.{file}")
         options = defaults.flatten(module.get_config())
-        found[tuple(options[name] for name in _IDENTITY)] = share
+        found[_identity(options)] = share
     return found

@@ -43,11 +43,13 @@ class Verdict(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """The finding, after the failed gates of the training."""
-        reservations = gates_lib.failures(self.gates)
-        if not reservations or self.finding.startswith("No verdict"):
+        """The finding, after the names of the gates that the training fails."""
+        failed = [x.sentence.partition(":")[0] for x in gates_lib.failed(self.gates)]
+        if not failed or self.finding.startswith("No verdict"):
             return self.finding
-        return f"{reservations} With this reservation: {self.finding}"
+        reservations = "this reservation" if len(failed) == 1 else "these reservations"
+        names = "; ".join(failed).capitalize()
+        return f"{names}. With {reservations}: {self.finding}"
 
 
 def verdict(

@@ -43,9 +43,15 @@ from gen_tickets.trees import Tree
 
 _SEED = 0
 _SHIFT = 4
+<<<<<<< HEAD
+_EXTRACT_BATCH = 128  # of any number of images, so that one program is compiled
+_STRETCH = 16  # steps between two updates of the progress bar
+_WORTH_A_WORD = 30.0  # seconds of a training
+=======
 _EXTRACT_BATCH = 256
 _STRETCH = 16  # steps between updates of the progress bar
 _WORTH_A_WORD = 30.0  # seconds of training worth a message
+>>>>>>> prose
 
 
 class ResNet18(nn.Module):
@@ -98,13 +104,16 @@ class Classifier(NamedTuple):
                 f"the classifier takes [N, {size}, {size}, {channels}]",
                 "give images of that size",
             )
-        outputs: Outputs = map_batches(
-            functools.partial(_outputs, self.network, self.variables),
-            images,
-            min(_EXTRACT_BATCH, len(images)),
-            "classifier",
-        )
-        return outputs
+        return _extract(self.network, self.variables, images, "classifier")
+
+
+def _extract(
+    network: ResNet18, variables: Tree, images: np.ndarray, title: str | None = None
+) -> Outputs:
+    """`Classifier.extract` of checked images; title: of a progress bar, if any."""
+    function = functools.partial(_outputs, network, variables)
+    outputs: Outputs = map_batches(function, images, _EXTRACT_BATCH, title)
+    return outputs
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -224,33 +233,45 @@ def _train(
     key: Mapping[str, Any],
     most_seconds: float = math.inf,
 ) -> dict[str, np.ndarray]:
+<<<<<<< HEAD
+    """{name: array} of weights, statistics, and the accuracy on held-out images."""
+    train, heldout = dataset.train, dataset.heldout
+    examples = {
+        "images": jnp.asarray(train.images),
+        "labels": jnp.asarray(train.labels),
+    }
+    task = classifier.build(network, train.images.shape[1:], recipe)
+=======
     """{name: array} of weights, statistics and the held-out accuracy."""
     train_set, heldout = (
         {"images": jnp.asarray(part.images), "labels": jnp.asarray(part.labels)}
         for part in (dataset.train, dataset.heldout)
     )
     task = classifier.build(network, dataset.train.images.shape[1:], recipe)
+>>>>>>> prose
     loop = loop_lib.make_loop(task)
     keys = jax.random.key(_SEED)[None]  # a population of one
     state = jax.jit(jax.vmap(task.init))(keys)
     title = f"classifier of {dataset.provenance['name']}"
-    totals = loop_lib.empty_totals(task, train_set, 1)
+    totals = loop_lib.empty_totals(task, examples, 1)
     with display.bar(f"training the {title}", recipe.num_steps) as progress:
         costs = functools.partial(_tell_cost, title, most_seconds)
-        state = _fit(loop, state, totals, train_set, keys, key, progress, costs)
-    found = loop.evaluate(state, *loop_lib.in_batches(heldout, _EXTRACT_BATCH), keys)
-    if not np.isfinite(found["loss"][0]):
+        state = _fit(loop, state, totals, examples, keys, key, progress, costs)
+    kept = jax.tree.map(
+        lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
+    )
+    arrays = trees.named_leaves(kept)
+    logits = _extract(network, variables_of(arrays), heldout.images).logits
+    if not np.isfinite(logits).all():
         raise UserError(
             f"eval.classifier_epochs={key['epochs']}",
             "the classifier's training diverged",
             "give another number, or another eval.classifier_width",
         )
-    accuracy, count = float(found["accuracy"][0]), len(dataset.heldout.images)
+    accuracy = np.mean(logits.argmax(1) == heldout.labels)
+    count = len(heldout.images)
     display.say(f"{title}: {100 * accuracy:.2f} % right on {count} held-out images")
-    kept = jax.tree.map(
-        lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
-    )
-    return {**trees.named_leaves(kept), "accuracy": np.float64(accuracy)}
+    return {**arrays, "accuracy": np.float64(accuracy)}
 
 
 def _tell_cost(title: str, most_seconds: float, seconds: float) -> None:
