@@ -72,11 +72,8 @@ def winning_sparsity(options: Mapping[str, Any]) -> float:
       options: of an experiment, flat, such as {"model.name": "conv", ...}.
 
     Returns:
-<<<<<<< HEAD
-      0 where Table 1 has none, as of all early-bird tickets and narrower networks.
-=======
-      The sparsity; 0 if Table 1 has none, as for all early-bird tickets.
->>>>>>> prose
+      The sparsity; 0 if Table 1 has none, as for all early-bird tickets and for
+      networks of other widths.
     """
     if options.get("prune.schedule") == "early_bird":
         return 0.0
@@ -88,13 +85,8 @@ def _identity(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 @functools.cache
-<<<<<<< HEAD
 def _sparsities() -> dict[tuple[str, ...], float]:
     """{texts of _IDENTITY's options: winning sparsity}, by the experiment files."""
-=======
-def _sparsities() -> dict[tuple, float]:
-    """{values of _IDENTITY: winning sparsity}, from the experiment files."""
->>>>>>> prose
     found = {}
     for file, share in [x for model in MODELS for x in model.sparsity.items()]:
         module = importlib.import_module(f"gen_tickets.experiments.{file}")

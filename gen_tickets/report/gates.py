@@ -38,13 +38,8 @@ class Gate(NamedTuple):
         return f"{self.sentence[0].upper()}{self.sentence[1:]}."
 
 
-<<<<<<< HEAD
 def failed(gates: Sequence[Gate]) -> list[Gate]:
     """The gates that a training does not pass.
-=======
-def failures(gates: Sequence[Gate]) -> str:
-    """Returns the failed gates of a training as text; "" if none failed.
->>>>>>> prose
 
     The power gate is reported with a difference that was not found, see `verdict`.
     """

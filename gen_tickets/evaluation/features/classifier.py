@@ -43,15 +43,9 @@ from gen_tickets.trees import Tree
 
 _SEED = 0
 _SHIFT = 4
-<<<<<<< HEAD
 _EXTRACT_BATCH = 128  # of any number of images, so that one program is compiled
-_STRETCH = 16  # steps between two updates of the progress bar
-_WORTH_A_WORD = 30.0  # seconds of a training
-=======
-_EXTRACT_BATCH = 256
 _STRETCH = 16  # steps between updates of the progress bar
 _WORTH_A_WORD = 30.0  # seconds of training worth a message
->>>>>>> prose
 
 
 class ResNet18(nn.Module):
@@ -233,7 +227,6 @@ def _train(
     key: Mapping[str, Any],
     most_seconds: float = math.inf,
 ) -> dict[str, np.ndarray]:
-<<<<<<< HEAD
     """{name: array} of weights, statistics, and the accuracy on held-out images."""
     train, heldout = dataset.train, dataset.heldout
     examples = {
@@ -241,14 +234,6 @@ def _train(
         "labels": jnp.asarray(train.labels),
     }
     task = classifier.build(network, train.images.shape[1:], recipe)
-=======
-    """{name: array} of weights, statistics and the held-out accuracy."""
-    train_set, heldout = (
-        {"images": jnp.asarray(part.images), "labels": jnp.asarray(part.labels)}
-        for part in (dataset.train, dataset.heldout)
-    )
-    task = classifier.build(network, dataset.train.images.shape[1:], recipe)
->>>>>>> prose
     loop = loop_lib.make_loop(task)
     keys = jax.random.key(_SEED)[None]  # a population of one
     state = jax.jit(jax.vmap(task.init))(keys)
