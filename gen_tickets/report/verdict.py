@@ -193,7 +193,7 @@ def _missing(rows: Rows, metric: str, dense: Summary | None, winning: dict) -> s
     if metric not in measured:
         return f"{metric} is not measured here; measured are {', '.join(measured)}"
     if columns.find(metric).sign == 0:
-        return f"{metric} has no better direction, neither lower nor higher"
+        return f"{metric} has no better side, neither lower nor higher"
     if dense is None:
         return "the dense network is not measured"
     if dense.num_runs < MIN_RUNS:
