@@ -1,11 +1,11 @@
-"""Whether two versions of the code compute the same: workdirs compared bit for bit.
+"""Compares the workdirs of two versions of the code bit for bit.
 
     python -m benchmarks.compare_results BEFORE AFTER
 
-BEFORE and AFTER are folders of workdirs of the same names, written by two versions
-with the same options on one machine. Compared are every number of results.csv and
-layers.csv (seconds and the hash of an evaluation apart) and every array of every ticket
-and search. Ends with status 1 where anything differs.
+BEFORE and AFTER are folders of workdirs with the same names, written by two versions
+with the same options on one machine. Compares every number of results.csv and
+layers.csv (except seconds and evaluation hashes) and every array of every ticket and
+search. Exits with status 1 if anything differs.
 """
 
 import argparse

@@ -14,14 +14,14 @@ _BISECTIONS = 100  # more than the bits of a float
 def densities(
     shapes: Mapping[str, Sequence[int]], distribution: Distribution, density: float
 ) -> dict[str, float]:
-    """The share of each layer's weights that is kept, at most 1.
+    """{layer: fraction of its weights that is kept}, at most 1.
 
     Args:
       shapes: of the kernels, inputs and outputs last.
-      distribution: "uniform": the same share of each; "erk" (Erdos-Renyi kernel, Evci
-        et al. 2020, section 3): shares in proportion to sum(shape) / prod(shape), where
-        those above 1 are 1.
-      density: of all of them together, in (0, 1].
+      distribution: "uniform": the same density everywhere; "erk" (Erdos-Renyi kernel,
+        Evci et al. 2020, section 3): proportional to sum(shape) / prod(shape), capped
+        at 1.
+      density: of all layers together, in (0, 1].
     """
     if distribution == "uniform":
         return dict.fromkeys(shapes, density)
@@ -41,7 +41,7 @@ def densities(
 def layer_counts(
     shapes: Mapping[str, Sequence[int]], distribution: Distribution, num_keep: int
 ) -> dict[str, int]:
-    """Weights that each layer keeps by `densities`, `num_keep` in all (`apportion`)."""
+    """{layer: number of kept weights} by `densities`, summing to `num_keep`."""
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     density = num_keep / sum(sizes.values())
     shares = densities(shapes, distribution, density)
@@ -50,13 +50,11 @@ def layer_counts(
 
 
 def rates_by_depth(order: Sequence[str], rates: Sequence[float]) -> dict[str, float]:
-    """The relative pruning rate of every layer.
+    """{layer: relative pruning rate}, interpolated by depth.
 
     Args:
-      order: kernels in the order in which an image passes them, named
-        component/.../kernel.
-      rates: at equal distances from the first layer of each component to its last;
-        those of layers in between are interpolated linearly.
+      order: kernels in the order of the forward pass, named component/.../kernel.
+      rates: at equal distances from the first to the last layer of each component.
     """
     found: dict[str, float] = {}
     places = np.linspace(0, 1, len(rates))
@@ -73,17 +71,17 @@ def counts_at_rates(
     rates: Mapping[str, float],
     num_keep: int,
 ) -> dict[str, int]:
-    """Weights that layers keep where they are pruned at different rates.
+    """{layer: number of kept weights} with different pruning rates.
 
-    A layer with rate w keeps the share q^w of its weights, with one q for all: in the
-    time in which a layer of rate 1 is pruned once, one of rate 2 is pruned twice.
-    Frankle & Carbin 2019 prune output layers so, at half the rate of all others.
+    A layer with rate w keeps the fraction q^w of its weights, with the same q for all:
+    it is pruned w times as often as a layer with rate 1. (Frankle & Carbin 2019 prune
+    output layers at half the rate of the others.)
 
     Args:
-      counts: weights of each layer that are left; no layer gets more.
-      sizes: all weights of each layer.
+      counts: current number of kept weights; no layer gets more.
+      sizes: number of all weights of each layer.
       rates: above 0, from `rates_by_depth`.
-      num_keep: sum of what is returned; see `apportion`.
+      num_keep: sum of the returned numbers; see `apportion`.
     """
     names = list(counts)
     size = np.array([sizes[name] for name in names], float)
@@ -99,11 +97,11 @@ def counts_at_rates(
 def apportion(
     due: Mapping[str, float], num_keep: int, most: Mapping[str, int]
 ) -> dict[str, int]:
-    """Whole numbers near `due`, from 1 to `most`, whose sum is `num_keep`.
+    """Rounds `due` to whole numbers from 1 to `most` that sum to `num_keep`.
 
-    `due` is rounded down; what is missing goes to the layers that lose most by that.
-    The sum is exact if `num_keep` is at least the number of layers, of which each keeps
-    a weight, and at most the sum of `most`.
+    `due` is rounded down; the rest goes to the layers with the largest remainders. The
+    sum is exact unless `num_keep` is below the number of layers, each of which keeps
+    one weight, or above the sum of `most`.
     """
     counts = {x: min(max(math.floor(due[x]), 1), most[x]) for x in due}
     while missing := num_keep - sum(counts.values()):

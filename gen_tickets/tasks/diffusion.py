@@ -1,22 +1,22 @@
 """Denoising diffusion (Ho et al. 2020): {denoiser}, or {denoiser_1, denoiser_2, ...}.
 
-A network sees an image with noise of a random timestep, and the timestep, and predicts
-the noise (or v, see `noise_schedules`). A sample begins as noise, the latent, and is
-denoised step by step, with the averaged weights where `eval.average_decay` is not 0.
+A network gets an image with the noise of a random timestep, and the timestep, and
+predicts the noise (or v, see `noise_schedules`). A sample starts as noise, the latent,
+and is denoised step by step, with averaged weights if `eval.average_decay` is not 0.
 
-With `diffusion.regions` the timesteps are divided into as many regions of equal length,
-each with a denoiser, and a ticket, of its own: the first has the least noise. Of a
-batch each gets an equal part, with timesteps of its region only, so that a step costs
-what that of one denoiser does; a sample is denoised by the one in whose region the
-timestep lies (tickets: Whalen et al. 2025, arXiv 2504.09606).
+`diffusion.regions` divides the timesteps into regions of equal length, each with a
+separate denoiser, and so a separate ticket (Whalen et al. 2025, arXiv 2504.09606); the
+first has the least noise. In training each gets an equal part of the batch, with
+timesteps of its region, so a step costs as much as with one denoiser. In sampling, each
+timestep uses the denoiser of its region.
 
 Metrics of a step, and of an evaluation (there one number per image):
 
-- loss: what is minimised, the mean over pixels of the squared error of the prediction,
-  times its weight (`diffusion.min_snr`). An evaluation takes one timestep in each
-  quarter of them, with noise that is the same for every arm and round of a run.
-- error_quarter_1 ... 4 (evaluation only): the error without a weight, by quarters of
-  the timesteps; the first has the least noise.
+- loss: the objective, the mean over pixels of the squared error of the prediction times
+  its weight (`diffusion.min_snr`). An evaluation uses one timestep in each quarter of
+  the timesteps, with the same noise in every arm and round of a run.
+- error_quarter_1 ... 4 (evaluation only): the unweighted error by quarter of the
+  timesteps; the first has the least noise.
 """
 
 import math
@@ -58,7 +58,7 @@ _COLUMNS = tuple(
 
 
 class _Diffusion:
-    """Denoisers, what they minimise, and how they are trained and sampled."""
+    """Denoisers with their objective, training step and sampler."""
 
     def __init__(self, config: ml_collections.ConfigDict, setting: Setting):
         options, self.image_shape = config.diffusion, setting.image_shape
@@ -233,7 +233,7 @@ class _Diffusion:
             )
             return errors, self._weighted(errors, steps)
 
-        # One after the other: one forward pass to compile.
+        # Sequential, so that only one forward pass is compiled.
         errors, losses = lax.map(of_quarter, jnp.arange(_NUM_QUARTERS))
         named = {column.name: of for column, of in zip(_COLUMNS, errors, strict=True)}
         return {"loss": losses.mean(0), **named}

@@ -1,4 +1,4 @@
-"""Regions of timesteps, each with a denoiser of its own (Whalen et al. 2025)."""
+"""Regions of timesteps, each with a separate denoiser (Whalen et al. 2025)."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ _DENOISER = "denoiser"
 
 
 class Region(NamedTuple):
-    """Timesteps start ... start + length - 1, and who denoises at them."""
+    """Timesteps start ... start + length - 1, and the component that denoises them."""
 
     name: str  #: of the component
     start: int
@@ -20,7 +20,7 @@ class Region(NamedTuple):
 
     @property
     def history(self) -> str:
-        """Of `timestep_sampling`: its name in opt_state, which a rewind starts anew."""
+        """Name in opt_state of its `timestep_sampling.History`; rewinding resets it."""
         return f"{self.name}_timesteps"
 
     def draw(self, key: jax.Array, count: int) -> jax.Array:
@@ -30,7 +30,7 @@ class Region(NamedTuple):
 
 
 def make(num_steps: int, count: int) -> tuple[Region, ...]:
-    """`count` regions of equal length, but for rounding; the first has least noise."""
+    """`count` regions of about equal length; the first has the least noise."""
     names = [f"{_DENOISER}_{i}" for i in range(1, count + 1)]
     bounds = [num_steps * i // count for i in range(count + 1)]
     return tuple(
@@ -45,7 +45,7 @@ def call(
     function: Callable[..., Any],
     *inputs: Any,
 ) -> Any:
-    """function(name, *inputs) with the component in whose region a timestep lies."""
+    """function(name, *inputs) with the component of the region of a timestep."""
     starts = jnp.asarray([region.start for region in regions])
     branches = [functools.partial(function, region.name) for region in regions]
     return lax.switch((step >= starts).sum() - 1, branches, *inputs)
