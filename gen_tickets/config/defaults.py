@@ -189,13 +189,14 @@ def resize(
 def narrow(config: ml_collections.ConfigDict) -> None:
     """Makes the networks of a smoke run narrow and shallow, to compile quickly.
 
-    The latent size of the "conv" model, a multiple of its last width, shrinks with it.
+    A latent vector that is a feature map shrinks with its channels.
     """
+    model = registries.model.get(config.model.name)
     widths = [min(width, _SMOKE_WIDTH) for width in config.model.widths]
-    if config.model.name == "conv":
+    if model.latent_is_map:
         pixels = config.model.latent_size // config.model.widths[-1]
         config.model.latent_size = pixels * widths[-1]
-    if registries.model.get(config.model.name).any_depth:
+    if model.any_depth:
         widths = widths[:_SMOKE_STAGES]
     config.model.widths = tuple(widths)
 

@@ -64,6 +64,8 @@ class Model(NamedTuple):
     normalizes_batches: bool = True
     #: whether the number of widths sets the number of stages
     any_depth: bool = False
+    #: whether a latent vector is a feature map with the last width as channels
+    latent_is_map: bool = False
     check: Check = _no_check
 
 

@@ -81,6 +81,7 @@ def _check(options: Mapping[str, Any]) -> None:
     options=("model.initializer",),
     multiple=lambda widths: 32,
     normalizes_batches=False,
+    latent_is_map=True,
     check=_check,
 )
 def conv(
