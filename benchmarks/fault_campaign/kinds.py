@@ -1,7 +1,8 @@
 """The kinds of faults. A trial disturbs one experiment until it has come to its end.
 
-A trial takes (folder, draw) and returns what it counted; the experiment must then have
-the results of the undisturbed run, bit for bit, or else it raises `Loss`.
+A trial takes (folder, draw) and returns what it counted, the faults first. What is in
+the workdir after each fault, and all of it at the end, must be what an undisturbed run
+has, bit for bit, or else it raises `Loss`.
 """
 
 import os
@@ -16,8 +17,10 @@ import time
 import numpy as np
 from PIL import Image
 
-from benchmarks.fault_campaign import runs
-from benchmarks.fault_campaign.runs import Experiment, Loss
+from benchmarks.fault_campaign import checks, dcgans, runs
+from benchmarks.fault_campaign.checks import Loss
+from benchmarks.fault_campaign.dcgans import NOTICE_SECONDS
+from benchmarks.fault_campaign.runs import Experiment
 
 SMOKE = Experiment(
     "experiments/quickstart.py:smoke",
@@ -27,7 +30,6 @@ SMOKE = Experiment(
     ),
 )
 _ROOT = pathlib.Path(__file__).parents[2]
-_NOTICE_SECONDS = 30.0  # between SIGTERM and the end, as clouds give them
 _ONE_IN = (200, 400, 800, 1600, 3200)  # calls that fail, fewer from start to start
 _CASES = 250  # of each kind of the eight and a quarter that tests/test_fuzz.py has
 
@@ -51,11 +53,11 @@ def kills(
                 if any(statuses):
                     raise Loss(f"ended by itself with {statuses}: {log}")
                 break
-            draw.choice(processes).kill()
-            count += 1
+            count += runs.kill_one(processes, draw)
             runs.end_rest(processes)
             halves += bool(runs.half_written(workdir) - before)
-    runs.compare(calm, workdir)
+        checks.compare_so_far(calm, workdir)
+    checks.compare(calm, workdir)
     return {"kills": count, "in a save": halves, "runs": 1}
 
 
@@ -83,9 +85,10 @@ def network(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
         [status] = runs.wait(SMOKE.start(workdir, log, **environment))
         if status == 0:
             break
-        runs.check_told(log, status)
+        checks.check_told(log, status)
         told += 1
-    runs.compare(calm, workdir)
+        checks.compare_so_far(calm, workdir)
+    checks.compare(calm, workdir)
     lines = faults.read_text().splitlines() if faults.exists() else []
     return {"faults": len(lines), "told in one line": told, "runs": 1}
 
@@ -108,8 +111,10 @@ def preemptions(
     """SIGTERM at random moments; all must be saved before the notice is over."""
     calm = folder.parent / "calm_1"
     length = runs.calm(experiment, calm)
-    workdir, log, count, longest = folder / "run", folder / "log", 0, 0.0
+    workdir, log, longest = folder / "run", folder / "log", 0.0
+    count = saved = 0
     while True:
+        at_start = runs.newest_checkpoint(workdir)
         processes = experiment.start(workdir, log)
         with runs.ended(processes):
             seconds = draw.uniform(0.3, 1.0) * length
@@ -117,16 +122,24 @@ def preemptions(
                 if any(runs.wait(processes)):
                     raise Loss(f"ended by itself: {log}")
                 break
-            started = time.monotonic()
+            before, started = runs.newest_checkpoint(workdir), time.monotonic()
             runs.send(processes[0], signal.SIGTERM)
             [status] = runs.wait(processes)
             longest = max(longest, time.monotonic() - started)
             count += 1
-            # Before the training there is nothing to save: it ends at once.
-            if status not in (0, -signal.SIGTERM) or longest > _NOTICE_SECONDS:
-                raise Loss(f"exit status {status} after {longest:.1f} s: {log}")
-    runs.compare(calm, workdir)
-    return {"signals": count, "longest seconds": longest, "runs": 1}
+        if status not in (0, -signal.SIGTERM) or longest > NOTICE_SECONDS:
+            raise Loss(f"exit status {status} after {longest:.1f} s: {log}")
+        is_saved = "stopped by SIGTERM" in checks.read(log)
+        saved += is_saved
+        if is_saved and runs.newest_checkpoint(workdir) <= before:
+            raise Loss(f"says that all is saved, but no checkpoint is new: {log}")
+        # Before the training there is nothing to save, and after it all is: it ends at
+        # once. In between it does not.
+        if status and before > at_start and not checks.is_complete(calm, workdir):
+            raise Loss(f"training, but ended with {status} and saved nothing: {log}")
+        checks.compare_so_far(calm, workdir)
+    checks.compare(calm, workdir)
+    return {"signals": count, "saved": saved, "longest seconds": longest, "runs": 1}
 
 
 def bit_rot(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
@@ -157,10 +170,11 @@ def bit_rot(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
             [status] = runs.wait(processes)
         if status == 0:
             break
-        runs.check_told(log, status)
+        checks.check_told(log, status)
+        checks.compare_so_far(calm, workdir)
         found += 1
         shutil.copytree(images, mine, dirs_exist_ok=True)
-    runs.compare(calm, workdir)
+    checks.compare(calm, workdir)
     return {"bits turned": turned, "found": found, "runs": 1}
 
 
@@ -216,3 +230,5 @@ KINDS = {
     "bit rot": bit_rot,
     "fuzz": fuzz,
 }
+#: Takes many minutes and 16 GiB of memory: only if asked for.
+LARGE_KINDS = {"preemption of 20 DCGANs": dcgans.preemption}
