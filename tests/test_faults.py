@@ -132,6 +132,12 @@ def test_run_damaged_table_raises_user_error_before_training(tmp_path):
         procedures.run(configure(), tmp_path)
 
 
+def test_run_of_options_that_nobody_validated_refuses_them_at_once(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'heldout_loss'"):
+        procedures.run(configure(eval__verdict="heldout_los"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_run_population_beyond_memory_raises_before_training(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "memory_of", lambda device: 1e4)
