@@ -143,11 +143,14 @@ def wait(processes: Sequence[Process]) -> list[int]:
 
 
 def kill_one(processes: Sequence[Process], draw: random.Random) -> bool:
-    """kill -9 to one of them; whether it was that which ended it."""
+    """kill -9 to one of them; False: it had come to its end before."""
     victim = draw.choice(processes)
     with contextlib.suppress(ProcessLookupError):
         victim.kill()
-    return victim.wait(_MOST_SECONDS) == -signal.SIGKILL
+    status = victim.wait(_MOST_SECONDS)
+    if status not in (0, -signal.SIGKILL):
+        raise Loss(f"ended by itself with {status}")
+    return status == -signal.SIGKILL
 
 
 def end_rest(processes: Sequence[Process]) -> None:
