@@ -112,8 +112,6 @@ def preemption(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
         raise Loss(f"exit status {status}: {log}")
     if last["position"][1] <= first["position"][1]:
         raise Loss(f"the step that was running is not saved: {notes}")
-    if save_seconds > NOTICE_SECONDS:
-        raise Loss(f"{save_seconds:.1f} s after the step that was running: {notes}")
     size = _size(paths.checkpoints_dir(workdir) / str(runs.newest_checkpoint(workdir)))
     with _noted(notes):
         processes = experiment.start(workdir, log)
@@ -122,6 +120,11 @@ def preemption(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
     if restored["position"] != last["position"]:
         raise Loss(f"continued from {restored['position']}: {notes}")
     checks.check_none_aside(workdir)
+    if save_seconds > NOTICE_SECONDS:
+        raise Loss(
+            f"{save_seconds:.1f} s after the step that was running, "
+            f"{last['core_seconds']:.1f} s of a core: {notes}"
+        )
     return {
         "signals": 1,
         "longest seconds of the running step": after_step,
