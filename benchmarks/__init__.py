@@ -1,1 +1,1 @@
-"""What is timed or tried at length; results with hardware and versions in results/."""
+"""Benchmarks and long tests; results/ has their results with hardware and versions."""

@@ -2,9 +2,9 @@
 
     python -m benchmarks.check_tickets runs/ae_mnist
 
-In every round and run: pruned weights are exactly 0.0, masks nest in those of the round
-before, kept counts are exact, survivors are the dense network's weights of step k bit
-for bit. Exit status 1 and the first violation where one fails.
+In every round and run: pruned weights are exactly 0.0, masks are nested in those of the
+previous round, kept counts are exact, and kept weights equal the dense network's of
+step k bit for bit. Exits with status 1 and prints the first violation if one fails.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""Channels of a compacted network, for a training step of fewer FLOPs."""
+"""Channels of compacted networks that reduce the FLOPs of a training step."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +9,7 @@ Sizes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def cut(groups: Mapping[str, ChannelGroups], share: float, multiple: int) -> Sizes:
-    """The channels left where every layer has lost this share, rounded up."""
+    """The channels left if every layer loses this fraction, rounded up."""
 
     def left(size: int) -> int:
         count = max(round(size * (1 - share)), 1)
@@ -27,13 +27,13 @@ def sizes_of(
     reduction: float,
     multiple: int,
 ) -> Sizes:
-    """The channels whose step has (about) this share of the dense FLOPs less.
+    """The channels that save (about) this fraction of the FLOPs of a dense step.
 
     Args:
-      groups: {component: ChannelGroups} of the whole networks.
-      share_left: FLOPs of a step of these channels, as a share of the dense ones.
-      reduction: share of FLOPs to be saved, in (0, 1).
-      multiple: channels are rounded up to one.
+      groups: {component: ChannelGroups} of the full networks.
+      share_left: channels -> FLOPs of a step, as a fraction of the dense ones.
+      reduction: fraction of FLOPs to save, in (0, 1).
+      multiple: channels are rounded up to a multiple of it.
     """
     guess = 1 - (1 - reduction) ** 0.5  # inputs and outputs of a layer both lose
     low, high = max(guess - 0.1, 0.0), min(guess + 0.1, 1.0)

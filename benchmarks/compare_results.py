@@ -1,12 +1,12 @@
-"""Whether two versions of the code compute the same: workdirs compared bit for bit.
+"""Compares the workdirs of two versions of the code bit for bit.
 
     python -m benchmarks.compare_results BEFORE AFTER
 
-BEFORE and AFTER are folders of workdirs of the same names, written by two versions
-with the same options on one machine. Compared are every number of results.csv,
-layers.csv and curves.csv (seconds and the hash of an evaluation apart), every array of
-every ticket, trained network and search, every image and the baselines. Ends with
-status 1 where anything differs.
+BEFORE and AFTER are folders of workdirs with the same names, written by two versions
+with the same options on one machine. Compares every number of results.csv, layers.csv
+and curves.csv (except seconds and evaluation hashes), every array of every ticket,
+trained network and search, every image and the baselines. Exits with status 1 if
+anything differs.
 """
 
 import argparse

@@ -1,22 +1,22 @@
-"""Times a whole training: dense against early-bird, search and compilation included.
+"""Times a whole training, dense and early-bird, including search and compilation.
 
     python -m benchmarks.early_bird
 
-DCGAN at the paper's shape (32x32x3, widths 128-256-512, latent 128, batch 100). Parts,
-of which --parts names some, saved in benchmarks/results/early_bird.json:
-  steady: seconds a step of the dense networks, of the dense networks under search, and
-    of networks whose layers are all cut by the same share, for step FLOPs 20 % to 95 %
-    lower; in float32, and at --reduction in bfloat16. Variants take turns, ratios are
-    within a turn.
-  projected: a training of --epochs epochs of --epoch-steps steps, put together from
-    the steady times: search to --found, cut, compilation, the rest in the small shape.
-    It comes with steady.
+DCGAN of the paper's shape (32x32x3, widths 128-256-512, latent 128, batch 100). Results
+are in benchmarks/results/early_bird.json. --parts selects from:
+  steady: seconds per step of the dense networks, of the dense networks during the
+    search, and of networks with the same fraction of channels removed from all layers,
+    for 20 % to 95 % lower step FLOPs; in float32, and at --reduction in bfloat16.
+    Variants take turns; ratios are within a turn.
+  projected: a training of --epochs epochs of --epoch-steps steps, extrapolated from the
+    steady times: search until --found, removal, compilation, the rest in the small
+    shape. It comes with steady.
   lost: where the seconds of a dense step and of one at --reduction go, by kind of
     operation, from the profiler of a CPU: products shrink with both widths of a layer,
     all else with one.
-  real: both trainings run whole, through the early-bird procedure, on random images
-    with an epoch of --real-epoch-steps steps, so that the search has the share of the
-    training that it has in the full one; the seconds are those of results.csv.
+  real: both whole trainings, through the early-bird procedure, on random images with
+    --real-epoch-steps steps per epoch, so that the search has the same fraction of the
+    training as in the full one; seconds are those of results.csv.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def _groups():
 
 
 def _sizes_of(reduction: float, multiple: int):
-    """The channels whose step has (about) this share of the dense FLOPs less."""
+    """The channels that save (about) this fraction of the FLOPs of a dense step."""
 
     def share_left(sizes):
         return _step_flops(sizes) / _step_flops()
@@ -89,7 +89,7 @@ def _sizes_of(reduction: float, multiple: int):
 
 
 class _Training:
-    """One compiled training on random images that goes on from call to call."""
+    """A compiled training on random images, which continues with every call."""
 
     def __init__(self, task):
         batch = _configure().data.batch_size
@@ -111,7 +111,7 @@ class _Training:
         return self._loop.stretch.lower(*arguments, 1).compile().as_text()
 
     def time(self, num_steps: int) -> float:
-        """Trains on; returns seconds a step."""
+        """Continues training; returns seconds per step."""
         started = time.perf_counter()
         self._carried[:] = self._loop.stretch(
             *(*self._carried, self._masks, self._images, self._order, self._keys),
@@ -122,7 +122,7 @@ class _Training:
 
 
 def _watched():
-    """The dense task under search, a mask after every step."""
+    """The dense task during the search, with a mask after every step."""
     groups = _groups()
     keep = [sum(g.size for of in groups.values() for g in of.groups) // 3]
 
@@ -133,7 +133,7 @@ def _watched():
 
 
 def _cut_seconds(sizes) -> float:
-    """Seconds that compaction takes, on a state drawn anew."""
+    """Seconds of compaction, on a newly initialized state."""
     groups, small = _groups(), dict(sizes)
     masks = {
         name: {
@@ -159,7 +159,7 @@ def _median(values) -> dict:
 def _steady(
     reduction: float, curve, multiple: int, turns: int, seconds: float
 ) -> list[dict]:
-    """A line a variant: FLOPs, seconds a step, and the dense step over its step."""
+    """One row per variant: FLOPs, seconds per step, dense step time over its own."""
     cuts = {r: _sizes_of(r, multiple) for r in sorted({*curve, reduction})}
     variants = {("dense", "float32", 0.0): (_task(), ())}
     variants["dense under search", "float32", 0.0] = (_watched(), ())
@@ -197,7 +197,7 @@ def _steady(
 
 
 def _projected(steady, reduction, epochs: int, epoch_steps: int, found: int) -> dict:
-    """Seconds of whole trainings, put together from the steady times."""
+    """Seconds of whole trainings, extrapolated from the steady times."""
 
     def line(variant, precision):
         return next(
@@ -229,7 +229,7 @@ def _projected(steady, reduction, epochs: int, epoch_steps: int, found: int) -> 
 
 
 def _products(compiled: str) -> set[str]:
-    """Names of the operations of a compiled program that hold a matrix product."""
+    """Names of the operations of a compiled program that contain a matrix product."""
     bodies = dict(re.findall(r"^%?([\w.\-]+) \(.*?\{\n(.*?)^\}", compiled, re.S | re.M))
     fusions = re.findall(r"%?([\w.\-]+) = .*? fusion\(.*?calls=%?([\w.\-]+)", compiled)
     plain = re.findall(r"%?([\w.\-]+) = .*? dot\(", compiled)
@@ -237,7 +237,7 @@ def _products(compiled: str) -> set[str]:
 
 
 def _profiled(sizes, num_steps=3) -> dict:
-    """Seconds that all cores together spend on products and on all else in a step."""
+    """Seconds per step of all cores together, for products and for all else."""
     training = _Training(_task("float32", sizes))
     products = _products(training.compiled())
     with tempfile.TemporaryDirectory() as folder:
@@ -264,7 +264,7 @@ def _nothing(*values) -> None:
 
 
 def _real(epochs: int, epoch_steps: int, fraction: float, precision: str) -> dict:
-    """Both trainings whole, on random images: seconds, FLOPs, when it was found."""
+    """Both whole trainings on random images: seconds, FLOPs, epoch of the ticket."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         config = _configure(precision)

@@ -1,18 +1,17 @@
-"""What a compiled TPU program costs, read from its optimized HLO text.
+"""The cost of a compiled TPU program, from its optimized HLO text.
 
-XLA:TPU writes into every fusion and synchronous copy how many cycles of the core it
-expects it to take ("estimated_cycles"), and into every shape its layout: the tiles that
-it fills, and whether it is on the chip (memory space 1, VMEM) or in HBM. From these:
+XLA:TPU annotates every fusion and synchronous copy with the core cycles that it expects
+("estimated_cycles"), and every shape with its layout: its tiles, and whether it is on
+the chip (memory space 1, VMEM) or in HBM. From these:
 
-- cycles, by what they are spent on. A core runs one instruction after the other, so
-  they add up. Transfers between HBM and VMEM that run beside them (copy-start,
-  slice-start) are not among them.
-- bytes that move from and to HBM, the padding of tiles included. XLA's own count,
-  `cost_analysis`, has accesses to VMEM in it and leaves padding out.
+- cycles by category. A core runs one instruction after another, so they add up.
+  Concurrent transfers between HBM and VMEM (copy-start, slice-start) are not included.
+- bytes moved from and to HBM, including the padding of tiles. XLA's own count,
+  `cost_analysis`, includes accesses to VMEM and ignores padding.
 
-The training loop is the one loop whose number of rounds the program does not know;
-loops within it count as often as they run. What is around it, such as copies into other
-layouts, is the cost of a call, however many steps it makes.
+The training loop is the only loop whose number of iterations the program does not know;
+loops inside it count as often as they run. Everything around it, such as copies into
+other layouts, is the cost of a call, for any number of steps.
 """
 
 import math

@@ -1,12 +1,12 @@
-"""Our metrics beside torch-fidelity's: the same images, the same seeded weights.
+"""Compares our metrics with torch-fidelity's on the same images and seeded weights.
 
     python -m benchmarks.inception --images FAKE --reference REAL
 
 FAKE and REAL are folders of images or .npz files with uint8 `images` [N, H, W, 3]. The
 weights are those of tests/inception_reference.py, written as a .pth, so nothing is
-downloaded; the values compare the tools and say nothing of the images. Both extractors
-take turns over blocks of images; the ratio of their speeds is taken block by block.
-Each tool then makes FID, Inception Score and KID of its own features, as it ships.
+downloaded; the values compare the tools and say nothing about the images. Both
+extractors take turns over blocks of images; the ratio of their speeds is per block.
+Each tool then computes FID, Inception Score and KID from its own features.
 
 Needs torch-fidelity 0.4.0 and torch (`pip install --no-deps torch-fidelity==0.4.0
 torchvision==0.28.0 tqdm`); torchvision's wheel is built for CUDA, and the two

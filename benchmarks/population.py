@@ -2,9 +2,9 @@
 
     python -m benchmarks.population --experiment=experiments/vae_cifar10.py
 
-Every population is a process of its own, because memory is what the process (on a GPU:
-the device) had at its peak. Images are drawn, half of the prunable weights are masked.
-A table is printed, and saved with the hardware as benchmarks/results/population.json.
+Every population runs in a separate process, because memory is the peak of the process
+(on a GPU, of the device). Images are random; half of the prunable weights are pruned.
+Prints a table, and saves it with the hardware as benchmarks/results/population.json.
 """
 
 import argparse

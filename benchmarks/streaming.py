@@ -1,13 +1,12 @@
-"""A set read as it is due against one held in memory: images a second, memory, losses.
+"""Compares a streamed data set with a resident one: images/s, memory, losses.
 
     python -m benchmarks.streaming --data-dir=DIR
 
 Trains the dense round of an experiment in two processes, with and without
-`data.resident`. They take turns of a few seconds: one stands still, with all its
-threads, while the other trains, so that a machine that slows down slows both. Printed
-are speeds, their ratio within a turn, the memory of both over time and the largest
-difference of the held-out losses. Saved with the hardware as
-benchmarks/results/streaming.json.
+`data.resident`. They take turns of a few seconds: one is stopped, with all its threads,
+while the other trains, so that a slower machine affects both. Prints speeds, their
+ratio within a turn, the memory of both over time and the largest difference of the
+held-out losses. Saves them with the hardware as benchmarks/results/streaming.json.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""The same networks and training steps in PyTorch, for timing against ours.
+"""The same networks and training steps in PyTorch, to compare times with ours.
 
-`build` gives one training step on a fixed batch of 32x32x3 images: forward, backward,
-Adam and, when masked, the product of every kernel with a random 50 % mask afterwards,
-which is how pruning is done in PyTorch. Networks are those of `gen_tickets.models`.
-Of a GAN both updates share their generated images, as in PyTorch's own tutorial; ours
-draws them anew for the generator (Goodfellow et al. 2014, algorithm 1), one pass more.
+`build` returns a training step on a fixed batch of 32x32x3 images: forward, backward,
+Adam and, if masked, the product of every kernel with a random 50 % mask afterwards,
+which is how pruning is done in PyTorch. Networks are those of `gen_tickets.models`. In
+a GAN both updates share their generated images, as in PyTorch's own tutorial; ours
+generates new ones for the generator (Goodfellow et al. 2014, algorithm 1), which takes
+one more pass.
 """
 
 import contextlib

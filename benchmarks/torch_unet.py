@@ -1,4 +1,4 @@
-"""DDPM's U-Net in PyTorch, as `gen_tickets.models.unet` has it without attention."""
+"""DDPM's U-Net in PyTorch, like `gen_tickets.models.unet` without attention."""
 
 import math
 

@@ -1,7 +1,6 @@
-"""The training of an experiment, compiled for the chips of a TPU v5e-8 without one.
+"""Compiles the training of an experiment for the chips of a TPU v5e-8, without one.
 
-libtpu has the compiler, which runs on any x86 Linux machine; set ENVIRONMENT before it
-is loaded.
+The compiler in libtpu runs on any x86 Linux machine; set ENVIRONMENT before loading it.
 """
 
 import importlib

@@ -3,27 +3,27 @@
     pip install libtpu
     python -m benchmarks.tpu_compile
 
-The compiler of libtpu runs on any x86 Linux machine. What it compiles here is the whole
-stretch of training (`training.loop`) for the eight chips of a v5litepod-8, laid out as
+The compiler of libtpu runs on any x86 Linux machine. It compiles the whole stretch of
+training (`training.loop`) for the eight chips of a v5litepod-8, in three layouts:
 
 - members: 80 members over 8 chips, the ten of a chip together (`jax.vmap`);
-- in_turn: the same members, those of a chip one after the other (`jax.lax.map`);
+- in_turn: the same members, those of a chip one after another (`jax.lax.map`);
 - batch: 5 members on every chip, their batches divided over the chips.
 
 A step is one training step of all members of a chip, on the chip's part of the batch.
-Of each program the table, saved as benchmarks/results/tpu_compile.json, has
+For each program, the table in benchmarks/results/tpu_compile.json has
 
-- compile: seconds to compile; arguments and temporaries: GiB a chip;
-- GFLOP a step as XLA counts them, and over our own count (`evaluation.flops`), which
-  leaves the zeros of padding out as XLA's does. XLA counts the body of every loop once,
-  and so does the count that it is compared with;
-- HBM: bytes a step from and to HBM (`benchmarks.hlo`);
+- compile: seconds to compile; arguments and temporaries: GiB per chip;
+- GFLOP per step as XLA counts them, and their ratio to our count (`evaluation.flops`).
+  Neither counts zeros of padding. XLA counts the body of every loop once, and so does
+  the count that it is compared with;
+- HBM: bytes per step from and to HBM (`benchmarks.hlo`);
 - roofline: the longer of the times for these at 197 TFLOP/s and 819 GB/s;
-- cycles: what XLA expects a step to take at 1.5 GHz, and for what (`benchmarks.hlo`).
+- cycles: expected by XLA for a step at 1.5 GHz, by category (`benchmarks.hlo`).
 
 float32 differs from bfloat16 in what is stored, not in the products: by default a TPU
-multiplies both in bfloat16 and adds in float32. Programs that are in the file already
-are left out; every program is compiled in a process of its own, and saved at once.
+multiplies both in bfloat16 and adds in float32. Programs that are already in the file
+are skipped; every program is compiled in a separate process and saved at once.
 """
 
 import argparse

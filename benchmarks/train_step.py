@@ -1,13 +1,13 @@
-"""Times one training step: ours against PyTorch, masked, ten members, bfloat16.
+"""Times one training step: PyTorch and ours, masked, ten members, bfloat16.
 
     python -m benchmarks.train_step --models=conv_ae,vae,dcgan
 
-Every variant is a process of its own, and they take turns, so that a machine that
-drifts slows all of them; what is printed and saved are ratios within a turn, with their
-spread. A process keeps the memory pages it was given, and with them a speed that can be
-15 % off for life, so all are started anew --processes times. PyTorch is the peer of
-`torch_peer` (channels_last, masks multiplied into the weights after each step); without
-it its rows are left out with a message.
+Every variant runs in a separate process, and they take turns, so that changes in the
+speed of the machine affect all of them. Prints and saves ratios within a turn, with
+their range. The memory pages of a process can change its speed by 15 % for its
+lifetime, so all processes are restarted --processes times. PyTorch runs `torch_peer`
+(channels_last, masks multiplied into the weights after each step); without PyTorch, its
+rows are omitted with a message.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Finds a lottery ticket in a model that is not ours: a Flax MLP on digits.
+"""Finds a lottery ticket in a custom model: a Flax MLP on digits.
 
     python examples/prune_own_model.py
 
-`gt.find_ticket` needs a loss, weights, batches and an optimizer; any pytree of weights
-will do, of linen, nnx, Equinox, Haiku or lists of arrays. `gt.wrap_optax` keeps a mask
-in a training loop of one's own. The steps of the search are functions, too:
-`gt.select`, `gt.rewind` and what `gt.masks` and `gt.saliency` hold.
+`gt.find_ticket` needs a loss, weights, batches and an optimizer. The weights can be any
+pytree: from linen, nnx, Equinox, Haiku, or lists of arrays. `gt.wrap_optax` applies a
+mask in your own training loop. The steps of the search are functions too: `gt.select`,
+`gt.rewind`, and those in `gt.masks` and `gt.saliency`.
 """
 
 import flax.linen as nn
@@ -36,7 +36,7 @@ def loss(params, batch):
 
 
 def train_on(ticket, data, epochs=5):
-    """A training loop of one's own; what is pruned stays exactly 0."""
+    """A custom training loop; pruned weights stay exactly 0."""
     optimizer = gt.wrap_optax(optax.adam(1e-2), ticket.masks)
     params, state = ticket.params, optimizer.init(ticket.params)
 

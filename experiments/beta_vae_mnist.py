@@ -3,7 +3,7 @@ r"""Winning tickets of a small beta-VAE, beta = 4, on MNIST at 32x32, on a lapto
     python -m gen_tickets.main --config=experiments/beta_vae_mnist.py \
         --config.data.download=true
 
-As experiments/vae_mnist.py, initialized as in the authors' code. Not measured yet:
+Like experiments/vae_mnist.py, initialized as in the authors' code. Not measured yet:
 steps, rewind step, tickets.
 """
 

@@ -3,9 +3,9 @@ r"""Winning tickets of a small convolutional autoencoder on MNIST at 32x32, on a
     python -m gen_tickets.main --config=experiments/conv_ae_mnist.py \
         --config.data.download=true
 
-The paper's convolutional autoencoder at a quarter of its widths and a code of 32,
-initialized as in the authors' code. Rewound to one epoch, as the linear one of
-experiments/ae_mnist.py. Not measured yet: epochs, rewind step, tickets.
+The paper's convolutional autoencoder with a quarter of its widths and a code of 32,
+initialized as in the authors' code. Rewinds to one epoch, like the linear autoencoder
+of experiments/ae_mnist.py. Not measured yet: epochs, rewind step, tickets.
 """
 
 from gen_tickets.config import defaults

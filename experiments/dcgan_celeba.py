@@ -14,7 +14,7 @@ def on_celeba(config, size):
     """The experiment of CIFAR-10 on CelebA: no classes, so that the FID decides."""
     config.data.name = "celeb_a"
     config.data.image_size = 64
-    full = size == "full"  # An FID of a smoke's few samples is refused.
+    full = size == "full"  # a smoke run has too few samples for FID
     config.eval.metrics = ("fid",) if full else ()
     config.eval.verdict = "fid" if full else "heldout_sample_spread"
     return defaults.resize(config, size)

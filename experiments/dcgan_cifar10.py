@@ -3,12 +3,12 @@ r"""DCGAN on CIFAR-10 (paper Fig. 6; Table 1: 83.2 %; Table 2: unpruned FID 37.7
     python -m gen_tickets.main --config=experiments/dcgan_cifar10.py \
         --config.data.download=true
 
-What decides is the Fréchet distance in the features of CIFAR-10's own classifier, which
-needs no download. The paper's is the FID: --config.eval.metrics="('fid',)"
---config.eval.verdict=fid, with Inception's weights at hand (README, Metrics).
+The verdict is based on the Fréchet distance in the features of a CIFAR-10 classifier,
+which needs no download. The paper uses FID: --config.eval.metrics="('fid',)"
+--config.eval.verdict=fid, which needs Inception's weights (docs/evaluation.md).
 
-b1 is 0.5, with which a DCGAN is stable (Radford et al. 2016, section 4); the authors'
-code leaves Adam's 0.9, --config.optimizer.b1=0.9.
+b1 is 0.5, which makes a DCGAN stable (Radford et al. 2016, section 4); the authors'
+code keeps Adam's default, --config.optimizer.b1=0.9.
 
 `:gpu` is shorter: 30 epochs, 3 runs, 8 rounds of 36 %, each two of the paper's.
 `:laptop` is experiments/dcgan_mnist.py.

@@ -2,14 +2,15 @@
 
     python -m gen_tickets.main --config=experiments/dcgan_digits.py
 
-Five rounds, three runs, both arms, in minutes on two cores. The paper has no such set;
-its DCGAN has winning tickets up to 83.2 % on CIFAR-10 and CelebA (Table 1).
+Five rounds, three runs and both arms take minutes on two cores. The paper does not use
+digits; its DCGAN has winning tickets up to 83.2 % on CIFAR-10 and CelebA (Table 1).
 
-Found here (seed 0; 7 min 53 s on 2 cores): none. fd_classifier is 11.3 ± 1.5 of the
-dense GAN, whose samples are digits; at 50 % 13.9 of winning, 15.0 of random tickets, at
-75 % 21.0 and 18.1. From 87.5 % on the discriminator wins and samples collapse.
+Found here (seed 0; 7 min 53 s on 2 cores): none. The fd_classifier of the dense GAN,
+whose samples are digits, is 11.3 ± 1.5; at 50 % winning tickets have 13.9, random ones
+15.0; at 75 % 21.0 and 18.1. At 87.5 % and above the discriminator wins and samples
+collapse.
 
-Discriminator and initializer: "authors"; the results are of these.
+Discriminator and initializer: "authors", also for these results.
 """
 
 from gen_tickets.config import defaults

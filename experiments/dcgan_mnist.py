@@ -3,14 +3,14 @@ r"""Winning tickets of a small DCGAN on MNIST at 32x32, on a laptop.
     python -m gen_tickets.main --config=experiments/dcgan_mnist.py \
         --config.data.download=true
 
-Networks by the guidelines of Radford et al. 2016 (`model.discriminator`,
-`model.initializer`): with the authors' the discriminator wins in two dense runs of
-three at this size, and fd_classifier is 128 ± 73 (2e-4, 3,000 steps); with these it is
-10.68 ± 0.10 (2,000 steps), at the rate of this file 7.66 ± 0.34.
+The networks follow the guidelines of Radford et al. 2016 (`model.discriminator`,
+`model.initializer`). With those of the authors the discriminator wins in two of three
+dense runs at this size, and fd_classifier is 128 ± 73 (2e-4, 3,000 steps); with these
+it is 10.68 ± 0.10 (2,000 steps), at the learning rate of this file 7.66 ± 0.34.
 
-Rewound to a tenth of the training. Found so in two rounds of 59 % (seed 0, 3 runs, 12
-min on 2 cores): at 59 % winning 7.70 ± 0.40, random 13.0 ± 1.5 (p = 0.02); at 83.2 %
-10.7 ± 0.7, 15.0 ± 0.5. The finer rounds of this file, and other rewind steps, are not
+Rewinds to a tenth of the training. Found in two rounds of 59 % (seed 0, 3 runs, 12 min
+on 2 cores): at 59 % winning 7.70 ± 0.40, random 13.0 ± 1.5 (p = 0.02); at 83.2 % 10.7 ±
+0.7, 15.0 ± 0.5. The finer rounds of this file and other rewind steps have not been
 measured yet.
 """
 

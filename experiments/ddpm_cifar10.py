@@ -1,10 +1,10 @@
-r"""Winning tickets of DDPM on CIFAR-10, at its own setting: 35.7 million weights.
+r"""Winning tickets of DDPM on CIFAR-10, in its original setting: 35.7 million weights.
 
     python -m gen_tickets.main --config=experiments/ddpm_cifar10.py \
         --config.data.download=true
 
-Ho et al. 2020, appendix B, without their flips and warm-up: 800 000 steps of 128
-images, for accelerators. Jiang et al. 2023 (arXiv 2310.18823) report winning tickets at
+Ho et al. 2020, appendix B, without flips and warm-up: 800 000 steps of 128 images, for
+accelerators. Jiang et al. 2023 (arXiv 2310.18823) report winning tickets at
 90 to 99 % sparsity. `:gpu` is shorter and narrower: 60 000 steps of 8.9 million
 weights, 3 runs, 8 rounds of 36 %. `:laptop` is experiments/ddpm_mnist.py.
 """

@@ -4,9 +4,9 @@ r"""Winning tickets of a small DDPM on MNIST at 16x16, on a laptop.
         --config.data.download=true
 
 Jiang et al. 2023 (arXiv 2310.18823) report winning tickets of DDPMs at 90 to 99 % on
-MNIST and CIFAR-10. Here a U-Net of 90,532 weights sees 2 x 2 pixels as one place and
-predicts v; its DDIM samples take 20 steps, with averaged weights. Quality and tickets
-are not measured yet.
+MNIST and CIFAR-10. Here a U-Net of 90,532 weights uses patches of 2 x 2 pixels and
+predicts v; DDIM samples take 20 steps, with averaged weights. Quality and tickets have
+not been measured yet.
 """
 
 from gen_tickets.config import defaults

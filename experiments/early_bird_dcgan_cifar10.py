@@ -3,11 +3,11 @@ r"""Early-bird ticket of DCGAN on CIFAR-10 (Fig. 7, Table 2: FID 33.49, -88 % FL
     python -m gen_tickets.main --config=experiments/early_bird_dcgan_cifar10.py \
         --config.data.download=true
 
-Cutting 66.5 % of the channels of every layer alike takes 88 % of a step's FLOPs away;
-pooled over the network it is more or less, as results.csv says.
-experiments/dcgan_cifar10.py has the dense training.
+Removing 66.5 % of the channels of every layer saves 88 % of a step's FLOPs; pooled over
+the network it may be more or less, see results.csv. experiments/dcgan_cifar10.py has
+the dense training.
 
-`:laptop` cuts half of the channels of experiments/dcgan_mnist.py, trained on 6,400
+`:laptop` removes half of the channels of experiments/dcgan_mnist.py, trained on 6,400
 images, so that a search of up to 10 epochs is a quarter of the training.
 
 Discriminator and initializer: "authors", as the paper trained them.

@@ -4,8 +4,8 @@ r"""Early-bird ticket of DDPM on CIFAR-10, by the scales of its group norms.
         --config.data.download=true
 
 Whalen et al. 2025 (arXiv 2504.09606) train diffusion models 2.9 to 5.8 times as fast.
-What is cut are whole groups of group norm, half of them; experiments/ddpm_cifar10.py
-has the dense training.
+Removes half of the groups of group norm. experiments/ddpm_cifar10.py has the dense
+training.
 """
 
 from gen_tickets.config import defaults

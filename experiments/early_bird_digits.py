@@ -2,13 +2,13 @@
 
     python -m gen_tickets.main --config=experiments/early_bird_digits.py
 
-Half of the channels are cut out; experiments/dcgan_digits.py is the dense training.
+Removes half of the channels; experiments/dcgan_digits.py has the dense training.
 
 Found here (seed 0; 1 min 52 s on 2 cores): tickets in 3 of 3 runs, at epochs 7 to 8.
-They have 24 % of the weights and 61 % of the dense FLOPs, the search included;
+They have 24 % of the weights and 61 % of the dense FLOPs, including the search;
 fd_classifier is 23.4 ± 3.2, dense 11.3 ± 1.5.
 
-Discriminator and initializer: "authors"; the results are of these.
+Discriminator and initializer: "authors", also for these results.
 """
 
 from gen_tickets.config import defaults

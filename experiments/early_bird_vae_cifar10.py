@@ -3,7 +3,7 @@ r"""Early-bird ticket of VAE on CIFAR-10 (paper Fig. 7).
     python -m gen_tickets.main --config=experiments/early_bird_vae_cifar10.py \
         --config.data.download=true
 
-Cutting 65 % of the channels of every layer alike takes 87 % of a step's FLOPs away.
+Removing 65 % of the channels of every layer saves 87 % of a step's FLOPs.
 experiments/vae_cifar10.py has the dense training.
 
 Initializer: "authors", as the paper trained it.

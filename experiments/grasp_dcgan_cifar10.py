@@ -3,7 +3,7 @@ r"""DCGAN on CIFAR-10, pruned at initialization by GraSP (paper Table 2: FID 65.
     python -m gen_tickets.main --config=experiments/grasp_dcgan_cifar10.py \
         --config.data.download=true
 
-As experiments/snip_dcgan_cifar10.py, by the gradient flow that a weight carries.
+Like experiments/snip_dcgan_cifar10.py; the saliency is the gradient flow of a weight.
 
 Discriminator and initializer: "authors", as the paper trained them.
 """

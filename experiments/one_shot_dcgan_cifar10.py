@@ -1,10 +1,10 @@
-r"""DCGAN on CIFAR-10, pruned at once instead of in rounds (paper Fig. 3, left).
+r"""DCGAN on CIFAR-10, one-shot instead of iterative pruning (paper Fig. 3, left).
 
     python -m gen_tickets.main --config=experiments/one_shot_dcgan_cifar10.py \
         --config.data.download=true
 
-To be compared with experiments/dcgan_cifar10.py; in the paper one-shot pruning is the
-worse one at high sparsity.
+Compare with experiments/dcgan_cifar10.py; in the paper one-shot pruning is worse at
+high sparsity.
 
 Discriminator and initializer: "authors", as the paper trained them.
 """

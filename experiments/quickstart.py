@@ -1,4 +1,4 @@
-"""Winning tickets of a small autoencoder on embedded handwritten digits, in minutes.
+"""Winning tickets of a small autoencoder on scikit-learn's digits, in minutes.
 
 python -m gen_tickets.main
 

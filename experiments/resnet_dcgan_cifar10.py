@@ -3,7 +3,7 @@ r"""ResNet-DCGAN on CIFAR-10 (paper Figs. 6, A.4; Table 1: winning ticket at 79 
     python -m gen_tickets.main --config=experiments/resnet_dcgan_cifar10.py \
         --config.data.download=true
 
-The blocks of ResNet-VAE at 7/8 of its widths: 2.17 M weights, of Table 1's 2.2 M.
+The blocks of ResNet-VAE with 7/8 of its widths: 2.17 M weights (Table 1: 2.2 M).
 
 Discriminator and initializer: "authors", as the paper trained them.
 """

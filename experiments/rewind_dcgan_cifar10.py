@@ -3,8 +3,8 @@ r"""DCGAN on CIFAR-10, rewound to initialization (paper Fig. 3, right).
     python -m gen_tickets.main --config=experiments/rewind_dcgan_cifar10.py \
         --config.data.download=true
 
-To be compared with experiments/dcgan_cifar10.py, which rewinds to step 10; the paper's
-late rewinding does at least as well at every sparsity.
+Compare with experiments/dcgan_cifar10.py, which rewinds to step 10; in the paper late
+rewinding does at least as well at every sparsity.
 
 Discriminator and initializer: "authors", as the paper trained them.
 """

@@ -3,8 +3,8 @@ r"""A small DCGAN on MNIST that trains sparse from the first step, on a laptop.
     python -m gen_tickets.main --config=experiments/rigl_dcgan_mnist.py \
         --config.data.download=true
 
-RigL (Evci et al. 2020), SET, MagRan and static masks at 50, 80 and 90 %, beside the
-dense network; generator and discriminator have the same density (`prune.scope`).
+RigL (Evci et al. 2020), SET, MagRan and static masks at 50, 80 and 90 %, and the dense
+network; generator and discriminator have the same density (`prune.scope`).
 experiments/dcgan_mnist.py has winning tickets of the same network.
 """
 

@@ -3,10 +3,10 @@ r"""A small DDPM on MNIST that trains sparse from the first step, on a laptop.
     python -m gen_tickets.main --config=experiments/rigl_ddpm_mnist.py \
         --config.data.download=true
 
-RigL, SET, MagRan and static masks at 50, 80 and 90 %, beside the dense network.
-Oliveira et al. 2025 (arXiv 2504.21380) find diffusion models that train so as good as
-dense ones at 25 to 50 %. experiments/ddpm_mnist.py has winning tickets of the same
-network; `python -m gen_tickets.report` puts both in one page.
+RigL, SET, MagRan and static masks at 50, 80 and 90 %, and the dense network. Oliveira
+et al. 2025 (arXiv 2504.21380) find that such diffusion models match dense ones at 25 to
+50 %. experiments/ddpm_mnist.py has winning tickets of the same network;
+`python -m gen_tickets.report` shows both on one page.
 """
 
 from gen_tickets.config import defaults

@@ -3,11 +3,11 @@ r"""Winning tickets of a small SNGAN on MNIST at 32x32, on a laptop.
     python -m gen_tickets.main --config=experiments/sngan_mnist.py \
         --config.data.download=true
 
-As experiments/dcgan_mnist.py, by setting C of Miyato et al. 2018, table 1: hinge loss,
-Adam (2e-4, 0.5, 0.999), one update of the discriminator a step. Its discriminator is
-SNGAN's own; kernels are drawn N(0, 0.02), as Radford et al. 2016 have it: a generator
-starts as there, and a spectral norm divides the scale out. Not measured yet: steps,
-rewind step, tickets.
+Like experiments/dcgan_mnist.py, with setting C of Miyato et al. 2018, table 1: hinge
+loss, Adam (2e-4, 0.5, 0.999), one discriminator update per step. The discriminator is
+that of SNGAN. Kernels are initialized N(0, 0.02), as in Radford et al. 2016: the
+generator starts as there, and spectral norm cancels the scale of the discriminator. Not
+measured yet: steps, rewind step, tickets.
 """
 
 from gen_tickets.config import defaults

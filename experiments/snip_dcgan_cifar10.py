@@ -3,8 +3,8 @@ r"""DCGAN on CIFAR-10, pruned at initialization by SNIP (paper Table 2: FID 56.0
     python -m gen_tickets.main --config=experiments/snip_dcgan_cifar10.py \
         --config.data.download=true
 
-To be compared with experiments/dcgan_cifar10.py at the same sparsities: here every
-round prunes the initial weights to its sparsity and trains them, without rewinding.
+Compare with experiments/dcgan_cifar10.py at the same sparsities: here every round
+prunes the initial weights to its sparsity and trains them, without rewinding.
 
 Discriminator and initializer: "authors", as the paper trained them.
 """

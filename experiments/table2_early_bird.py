@@ -3,8 +3,8 @@ r"""Table 2, early-bird ticket of DCGAN on CIFAR-10 (FID 33.49; 34.28 in 16 bits
     python -m gen_tickets.main --config=experiments/table2_early_bird.py \
         --config.data.download=true                     # --config.precision=bfloat16
 
-experiments/table2_imp.py has the dense training. Without the L1 term on the scales,
-which experiments/early_bird_dcgan_cifar10.py has.
+experiments/table2_imp.py has the dense training. Unlike
+experiments/early_bird_dcgan_cifar10.py, there is no L1 penalty on the scales.
 
 Discriminator and initializer: "authors", as the paper trained them.
 """

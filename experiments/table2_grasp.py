@@ -3,7 +3,7 @@ r"""Table 2, DCGAN on CIFAR-10 pruned to 83.2 % at initialization by GraSP (FID 
     python -m gen_tickets.main --config=experiments/table2_grasp.py \
         --config.data.download=true
 
-As experiments/table2_snip.py, by the gradient flow that a weight carries.
+Like experiments/table2_snip.py; the saliency is the gradient flow of a weight.
 
 Discriminator and initializer: "authors", as the paper trained them.
 """

@@ -3,8 +3,8 @@ r"""Table 2, unpruned and IMP: DCGAN on CIFAR-10, 8 rounds to 83.2 % (FID 37.71,
     python -m gen_tickets.main --config=experiments/table2_imp.py \
         --config.data.download=true
 
-The other rows, all derived from this one: experiments/table2_early_bird.py,
-experiments/table2_snip.py, experiments/table2_grasp.py. The table is made by
+The other rows are derived from this one: experiments/table2_early_bird.py,
+experiments/table2_snip.py, experiments/table2_grasp.py. To make the table:
 
     python -m gen_tickets.paper table2 --scale=full
 

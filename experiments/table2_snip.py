@@ -3,7 +3,7 @@ r"""Table 2, DCGAN on CIFAR-10 pruned to 83.2 % at initialization by SNIP (FID 5
     python -m gen_tickets.main --config=experiments/table2_snip.py \
         --config.data.download=true
 
-To be compared with the last round of experiments/table2_imp.py, which has the sparsity.
+Compare with the last round of experiments/table2_imp.py, which has the same sparsity.
 
 Discriminator and initializer: "authors", as the paper trained them.
 """

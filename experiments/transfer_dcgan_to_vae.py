@@ -1,7 +1,7 @@
 r"""A DCGAN generator's tickets in a VAE decoder, CIFAR-10 (paper Fig. 8).
 
-The decoder's own winning and random tickets train beside the transferred ones; the
-encoder is not pruned. First the DCGAN, of equal widths and latent size:
+The decoder's own winning and random tickets train together with the transferred ones;
+the encoder is not pruned. First run the DCGAN, with equal widths and latent size:
 
     python -m gen_tickets.main --config=experiments/transfer_vae_to_dcgan.py
     python -m gen_tickets.main --config=experiments/transfer_dcgan_to_vae.py

@@ -2,10 +2,10 @@
 
     python -m gen_tickets.main --config=experiments/vae_digits.py
 
-Networks and images of experiments/transfer_digits.py, which puts the decoder's tickets
-into the generator of a DCGAN. The encoder is not pruned.
+Uses the networks and images of experiments/transfer_digits.py, which transfers the
+decoder's tickets to the generator of a DCGAN. The encoder is not pruned.
 
-Initializer: "authors", as that of the DCGAN that takes its tickets.
+Initializer: "authors", as in the DCGAN that uses its tickets.
 """
 
 from gen_tickets.config import defaults

@@ -3,11 +3,12 @@ r"""Winning tickets of a small VAE on MNIST at 32x32, on a laptop.
     python -m gen_tickets.main --config=experiments/vae_mnist.py \
         --config.data.download=true
 
-The networks are initialized as in the authors' code. Rewound to step 100: an
-instability analysis (2,000 steps) finds 56 % at step 0, 4.1 % at 10, 0.4 % at 50 and
-0.7 % at 200. At 80 % in one round (3 runs), `fd_classifier`: dense 9.14 ± 0.10, winning
-9.22 ± 0.34, random 12.14 ± 0.25 (p = 0.0005), all gates passed; 29 min on one core,
-beside other work. The finer rounds of this file are not measured yet.
+The networks are initialized as in the authors' code. Rewinds to step 100: in an
+instability analysis (2,000 steps) the instability is 56 % at step 0, 4.1 % at 10, 0.4 %
+at 50 and 0.7 % at 200. At 80 % in one round (3 runs), `fd_classifier`: dense 9.14 ±
+0.10, winning 9.22 ± 0.34, random 12.14 ± 0.25 (p = 0.0005), all gates passed; 29 min on
+one core while other jobs were running. The finer rounds of this file have not been
+measured yet.
 """
 
 from gen_tickets.config import defaults

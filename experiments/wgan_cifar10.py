@@ -3,9 +3,9 @@ r"""WGAN with a clipped critic on CIFAR-10 (paper Fig. A.4, Table 1: 73.7 %).
     python -m gen_tickets.main --config=experiments/wgan_cifar10.py \
         --config.data.download=true
 
-Five updates of the critic a step, clipped to 0.01, and no momentum, which makes a
-critic unstable: Arjovsky et al. 2017, algorithm 1 and section 4. The penalty instead:
---config.task.weight_clip=0 --config.task.gradient_penalty=10
+Five critic updates per step, clipped to 0.01, and no momentum, which would make the
+critic unstable: Arjovsky et al. 2017, algorithm 1 and section 4. For a gradient penalty
+instead: --config.task.weight_clip=0 --config.task.gradient_penalty=10
 
 Discriminator and initializer: "authors", as the paper trained them.
 """

@@ -1,12 +1,12 @@
-r"""Winning tickets of a small WGAN, clipped critic, on MNIST at 32x32, on a laptop.
+r"""Winning tickets of a small WGAN (clipped critic) on MNIST at 32x32, on a laptop.
 
     python -m gen_tickets.main --config=experiments/wgan_mnist.py \
         --config.data.download=true
 
-As experiments/dcgan_mnist.py, with five updates of a critic clipped to 0.01 a step and
-no momentum (Arjovsky et al. 2017, algorithm 1 and section 4). Networks by Radford et
-al. 2016: drawn N(0, 0.02), most kernels begin within the clip. Not measured yet: steps,
-rate, rewind step, tickets.
+Like experiments/dcgan_mnist.py, with five updates per step of a critic clipped to 0.01,
+and no momentum (Arjovsky et al. 2017, algorithm 1 and section 4). The networks follow
+Radford et al. 2016: initialized N(0, 0.02), most kernels start within the clip. Not
+measured yet: steps, learning rate, rewind step, tickets.
 """
 
 from gen_tickets.config import defaults

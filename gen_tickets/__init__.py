@@ -1,8 +1,8 @@
 """gen_tickets: lottery tickets in deep generative models, in JAX and Flax.
 
-The names below are for a training loop of one's own, over a Flax `params` dict or any
-other pytree; examples/prune_own_model.py shows them at work. Each is loaded when it is
-first used (PEP 562), so that the import itself is cheap.
+Use the names below in your own training loop, with a Flax `params` dict or any other
+pytree; see examples/prune_own_model.py. Each is loaded at its first use (PEP 562), so
+that the import itself is fast.
 """
 
 import importlib

@@ -1,10 +1,10 @@
-"""Exceptions whose messages are for the user."""
+"""Exceptions whose messages are meant for users."""
 
 import signal
 
 
 class UserError(ValueError):
-    """Bad input from the user: a field, what is wrong with it, what to do about it.
+    """Invalid input: which field, what is wrong with it, and what to do about it.
 
     The command line prints only the message and exits with status 2; a bug in the
     package raises other exceptions and keeps its traceback.
@@ -13,7 +13,7 @@ class UserError(ValueError):
       field: the option, file or argument, with its value if useful, such as
         "data.batch_size=0".
       problem: what is wrong, such as "must be at least 1".
-      remedy: what to do about it; "" if the problem says it.
+      remedy: what to do about it; "" if that is clear from the problem.
     """
 
     def __init__(self, field: object, problem: str, remedy: str = ""):
@@ -28,20 +28,19 @@ class UserError(ValueError):
     def __str__(self) -> str:
         message = f"{self.field}: {self.problem}"
         message += f"; {self.remedy}" if self.remedy else ""
-        # A file name or a value may hold line breaks and control characters.
+        # A file name or a value may contain line breaks and control characters.
         return "".join(c if c.isprintable() else " " for c in message)
 
 
 class Damaged(UserError):
-    """A file was read to its end, and its content is not what it should be.
+    """A file was read completely, but its checksum or structure is wrong.
 
-    Its checksum or its structure does not fit. A file that cannot be read may be
-    intact, and is a plain `UserError`.
+    A file that cannot be read may be intact, and raises a plain `UserError`.
     """
 
 
 class Interrupted(Exception):
-    """A signal stopped the run; everything is saved, the same command continues."""
+    """A signal stopped the run; everything is saved, the same command resumes it."""
 
     def __init__(self, signal_number: int):
         name = signal.Signals(signal_number).name

@@ -1,16 +1,16 @@
-"""What a trained network of a workdir makes, or its weights, as files.
+"""Exports samples, reconstructions or weights of a trained network to files.
 
   python -m gen_tickets.export WORKDIR OUTPUT [--what samples] [--num 5000]
   python -m gen_tickets.export WORKDIR OUTPUT --format torch [--round 4]
 
 The network is the winning ticket of the best round unless --round, --arm and --run say
-otherwise; `keep.rounds` says which rounds there are. Images are an .npz of uint8
-`images` [N, H, W, C], or a folder that gets a .png of each. Weights are
+otherwise; `keep.rounds` determines which rounds exist. Images are written to an .npz
+with uint8 `images` [N, H, W, C], or to a folder, as one .png each. Formats of weights:
 
 - npz: a ticket with the trained weights, which `gen_tickets.load` reads;
-- safetensors: arrays by the names of `trees.named_leaves`, after params/, masks/ or
-  stats/;
-- torch: a folder with weights.npz and model.py, PyTorch modules that compute the same.
+- safetensors: arrays named as in `trees.named_leaves`, with the prefix params/, masks/
+  or stats/;
+- torch: a folder with weights.npz and model.py, PyTorch modules with the same outputs.
 """
 
 import argparse
@@ -41,24 +41,24 @@ _FORMATS = ("npz", "safetensors", "torch")
 def _compiled(
     member: Trained, what: str, function: Callable[..., jax.Array] | None
 ) -> Callable[..., jax.Array]:
-    """A function of a task, compiled; UserError where the task has none."""
+    """A compiled function of a task; raises UserError if the task has none."""
     if function is None:
         raise UserError(
             f"--what={what}",
-            f"task.name={member.config.task.name!r} makes none",
+            f"task.name={member.config.task.name!r} has none",
             "give another",
         )
     return jax.jit(function)
 
 
 def samples(member: Trained, num: int, seed: int | None = None) -> np.ndarray:
-    """Images of a network's own, from standard normal latents.
+    """Samples of a network from standard normal latents.
 
     Args:
       member: from `trained.load`.
-      num: how many.
-      seed: of the latents; None is the experiment's, whose samples are those that
-        `eval.metrics` measured where `eval.num_samples` is as large.
+      num: number of samples.
+      seed: of the latents; None: that of the experiment. If num also equals
+        `eval.num_samples`, these are the samples measured by `eval.metrics`.
 
     Returns:
       uint8 [num, H, W, C].
@@ -77,18 +77,18 @@ def samples(member: Trained, num: int, seed: int | None = None) -> np.ndarray:
 def reconstructions(
     member: Trained, num: int | None = None, data_dir: str = ""
 ) -> np.ndarray:
-    """What a network makes of the first held-out images.
+    """Reconstructions of the first held-out images.
 
     Args:
       member: from `trained.load`.
-      num: how many; None: all of them.
-      data_dir: where the images lie now; "" is where they lay.
+      num: number of images; None: all of them.
+      data_dir: current folder of the images; "": unchanged since training.
 
     Returns:
       uint8 [num, H, W, C].
 
     Raises:
-      UserError: its task has none, or there are fewer held-out images.
+      UserError: the task has no reconstructions, or there are fewer held-out images.
     """
     config, state = member.config.copy_and_resolve_references(), member.state
     reconstruct = _compiled(member, "reconstructions", member.task.reconstruct)
@@ -107,7 +107,7 @@ def write_weights(output: pathlib.Path, member: Trained, form: str) -> None:
     """Writes a network's weights, masks and statistics.
 
     Args:
-      output: name of a new file, or of a new folder for "torch".
+      output: path of a new file, or of a new folder for "torch".
       member: from `trained.load`.
       form: "npz", "safetensors" or "torch", see the module.
 
@@ -143,7 +143,7 @@ def _safetensors(member: Trained) -> bytes:
 
 
 def _what(options: argparse.Namespace) -> str:
-    """Weights where a format of weights is given, else samples."""
+    """What to export: weights if a format of weights is given, else samples."""
     what = options.what or ("weights" if options.format else "samples")
     if options.format and what != "weights":
         raise UserError(
@@ -155,7 +155,7 @@ def _what(options: argparse.Namespace) -> str:
 
 
 def _check_output(options: argparse.Namespace, what: str) -> None:
-    """Raises UserError where something would be lost, or written under a wrong name."""
+    """Raises UserError if the output would overwrite a file or has a wrong suffix."""
     output, form = pathlib.Path(options.output), options.format or "npz"
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise UserError(output, "is there already", "give another name")
@@ -181,7 +181,7 @@ def _write_images(output: pathlib.Path, images: np.ndarray) -> None:
 
 
 def _export(options: argparse.Namespace) -> str:
-    """Writes the output; returns what was written, in words."""
+    """Writes the output; returns a description of it."""
     what = _what(options)
     _check_output(options, what)
     output = pathlib.Path(options.output)

@@ -50,7 +50,7 @@ def push(
       token: of the Hub; None: that of `hf auth login`.
 
     Returns:
-      The address of the commit.
+      The URL of the commit.
 
     Raises:
       UserError: no such network, no huggingface_hub, or the Hub refuses.
@@ -72,7 +72,7 @@ def push(
 
 
 def pull(repo: str, revision: str | None = None, token: str | None = None) -> Trained:
-    """A trained network from the Hub, as from `gen_tickets.load`.
+    """Downloads a trained network from the Hub; returns it as `gen_tickets.load` does.
 
     Args:
       repo: "user/name" on the Hub.

@@ -1,7 +1,7 @@
 """Iterative magnitude pruning with late rewinding for any model with a loss.
 
-The search of `procedures.lottery` (paper, Section 3.1) for a custom pytree of weights
-and optimizer; one compiled training serves all rounds, tickets and controls.
+The algorithm of `procedures.lottery` (paper, Section 3.1) for any pytree of weights and
+any optimizer. All rounds, tickets and controls share one compiled training.
 """
 
 import functools
@@ -25,23 +25,24 @@ from gen_tickets.workdir.tickets import Ticket
 
 Loss = Callable[[Tree, Tree], jax.Array]  # (params, batch) -> scalar
 
-# Shares of the training analysed by rewind="auto"; largest instability called stable.
+# For rewind="auto": analysed steps as fractions of the training, and the largest
+# instability that counts as stable.
 _SHARES = (0.0, 0.01, 0.05, 0.2)
 _MARGIN = 0.03
 _POINTS = 11
 
 
 class Round(NamedTuple):
-    """Losses after the trainings of a round; round 0 is the dense network."""
+    """Losses at the end of a round; round 0 is the dense network."""
 
     number: int
     sparsity: float
-    winning: float  #: of the ticket, rewound
-    random: float  #: of its control, the same mask over other initial weights
+    winning: float  #: of the winning ticket
+    random: float  #: of its control: the same mask, other initial weights
 
 
 class _Training(NamedTuple):
-    """A custom model, its training, and the data of its losses."""
+    """The training of a custom model, and its data."""
 
     loss: Loss
     optimizer: optax.GradientTransformation
@@ -102,7 +103,7 @@ def _prune(
 
 @jax.jit
 def _redraw(params: Tree, key: jax.Array) -> Tree:
-    """Initial weights of the same distribution: each leaf, shuffled."""
+    """Reinitialized weights with the same distribution: each leaf is shuffled."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
     drawn = [
@@ -126,21 +127,21 @@ def find_ticket(
     names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> tuple[Ticket, tuple[Round, ...]]:
-    """Trains, prunes and rewinds a model -> the sparsest winning ticket.
+    """Finds the sparsest winning ticket of a model: trains, prunes and rewinds it.
 
-    A ticket wins if its loss is at most the dense network's and below that of its
-    random control: the same mask over initial weights, each leaf redrawn from its own
-    values. This is one run; a claim needs several seeds.
+    A ticket wins if its loss is at most that of the dense network and below that of
+    its random control: the same mask on initial weights shuffled within each leaf.
+    This is one run; a claim needs several seeds.
 
     Args:
       loss: (params, batch) -> scalar, differentiable in params.
       params: initial weights, any pytree of floating-point arrays.
-      batches: tree of a batch with one more axis in front, [batches, N, ...].
-      optimizer: of Optax; it is reset, with its schedule, at the rewind step.
+      batches: a batch tree with an additional leading axis, [batches, N, ...].
+      optimizer: Optax optimizer; it is reset, with its schedule, at the rewind step.
       rounds: number of rounds after the dense one.
-      fraction: of the remaining kernel weights that a round prunes, in (0, 1).
-      rewind: step whose weights tickets start from; "auto": the first that an
-        instability analysis finds stable, at the cost of five trainings.
+      fraction: fraction of the remaining kernel weights to prune per round, in (0, 1).
+      rewind: step whose weights tickets start from; "auto": the first stable step of
+        an instability analysis, at the cost of five trainings.
       epochs: passes over the batches per training.
       heldout: batches on which losses are measured; None: the training batches.
       names: leaves to prune; None: the kernels, see `pruning.masks`.
@@ -173,7 +174,7 @@ def _search(
     rounds: int,
     fraction: float,
 ) -> tuple[Ticket, tuple[Round, ...]]:
-    """Arguments and results as in `find_ticket`; control: its initial weights."""
+    """As `find_ticket`; control: the initial weights of the random control."""
     last = len(training.order) - 1
     if not 0 <= step <= last:
         raise UserError(f"rewind={step}", f"0 to {last} steps allowed")
@@ -197,10 +198,10 @@ def _search(
 
 
 def _stable_step(training: _Training, params: Tree, noise: jax.Array) -> int:
-    """The first step from which on another order of batches ends in the same basin.
+    """The first step after which another batch order ends in the same loss basin.
 
-    Two copies share their batches up to a step, `noise` is the order of the second one
-    after it (Frankle et al. 2020). The last step analysed if none is stable.
+    Two copies share their batches up to a step; `noise` is the batch order of the
+    second one after it (Frankle et al. 2020). If none is stable, the last one analysed.
     """
     num_steps = len(training.order)
     masks, place = masks_lib.dense(params), jnp.arange(num_steps)
@@ -219,10 +220,10 @@ def _stable_step(training: _Training, params: Tree, noise: jax.Array) -> int:
 
 
 def _order(batches: Tree, epochs: int, key: jax.Array) -> jax.Array:
-    """The batch of every step, int32 [steps]: each epoch in an order of its own.
+    """The batch index of every step, int32 [steps], reshuffled every epoch.
 
     Raises:
-      UserError: the arrays of a batch are not as many.
+      UserError: the arrays of `batches` differ in the number of batches.
     """
     counts = {len(x) for x in jax.tree.leaves(batches)}
     if len(counts) != 1:

@@ -1,4 +1,4 @@
-"""Loss terms: functions of arrays with one number per image; the task averages them.
+"""Loss terms with one number per image; the task averages them over the batch.
 
 Logits [N] are the outputs of a discriminator (or critic), high = real. A network
 minimises the mean of its term.
@@ -66,7 +66,7 @@ def _check_bound(options: Mapping[str, Any]) -> None:
     if max(bounds) == 0 and options["model.name"] not in models:
         raise UserError(
             f"task.loss={options['task.loss']!r}",
-            "needs a bound of the critic",
+            "needs a bounded critic",
             "give task.weight_clip > 0 (0.01 in the paper), task.gradient_penalty > 0 "
             f"(such as 10), or model.name={' or '.join(models)}",
         )
@@ -108,7 +108,7 @@ def gradient_penalty(
     Args:
       critic: images [N, H, W, C] -> logits [N].
       images, fakes: [N, H, W, C].
-      key: draws the point between each pair, uniformly.
+      key: for the point between each pair, drawn uniformly.
     """
     share = jax.random.uniform(key, (len(images), 1, 1, 1))
     between = share * images + (1.0 - share) * fakes

@@ -1,8 +1,8 @@
 """python -m gen_tickets.main --config=experiments/FILE.py[:smoke] [--workdir=DIR]
 
-Runs an experiment, or continues it; without --config, experiments/quickstart.py. A
-bare name, --config=ae_mnist, is that of an experiment that comes with gen_tickets;
---config=runs/mine/config.json has the options of a run. Every option of
+Runs or resumes an experiment; the default is experiments/quickstart.py. A bare name,
+--config=ae_mnist, selects an experiment that comes with gen_tickets;
+--config=runs/mine/config.json uses the options of a run. Every option of
 gen_tickets/config/options.py can be given, as --config.prune.rounds=5
 """
 
@@ -24,7 +24,7 @@ def main(
 ) -> None:
     """Runs the experiment, in its default workdir unless --workdir is given."""
     defaults.validate(config)
-    # Late, so that --help and a wrong option answer before JAX is loaded.
+    # Imported late, so that --help and a wrong option do not wait for JAX to load.
     from gen_tickets import procedures
     from gen_tickets.distributed import devices, processes
 

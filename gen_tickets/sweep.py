@@ -1,11 +1,11 @@
-"""One experiment over lists of options, as an array job.
+"""Sweeps: one experiment for all combinations of option values, as an array job.
 
   python -m gen_tickets.sweep --config=FILE.py --over seed 0 10 20 \\
       --over prune.fraction 0.2 0.36 [--workdir=DIR] [--config.OPTION=VALUE ...]
 
-prints the entries, all combinations of the lists, and one command each that runs them
-with Slurm, runs them in a shell, and compares their results. The same command with
---entry=I runs or resumes entry I in its own workdir.
+prints the entries (all combinations of the values) and three commands: to run them with
+Slurm, to run them in a shell, and to compare their results. With --entry=I, the same
+command runs or resumes entry I in its own workdir.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def entries(lists: Sequence[Sequence[str]]) -> list[dict[str, str]]:
 
 
 def _meant(value: str) -> Any:
-    """What a value on the command line means: 1e-3 is 0.001, (3,4) is (3, 4)."""
+    """The parsed value of a command-line word: 1e-3 is 0.001, (3,4) is (3, 4)."""
     try:
         meant = ast.literal_eval(value)
     except (ValueError, SyntaxError):
@@ -81,7 +81,7 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def main(words: list[str]) -> None:
-    """Prints the sweep of a command line, or runs one entry of it; ends as `main`."""
+    """Prints the sweep of a command line, or runs one entry; exits as `main` does."""
     options, rest = _parse(words)
     try:
         found = entries(options.over)

@@ -3,8 +3,8 @@
     trained = gen_tickets.load("runs/quickstart")
     codes = trained.apply("encoder", images)  # float32 [N, H, W, C] in [-1, 1]
 
-Nothing is written or locked, so that a run of another user, or one that is still
-training, can be read. The option `keep.rounds` determines which rounds are kept.
+Nothing is written or locked, so runs of other users and runs that are still training
+can be read. The option `keep.rounds` determines which rounds are kept.
 """
 
 import pathlib
@@ -29,7 +29,7 @@ from gen_tickets.workdir import paths, tickets
 
 
 class Trained(NamedTuple):
-    """One trained member; first level of the trees and keys of dicts = component."""
+    """One trained member; the first level of all trees and dicts is the component."""
 
     modules: dict[
         str, Any
@@ -38,7 +38,7 @@ class Trained(NamedTuple):
     masks: dict[str, Any]  #: bool, True = kept
     stats: dict[str, Any]  #: batch-norm statistics and other collections
     config: ml_collections.ConfigDict
-    verdict: Verdict | None  #: of its experiment; None of a single file
+    verdict: Verdict | None  #: of its experiment; None for a single file
     provenance: dict[str, Any]  #: round, arm, run, sparsity, step, data, versions
     channels: dict[str, Any]  #: {component: channels} if compacted, else {}
     task: Task  #: its `evaluate`, `sample` and `reconstruct` take `state`
@@ -61,11 +61,11 @@ class Trained(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Round, arm and run in words."""
+        """Round, arm and run as text."""
         return "round {round}, arm {arm}, run {run}".format(**self.provenance)
 
     def apply(self, component: str, x: jax.Array) -> jax.Array:
-        """Output of a network, with its running batch-norm statistics.
+        """Output of a network in evaluation mode (running batch-norm statistics).
 
         Args:
           component: a key of `modules`.
@@ -93,17 +93,17 @@ def load(
     arm: str = "",
     run: int = 0,
 ) -> Trained:
-    """A trained network of a workdir, or of a file that `export` wrote.
+    """Loads a trained network from a workdir, or from a file written by `export`.
 
     Args:
       path: workdir, a file in it, or an exported .npz.
-      round: None: that of the verdict, the sparsest with a winning ticket; if none is
-        found, or it is not kept, the last one that is kept.
-      arm: "": the winning one, if the round has it; round 0 has only "dense".
+      round: None: the sparsest round with a winning ticket, according to the verdict;
+        if there is none or it was not kept, the last round that was kept.
+      arm: "": the winning arm, if the round has one; round 0 has only "dense".
       run: number of the run.
 
     Raises:
-      UserError: nothing is kept, the member is not kept, or a file is damaged.
+      UserError: nothing was kept, the member was not kept, or a file is damaged.
     """
     path = pathlib.Path(path)
     if path.is_file():
@@ -162,7 +162,7 @@ def _not_kept(
 def _build(
     ticket: tickets.Ticket, verdict: Verdict | None, path: pathlib.Path
 ) -> Trained:
-    """The networks that a ticket's provenance describes, with its weights.
+    """Builds the networks described by a ticket's provenance, with its weights.
 
     Raises:
       UserError: its experiment is not recorded, or is of a newer version.

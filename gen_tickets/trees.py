@@ -1,9 +1,9 @@
-"""Pytrees whose leaves have names such as "encoder/conv_0/kernel".
+"""Pytrees with named leaves, such as "encoder/conv_0/kernel".
 
-A name is the path from the root, its parts joined with "/"; the part of a list is an
-index. The first part of the `params`, `stats` and `masks` of a task is the component.
-A key may contain a "/" itself, as in Haiku's "mlp/~/linear_0"; it is written "\\/", and
-a backslash twice, only if two leaves would otherwise have the same name.
+A name is the path from the root, its parts joined with "/"; positions in lists are
+indices. In `params`, `stats` and `masks` of a task, the first part is the component.
+A key may itself contain "/", as in Haiku's "mlp/~/linear_0"; it is escaped as "\\/",
+and a backslash is doubled, only if two leaves would otherwise have the same name.
 """
 
 import fnmatch
@@ -64,7 +64,7 @@ def like(tree: Tree, leaves: Mapping[str, Any]) -> Tree:
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """True if the name fits one of the shell patterns (`*` also crosses "/")."""
+    """True if the name matches one of the shell patterns (`*` also matches "/")."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 

@@ -330,10 +330,12 @@ def test_load_classifier_diverged_training_raises_and_caches_nothing(
     dataset, folder, monkeypatch
 ):
     before = set(folder.iterdir())
-    loop = loop_lib.Loop(
-        stretch=lambda state, totals, *_: (state, totals),
-        evaluate=lambda *_: {"loss": np.array([np.nan]), "accuracy": np.zeros(1)},
-    )
+
+    def diverge(state, totals, *_):
+        params = jax.tree.map(lambda x: x * np.nan, state.params)
+        return state._replace(params=params), totals
+
+    loop = loop_lib.Loop(stretch=diverge, evaluate=None)
     monkeypatch.setattr(loop_lib, "make_loop", lambda task: loop)
     with pytest.raises(UserError, match="eval.classifier_epochs=3.*diverged"):
         classifier.load_classifier(dataset, 3, WIDTH)

@@ -228,8 +228,10 @@ def test_state_of_early_bird_tickets_counts_runs(tmp_path):
 def test_winning_sparsity_of_options_equals_table_1():
     options = {"model.name": "convstack", "task.name": "vae", "task.loss": "bce"}
     options |= {"task.beta": 4.0, "data.name": "celeb_a"}
+    options["model.widths"] = [64, 128, 256, 512]
     assert published.winning_sparsity(options) == 0.865
     assert published.winning_sparsity({**options, "data.name": "digits"}) == 0
+    assert published.winning_sparsity({**options, "model.widths": [8, 8]}) == 0
     early_bird = {**options, "prune.schedule": "early_bird"}
     assert published.winning_sparsity(early_bird) == 0
 

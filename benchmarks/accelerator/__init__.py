@@ -1,1 +1,1 @@
-"""Everything worth knowing about an accelerator, measured in ten minutes of it."""
+"""Benchmark of an accelerator in ten minutes; see `__main__`."""

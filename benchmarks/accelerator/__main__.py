@@ -1,20 +1,20 @@
-"""Ten minutes of an accelerator: step times, PyTorch beside them, lowerings, a run.
+"""Benchmarks an accelerator: step times, PyTorch's times, lowerings, an experiment.
 
     python -m benchmarks.accelerator --minutes=9
 
-Parts, the most valuable measurements of each first (`plan`):
+Parts, with the most valuable measurements of each first (`plan`):
   rates: FLOP/s of a large matrix product in each precision.
   steps: seconds and memory of a training step of every model of Table 1, for TF32, true
     float32 and bfloat16, 1 to 20 members, masked, without masks, and compacted at 88 %
     fewer FLOPs.
-  torch: the same DCGAN, VAE and ResNet-DCGAN in PyTorch, where it is installed.
+  torch: the same DCGAN, VAE and ResNet-DCGAN in PyTorch, if it is installed.
   lowering: every convolution of the models in the two lowerings that compete on the
-    device (`kernels.lowering`), and the choice that follows from their times.
+    device (`kernels.lowering`), and the choice that their times recommend.
   experiment: an experiment of experiments/ through the real driver.
 
-Results are saved after every measurement, as <output>/<device>.json, with a page of
-tables beside it. It may be stopped at any time; the same command goes on, and what
-failed is tried again at the end. --smoke measures narrow networks, in seconds on a CPU.
+Results are saved after every measurement as <output>/<device>.json, with a page of
+tables. It can be stopped at any time; the same command resumes it, and retries failed
+measurements at the end. --smoke measures narrow networks, in seconds on a CPU.
 """
 
 import argparse

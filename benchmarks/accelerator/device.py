@@ -1,4 +1,4 @@
-"""What the measurements run on."""
+"""The device and versions of the measurements."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A real experiment through the real driver, for as long as there is time."""
+"""Measures a real experiment through the real driver, for a limited time."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""The convolutions of the models, each timed in several forms, with its gradients."""
+"""Times the convolutions of the models, with gradients, in several forms."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The models of Table 1 as tasks: whole or compacted, full or narrow."""
+"""The models of Table 1 as tasks: dense or compacted, full or narrow."""
 
 import functools
 import importlib

@@ -1,7 +1,7 @@
-"""What is measured, in the order of its value: a cut-off loses the least.
+"""The planned measurements, most valuable first, in case time runs out.
 
 A plan depends on the options, the device and the results so far (the layers to time are
-known once the models have been looked at), so it is made anew before every measurement.
+known only after analysing the models), so it is recomputed before every measurement.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Which lowering of convolutions the times speak for, on the device measured."""
+"""The lowering of convolutions that the measured times recommend for a device."""
 
 import collections
 from collections.abc import Iterator

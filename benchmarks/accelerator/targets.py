@@ -1,4 +1,4 @@
-"""The ratios that were measured, beside those to reach."""
+"""The measured ratios and their targets."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

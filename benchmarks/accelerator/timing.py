@@ -1,4 +1,4 @@
-"""Seconds of a function that does a number of steps; knows neither JAX nor PyTorch."""
+"""Times a function that runs a number of steps; independent of JAX and PyTorch."""
 
 import math
 import statistics

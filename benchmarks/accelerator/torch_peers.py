@@ -1,4 +1,4 @@
-"""PyTorch's training steps of the same models, in its own best ways."""
+"""Times PyTorch's training steps of the same models, in its fastest variants."""
 
 from typing import Any
 

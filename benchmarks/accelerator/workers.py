@@ -1,7 +1,7 @@
-"""Processes that measure, one at a time: a crash or a hang costs one measurement.
+"""Worker processes for measurements: a crash or a hang loses only one measurement.
 
-PyTorch, JAX and the experiment each have a process of their own, because each takes the
-device's memory for itself. The process that plans imports none of them.
+PyTorch, JAX and the experiment run in separate processes, one at a time, because each
+allocates the device's memory. The planning process imports none of them.
 """
 
 import importlib

@@ -1,1 +1,1 @@
-"""Command line: flags, experiments found by name, exit codes."""
+"""Command line: flags, experiment files, exit codes."""

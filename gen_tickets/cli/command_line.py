@@ -1,4 +1,4 @@
-"""The command line's manners: experiments by name, mistakes in one line, exit codes."""
+"""Command-line parsing: experiments by name, one-line errors, exit codes."""
 
 import argparse
 import os
@@ -24,14 +24,14 @@ _OVERRIDE = re.compile(r"--?(no)?config\.([^=]+)(=.*)?", re.DOTALL)
 
 
 class Experiment(NamedTuple):
-    """An experiment that the command line names."""
+    """An experiment named on the command line."""
 
     path: str
-    size: str  #: what stands behind the colon; "" = nothing
+    size: str  #: after the colon; "" = none
 
     @property
     def workdir(self) -> pathlib.Path:
-        """The default one: runs/ae_mnist-smoke; that of a config.json is its folder."""
+        """The default, such as runs/ae_mnist-smoke; for a config.json, its folder."""
         path = pathlib.Path(self.path)
         if experiment_file.is_stored(path):
             return path.parent
@@ -39,10 +39,10 @@ class Experiment(NamedTuple):
 
 
 def split(words: Sequence[str]) -> tuple[Experiment, list[str]]:
-    """Takes --config, written with = or apart, out of the words of a command.
+    """Takes --config, with "=" or a space, out of the words of a command.
 
     Returns:
-      (experiment, the other words); quickstart where none is named.
+      (experiment, the other words); the default is quickstart.
 
     Raises:
       UserError: there is no such experiment.
@@ -62,13 +62,13 @@ def split(words: Sequence[str]) -> tuple[Experiment, list[str]]:
 
 
 def override(config: ml_collections.ConfigDict, words: Sequence[str]) -> list[str]:
-    """Changes the options that the words of a command give, as --config.seed=3.
+    """Sets the options given in the words of a command, such as --config.seed=3.
 
     Returns:
       The other words.
 
     Raises:
-      UserError: an option that does not exist, or a value that it does not take.
+      UserError: an unknown option, or an invalid value.
     """
     given: dict[str, list[str]] = {}
     rest, left = [], iter(words)
@@ -91,8 +91,8 @@ def override(config: ml_collections.ConfigDict, words: Sequence[str]) -> list[st
 
 
 def _set(config: ml_collections.ConfigDict, name: str, words: list[str]) -> None:
-    """Changes one option as the words that give it say."""
-    # Flags of its own, so that an error is of this option.
+    """Sets one option to the value given in its words."""
+    # Separate flags, so that an error refers to this option.
     values, argv = flags.FlagValues(), ["", *words]
     try:
         config_flags.DEFINE_config_dict(
@@ -107,7 +107,7 @@ def _set(config: ml_collections.ConfigDict, name: str, words: list[str]) -> None
 
 
 def _parse(argv: list[str]) -> None:
-    """Parses the flags that are left, --workdir and absl's own."""
+    """Parses the remaining flags, --workdir and those of absl."""
     try:
         _, *others = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
@@ -123,10 +123,10 @@ def _parse(argv: list[str]) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Arguments whose mistakes are a UserError, as everybody else's are."""
+    """An argument parser that raises UserError for mistakes."""
 
     def __init__(self, prog: str | None, description: str | None, **options: Any):
-        """As argparse's; the description keeps its lines."""
+        """As in argparse; the description keeps its line breaks."""
         self._arguments: list[tuple[argparse.Action, Any]] = []
         formatter = argparse.RawDescriptionHelpFormatter
         super().__init__(prog, None, description, formatter_class=formatter, **options)
@@ -134,7 +134,7 @@ class Parser(argparse.ArgumentParser):
     def add_argument(
         self, *names: str, choices: Any = None, **options: Any
     ) -> argparse.Action:
-        """As argparse's; `parse_args` looks whether the value is one of the choices."""
+        """As in argparse; `parse_args` checks the choices."""
         if choices:
             options.setdefault("metavar", f"{{{','.join(choices)}}}")
         action = super().add_argument(*names, **options)
@@ -145,7 +145,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError("command line", message, f"{self.prog} --help lists all")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's; of what does not exist the nearest name is told."""
+        """As in argparse; errors suggest the nearest name."""
         options, unknown = self.parse_known_args(args, namespace)
         known = [x for action, _ in self._arguments for x in action.option_strings]
         for word in unknown:
@@ -162,7 +162,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def exit_status(work: Callable[[], int | None]) -> int:
-    """Does the work of a command; 2 wrong input, 130 Ctrl-C, else what it returns."""
+    """Runs a command; returns 2 for invalid input, 130 for Ctrl-C, else its result."""
     streams.outlast_readers()
     try:
         return work() or 0
@@ -178,9 +178,9 @@ def exit_status(work: Callable[[], int | None]) -> int:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs on disk, so that the next start has them.
+    """Caches compiled programs on disk for the next start.
 
-    Nothing is kept where the user has no folder that can be written.
+    Caches nothing if the user has no writable folder.
     """
     import jax
 
@@ -194,7 +194,7 @@ def use_compilation_cache() -> None:
 
 
 def compile_quickly() -> None:
-    """Leaves most optimizations out on a CPU: a smoke run computes for seconds."""
+    """Skips most optimizations on a CPU, because a smoke run only takes seconds."""
     import jax
 
     if jax.default_backend() == "cpu":
@@ -202,7 +202,7 @@ def compile_quickly() -> None:
 
 
 def _is_writable(folder: pathlib.Path) -> bool:
-    """Whether files can be made in a folder, which is made if absent."""
+    """Whether files can be created in a folder, which is created if missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -213,10 +213,10 @@ def _is_writable(folder: pathlib.Path) -> bool:
 def run(
     main: Callable[[Any, Experiment], None], argv: Sequence[str] | None = None
 ) -> NoReturn:
-    """Runs main(config, experiment) and ends the process, as `exit_status` has it.
+    """Runs main(config, experiment) and exits with its `exit_status`.
 
     Args:
-      main: takes the options that the words of the command say, and the experiment.
+      main: called with the options of the command line and the experiment.
       argv: the words; None: those of this process.
     """
     words = list(sys.argv if argv is None else argv)

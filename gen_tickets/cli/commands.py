@@ -1,4 +1,4 @@
-"""gen_tickets COMMAND ...: one command for everything, each also a module by itself."""
+"""gen_tickets COMMAND ...: one entry point for all commands, which are also modules."""
 
 import importlib
 import sys
@@ -9,21 +9,24 @@ from gen_tickets.cli import command_line
 from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
 
-# {command: (module, what it does)}
+# {command: (module, description)}
 _COMMANDS = {
-    "run": ("gen_tickets.main", "train an experiment, or continue it"),
+    "run": ("gen_tickets.main", "run or resume an experiment"),
     "stability": ("gen_tickets.main", "instability analysis of an experiment"),
-    "report": ("gen_tickets.report.__main__", "draw the page of a run again"),
-    "compare": ("gen_tickets.report.__main__", "lay several runs over one another"),
-    "export": ("gen_tickets.export", "take samples or weights out of a run"),
-    "score": ("gen_tickets.evaluation.__main__", "FID and its like of any images"),
-    "sweep": ("gen_tickets.sweep", "one experiment over lists of options"),
+    "report": ("gen_tickets.report.__main__", "redraw the report of a run"),
+    "compare": ("gen_tickets.report.__main__", "compare several runs on one page"),
+    "export": ("gen_tickets.export", "export samples or weights of a run"),
+    "score": (
+        "gen_tickets.evaluation.__main__",
+        "FID and similar metrics of any images",
+    ),
+    "sweep": ("gen_tickets.sweep", "one experiment for many option values"),
     "paper": ("gen_tickets.paper.__main__", "a figure or table of the paper"),
 }
 
 
 def help_text() -> str:
-    """What `gen_tickets --help` prints."""
+    """The text of `gen_tickets --help`."""
     lines = [
         "usage: gen_tickets COMMAND ...",
         "",
@@ -45,7 +48,7 @@ def _run(name: str, words: Sequence[str]) -> int:
 
 
 def _of_experiment(name: str, words: Sequence[str]) -> list[str]:
-    """The words that `gen_tickets.main` takes."""
+    """The words in the form that `gen_tickets.main` expects."""
     found = list(words)
     if found and not found[0].startswith("-"):
         found[0] = f"--config={found[0]}"

@@ -1,4 +1,4 @@
-"""Experiment files: found by name, run, and their mistakes told with file and line."""
+"""Experiment files: find them by name, run them, report errors with file and line."""
 
 import importlib.util
 import linecache
@@ -18,14 +18,14 @@ from gen_tickets.workdir import lock, paths
 
 
 def find(name: str) -> str:
-    """Path of an experiment file: as given, else the one that comes with gen_tickets.
+    """Path of an experiment file: as given, or one that comes with gen_tickets.
 
     Args:
-      name: path, or the bare name of one that comes along, as "ae_mnist"; or the
+      name: a path; the bare name of an included experiment, such as "ae_mnist"; or the
         config.json of a workdir.
 
     Raises:
-      UserError: there is neither.
+      UserError: there is no such file.
     """
     given = pathlib.Path(name)
     ours = experiments.DIRECTORY / f"{given.name.removesuffix('.py')}.py"
@@ -38,25 +38,25 @@ def find(name: str) -> str:
 
 
 def is_stored(path: str | pathlib.Path) -> bool:
-    """Whether it is the config.json of a workdir, which is read and never executed."""
+    """Whether it is the config.json of a workdir, which is read, never executed."""
     return pathlib.Path(path).name == paths.config_path("").name
 
 
 def load(path: str, size: str) -> ml_collections.ConfigDict:
-    """The options of an experiment file: what its `get_config` returns, locked.
-
-    Those of a workdir's config.json are what stands there.
+    """The locked options of an experiment file, from its `get_config` or config.json.
 
     Args:
       path: of the file.
-      size: what stands behind the colon in `--config=FILE:smoke`; "" = nothing.
+      size: after the colon in `--config=FILE:smoke`; "" = none.
 
     Raises:
       UserError: the file does not run; names file and line.
     """
     if is_stored(path):
         if size:
-            raise UserError(f"{path}:{size}", "a config.json has no sizes", "leave it")
+            raise UserError(
+                f"{path}:{size}", "a config.json has no sizes", "leave it out"
+            )
         return lock.stored_config(pathlib.Path(path).parent).lock()
     get_config = getattr(run(path), "get_config", None)
     if get_config is None:
@@ -72,12 +72,12 @@ def load(path: str, size: str) -> ml_collections.ConfigDict:
             "return the config that defaults.get_config() gave",
         )
     if size == "smoke" and isinstance(config, defaults.Config):
-        defaults.narrow(config)  # here: files change widths after `defaults.resize`
+        defaults.narrow(config)  # files change widths after `defaults.resize`
     return config.lock()
 
 
 def run(path: str) -> types.ModuleType:
-    """Runs a file of the user's, as an experiment or one that adds a model.
+    """Runs a user's file, such as an experiment or one that registers a model.
 
     Raises:
       UserError: the file does not run; names file and line.
@@ -85,18 +85,18 @@ def run(path: str) -> types.ModuleType:
     name = f"{pathlib.Path(path).stem}_experiment"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UserError(path, "is no Python file", "give a name.py")
+        raise UserError(path, "is not a Python file", "give a name.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look for the names of their types
+    sys.modules[name] = module  # where dataclasses look up the names of types
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's code raises
+    except Exception as error:  # the user's code may raise anything
         raise _located(path, error) from error
     return module
 
 
 def _located(path: str, error: Exception) -> UserError:
-    """The error of a file, with the last of its lines that was at work."""
+    """The error of a file, with the last of its lines in the traceback."""
     lines: list[int | None] = [
         line
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -108,7 +108,7 @@ def _located(path: str, error: Exception) -> UserError:
     if isinstance(error, UserError):
         return UserError(f"{place}: {error.field}", error.problem, error.remedy)
     reason = " ".join(str(error).split())
-    if not reason and lines and lines[-1]:  # as of a bare assert
+    if not reason and lines and lines[-1]:  # such as for a bare assert
         reason = linecache.getline(path, lines[-1]).strip()
     kind = type(error).__name__
     return UserError(place, f"{kind}: {reason}" if reason else kind)

@@ -1,4 +1,4 @@
-"""The page of `gen_tickets run --help`: every option, in groups."""
+"""The help page of `gen_tickets run --help`: every option, in groups."""
 
 import textwrap
 

@@ -1,1 +1,1 @@
-"""Options declared once, their validation, and registries of extensions."""
+"""Configuration: declared options, their validation, and registries of extensions."""

@@ -1,4 +1,4 @@
-"""The description of a column of a table: type, role, direction, unit, label."""
+"""Description of a table column: type, role, direction, unit and label."""
 
 from typing import Literal, NamedTuple
 
@@ -25,7 +25,7 @@ class Column(NamedTuple):
     role: Role = "metric"
     better: Better | None = None  #: which values are better; None: neither
     unit: str = ""
-    label: str = ""  #: in words, for figures
+    label: str = ""  #: readable name, for figures
 
     @property
     def sign(self) -> int:
@@ -39,7 +39,7 @@ class Column(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The wording and the unit."""
+        """The wording with the unit."""
         return self.wording + (f" ({self.unit})" if self.unit else "")
 
     @property

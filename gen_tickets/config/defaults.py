@@ -1,7 +1,7 @@
-"""The options of an experiment: made, changed, flattened, validated.
+"""The options of an experiment: make, resize, flatten and validate them.
 
 `get_config()` returns the locked ConfigDict that an experiment file changes; `validate`
-refuses contradicting options before anything runs. The options themselves are
+refuses contradictory options before anything runs. The options themselves are
 declared in `config.options`.
 """
 
@@ -15,12 +15,12 @@ from gen_tickets.config.options import OPTIONS, REMOVED
 from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
 
-# Share of DCGAN's channels; removing it from every layer saves 88 % of a step's FLOPs,
-# as in the paper's Table 2.
+# Removing this fraction of DCGAN's channels from every layer saves 88 % of a step's
+# FLOPs, as in the paper's Table 2.
 EARLY_BIRD_CHANNELS = 0.665
 
 _SMOKE = {
-    "runs": 3,  # of fewer there is no verdict
+    "runs": 3,  # a verdict needs three
     "data.limit": 128,
     "data.batch_size": 16,
     "train.epochs": 0,
@@ -31,10 +31,10 @@ _SMOKE = {
     "eval.classifier_epochs": 1,
     "eval.classifier_width": 4,
 }
-_SMOKE_WIDTH = 8  # most units or channels of a layer
-_SMOKE_STAGES = 2  # most widths of a model that has a stage for each
+_SMOKE_WIDTH = 8  # maximum units or channels of a layer
+_SMOKE_STAGES = 2  # maximum number of widths, for models with one stage per width
 _SMOKE_EARLY_BIRD = {
-    "data.limit": 32,  # 2 steps an epoch
+    "data.limit": 32,  # 2 steps per epoch
     "early_bird.epochs": 6,
     "early_bird.take_last": True,
 }
@@ -124,7 +124,7 @@ def flatten(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def changed(config: ml_collections.ConfigDict) -> dict[str, Any]:
-    """Returns the flat options whose value is not the default, text for a list."""
+    """Returns the flat options that differ from the default, with text for lists."""
     found = {}
     for name, value in flatten_nested(config.to_dict()).items():
         if value != OPTIONS[name].default:
@@ -134,7 +134,7 @@ def changed(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 
 def restore(flat: Mapping[str, Any]) -> Config:
-    """The options that `flatten` gave; those on devices and hosts at their defaults.
+    """The inverse of `flatten`; options of devices and hosts are at their defaults.
 
     Raises:
       UserError: an option or a value that this version does not have.
@@ -149,7 +149,7 @@ def restore(flat: Mapping[str, Any]) -> Config:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 name,
-                f"is not what this version takes ({error})",
+                f"is not accepted by this version ({error})",
                 "use the version that wrote it",
             ) from None
     return config
@@ -164,8 +164,7 @@ def resize(
       config: the full-size experiment; changed in place.
       size: "full" (unchanged), "smoke" (3 runs, at most 2 rounds of 16 steps), or the
         name of a recipe.
-      recipes: {option: value} by the name of each further size, such as
-        gpu={"train.epochs": 30}.
+      recipes: {option: value} for each further size, such as gpu={"train.epochs": 30}.
 
     Raises:
       UnknownSize: the experiment has no such size.
@@ -188,29 +187,30 @@ def resize(
 
 
 def narrow(config: ml_collections.ConfigDict) -> None:
-    """Makes the networks of a smoke run narrow and flat, so that they compile quickly.
+    """Makes the networks of a smoke run narrow and shallow, to compile quickly.
 
-    The latent size of the "conv" model, a multiple of its last width, shrinks with it.
+    A latent vector that is a feature map shrinks with its channels.
     """
+    model = registries.model.get(config.model.name)
     widths = [min(width, _SMOKE_WIDTH) for width in config.model.widths]
-    if config.model.name == "conv":
+    if model.latent_is_map:
         pixels = config.model.latent_size // config.model.widths[-1]
         config.model.latent_size = pixels * widths[-1]
-    if registries.model.get(config.model.name).any_depth:
+    if model.any_depth:
         widths = widths[:_SMOKE_STAGES]
     config.model.widths = tuple(widths)
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError for the first invalid or contradicting option.
+    """Raises UserError for the first invalid or contradictory option.
 
-    Imports the chosen entries, and with them JAX, once all single options are valid.
+    Once all single options are valid, imports the chosen entries and with them JAX.
     """
     values = flatten(config)
     for name in sorted(values.keys() ^ OPTIONS.keys()):
         if name in values:
             raise no_option(name)
-        raise UserError(name, "has no value", "begin with defaults.get_config()")
+        raise UserError(name, "has no value", "start from defaults.get_config()")
     for name, option in OPTIONS.items():
         if not option.is_allowed(values[name]):
             raise option.refusal(name, values[name])

@@ -1,6 +1,6 @@
-"""Options that have no effect in combination with others; they are refused.
+"""Refuses options that have no effect in combination with others, by one table.
 
-One table. Options of one task, model or optimizer are declared with it, as the
+Options of a single task, model or optimizer are not in the table: they are the
 `options` of its entry in `config.registries`.
 """
 
@@ -26,7 +26,7 @@ class _Rule(NamedTuple):
 def _entries(
     names: tuple[str, ...], registry: Registry[Any], counts: Callable[[Any], bool]
 ) -> _Rule:
-    """Options that have an effect with some of the entries of a registry."""
+    """Options that have an effect only with some entries of a registry."""
 
     def needed() -> str:
         found = (name for name, entry in registry.items() if counts(entry))
@@ -41,7 +41,7 @@ def _entries(
 
 
 def _values(names: tuple[str, ...], other: str, *values: str) -> _Rule:
-    """Options that have an effect with some values of another."""
+    """Options that have an effect only with some values of another option."""
     *first, last = values
     needed = f"{other}={', '.join(first)} or {last}" if first else f"{other}={last!r}"
     return _Rule(names, other, lambda x: x[other] in values, lambda: needed)
@@ -64,9 +64,9 @@ def _measures_by_inception(options: Options) -> bool:
     return any(metric.network == "inception" for metric in found)
 
 
-# Exceptions: an instability analysis has the options of its tickets, and an experiment
-# may set sizes of metrics (such as eval.num_samples) that a smaller size of it does not
-# measure.
+# Exceptions: an instability analysis may have all options of its tickets, and an
+# experiment may set options of metrics (such as eval.num_samples) that one of its
+# smaller sizes does not measure.
 _RULES = (
     _Rule(
         ("data.dir",),
@@ -120,14 +120,14 @@ _RULES = (
 
 
 def check(options: Options, changed: Set[str]) -> None:
-    """Refuses options without effect, all options of a rule together.
+    """Refuses options without effect; reports all options of a rule together.
 
     Args:
       options: as in `validation.check`.
-      changed: names of those that are not at their defaults.
+      changed: names of the options that are not at their defaults.
 
     Raises:
-      UserError: names them, and the values with which they have an effect.
+      UserError: names the options, and the values with which they have an effect.
     """
     for rule in _RULES:
         idle = [name for name in sorted(changed) if name.startswith(rule.names)]
@@ -142,7 +142,7 @@ def check(options: Options, changed: Set[str]) -> None:
 
 
 def _check_owners(registry: Registry[Any], options: Options, changed: Set[str]) -> None:
-    """Refuses options that only other entries of a registry read."""
+    """Refuses options that only other entries of the registry use."""
     entries, chosen = dict(registry.items()), options[registry.option]
     for name in sorted(changed - set(entries[chosen].options)):
         owners = [other for other, entry in entries.items() if name in entry.options]

@@ -1,4 +1,4 @@
-"""The kinds of options: allowed values, in words and as a test."""
+"""Kinds of options: which values are allowed, as a test and as text."""
 
 import abc
 import dataclasses
@@ -9,12 +9,12 @@ from typing import Any
 from gen_tickets.config.registry import Registry, nearest
 from gen_tickets.errors import UserError
 
-# No array axis is longer; refused here, not where an array is made.
+# The longest possible array axis: larger numbers are refused before an array is made.
 _MOST = 2**31 - 1
 
 
 def _bounds(low: int, high: int) -> str:
-    """In words; the bound that all numbers have is not worth a word."""
+    """The bounds as text, without the upper bound of all numbers."""
     return f">= {low}" if high == _MOST else f"from {low} to {high}"
 
 
@@ -28,7 +28,7 @@ def _summaries(choices: Registry | tuple[Any, ...]) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class Option(abc.ABC):
-    """One option. Its kind defines `allowed` and `is_allowed`."""
+    """An option; subclasses define `allowed` and `is_allowed`."""
 
     default: Any
     meaning: str  #: with its unit
@@ -36,7 +36,7 @@ class Option(abc.ABC):
     @property
     @abc.abstractmethod
     def allowed(self) -> str:
-        """The allowed values, in words."""
+        """The allowed values, as text."""
 
     @abc.abstractmethod
     def is_allowed(self, value: Any) -> bool:
@@ -47,11 +47,11 @@ class Option(abc.ABC):
         return {}
 
     def normalize(self, value: Any) -> Any:
-        """A value in the form in which it is stored."""
+        """A value in the form that is stored."""
         return value
 
     def remedy(self, value: Any) -> str:
-        """What to give instead of a value that is not allowed; "" = unknown."""
+        """Suggests an allowed value instead of the given one; "" = unknown."""
         if not hasattr(value, "tolist"):
             return ""
         plain = value.tolist()  # of NumPy or JAX
@@ -92,7 +92,7 @@ class Whole(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Steps(Option):
-    """A number of training steps: "10", of epochs: "2ep", or "auto"; kept as text."""
+    """A number of steps ("10") or epochs ("2ep"), or "auto"; stored as text."""
 
     allowed = 'a whole number of steps, of epochs as "2ep" or "0.5ep", or "auto"'
 
@@ -153,7 +153,7 @@ class Text(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Texts(Option):
-    """A tuple of different texts."""
+    """A tuple of distinct texts."""
 
     @property
     def allowed(self) -> str:
@@ -172,7 +172,7 @@ class Texts(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Wholes(Option):
-    """A tuple of whole numbers from `low` to `high`, at least one unless told."""
+    """A tuple of whole numbers from `low` to `high`; not empty by default."""
 
     high: int = _MOST
     low: int = 1
@@ -209,11 +209,11 @@ class Sparsities(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Choice(Option):
-    """One of several values: those of a registry, or those listed here.
+    """One value from a registry or from a list.
 
     Attributes:
       choices: the registry, or the values.
-      others: description of further values, any text that is not empty; "" = none.
+      others: description of other values, which may be any nonempty text; "" = none.
     """
 
     choices: Registry | tuple[Any, ...]
@@ -243,7 +243,7 @@ class Choice(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Choices(Texts):
-    """A tuple of some of several values: those of a registry, or those listed here."""
+    """A tuple of values from a registry or from a list."""
 
     choices: Registry | tuple[str, ...]
 

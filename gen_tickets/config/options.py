@@ -1,9 +1,9 @@
-"""Every option of gen_tickets, declared once: default, meaning, what is allowed."""
+"""Every option of gen_tickets, declared once: default, meaning, allowed values."""
 
 from gen_tickets.config import option, registries
 from gen_tickets.config.option import Option
 
-# Larger arrays are not possible; refused here, not where an array is made.
+# Larger arrays are impossible: refused here, before an array is made.
 _MOST_UNITS, _MOST_PIXELS = 2**20, 2**13
 
 OPTIONS: dict[str, Option] = {
@@ -12,7 +12,7 @@ OPTIONS: dict[str, Option] = {
     "arms": option.Choice(
         ("winning", "random"),
         "tickets trained each round; the winning one is pruned further; random is "
-        "the control, rewound_random that of the mask alone",
+        "the control, rewound_random the control for the mask alone",
         (
             ("winning", "random"),
             ("winning", "random", "rewound_random"),
@@ -22,9 +22,9 @@ OPTIONS: dict[str, Option] = {
     ),
     "procedure": option.Choice(
         "tickets",
-        "what is done: tickets are searched for, or the stability of training at "
-        "possible rewind steps is analysed, or networks train sparse from the start "
-        "while their masks change (dynamic)",
+        "what to do: search for tickets, analyse the stability of training at "
+        "possible rewind steps, or train sparse networks from the start with "
+        "changing masks (dynamic)",
         ("tickets", "stability", "dynamic"),
     ),
     "precision": option.Choice(
@@ -66,30 +66,28 @@ OPTIONS: dict[str, Option] = {
     ),
     "model.latent_size": option.Whole(3, "length of a latent vector", 1, _MOST_UNITS),
     "model.patch": option.Whole(
-        1, "side in pixels of the squares that a U-Net sees as one place", 1
+        1, "side in pixels of the patches that a U-Net treats as one position", 1
     ),
-    "model.blocks": option.Whole(2, "residual blocks of each width", 1),
+    "model.blocks": option.Whole(2, "residual blocks per width", 1),
     "model.attention": option.Wholes(
         (16,),
-        "sides in pixels of the maps that attend to themselves; () = none",
+        "sides in pixels of the feature maps with self-attention; () = none",
         _MOST_PIXELS,
         may_be_empty=True,
     ),
-    "model.norm_groups": option.Whole(
-        32, "groups of channels that group norm normalizes by themselves", 1
-    ),
+    "model.norm_groups": option.Whole(32, "number of groups of group norm", 1),
     "model.dropout": option.Number(
-        0.0, "share of a residual block's activations that training drops", 0, 1
+        0.0, "dropout rate of residual blocks in training", 0, 1
     ),
     "model.initializer": option.Choice(
         "authors",
-        "how kernels are drawn: uniform as PyTorch does by default, or N(0, 0.02)",
+        "distribution of kernels: uniform, PyTorch's default, or N(0, 0.02)",
         ("authors", "radford"),
     ),
     "model.discriminator": option.Choice(
         "authors",
-        "of a GAN: ReLU and batch norm in every layer, or leaky ReLU and none in the "
-        "first one",
+        "of a GAN: ReLU and batch norm in every layer, or leaky ReLU and no batch norm "
+        "in the first layer",
         ("authors", "radford"),
     ),
     "task.name": option.Choice("ae", "learning task", registries.task),
@@ -119,19 +117,19 @@ OPTIONS: dict[str, Option] = {
     ),
     "diffusion.timesteps": option.Choice(
         "uniform",
-        "how the timesteps of a training batch are drawn; importance is by their loss",
+        "distribution of training timesteps; importance follows their losses",
         ("uniform", "importance"),
     ),
     "diffusion.min_snr": option.Number(
-        0.0, "largest signal-to-noise ratio that weights the loss; 0 = no weights"
+        0.0, "largest signal-to-noise ratio in the weight of the loss; 0 = no weights"
     ),
     "diffusion.sampler": option.Choice(
         "ddim",
-        "how samples are made: without, or (ancestral) with noise in every step",
+        "sampler: without new noise (ddim) or with noise in every step (ancestral)",
         ("ddim", "ancestral"),
     ),
     "diffusion.sampling_steps": option.Whole(
-        50, "timesteps that a sample takes, evenly spaced", 1
+        50, "timesteps of a sample, evenly spaced", 1
     ),
     "optimizer.name": option.Choice(
         "adam",
@@ -166,14 +164,14 @@ OPTIONS: dict[str, Option] = {
     ),
     "prune.fraction": option.Number(
         0.2,
-        "share of remaining weights pruned per round; early_bird: share of channels",
+        "fraction of remaining weights pruned per round; early_bird: of channels",
         0,
         1,
         is_open=True,
     ),
     "prune.rounds": option.Whole(20, "rounds after the dense one", 1),
     "prune.sparsities": option.Sparsities(
-        (), "of the prunable weights in each round; () = as prune.fraction has it"
+        (), "sparsity of the prunable weights in each round; () = use prune.fraction"
     ),
     "prune.scope": option.Choice(
         "global",
@@ -186,7 +184,8 @@ OPTIONS: dict[str, Option] = {
     ),
     "early_bird.distance": option.Number(
         0.1,
-        "a mask this near (share of channels) to each of the five before is a ticket",
+        "a mask within this distance (fraction of channels) of the five before is a "
+        "ticket",
         is_open=True,
     ),
     "early_bird.epochs": option.Whole(
@@ -200,20 +199,20 @@ OPTIONS: dict[str, Option] = {
     ),
     "dynamic.methods": option.Choices(
         ("rigl", "static"),
-        "how masks change, each an arm of the experiment",
+        "how masks change; each method is an arm",
         ("static", "set", "rigl", "magran"),
     ),
     "dynamic.distribution": option.Choice(
         "erk",
-        "densities of layers: Erdos-Renyi kernel, or all the same",
+        "densities of layers: Erdos-Renyi kernel, or all equal",
         ("erk", "uniform"),
     ),
     "dynamic.fraction": option.Number(
-        0.3, "share of a layer's weights that a change moves at step 0", 0, 1
+        0.3, "fraction of a layer's kept weights replaced per change, at step 0", 0, 1
     ),
     "dynamic.every_steps": option.Whole(100, "training steps between changes", 1),
     "dynamic.end": option.Number(
-        0.75, "share of the training after which masks stay (set: never)", 0, 1.01
+        0.75, "fraction of training after which masks are fixed (set: never)", 0, 1.01
     ),
     "ticket.path": option.Text("", "workdir whose tickets are transferred; '' = none"),
     "ticket.map": option.Texts(
@@ -226,7 +225,7 @@ OPTIONS: dict[str, Option] = {
     ),
     "stability.steps": option.Wholes(
         (),
-        "steps that are analysed; () = 0, 10 and 0.5 to 20 % of a training",
+        "steps to analyse; () = 0, 10 and 0.5 to 20 % of the training",
         low=0,
         may_be_empty=True,
     ),
@@ -259,7 +258,7 @@ OPTIONS: dict[str, Option] = {
         ("running", "batch"),
     ),
     "eval.average_decay": option.Number(
-        0.0, "decay of the averaged weights that are sampled; 0 = the last ones", 0, 1
+        0.0, "decay of the averaged weights for samples; 0 = use the last weights", 0, 1
     ),
     "eval.metrics": option.Choices(
         (),
@@ -277,7 +276,7 @@ OPTIONS: dict[str, Option] = {
         False, "download Inception's weights (96 MB) if they are missing"
     ),
     "eval.classifier_epochs": option.Whole(
-        10, "epochs of training of the data set's classifier", 1
+        10, "training epochs of the data set's classifier", 1
     ),
     "eval.classifier_width": option.Whole(
         64, "channels of the classifier's first stage; 16 for a CPU", 1
@@ -290,7 +289,7 @@ OPTIONS: dict[str, Option] = {
     "keep.rounds": option.Choice(
         "best",
         "rounds whose trained weights are kept: best = the dense round, the last one, "
-        "and the sparsest that matches and that is found, as the verdict has it",
+        "and, by the verdict, the sparsest that matches and the sparsest found",
         ("best", "all", "last"),
     ),
     "checkpoint.every_seconds": option.Number(60.0, "seconds between checkpoints"),
@@ -318,8 +317,8 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-# Options that say how to run or draw, not what to compute: they may change at a
-# restart.
+# Options that determine how to run or draw, not what is computed: they may be changed
+# when a run is resumed.
 HOW_TO_RUN = (
     "data.dir",
     "data.download",
@@ -338,10 +337,9 @@ HOW_TO_RUN = (
     "parallel.process",
 )
 
-# Options that only judge what was computed: they may change, too, unless it is by them
-# that rewind.step="auto" chooses.
+# Options that only affect how results are judged: they may be changed too, unless
+# rewind.step="auto" depends on them.
 HOW_TO_JUDGE = ("eval.verdict", "stability.margin")
 
-# Options of earlier versions that changed no result; they are ignored in workdirs that
-# have them.
+# Options of earlier versions without influence on results; ignored in old workdirs.
 REMOVED = ("suite", "paper.sparsity")

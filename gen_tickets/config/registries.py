@@ -10,8 +10,8 @@ A saliency of your own, for instance::
 
 From then on "lamp" is a value of `prune.method` in this process, known to help,
 validation and the code that uses it. Built-in entries are registered by the same
-decorators. Further arguments of a decorator are fields of its entry; docs/howto.md has
-an example of each.
+decorators. Further arguments of a decorator are fields of its entry; for examples, see
+docs/howto.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,50 +20,52 @@ from typing import Any, Literal, NamedTuple
 from gen_tickets.config.column import Column
 from gen_tickets.config.registry import Registry
 
-# (options) -> None: raises UserError if options do not fit the entry that was chosen.
+# (options) -> None: raises UserError if options do not fit the chosen entry.
 # Options are flat: {"model.name": "conv", "model.widths": [8, 16], ...}.
 Check = Callable[[Mapping[str, Any]], None]
 
-Kind = Literal["pair", "denoiser"]  # what networks a model is made of
+Kind = Literal["pair", "denoiser"]  # the networks of a model
 
 
 def _no_check(options: Mapping[str, Any]) -> None:
-    """Every combination of options fits."""
+    """Accepts every combination of options."""
 
 
 def _any_side(widths: tuple[int, ...]) -> int:
-    """Images of every side fit."""
+    """Accepts images of any side."""
     return 1
 
 
 class Model(NamedTuple):
-    """The networks of a task: a pair, or one that denoises.
+    """The networks of a task: a pair, or a denoiser.
 
-    Of a pair one contracts images to vectors, one expands vectors; both are Flax
-    modules, called as module(x, train). A denoiser maps images to images, called as
-    module(x, train, times). What may be pruned is a leaf "kernel"; batch norm keeps its
-    statistics in the collection "batch_stats". A method `channel_groups` (see
-    `models.groups`) is needed for early-bird tickets and `flops_compact` only.
+    In a pair, one Flax module maps images to vectors and one maps vectors to images;
+    both are called as module(x, train). A denoiser maps images to images and is called
+    as module(x, train, times). Only leaves named "kernel" can be pruned; batch norm
+    keeps its statistics in the collection "batch_stats". A method `channel_groups` (see
+    `models.groups`) is only needed for early-bird tickets and `flops_compact`.
     """
 
-    #: of a pair: (arguments of the contracting module, those of the expanding one) ->
-    #: both modules; of a denoiser: arguments -> module. The arguments are dicts with
-    #: `widths`, `dtype`, `channels`, `lowering` and the model's `options`, the first of
-    #: a pair also with `num_outputs`, all others with `image_shape`; see `models`.
+    #: pair: (arguments of the contracting module, arguments of the expanding one) ->
+    #: both modules; denoiser: arguments -> module. Arguments are dicts with `widths`,
+    #: `dtype`, `channels`, `lowering` and the model's `options`; the first of a pair
+    #: also has `num_outputs`, all others have `image_shape`; see `models`.
     build: Callable[..., Any]
     kind: Kind = "pair"
-    #: options that models without them refuse, such as ("model.blocks",)
+    #: options that only some models use, such as ("model.blocks",); others refuse them
     options: tuple[str, ...] = ()
-    #: widths -> number of which the side of the images must be a multiple
+    #: widths -> the number that must divide the side of the images
     multiple: Callable[[tuple[int, ...]], int] = _any_side
-    #: whether kernels are divided by their own norm, as in spectral normalization
+    #: whether kernels are divided by their norm, as in spectral normalization
     normalizes_kernels: bool = False
-    #: whether activations are divided by statistics of their own, as by group norm
+    #: whether activations are normalized per example, as by group norm
     normalizes_examples: bool = False
     #: whether it has batch norm
     normalizes_batches: bool = True
-    #: whether fewer widths make a network of fewer stages
+    #: whether the number of widths sets the number of stages
     any_depth: bool = False
+    #: whether a latent vector is a feature map with the last width as channels
+    latent_is_map: bool = False
     check: Check = _no_check
 
 
@@ -72,7 +74,7 @@ class DataSet(NamedTuple):
 
     #: config.data -> `data.readers.Reader`; reads names and headers only
     find: Callable[..., Any]
-    reads_dir: bool = True  #: whether it looks at `data.dir`
+    reads_dir: bool = True  #: whether it reads from `data.dir`
 
 
 class Saliency(NamedTuple):
@@ -89,15 +91,16 @@ class Metric(NamedTuple):
 
     #: (outputs, reference) -> tuple of numbers. `outputs` has features [N, D] and
     #: logits [N, classes] of the samples, `reference` those of the training images, see
-    #: `evaluation.features.references.Reference`; of reconstructions, `reference` is
+    #: `evaluation.features.references.Reference`; for reconstructions, `reference` is
     #: the labels [N].
     compute: Callable[[Any, Any], tuple[float, ...]]
-    network: str  #: of the outputs: "inception" or "classifier"
+    network: str  #: that computes the outputs: "inception" or "classifier"
     columns: tuple[Column, ...]  #: of results.csv
     #: positions of the columns in the result of `compute`; () = in order
     places: tuple[int, ...] = ()
-    minimum: int = 1  #: images that each side must have
-    of_reconstructions: bool = False  #: of held-out images; else of samples
+    minimum: int = 1  #: minimum number of real images and of samples
+    #: measures reconstructions of held-out images instead of samples
+    of_reconstructions: bool = False
     #: whether `gen_tickets.evaluation` measures it by default
     by_default: bool = True
     check: Check = _no_check
@@ -118,18 +121,18 @@ class Loss(NamedTuple):
 
 
 class TaskBuilder(NamedTuple):
-    """How a model learns."""
+    """How a model is trained."""
 
     #: (config, `tasks.Setting`) -> `tasks.Task`
     build: Callable[..., Any]
     kind: Kind = "pair"  #: of the models that it trains
-    #: options that tasks without them refuse, such as ("task.beta",)
+    #: options that only some tasks use, such as ("task.beta",); others refuse them
     options: tuple[str, ...] = ()
-    #: of these, what decides how samples are made of the same weights
+    #: those of them that change how samples are made from the same weights
     sampling: tuple[str, ...] = ()
     reconstructs: bool = True  #: whether `Task.reconstruct` is not None
-    #: whether a lower held-out loss is a better model; not where two networks play
-    #: against each other. Else no verdict goes by it, and no early stopping.
+    #: whether a lower held-out loss means a better model, which is false for competing
+    #: networks. If not, verdicts and early stopping ignore the loss.
     loss_is_quality: bool = True
     #: metrics of the step and of `Task.evaluate` besides "loss"; a metric X has the
     #: columns train_X, heldout_X and interval_X
@@ -143,19 +146,19 @@ class Optimizer(NamedTuple):
     #: (config.optimizer, decay) -> optax transformations in order; `decay`, one of
     #: them, adds weight_decay * weight
     transformations: Callable[..., tuple[Any, ...]]
-    #: its own options; others refuse them where they are in no such list
+    #: options that it uses; optimizers that do not list them refuse them
     options: tuple[str, ...] = ("optimizer.b1", "optimizer.b2")
 
 
 class NoiseSchedule(NamedTuple):
-    """How fast a diffusion turns images into noise."""
+    """The noise schedule of a diffusion."""
 
     #: (number of timesteps T) -> variances of the noise added at each, in (0, 1), [T]
     betas: Callable[[int], Any]
 
 
 class RateSchedule(NamedTuple):
-    """The learning rate over a training."""
+    """The learning-rate schedule of a training."""
 
     #: (config.optimizer, num_steps) -> optax schedule
     schedule: Callable[..., Any]

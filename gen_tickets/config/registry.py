@@ -1,9 +1,8 @@
-"""A registry: the choices of an option, each added by one decorated function.
+"""Registries: the choices of an option, each added by a decorated function.
 
-The decorator is the only place where a name is written. The names of built-in entries
-are read from the source of their package without importing it; the module of an entry
-is imported when the entry is first used. So `--help` and errors for mistyped names do
-not load JAX.
+A name is written only in its decorator. The names of built-in entries are read from the
+source of their package without importing it; the module of an entry is imported at its
+first use. So `--help` and errors for mistyped names do not load JAX.
 """
 
 import ast
@@ -21,7 +20,7 @@ Function = TypeVar("Function", bound=Callable)
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
-    """The remedy for a mistyped name: "did you mean 'adam'?", "" if none is near."""
+    """The remedy for a mistyped name, "did you mean 'adam'?"; "" if none is close."""
     matches = difflib.get_close_matches(str(name), names, n=1)
     return f"did you mean {matches[0]!r}?" if matches else ""
 
@@ -38,7 +37,7 @@ def _first_line(docstring: str | None) -> str:
 
 
 class Registry(Generic[Entry]):
-    """The choices of one option; a call returns the decorator that adds one.
+    """The choices of one option; calling it returns a decorator that adds one.
 
     Attributes:
       option: the option whose values are the names, such as "prune.method".
@@ -47,11 +46,11 @@ class Registry(Generic[Entry]):
     def __init__(
         self, kind: str, option: str, entry: Callable[..., Entry], package: str
     ):
-        """A registry that has imported nothing.
+        """Creates a registry without importing its entries.
 
         Args:
-          kind: the name of this registry in `registries`, by which its decorators are
-            found in the source.
+          kind: the name of this registry in `registries`, used to find its decorators
+            in the source.
           option: see the attribute.
           entry: (function, **attributes) -> what `get` returns.
           package: the package or module of gen_tickets with the built-in entries.
@@ -62,14 +61,14 @@ class Registry(Generic[Entry]):
         self._summaries: dict[str, str] = {}
 
     def __call__(self, name: str, **attributes: Any) -> Callable[[Function], Function]:
-        """Decorator that adds a function under a name; it returns the function.
+        """Returns a decorator that adds a function under a name.
 
         A user-defined name may be added again, for instance by a file that is loaded
-        twice; the last function counts.
+        twice; the last function wins.
 
         Args:
           name: the value of the option.
-          **attributes: the further fields of the entry, see `registries`.
+          **attributes: further fields of the entry, see `registries`.
 
         Raises:
           UserError: a built-in entry has this name.
@@ -81,7 +80,7 @@ class Registry(Generic[Entry]):
                 raise UserError(
                     f"{self.option}={name!r}",
                     "is built in",
-                    "give yours another name",
+                    "choose another name",
                 )
             self._entries[name] = self._make(function, **attributes)
             self._summaries[name] = _first_line(function.__doc__)
@@ -90,7 +89,7 @@ class Registry(Generic[Entry]):
         return register
 
     def names(self) -> tuple[str, ...]:
-        """All names, the built-in ones first; imports nothing."""
+        """All names, built-in ones first; imports nothing."""
         return tuple(self.summaries())
 
     def summaries(self) -> dict[str, str]:
@@ -99,10 +98,10 @@ class Registry(Generic[Entry]):
         return built_in | self._summaries
 
     def get(self, name: str) -> Entry:
-        """The entry of a name; imports the module of a built-in one.
+        """The entry with a name; imports the module of a built-in one.
 
         Raises:
-          UserError: there is none.
+          UserError: there is no such entry.
         """
         if name not in self._entries and name in self._built_in:
             importlib.import_module(self._built_in[name].module)

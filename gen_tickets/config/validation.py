@@ -1,7 +1,7 @@
 """Rules for combinations of options.
 
-`config.effects` lists options that have an effect only with others. Rules of a single
-model, saliency, loss, metric or task are the `check` of its entry in
+`config.effects` lists options that have an effect only together with others. Rules of a
+single model, saliency, loss, metric or task are the `check` of its entry in
 `config.registries`, next to its definition.
 """
 
@@ -28,7 +28,7 @@ def check(options: Options, changed: Set[str]) -> None:
     Args:
       options: {"prune.method": value, ...} from `defaults.flatten`, each valid
         by itself.
-      changed: names of those that are not at their defaults.
+      changed: names of the options that are not at their defaults.
     """
     _check_steps(options)
     _check_pruning(options)
@@ -36,7 +36,7 @@ def check(options: Options, changed: Set[str]) -> None:
     _check_dynamic(options)
     _check_critic(options)
     _check_evaluation(options)
-    # From here on the chosen entries are imported.
+    # The checks below import the chosen entries.
     _check_kind(options)
     effects.check(options, changed)
     for registry in _CHOSEN:
@@ -53,7 +53,7 @@ def _check_steps(options: Options) -> None:
     if (epochs > 0) == (steps > 0):
         raise UserError(
             f"train.epochs={epochs}, train.steps={steps}",
-            "one of them says how long a training is",
+            "exactly one of them sets the length of training",
             "give one and leave the other 0",
         )
     if rewind.isdecimal() and 0 < steps <= int(rewind):
@@ -72,7 +72,7 @@ def _check_pruning(options: Options) -> None:
     if listed and options["prune.rounds"] > len(listed):
         raise UserError(
             f"prune.rounds={options['prune.rounds']}",
-            f"prune.sparsities has {len(listed)}, one a round",
+            f"prune.sparsities has {len(listed)}, one per round",
             f"give at most {len(listed)}, or more sparsities",
         )
     if schedule == "early_bird" and options["prune.rounds"] != 1:
@@ -84,23 +84,23 @@ def _check_pruning(options: Options) -> None:
 
 
 def _check_stability(options: Options) -> None:
-    """The rewind step and the masks of the instability analysis."""
+    """Checks the rewind step and the masks of an instability analysis."""
     is_analysed = options["procedure"] == "stability"
     if is_analysed and options["rewind.step"] == "auto":
         raise UserError(
-            "rewind.step='auto'", "is what the analysis finds out", "leave it out"
+            "rewind.step='auto'", "is the result of the analysis", "leave it out"
         )
     if bool(options["stability.tickets"]) != (options["stability.round"] > 0):
         raise UserError(
             f"stability.tickets={options['stability.tickets']!r}, "
             f"stability.round={options['stability.round']}",
-            "together they say which masks the copies have",
+            "together they select the masks of the copies",
             "give both, or none",
         )
 
 
 def _check_dynamic(options: Options) -> None:
-    """Dynamic sparse training without a method, or with a rewind."""
+    """Refuses dynamic sparse training without a method, or with rewinding."""
     if options["procedure"] != "dynamic":
         return
     if options["rewind.step"] != "0":
@@ -134,14 +134,14 @@ def _check_evaluation(options: Options) -> None:
 
 
 def _check_kind(options: Options) -> None:
-    """A task that needs other networks than those of the model."""
+    """Refuses a task that needs other networks than those of the model."""
     task, name = options["task.name"], options["model.name"]
     kind = registries.task.get(task).kind
     if registries.model.get(name).kind != kind:
         fitting = [x for x, model in registries.model.items() if model.kind == kind]
         raise UserError(
             f"model.name={name!r}",
-            f"task.name={task!r} trains a {kind}, which it is not",
+            f"task.name={task!r} trains a {kind}, which this model is not",
             f"give {' or '.join(fitting)}",
         )
 
@@ -158,7 +158,7 @@ def _check_metric(name: str, options: Options) -> None:
 
 
 def _check_columns(options: Options) -> None:
-    """Two metrics with one column; a verdict on a metric that is not measured."""
+    """Refuses two metrics with the same column, or an unmeasured verdict metric."""
     verdict, names = options["eval.verdict"], options["eval.metrics"]
     owners: dict[str, str] = {}
     for name, metric in registries.metric.items():
@@ -182,7 +182,7 @@ def _check_columns(options: Options) -> None:
 
 
 def _check_loss(options: Options) -> None:
-    """Raises UserError if the loss does not measure how good a model is."""
+    """Refuses the loss as a verdict if it does not measure the quality of a model."""
     task = options["task.name"]
     if not registries.task.get(task).loss_is_quality:
         raise UserError(
@@ -196,7 +196,7 @@ def _check_loss(options: Options) -> None:
 
 
 def _check_verdict(options: Options, changed: Set[str]) -> None:
-    """A verdict on a column that is not measured."""
+    """Refuses a verdict on a column that is not measured."""
     task = registries.task.get(options["task.name"])
     metrics = (registries.metric.get(name) for name in options["eval.metrics"])
     directed = [x.name for of in metrics for x in of.columns if x.better]

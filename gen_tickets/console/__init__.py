@@ -1,1 +1,1 @@
-"""What a person reads while a run works: header, progress bar, rounds, verdict."""
+"""Terminal output of a run: progress bar, rounds, verdict, signals."""

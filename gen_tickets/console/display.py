@@ -1,8 +1,8 @@
-"""Lines that stay and a progress bar below them, on stderr.
+"""Permanent lines with a progress bar below them, on stderr.
 
-On a terminal the bar is redrawn in place by rich, whatever the width. In a file or a
-pipe the same state is written as a line of its own every `LOG_SECONDS`, also while a
-compilation keeps the main thread busy.
+On a terminal, rich redraws the bar in place, at any width. In a file or a pipe, a line
+with the same state is written every `LOG_SECONDS`, even while a compilation blocks the
+main thread.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ Span = tuple[str, str]  #: (text, rich style; "" = plain)
 
 
 class Progress(NamedTuple):
-    """How far a piece of work is."""
+    """The progress of a piece of work."""
 
     title: str
     done: int = 0
-    total: int = 0  #: 0: not known
+    total: int = 0  #: 0: unknown
     unit: str = "step"
-    details: tuple[str, ...] = ()  #: the most important first
+    details: tuple[str, ...] = ()  #: most important first
     seconds_left: float | None = None
 
     def parts(self) -> list[str]:
-        """Everything but the title and the bar, the most important first."""
+        """Everything except the title and the bar, most important first."""
         found = [f"{self.unit} {self.done}/{self.total}"] if self.total else []
         if self.seconds_left is not None:
             found.append(f"{duration(self.seconds_left)} left")
@@ -51,15 +51,15 @@ def duration(seconds: float) -> str:
 
 
 def log_line(progress: Progress) -> str:
-    """A state as a line of a log."""
+    """The progress as a log line."""
     return "  ".join([progress.title, *progress.parts()])
 
 
 def bar_line(progress: Progress, width: int, ascii_only: bool = False) -> list[Span]:
-    """A state as one line of a terminal, never wider than it.
+    """The progress as a terminal line, never wider than the terminal.
 
     Args:
-      progress: the state.
+      progress: the progress.
       width: columns of the terminal.
       ascii_only: whether the terminal has no line-drawing characters.
     """
@@ -87,23 +87,23 @@ def bar_line(progress: Progress, width: int, ascii_only: bool = False) -> list[S
 
 
 class _Screen(Protocol):
-    """Where lines and the bar go."""
+    """The output of lines and the bar."""
 
     def say(self, spans: list[Span]) -> None:
-        """Writes a line that stays."""
+        """Writes a permanent line."""
 
     def begin(self) -> None:
-        """The first of the nested bars begins."""
+        """Called when the first of the nested bars starts."""
 
     def end(self) -> None:
-        """The last of the nested bars ends."""
+        """Called when the last of the nested bars ends."""
 
 
 class _Terminal:
     """A terminal, by rich."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # here: only where there is a terminal
+        from rich.console import Console  # only needed for terminals
 
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live: Any = None
@@ -143,7 +143,7 @@ class _Terminal:
 
 
 class _Log:
-    """A file or a pipe: a line now and then from a thread of its own."""
+    """A file or a pipe: a separate thread writes a line at intervals."""
 
     def __init__(self) -> None:
         self._ended = threading.Event()
@@ -161,7 +161,7 @@ class _Log:
 
     def _tell(self, ended: threading.Event) -> None:
         while not ended.wait(LOG_SECONDS):
-            with contextlib.suppress(IndexError):  # the last bar ended meanwhile
+            with contextlib.suppress(IndexError):  # the last bar has ended
                 self.say([(log_line(_bars[-1]), "")])
 
 
@@ -170,7 +170,7 @@ _screens: dict[bool, _Screen] = {}
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether a stream is a terminal on which a line can be redrawn."""
+    """Whether a stream is a terminal on which lines can be redrawn."""
     return bool(stream.isatty()) and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
@@ -180,7 +180,7 @@ def shows_bars() -> bool:
 
 
 def width() -> int:
-    """Columns of a line on stderr; of a log as many as a long line needs."""
+    """Columns of a line on stderr; for a log, as many as a long line needs."""
     return shutil.get_terminal_size().columns if shows_bars() else 200
 
 
@@ -192,10 +192,10 @@ def _screen() -> _Screen:
 
 
 def say(*spans: Span | str) -> None:
-    """Writes a line that stays, above the bar where there is one.
+    """Writes a permanent line, above the bar if there is one.
 
     Args:
-      *spans: texts, each by itself or with a rich style.
+      *spans: texts, or (text, rich style).
     """
     styled = [(span, "") if isinstance(span, str) else span for span in spans]
     _screen().say(styled)
@@ -208,18 +208,18 @@ class Bar:
         self._place = place
 
     def update(self, **fields: Any) -> None:
-        """Changes fields of the `Progress`."""
+        """Updates fields of the `Progress`."""
         _bars[self._place] = _bars[self._place]._replace(**fields)
 
 
 @contextlib.contextmanager
 def bar(title: str, total: int = 0, unit: str = "step") -> Iterator[Bar]:
-    """Shows a progress bar as long as the block lasts; bars may be nested.
+    """Shows a progress bar during the block; bars may be nested.
 
     Args:
-      title: what is done.
-      total: how many units it has; 0: not known.
-      unit: of what is counted.
+      title: description of the work.
+      total: number of units; 0: unknown.
+      unit: name of a unit.
     """
     _bars.append(Progress(title, total=total, unit=unit))
     screen = _screen()
@@ -234,9 +234,9 @@ def bar(title: str, total: int = 0, unit: str = "step") -> Iterator[Bar]:
 
 
 def announce(notice: str) -> None:
-    """Says something in the title of the bar, as soon as that is drawn, and in a log.
+    """Shows a notice in the title of the bar when it is next drawn, and in a log.
 
-    Of use to a thread: nothing is written to a terminal by the caller itself.
+    For use in threads: the caller itself writes nothing to a terminal.
     """
     if _bars:
         _bars[-1] = _bars[-1]._replace(title=notice, details=(), seconds_left=None)
@@ -245,6 +245,6 @@ def announce(notice: str) -> None:
 
 
 def stop() -> None:
-    """Takes the bar off the screen, for a process that is about to end at once."""
+    """Removes the bar from the screen, for a process that is about to exit."""
     if _bars:
         _screen().end()

@@ -1,4 +1,4 @@
-"""A lasting line for every round: its sparsity, what the arms reached, the outcome."""
+"""A permanent line for every round: sparsity, result of each arm, outcome."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ _OUTCOME_WIDTH = 20
 
 
 class RoundTable:
-    """The rounds of one run that have been shown, as a table that grows downwards."""
+    """The rounds of a run that have been shown, as a table that grows downwards."""
 
     def __init__(self, metric: str, arms: Sequence[str]):
         """Shows nothing yet.
 
         Args:
           metric: the column of results.csv that the verdict compares.
-          arms: of the rounds after the dense one, each a column of the table.
+          arms: of the rounds after the dense one; each is a column of the table.
         """
         self._metric, self._arms = metric, arms
         self._shown: set[tuple[int, int]] = set()  # (round, runs in its rows)
@@ -60,7 +60,7 @@ def _of_round(rows: Rows, metric: str, number: int) -> dict[str, Summary]:
 
 
 def outcome(rows: Rows, metric: str, number: int) -> Span:
-    """Whether a round's ticket is found, or else why not, and its style."""
+    """Whether a round's ticket is found, or why not, with a style."""
     judged: Round | None = next(
         (x for x in verdict(rows, metric).rounds if x.round == number), None
     )
@@ -78,7 +78,7 @@ def outcome(rows: Rows, metric: str, number: int) -> Span:
 def row_spans(
     rows: Rows, metric: str, number: int, seconds: float, arms: Sequence[str]
 ) -> list[Span]:
-    """One round as a line of the table; the dense arm stands in the first column."""
+    """A round as a line of the table; the dense arm is in the first column."""
     of_arms = _of_round(rows, metric, number)
     share = statistics.percent(next(iter(of_arms.values())).sparsity) if of_arms else ""
     text, style = outcome(rows, metric, number)
@@ -93,7 +93,7 @@ def row_spans(
 
 
 def log_spans(rows: Rows, metric: str, number: int, seconds: float) -> list[Span]:
-    """One round as a line that stands for itself."""
+    """A round as a self-explanatory line."""
     of_arms = _of_round(rows, metric, number)
     found = [f"{arm} {statistics.mean_std(of)}" for arm, of in of_arms.items()]
     share = [statistics.percent(of.sparsity) for of in of_arms.values()][:1]

@@ -1,7 +1,7 @@
-"""Signals that ask a run to stop: answered at once, collected until all is saved.
+"""Signals that stop a run: acknowledged at once, collected until everything is saved.
 
-SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal is closed) and SIGUSR1 (Slurm's warning
-before the time is up).
+SIGINT (Ctrl-C), SIGTERM, SIGHUP (closed terminal) and SIGUSR1 (Slurm's warning before
+the time limit).
 """
 
 import contextlib
@@ -15,16 +15,16 @@ from typing import Any
 
 from gen_tickets.console import display
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has the first two alone
-_GRACE_SECONDS = 2.0  # for a second signal to end the process in Python's own way
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # Windows has only the first two
+_GRACE_SECONDS = 2.0  # for Python to exit by itself after a second signal
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collects the signals in a list instead of dying; a second one of a kind kills.
+    """Collects signals in a list instead of exiting; a second one of a kind exits.
 
-    A signal that is ignored, as SIGHUP is under nohup, stays so. Signals belong to the
-    main thread: in another one none is collected.
+    Ignored signals, such as SIGHUP under nohup, stay ignored. Signals belong to the
+    main thread; other threads collect none.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -52,7 +52,7 @@ def stop_signals() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def _answers(before: Mapping[signal.Signals, Any]) -> Iterator[None]:
-    """Answers from a thread: the main one may be in a compilation for a minute."""
+    """Answers from a thread, since the main one may be compiling for a minute."""
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     outer = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
@@ -68,7 +68,7 @@ def _answers(before: Mapping[signal.Signals, Any]) -> Iterator[None]:
 
 
 def _answer(reader: socket.socket, numbers: set[signal.Signals]) -> None:
-    """Reads a byte a signal until the other end is closed."""
+    """Reads one byte per signal until the other end is closed."""
     seen: set[int] = set()
     while received := reader.recv(1):
         number = received[0]
@@ -82,6 +82,6 @@ def _answer(reader: socket.socket, numbers: set[signal.Signals]) -> None:
         reader.settimeout(_GRACE_SECONDS)
         with contextlib.suppress(TimeoutError):
             if not reader.recv(1):
-                return  # it ended in time
+                return  # the process ended in time
         display.stop()
         os._exit(128 + number)

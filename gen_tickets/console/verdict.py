@@ -1,4 +1,4 @@
-"""The verdict of a run: in a box on a terminal, else as plain lines, on stdout."""
+"""Prints the verdict of a run on stdout, on a terminal in a box, else as lines."""
 
 import sys
 
@@ -6,7 +6,7 @@ from gen_tickets.console import display
 from gen_tickets.report.gates import Gate
 from gen_tickets.report.verdict import Verdict
 
-# (rich style, mark) of a gate that is passed, not passed, or not known.
+# (rich style, mark) of a gate that passed, failed, or is unknown.
 _MARKS = {True: ("green", "+"), False: ("red", "-"), None: ("bright_black", "?")}
 
 
@@ -15,7 +15,7 @@ def show(judged: Verdict, title: str = "verdict") -> None:
 
     Args:
       judged: the verdict.
-      title: whose it is.
+      title: of the box.
     """
     if display.is_terminal(sys.stdout):
         _box(judged, title)
@@ -38,7 +38,7 @@ def _box(judged: Verdict, title: str) -> None:
     from rich.text import Text
 
     failed = any(gate.passed is False for gate in judged.gates)
-    lines = [Padding(Text(judged.finding, "bold"), (0, 0, 1, 0))]
+    lines = [Padding(Text(judged.sentence, "bold"), (0, 0, 1, 0))]
     for gate in judged.gates:
         style, mark = _MARKS[gate.passed]
         lines.append(Padding(Text(_line(gate), style), (0, 0)))

@@ -1,1 +1,1 @@
-"""Image sets: readers, decoding, batch order, resident and streamed pipelines."""
+"""Data sets: readers, decoding, batch order, resident and streamed pipelines."""

@@ -1,4 +1,4 @@
-"""The provenance of a set of images, and remarks on it for the user."""
+"""Provenance of a data set, and remarks on it for the user."""
 
 import hashlib
 from typing import Any
@@ -18,7 +18,7 @@ def describe(
     heldout: Any,
     facts: Facts,
 ) -> dict[str, Any]:
-    """What is needed to reproduce a number computed from these images.
+    """The provenance needed to reproduce numbers computed from these images.
 
     Args:
       data: `config.data`.
@@ -45,7 +45,7 @@ def describe(
 
 
 def of_pixels(images: Any, crop: int, facts: Facts) -> dict[str, Any]:
-    """What images are, and how they became so; arguments as those of `describe`."""
+    """Shape, digest and preprocessing of images; arguments as in `describe`."""
     import PIL
 
     return {
@@ -59,14 +59,14 @@ def of_pixels(images: Any, crop: int, facts: Facts) -> dict[str, Any]:
 
 
 def _digest(images: Any) -> str | None:
-    """SHA-256 of the pixels; None for a stream, which is never read as a whole."""
+    """SHA-256 of the pixels; None for a stream, which is never read completely."""
     if isinstance(images, Stream):
         return None
     return hashlib.sha256(images).hexdigest()
 
 
 def remarks(provenance: dict[str, Any]) -> str:
-    """Remarks on a set for the user before training, in one line; or ""."""
+    """Remarks on a data set for the user before training, as one line; or ""."""
     said = folders.remarks(provenance)
     said += [
         f"{count} images {note}" for note, count in provenance.get("images", {}).items()

@@ -1,24 +1,24 @@
-"""Image sets: found, read into memory once, with a batch order.
+"""Data sets: find them, read them into memory once, and define the batch order.
 
 Conventions. Images are square uint8 [N, H, W, C] with C 1 or 3, labels int32 [N] or
-None. `config.data.name` says where they come from: a set of `registries.data_set` (the
-built-in ones are in `data.readers`), or a TFDS image set, `name`, `name/config` or
-`name:version`, in `config.data.dir` ('' is TFDS_DATA_DIR, or ~/tensorflow_datasets).
+None. `config.data.name` selects a set of `registries.data_set` (the built-in ones are
+in `data.readers`), or a TFDS image set, `name`, `name/config` or `name:version`, in
+`config.data.dir` ('' is TFDS_DATA_DIR, or ~/tensorflow_datasets).
 
 Every image is cropped to the centre square of side `crop`, then resized to
 `image_size`; 0 means the default of the set (`Reader.crop`, `Reader.size`: celeb_a is
 cropped to 148x148 and resized to 64x64, digits to 28x28), or else the largest square
 and the original size.
 
-The split `test` is held out, or else `validation`, or else every 10th image (the first,
-the 11th, ...) in the order of the set.
+The split `test` is held out; without it `validation`; without that every 10th image
+(the first, the 11th, ...) in the order of the set.
 
-`config.data.resident` False leaves the training images of a folder or an array_record
-set on disk, as a `Stream` (without labels); the held-out ones are always read.
+With `config.data.resident` False, the training images of a folder or an array_record
+set stay on disk, as a `Stream` (without labels); held-out images are always read.
 
 `config.data.limit` keeps that many training images, a fixed random choice that depends
-only on the size of the set (so it mixes classes of a sorted set, and a smaller limit
-chooses a subset of a larger one), and max(limit // 5, batch_size) held-out ones.
+only on the size of the set (so it mixes the classes of a sorted set, and a smaller
+limit chooses a subset), and max(limit // 5, batch_size) held-out images.
 """
 
 import functools
@@ -45,7 +45,7 @@ class ImageSet(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """Two image sets, and their provenance (a JSON-able dict)."""
+    """Two image sets, and their provenance (a JSON-serializable dict)."""
 
     train: ImageSet
     heldout: ImageSet
@@ -53,12 +53,12 @@ class Dataset(NamedTuple):
 
 
 def check(config: ml_collections.ConfigDict) -> None:
-    """Checks, before anything slow, that `load(config)` will find its set.
+    """Checks early that `load(config)` will find its data set.
 
-    Looks at file names and headers only; TFDS is imported only for a download.
+    Reads only file names and headers; imports TFDS only for a download.
 
     Raises:
-      UserError: no such set, it is unreadable, or a batch is larger than the
+      UserError: the set is missing or unreadable, or a batch is larger than the
         training set.
     """
     if not _must_download(config.data):
@@ -83,10 +83,10 @@ def load(
     Args:
       config: all options.
       read_shares: (read, indices) → read(indices); with several processes, each may
-        read a share.
+        read a part.
 
     Raises:
-      UserError: as `check`, and for images that are broken, of different sizes if
+      UserError: as in `check`, and for images that are broken, of different sizes if
         `image_size` is 0, or without 1 or 3 channels.
     """
     data = config.data
@@ -168,7 +168,7 @@ def _generator(*words: int) -> np.random.Generator:
 
 
 def _find(data: ml_collections.ConfigDict) -> Reader:
-    """The reader of `config.data`; UserError if there is nothing to read."""
+    """The reader of `config.data`; raises UserError if there is nothing to read."""
     if data.name in registries.data_set.names():
         return registries.data_set.get(data.name).find(data)
     path = tfds.find_prepared(data.dir, data.name)
@@ -178,7 +178,7 @@ def _find(data: ml_collections.ConfigDict) -> Reader:
 
 
 def _must_download(data: ml_collections.ConfigDict) -> bool:
-    """Whether it is a missing TFDS set that is to be downloaded."""
+    """Whether the set is a missing TFDS set and a download was requested."""
     if data.name in registries.data_set.names() or not data.download:
         return False
     if tfds.find_prepared(data.dir, data.name) is not None:
@@ -190,7 +190,7 @@ def _must_download(data: ml_collections.ConfigDict) -> bool:
 def _indices(
     reader: Reader, data: ml_collections.ConfigDict
 ) -> list[tuple[str, np.ndarray]]:
-    """[(split, sorted indices) of the training images, likewise of the held-out]."""
+    """[(split, sorted indices)] of the training images, then of the held-out ones."""
     train = np.arange(reader.counts["train"])
     if reader.heldout is None:
         heldout_split, heldout = "train", train[::10]
@@ -211,5 +211,5 @@ def _indices(
 
 
 def _limited(indices: np.ndarray, limit: int) -> np.ndarray:
-    """A fixed choice of `limit` of the indices, sorted; nested in any larger limit."""
+    """A fixed choice of `limit` indices, sorted; a subset of that of a larger limit."""
     return np.sort(indices[_generator(0).permutation(len(indices))[:limit]])

@@ -1,8 +1,7 @@
-"""Encoded images → one uint8 array: decode, centre crop, resize, in threads.
+"""Decoding: encoded images → one uint8 array; decodes, crops and resizes in threads.
 
-Pillow does all of it, whichever reader the bytes come from, so that a set has the same
-pixels with every reader. Resizing is bilinear and antialiased (the
-support of the filter grows with the scale).
+All readers use Pillow, so a set has the same pixels with every reader. Resizing is
+bilinear and antialiased (the support of the filter grows with the scale).
 """
 
 import collections
@@ -61,14 +60,14 @@ def open_image(
 
     Args:
       source: path, or file opened for reading bytes.
-      mode: L or RGB, what it becomes.
-      turn: whether it is turned upright, as its EXIF tag says.
+      mode: mode of the result, L or RGB.
+      turn: whether to rotate it upright by its EXIF tag.
 
     Returns:
-      (Pillow image, facts): its file format, and those of NOTES that are so.
+      (Pillow image, facts): facts are its file format and the NOTES that apply.
 
     Raises:
-      ValueError: it has more than 8 bits a channel; Pillow raises many more kinds.
+      ValueError: more than 8 bits per channel; Pillow raises many other kinds.
     """
     from PIL import Image
 
@@ -88,16 +87,16 @@ def open_image(
 
 
 def _check_depth(image: "Image.Image") -> None:
-    """ValueError where an image, not loaded yet, has more than 8 bits a channel."""
+    """Raises ValueError if an image not loaded yet has more than 8 bits per channel."""
     # What Pillow opens as RGB may have 16 bits in the file, of which it keeps 8.
     raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]
     if image.mode.startswith(("I", "F")) or any(";16" in x for x in raw_modes):
         depth = next((x for x in raw_modes if ";16" in x), image.mode)
-        raise ValueError(f"pixels of mode {depth}, not 8 bits a channel")
+        raise ValueError(f"pixels of mode {depth}, not 8 bits per channel")
 
 
 def _turn(image: "Image.Image") -> tuple[Any, bool]:
-    """(how it is turned upright, None = not; whether its EXIF data are odd)."""
+    """(the transposition that turns it upright or None, whether EXIF is invalid)."""
     from PIL.Image import Transpose
 
     turns = {
@@ -109,10 +108,10 @@ def _turn(image: "Image.Image") -> tuple[Any, bool]:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    image.load()  # some formats have it behind the pixels
+    image.load()  # some formats store it after the pixels
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Pillow's parser raises a dozen kinds on odd data
+    except Exception:  # Pillow's parser raises many kinds on invalid data
         return None, True
     is_odd = type(orientation) is not int or not 1 <= orientation <= 8
     return None if is_odd else turns.get(orientation), is_odd
@@ -127,15 +126,15 @@ def decode(
     size: int,
     title: str,
 ) -> tuple[np.ndarray, Facts]:
-    """Encoded images → (uint8 [N, S, S, C], how many images have which facts).
+    """Encoded images → (uint8 [N, S, S, C], number of images with each fact).
 
     Args:
-      items: iterable of N = `num_images` >= 1 things that `open_one` takes.
-      open_one: item → (Pillow image of 8-bit mode L or RGB, facts), as `open_image`;
-        whatever it raises is a broken image.
+      items: iterable of N = `num_images` >= 1 arguments of `open_one`.
+      open_one: item → (Pillow image of 8-bit mode L or RGB, facts), as `open_image`; if
+        it raises, the image is broken.
       names: position → name of that image in messages.
       crop, size: as in `square`.
-      title: what is read, for the progress bar and for messages.
+      title: name of the set, for the progress bar and for messages.
 
     Raises:
       UserError: broken images (the first and their number), or `size` 0 and squares
@@ -147,7 +146,7 @@ def decode(
         _progress_bar(title, num_images) as progress,
         warnings.catch_warnings(),
     ):
-        # Pillow warns of odd EXIF data, image by image.
+        # Pillow warns of invalid EXIF data, image by image.
         warnings.filterwarnings("ignore", module="PIL.*")
         work = functools.partial(_one, open_one, crop=crop, size=size)
         for position, (pixels, detail) in enumerate(_parallel(pool, items, work)):
@@ -199,12 +198,12 @@ def _one(
         raise
     except Image.UnidentifiedImageError:
         return None, "not an image, or empty"
-    except Exception as error:  # decoders raise dozens of kinds on broken data
+    except Exception as error:  # decoders raise many kinds on broken data
         return None, " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _unreadable(title: str, count: int, total: int, name: str, why: str) -> UserError:
-    """The error for `count` broken images, the first of which is `name`."""
+    """The error for `count` broken images; the first one is `name`."""
     return UserError(
         title,
         f"{count} of {total} images cannot be read, the first is {name} ({why})",
@@ -223,7 +222,7 @@ def _differ(names: tuple[str, str], sides: tuple[int, int]) -> UserError:
 
 
 def _progress_bar(title: str, total: int) -> Any:
-    """On stderr, if that is a terminal and the read takes more than a few seconds."""
+    """A progress bar on stderr, if it is a terminal and reading takes some seconds."""
     return tqdm(
         desc=title,
         total=total,

@@ -1,6 +1,6 @@
 """The image files of a folder: its splits, and the files that are left out.
 
-Only names are read.
+Reads only names.
 """
 
 import collections
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-#: Top-level folders that may be held out (in any case); the first that exists is.
+#: Top-level folders (in upper or lower case); the first that exists is held out.
 HELDOUT_FOLDERS = ("heldout", "test", "validation", "valid", "val", "dev")
 
 
@@ -20,15 +20,15 @@ class Listing(NamedTuple):
     splits: dict[str, list[str]]  #: "train" and the folders of HELDOUT_FOLDERS
     heldout: str | None  #: the split that is held out, if any
     #: {"unused splits": {"val": 300}, "left out": {"*.gif": 2, "hidden": 1},
-    #: "trained on": {"photos/val": 40}}, JSON-able; see `remarks`
+    #: "trained on": {"photos/val": 40}}, JSON-serializable; see `remarks`
     about: dict[str, dict[str, int]]
 
 
 def list_images(root: pathlib.Path) -> Listing:
     """Lists the images under `root`, searched recursively.
 
-    Names with a leading dot are left out, and links to folders are not followed. Files
-    in a top-level folder of HELDOUT_FOLDERS are a split of that name, all others are
+    Skips names with a leading dot, and does not follow links to folders. Files in a
+    top-level folder of HELDOUT_FOLDERS are a split of that name, all others are
     "train".
 
     Raises:
@@ -58,7 +58,7 @@ def list_images(root: pathlib.Path) -> Listing:
 
 
 def _split_below(parts: list[str]) -> list[str]:
-    """The folder among these that has the name of a held-out split, if any."""
+    """The folder among these whose name is that of a held-out split, if any."""
     return [x for x in parts[:-1] if x.lower() in HELDOUT_FOLDERS][:1]
 
 
@@ -82,7 +82,7 @@ def _image_files(
 
 
 def _why_left_out(path: str) -> str:
-    """Why a file is left out; "" = it is not."""
+    """Why a file is left out; "" if it is not."""
     name = os.path.basename(path)
     suffix = os.path.splitext(name)[1].lower()
     if name.startswith("."):

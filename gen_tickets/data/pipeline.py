@@ -1,8 +1,8 @@
-"""The images of an experiment on its devices, and the batches of a training.
+"""The input pipeline: images on the devices, and the batches of a training.
 
-Batches are rows of a set that the devices hold (`Resident`), or are read while the
-devices train on earlier ones (`Streamed`). Both give the same images in the same order
-(`dataset.order`), so a training is the same either way.
+Batches are rows of a resident data set (`Resident`), or are read while the devices
+train on earlier ones (`Streamed`). Both give the same images in the same order
+(`dataset.order`), so training is the same either way.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from gen_tickets.training import loop
 from gen_tickets.training.population import Population
 from gen_tickets.training.schedule import Schedule
 
-# Of batches on their way to the devices: one stretch, and another read ahead.
+# Size of a stretch of streamed batches; another stretch is read ahead.
 _STRETCH_BYTES = 2**27
 
 
@@ -33,20 +33,20 @@ class Data:
     dataset: dataset_lib.Dataset
     train: Any  #: uint8 [N, H, W, C] on the devices, or a `Stream` of them
     streamed: bool
-    stretch_steps: int  #: most steps per stretch of the loop
-    heldout: tuple[jax.Array, jax.Array]  #: [batches, batch, H, W, C], their weights
-    probe: tuple[jax.Array, jax.Array]  #: as many training images, likewise
-    shown: jax.Array  #: uint8 [num_shown, H, W, C], held-out images of every grid
+    stretch_steps: int  #: maximum steps per stretch of the loop
+    heldout: tuple[jax.Array, jax.Array]  #: [batches, batch, H, W, C], and weights
+    probe: tuple[jax.Array, jax.Array]  #: likewise, as many training images
+    shown: jax.Array  #: uint8 [num_shown, H, W, C], held-out images for grids
 
     def batches(
         self, population: Population, schedule: Schedule, step: int, reader: Any
     ) -> "Resident | Streamed":
-        """The batches of a population from a step on; `reader`: see `Position`."""
+        """The batches of a population, starting at a step; `reader`: see `Position`."""
         kind = Streamed if self.streamed else Resident
         return kind(self, population, schedule, step, reader)
 
     def shapes(self, population: Population, schedule: Schedule) -> tuple[Any, Any]:
-        """Shapes of (examples, order) of a stretch, with shardings."""
+        """Shapes and shardings of (examples, order) of a stretch."""
         num_members, batch = population.num_members, schedule.images_per_step
         if self.streamed:
             shape = (num_members, self.stretch_steps, batch, *self.train.shape[1:])
@@ -92,15 +92,15 @@ def place(
     Args:
       dataset: its training and held-out images.
       layout: the devices.
-      schedule: of a training.
-      batch_size: images per batch of an evaluation.
+      schedule: of the training.
+      batch_size: images per evaluation batch.
       num_shown: images in a grid.
       num_members: of the largest population, which bounds a stretch.
       streamed: whether the training images stay on disk.
     """
     images, heldout = dataset.train.images, dataset.heldout.images
     batch_shape = (schedule.images_per_step, *images.shape[1:])
-    # Equally many training and held-out images, so that their losses are comparable.
+    # As many training as held-out images, so that their losses are comparable.
     probe = _spread(images, len(heldout))
     return Data(
         dataset=dataset,
@@ -118,20 +118,20 @@ def place(
 
 
 def _spread(images: Any, count: int) -> Any:
-    """`count` images evenly spread over a set, which may be sorted by class."""
+    """`count` images, evenly spread over a set that may be sorted by class."""
     return images[:: max(1, len(images) // count)][:count]
 
 
 def _stretch_steps(
     num_members: int, batch_shape: tuple[int, ...], evaluation_interval: int
 ) -> int:
-    """Steps of a stretch, the same in all rounds, so that the loop compiles once."""
+    """Steps per stretch, equal in all rounds, so that the loop compiles once."""
     steps = _STRETCH_BYTES // (num_members * math.prod(batch_shape))
     return max(1, min(steps, loop.MAX_STRETCH, evaluation_interval))
 
 
 class Resident:
-    """A round's batches as rows of the training images, which the devices hold."""
+    """The batches of a round, as rows of the training images on the devices."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Resident:
         self._schedule, self._step = schedule, step
 
     def take(self, num_steps: int) -> tuple[jax.Array, jax.Array]:
-        """-> (examples, order) of the next `num_steps`, for `Loop.stretch`.
+        """(examples, order) of the next `num_steps`, for `Loop.stretch`.
 
         The order is int32 [MAX_STRETCH, M, batch]; rows beyond num_steps are 0.
         """
@@ -172,7 +172,7 @@ class Resident:
         return self._images, population.layout.copies(order)
 
     def state(self) -> None:
-        """None: the step determines the position."""
+        """None, because the step determines the position."""
         return None
 
 
@@ -186,13 +186,13 @@ class _Steps:
         schedule: Schedule,
         needed: np.ndarray,
     ) -> None:
-        """Reads the images where `needed`, bool [R, batch]; the others are 0."""
+        """Reads images where `needed`, bool [R, batch]; all others are 0."""
         self._images, self._needed = images, needed
         self._runs, self._schedule = population.runs, schedule
         batch_size, per_epoch = schedule.images_per_step, schedule.steps_per_epoch
         self._shape = (len(self._runs), batch_size, *images.shape[1:])
 
-        # Keeps two epochs, since each step would otherwise draw its whole epoch again.
+        # Keeps two epochs; otherwise each step would draw its whole epoch again.
         @functools.lru_cache(maxsize=2 * len(self._runs))
         def order(run: int, epoch: int) -> np.ndarray:
             first_step = epoch * per_epoch
@@ -214,7 +214,7 @@ class _Steps:
 
 
 class Streamed:
-    """A round's batches, read by Grain while the devices train on earlier ones."""
+    """The batches of a round, read by Grain while devices train on earlier ones."""
 
     def __init__(
         self,
@@ -236,11 +236,11 @@ class Streamed:
         steps = _Steps(data.train, population, schedule, needed)
         source = grain.MapDataset.source(steps)
         self._iterator = iter(source.to_iter_dataset(options))
-        # A new round, or one that was not streamed so far, starts at its step.
+        # A new round, or one that was not streamed before, starts at its step.
         self._iterator.set_state(reader or {"next_index": step})
 
     def take(self, num_steps: int) -> tuple[jax.Array, None]:
-        """-> (batches, None) of the next `num_steps`, for `Loop.stretch`.
+        """(batches, None) of the next `num_steps`, for `Loop.stretch`.
 
         The batches are uint8 [M, stretch_steps, batch, H, W, C], 0 beyond num_steps.
         """
@@ -251,12 +251,12 @@ class Streamed:
         return self._population.layout.batches(batches), None
 
     def state(self) -> Any:
-        """Position of the iterator, JSON; batches read ahead are read again."""
+        """JSON position of the iterator; prefetched batches are read again."""
         return self._iterator.get_state()
 
 
 def _needed(population: Population, batch_size: int) -> np.ndarray:
-    """Which images of a step the devices of this process train on, bool [R, batch]."""
+    """The images of a step that devices of this process use, bool [R, batch]."""
     shape = (population.num_members, 1, batch_size)
     needed = np.zeros(shape, bool)
     sharding = population.layout.batch_sharding(shape)

@@ -1,7 +1,7 @@
 """Conversion between pixels and the inputs and outputs of models.
 
-Outside of models images are uint8 in 0..255; models see float32 in [-1, 1]. Both
-functions work on arrays of any shape and may be called inside compiled code.
+Images are uint8 in 0..255; models use float32 in [-1, 1]. Both functions work on arrays
+of any shape and may be called inside compiled code.
 """
 
 import jax.numpy as jnp
@@ -19,8 +19,8 @@ def to_float(
 def to_uint8(images: Float[Array | np.ndarray, " *shape"]) -> UInt8[Array, " *shape"]:
     """float in [-1, 1] of any shape → uint8, (x + 1) * 127.5 rounded half up, clipped.
 
-    NaN, as from a diverged model, becomes 0, because casting NaN to an integer differs
-    between devices.
+    NaN, for instance from a diverged model, becomes 0, because devices cast NaN to
+    different integers.
     """
     levels = jnp.floor((jnp.nan_to_num(images, nan=-1.0) + 1.0) * 127.5 + 0.5)
     return jnp.clip(levels, 0, 255).astype(jnp.uint8)

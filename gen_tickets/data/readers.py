@@ -1,8 +1,7 @@
-"""Sources of images: scikit-learn's digits, an .npz, a folder of image files.
+"""Readers of images: scikit-learn's digits, an .npz, a folder of image files.
 
-A reader is found (cheaply: file names and headers) before it is read. Nothing is ever
-written into a folder that is read. Prepared TFDS sets are found by `data.tfds`, with
-the same `Reader`.
+Finding a reader is cheap (file names and headers). Nothing is ever written into a
+folder that is read. `data.tfds` finds prepared TFDS sets, with the same `Reader`.
 """
 
 import pathlib
@@ -26,15 +25,15 @@ _NUM_DIGITS, _DIGITS_HELDOUT = 1797, 300
 class Reader(NamedTuple):
     """A set that was found and can be read."""
 
-    counts: dict[str, int]  #: split name → number of images, in the set's own order
+    counts: dict[str, int]  #: split → number of images, in the order of the set
     heldout: str | None  #: the split held out, or None: every 10th image of `train` is
     #: (split, sorted indices, crop, size) → (uint8 [N, S, S, C], int32 [N] or None,
-    #: file formats: a set, or the number of images of each).
+    #: file formats as a set, or as the number of images of each).
     read: Callable[..., tuple[np.ndarray, np.ndarray | None, Any]]
     about: dict[str, Any]  #: provenance of this reader
     crop: int = 0  #: meaning of data.crop=0; 0 = the largest centre square
     size: int = 0  #: meaning of data.image_size=0; 0 = the original size
-    #: Whether any images of the set can be read without the others.
+    #: Whether single images can be read without the others.
     streams: bool = False
 
 
@@ -85,11 +84,11 @@ def find_folder(directory: str) -> Reader:
 
 
 def resize(images: np.ndarray, crop: int, size: int) -> np.ndarray:
-    """Crops and resizes images as `data.crop` and `data.image_size` say.
+    """Crops and resizes images, like `data.crop` and `data.image_size`.
 
     Args:
       images: uint8 [N, H, W, C].
-      crop: side of the centre square that is kept; 0 = the largest.
+      crop: side of the centre square to keep; 0 = the largest.
       size: side S in pixels after resizing; 0 = that of the square.
 
     Returns:
@@ -145,7 +144,7 @@ def find_digits(image_size: int) -> Reader:
 
 @registries.data_set("arrays")
 def arrays(options: ml_collections.ConfigDict) -> Reader:
-    """The .npz file data.dir with `images`, perhaps labels and held-out ones."""
+    """The .npz file data.dir with `images`, optionally labels and held-out images."""
     return find_arrays(options.dir)
 
 
@@ -156,7 +155,7 @@ def find_arrays(directory: str) -> Reader:
     `heldout_images` and `heldout_labels`. Pickled objects are never loaded.
 
     Raises:
-      UserError: no such file, or arrays of another name, dtype or shape.
+      UserError: no such file, or arrays with another name, dtype or shape.
     """
     path = paths.expanded(directory)
     headers = _npz_headers(path)
@@ -197,7 +196,7 @@ def _npz_headers(path: pathlib.Path) -> npz.Headers:
 
 
 def _int32(directory: str, prefix: str, labels: np.ndarray | None) -> np.ndarray | None:
-    """Labels as they are kept; UserError where one does not fit."""
+    """Labels as int32; raises UserError if one does not fit."""
     if labels is None:
         return None
     border = np.iinfo(np.int32)

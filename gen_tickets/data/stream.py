@@ -13,12 +13,12 @@ from gen_tickets.errors import UserError
 class Stream:
     """Images that stay on disk: `stream[rows]` reads uint8 [n, H, W, C].
 
-    An image that is read again must be unchanged: a disk may flip bits, and a JPEG with
-    a flipped bit can still be decoded.
+    Checks that an image is unchanged when it is read again: a disk may flip bits, and a
+    JPEG with a flipped bit can often still be decoded.
     """
 
     def __init__(self, read: Callable[[np.ndarray], Read], indices: np.ndarray):
-        """Takes a function of indices that reads images, and the indices of these."""
+        """Takes a function that reads images by index, and the indices of the set."""
         self._read, self._indices = read, indices
         image, _, self.facts = read(indices[:1])
         self.shape = (len(indices), *image.shape[1:])
@@ -45,6 +45,6 @@ class Stream:
                 "data.resident=False",
                 f"{len(changed)} images that were read before have changed on the "
                 f"disk, the first is number {self._indices[changed[0]]} of the set",
-                "bring them back, then run the same command to continue",
+                "restore them, then run the same command to continue",
             )
         self._checksums[rows] = checksums

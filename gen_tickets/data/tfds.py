@@ -1,7 +1,7 @@
-"""Prepared TFDS sets: found on disk, downloaded; `tfds_records` reads them.
+"""Prepared TFDS sets: finds and downloads them; `tfds_records` reads them.
 
-Finding one looks at file names and one small JSON file and imports no TensorFlow
-Datasets. Only `prepare`, which `data.download` requests, writes anything.
+Finding one reads file names and one small JSON file, and does not import TensorFlow
+Datasets. Only `prepare`, requested by `data.download`, writes anything.
 """
 
 import functools
@@ -21,7 +21,7 @@ from gen_tickets.workdir import paths, reading
 
 _NAME = re.compile(r"(\w+)(?:/([\w.\-]+))?(?::(\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-# Sets with a crop smaller than the largest centre square, and their default size:
+# Sets whose default crop is smaller than the largest centre square:
 # {name: (side of the crop, side after resizing)}.
 _SIZES = {"celeb_a": (148, 64)}
 _QUOTA = (
@@ -56,7 +56,7 @@ def parse_name(name: str) -> tuple[str, str | None, str | None]:
 def find_prepared(directory: str, name: str) -> pathlib.Path | None:
     """The folder `<directory>/<name>/<config>/<version>` of a prepared set, or None.
 
-    Without a version in `name` it is the highest one there.
+    Without a version in `name`, it is the highest one.
     """
     builder, config, version = parse_name(name)
     base = tfds_folder(directory) / builder / (config or "")
@@ -77,11 +77,11 @@ def _versions(base: pathlib.Path) -> list[str]:
 def find_tfds(path: pathlib.Path) -> Reader:
     """A prepared TFDS set in the version folder `path` → Reader.
 
-    Reads array_record, without TensorFlow, or tfrecord, with it. Both are decoded here,
+    Reads array_record without TensorFlow, or tfrecord with it. Both are decoded here,
     so they give the same pixels in the same order.
 
     Raises:
-      UserError: the set has no train split, or nothing here can read its format.
+      UserError: the set has no train split, or its format cannot be read here.
     """
     described = path / "dataset_info.json"
     with reading.explained(
@@ -102,7 +102,7 @@ def find_tfds(path: pathlib.Path) -> Reader:
             f"{', '.join(counts) or 'none'})",
             "give another set",
         )
-    file_format = info.get("fileFormat", "tfrecord")  # older sets do not name it
+    file_format = info.get("fileFormat", "tfrecord")  # older sets do not state it
     _check_format(file_format, path)
     read = functools.partial(tfds_records.read, path, file_format)
     heldout = next((s for s in ("test", "validation") if counts.get(s)), None)

@@ -1,4 +1,4 @@
-"""The images of a prepared TFDS set, read with or without TensorFlow.
+"""Reads the images of a prepared TFDS set, with or without TensorFlow.
 
 Images are decoded here, so both ways give the same pixels in the same order.
 """

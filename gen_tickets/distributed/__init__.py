@@ -1,1 +1,1 @@
-"""Device meshes, several processes, memory planning."""
+"""Distributed training: device meshes, several processes, memory planning."""

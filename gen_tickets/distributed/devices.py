@@ -1,4 +1,4 @@
-"""The devices that JAX finds, and those that it should have found."""
+"""Finds the devices of JAX, and reports accelerators that it does not use."""
 
 import functools
 import glob
@@ -8,7 +8,7 @@ import jax
 from gen_tickets.console import display
 from gen_tickets.errors import UserError
 
-# Device files that a driver makes, and what makes them usable for JAX.
+# Device files of drivers, and how to make the devices usable for JAX.
 _ACCELERATORS = (
     ("/dev/nvidia[0-9]*", "an NVIDIA GPU", "pip install 'gen_tickets[cuda]'"),
     ("/dev/kfd", "an AMD GPU", "JAX for ROCm"),
@@ -17,10 +17,10 @@ _ACCELERATORS = (
 
 
 def find() -> list[jax.Device]:
-    """All devices; starts JAX's runtime, and says where an accelerator is left unused.
+    """All devices; starts JAX's runtime, and reports an unused accelerator.
 
     Raises:
-      UserError: JAX has no device of the platform that it was told to use.
+      UserError: JAX has no device of the requested platform.
     """
     asked = _asked()
     try:
@@ -30,7 +30,7 @@ def find() -> list[jax.Device]:
         raise UserError(
             f"JAX_PLATFORMS={asked}",
             f"JAX finds no device ({reason[:200]})",
-            "leave it out, or install what it names, as pip install "
+            "unset it, or install that platform, such as pip install "
             "'gen_tickets[cuda]'",
         ) from None
     if devices[0].platform == "cpu" and not asked:
@@ -39,19 +39,19 @@ def find() -> list[jax.Device]:
 
 
 def _asked() -> str:
-    """The platforms that JAX was told to use; "" = what it finds."""
+    """The requested platforms of JAX; "" = any."""
     return getattr(jax.config, "jax_platforms", None) or ""
 
 
 @functools.cache
 def _tell_unused() -> None:
-    """Once a process."""
+    """Reports an unused accelerator, once per process."""
     for pattern, name, remedy in _ACCELERATORS:
         found = sorted(glob.glob(pattern))
         if found:
             display.say(
                 (f"{name} is here ({found[0]}), but JAX cannot use it", "bold red"),
                 f": this runs on the CPU. {remedy} makes it usable; JAX_PLATFORMS=cpu "
-                "says that the CPU is meant.",
+                "hides this message.",
             )
             return

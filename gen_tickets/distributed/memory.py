@@ -1,6 +1,6 @@
-"""How many members a device trains at a time, estimated before training.
+"""Memory planning: how many members a device trains at a time.
 
-XLA reports what a compiled stretch needs: its arguments (weights, moments, masks,
+XLA reports the memory of a compiled stretch: its arguments (weights, moments, masks,
 images) and its working space. If all members of a device together need more memory than
 it has, they train in waves, one after another within the same program.
 """
@@ -25,15 +25,15 @@ _USABLE = 0.92  # of a device's memory; the rest is for the runtime and XLA's er
 
 
 def largest(bytes_of: Callable[[int], float], count: int, limit: float) -> int:
-    """The most members at a time, a divisor of `count`, that need <= `limit` bytes.
+    """The largest divisor of `count` whose members together need <= `limit` bytes.
 
     Args:
       bytes_of: members at a time -> bytes needed on a device.
-      count: members that a device has.
-      limit: bytes that it has.
+      count: members on a device.
+      limit: bytes of a device.
 
     Raises:
-      UserError: one at a time is too much.
+      UserError: even a single member needs more.
     """
     for at_once in [n for n in range(count, 0, -1) if count % n == 0]:
         needed = bytes_of(at_once)
@@ -48,7 +48,7 @@ def largest(bytes_of: Callable[[int], float], count: int, limit: float) -> int:
 
 
 def memory_of(device: jax.Device) -> float:
-    """Bytes of memory that a device has for a program."""
+    """Bytes of memory of a device available to a program."""
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return _USABLE * stats["bytes_limit"]
@@ -67,10 +67,10 @@ def size_of(tree: Tree) -> int:
 def estimate(
     task: Task, mesh: Mesh, arguments: tuple[Tree, ...], streamed: bool
 ) -> Callable[[int], float]:
-    """-> function(members at a time): bytes that a stretch needs on a device.
+    """A function: members at a time -> bytes that a stretch needs on a device.
 
-    One member at a time is not compiled: its state, read and written, is most of what
-    it needs.
+    A single member at a time is not compiled: most of its memory is its state, read and
+    written.
     """
 
     def bytes_of(at_once: int) -> float:
@@ -90,9 +90,9 @@ def estimate(
 
 @contextlib.contextmanager
 def memory_errors_told() -> Iterator[None]:
-    """A device that runs out of memory all the same becomes a UserError.
+    """Turns an out-of-memory error of a device into a UserError.
 
-    The estimate covers training only, not initialization or image grids.
+    The estimate only covers training, not initialization or image grids.
     """
     try:
         yield
@@ -109,7 +109,7 @@ def memory_errors_told() -> Iterator[None]:
 def members_at_once(
     task: Task, mesh: Mesh, arguments: tuple[Tree, ...], streamed: bool
 ) -> int:
-    """How many members a device trains at a time; prints it if that is not all.
+    """The number of members a device trains at a time; printed if it is not all.
 
     Args:
       task: see `tasks.task`.
@@ -118,11 +118,11 @@ def members_at_once(
       streamed: as in `training.loop.make_loop`.
 
     Raises:
-      UserError: even one at a time is too much.
+      UserError: even a single member needs too much memory.
     """
     state, device = arguments[0], mesh.local_devices[0]
     count = state.step.shape[0] // mesh.devices.shape[0]
-    on_cpu = device.platform == "cpu"  # where members run one after another anyway
+    on_cpu = device.platform == "cpu"  # where members run sequentially anyway
     limit = memory_of(device)
     bytes_of = estimate(task, mesh, arguments, streamed)
     at_once = largest(bytes_of, 1 if on_cpu else count, limit)

@@ -1,8 +1,8 @@
 """Placement of arrays: a mesh of devices with the axes `member` and `data`.
 
-Members are distributed over devices first; if there are more devices than members can
-be divided among evenly, the remaining factor divides the batch. Arguments are placed
-with `NamedSharding`; `jax.jit` and, in the loop, `jax.shard_map` (the successor of
+Members are distributed over devices first; if they cannot be divided evenly among all
+devices, the remaining factor divides the batch. Arguments are placed with
+`NamedSharding`; `jax.jit` and, in the loop, `jax.shard_map` (the successor of
 `jax.pmap`) do the rest. Batch norm uses the whole batch, however it is divided.
 """
 
@@ -23,18 +23,18 @@ MEMBER, DATA = "member", "data"
 
 
 def divide(batch: jax.Array) -> jax.Array:
-    """A batch [N, ...] over the devices that train the same members.
+    """Divides a batch [N, ...] over the devices that train the same members.
 
-    For what is traced in a population's loop. The compiler divides what follows from a
-    divided array; what does not, such as drawn latents or a slice in an inner loop,
-    every device would compute as a whole. Without a mesh the batch is left as it is.
+    For use inside a population's loop. The compiler divides everything derived from a
+    divided array. Every device would compute all of anything else, such as sampled
+    latents or a slice in an inner loop. Without a mesh the batch is returned unchanged.
     """
     axes = jax.sharding.get_abstract_mesh().axis_names
     return lax.with_sharding_constraint(batch, P(DATA)) if DATA in axes else batch
 
 
 class Layout:
-    """The devices of an experiment; in a population axis 0 of every array is members.
+    """The devices of an experiment; axis 0 of every array of a population is members.
 
     The number of members determines how they and their batches are divided, so
     populations of different sizes (runs, runs x arms) can use the same devices.
@@ -43,11 +43,11 @@ class Layout:
     def __init__(self, devices: Sequence[jax.Device]) -> None:
         self.devices = tuple(devices)
         self._take: Callable[[Tree, int], Tree] | None = (
-            None  # compiled when a member is first needed
+            None  # compiled at the first call of `member`
         )
 
     def mesh(self, num_members: int) -> Mesh:
-        """Its `member` axis is the largest that divides members and devices."""
+        """The mesh; its `member` axis is the largest divisor of members and devices."""
         over_members = math.gcd(num_members, len(self.devices))
         shape = (over_members, len(self.devices) // over_members)
         grid = np.array(self.devices).reshape(shape)
@@ -55,30 +55,30 @@ class Layout:
         return Mesh(grid, (MEMBER, DATA), axis_types=(AxisType.Auto, AxisType.Auto))
 
     def sharding(self, num_members: int) -> NamedSharding:
-        """Axis 0 over the mesh's members, the same on all its `data` devices."""
+        """Axis 0 over the mesh's `member` axis, replicated along its `data` axis."""
         return NamedSharding(self.mesh(num_members), P(MEMBER))
 
     def members(self, tree: Tree) -> Tree:
-        """Places a population: every leaf [members, ...]."""
+        """Places a population; every leaf is [members, ...]."""
         return _place(tree, jax.tree.map(lambda x: self.sharding(len(x)), tree))
 
     def copies(self, tree: Tree) -> Tree:
-        """Places a whole copy on every device."""
+        """Places a full copy on every device."""
         everywhere = NamedSharding(self.mesh(1), P())
         return _place(tree, jax.tree.map(lambda _: everywhere, tree))
 
     def batches(self, images: Tree) -> Array:
-        """Places [members, steps, batch, ...]; a device gets what it trains on."""
+        """Places [members, steps, batch, ...]; a device gets only its own part."""
         return _place(images, self.batch_sharding(images.shape))
 
     def batch_sharding(self, shape: Sequence[int]) -> NamedSharding:
-        """Of [members, steps, batch, ...]; a batch that is not divisible is copied."""
+        """Sharding of [members, steps, batch, ...]; indivisible batches are copied."""
         mesh = self.mesh(shape[0])
         divides = shape[2] % mesh.shape[DATA] == 0
         return NamedSharding(mesh, P(MEMBER, None, DATA if divides else None))
 
     def shapes(self, tree: Tree) -> Tree:
-        """Shapes of a population as `members` places it, for reading a checkpoint."""
+        """Shapes and shardings of a placed population, for reading a checkpoint."""
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
                 x.shape, x.dtype, sharding=self.sharding(x.shape[0])
@@ -113,7 +113,7 @@ def _place(tree: Tree, shardings: Tree) -> Tree:
 
 
 def _give(x: jax.Array | np.ndarray, sharding: NamedSharding) -> Array:
-    """Every process has all of x and sends its own devices their part."""
+    """Places x, of which every process has all, on the devices of all processes."""
     if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
         words = _give(jax.random.key_data(x), sharding)
         return jax.random.wrap_key_data(words, impl=jax.random.key_impl(x))
@@ -125,14 +125,14 @@ def choose(num_devices: int) -> Layout:
     """The first `num_devices` devices; 0 = all.
 
     Raises:
-      UserError: there are fewer, or with several processes some would be left out.
+      UserError: there are fewer, or with several processes some would be unused.
     """
     devices = jax.devices()
     if num_devices > len(devices):
         raise UserError(
             f"parallel.devices={num_devices}",
             f"there are {len(devices)} ({devices[0].device_kind})",
-            "give at most so many, or 0 for all",
+            "give a smaller number, or 0 for all",
         )
     if jax.process_count() > 1 and num_devices not in (0, len(devices)):
         raise UserError(

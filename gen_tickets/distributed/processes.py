@@ -1,8 +1,8 @@
 """Several processes of one experiment: start, agreement, and shared reading.
 
-JAX's own runtime (`jax.distributed`) joins them; every process runs the same program
-on its own devices. With a single process, none of this has an effect. Only process 0
-writes files (except that with Orbax, every process writes the data of its devices).
+JAX's runtime (`jax.distributed`) joins them; every process runs the same program on its
+own devices. With a single process, none of this has an effect. Only process 0 writes
+files, except that in Orbax checkpoints every process writes the data of its devices.
 """
 
 import collections
@@ -23,16 +23,16 @@ from gen_tickets.errors import Damaged, UserError
 from gen_tickets.trees import Tree
 
 Result = TypeVar("Result")
-# images [n, ...], labels [n] or None, facts and how often they were found
+# images [n, ...], labels [n] or None, facts and the number of images with each
 Images: TypeAlias = tuple[np.ndarray, np.ndarray | None, collections.Counter[str]]
 
 _TEXT_BYTES = 2048  # of a message between processes; longer ones are truncated
-# Set in containers on TPUs (Colab, Kaggle, Kubernetes), often without such a server.
+# Set in TPU containers (Colab, Kaggle, Kubernetes), which often have no such server.
 _TPU_TOLD = {"TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES", "TPU_SKIP_MDS_QUERY"}
 
 
 def are_several(environment: Mapping[str, str]) -> bool:
-    """Whether the variables of a launcher say that this is one of several processes.
+    """Whether a launcher's variables say that this is one of several processes.
 
     Recognizes Slurm (within srun), Cloud TPU, an Indexed Job of Kubernetes, and JAX's
     own JAX_COORDINATOR_ADDRESS.
@@ -50,7 +50,7 @@ def are_several(environment: Mapping[str, str]) -> bool:
 
 
 def _has_tpu() -> bool:
-    """Whether TPU chips are attached; other hardware may be under /dev/vfio too."""
+    """Whether TPU chips are attached; other hardware may also be in /dev/vfio."""
     chips = glob.glob("/dev/accel[0-9]*") + glob.glob("/dev/vfio/[0-9]*")
     return bool(chips) and importlib.util.find_spec("libtpu") is not None
 
@@ -70,14 +70,14 @@ def start(options: ConfigDict) -> None:
     if options.processes == 1 or not (told or asks or are_several(os.environ)):
         return
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # SIGTERM is ours: see `console.signals`.
+    # SIGTERM is handled by `console.signals`.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator_address=options.coordinator or None,
             num_processes=options.processes or None,
             process_id=None if options.process < 0 else options.process,
-            # The others must not wait long for a process that failed.
+            # Other processes must not wait long for a failed one.
             shutdown_timeout_seconds=20,
         )
     except (RuntimeError, ValueError, KeyError) as error:
@@ -85,13 +85,13 @@ def start(options: ConfigDict) -> None:
         raise UserError(
             f"parallel.coordinator={options.coordinator!r}, parallel.processes="
             f"{options.processes}, parallel.process={options.process}",
-            f"the processes do not come together ({reason})",
-            "give all three, or start by srun",
+            f"the processes cannot connect ({reason})",
+            "give all three, or start with srun",
         ) from None
 
 
 def is_first() -> bool:
-    """Whether this process writes tables, pictures and messages."""
+    """Whether this process writes tables, images and messages."""
     return jax.process_index() == 0
 
 
@@ -107,7 +107,7 @@ def _whole(x: ArrayLike) -> np.ndarray:
 
 
 def gather(values: ArrayLike) -> np.ndarray:
-    """The arrays of all processes, [processes, ...]; all must call it."""
+    """The arrays of all processes, [processes, ...]; all processes must call it."""
     values = np.asarray(values)
     if jax.process_count() == 1:
         return values[None]
@@ -115,7 +115,7 @@ def gather(values: ArrayLike) -> np.ndarray:
 
 
 def _gather_texts(*texts: str) -> list[list[str]]:
-    """The texts of all processes; all must call it with equally many."""
+    """The texts of all processes; all must call it with the same number of texts."""
     rows = np.zeros((len(texts), _TEXT_BYTES), np.uint8)
     for row, text in zip(rows, texts):
         encoded = np.frombuffer(text.encode(errors="replace")[:_TEXT_BYTES], np.uint8)
@@ -130,8 +130,8 @@ def _gather_texts(*texts: str) -> list[list[str]]:
 def together(function: Callable[[], Result]) -> Result:
     """Runs function() on every process; a UserError of one is raised by all.
 
-    Otherwise the others would wait until they are notified that it died. A
-    file that one cannot read is not `Damaged` because others find it so.
+    Otherwise the others would wait until they are notified of its death. If one process
+    cannot read a file, the error is not `Damaged`, even if others raise that.
     """
     results, parts = [], ("", "", "", "")
     try:
@@ -149,14 +149,14 @@ def together(function: Callable[[], Result]) -> Result:
 
 
 def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Images:
-    """Reads images, a share in each process, and returns all of them in every one.
+    """Reads a part of the images in each process, and returns all of them in each.
 
     Args:
       read: indices -> `Images`.
       indices: int [N], the same in every process.
 
     Returns:
-      What `read(indices)` returns.
+      The result of `read(indices)`.
     """
     count = jax.process_count()
     if count == 1:
@@ -169,7 +169,7 @@ def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Im
     facts = facts if len(own) else collections.Counter()
 
     def join(rows: np.ndarray) -> np.ndarray:
-        # Equally many rows from each, so that one collective suffices.
+        # The same number of rows from each, so that one collective suffices.
         padding = [(0, len(shares[0]) - len(rows))] + [(0, 0)] * (rows.ndim - 1)
         parts = gather(np.pad(rows, padding))
         return np.concatenate([x[: len(share)] for x, share in zip(parts, shares)])

@@ -1,1 +1,1 @@
-"""Quality of samples and reconstructions, and cost in FLOPs."""
+"""Evaluation: quality of samples and reconstructions, and cost in FLOPs."""

@@ -1,12 +1,12 @@
-"""Scores a folder or array of images, ours or anybody's, against a data set.
+"""Scores any folder or array of images against a data set.
 
   python -m gen_tickets.evaluation --images DIR_OR_NPZ --reference SET
 
-SET is a name that data.name takes (digits, mnist, cifar10, ...), or another folder of
-images or .npz with uint8 `images` [N, H, W, C]. The reference has its own size unless
---image-size tells otherwise; images of other sizes are resized to it, which is said.
-The metrics of a classifier need one of the reference's classes: it is trained once a
-machine and kept; where that takes minutes, --train-classifier must allow it.
+SET is a value of data.name (digits, mnist, cifar10, ...), or another folder of images
+or .npz with uint8 `images` [N, H, W, C]. The reference keeps its own size unless
+--image-size is given; images of other sizes are resized to it, and a line says so.
+Classifier metrics need a classifier of the reference's labels: it is trained once per
+machine and cached. If that takes minutes, --train-classifier must allow it.
 """
 
 import argparse
@@ -28,20 +28,20 @@ from gen_tickets.evaluation import metrics, scores, sources
 from gen_tickets.evaluation.features import extractors, references
 from gen_tickets.workdir import paths, provenance
 
-# Seconds that the training of a classifier may take unasked.
+# Seconds that training a classifier may take without --train-classifier.
 _UNASKED_SECONDS = 60.0
 # Channels of a classifier's first stage.
 _GREY_WIDTH, _COLOUR_WIDTH = 16, 64
 
 
 def _of_samples() -> dict[str, registries.Metric]:
-    """The metrics of images alone."""
+    """The metrics of samples, which need no reconstructions."""
     metrics = registries.metric.items()
     return {name: x for name, x in metrics if not x.of_reconstructions}
 
 
 def _by_default(network: str) -> tuple[str, ...]:
-    """Those of a network that are measured unasked."""
+    """The metrics of a network that are measured by default."""
     metrics = _of_samples().items()
     return tuple(name for name, x in metrics if x.network == network and x.by_default)
 
@@ -96,7 +96,7 @@ def _check(options: argparse.Namespace) -> None:
         if name not in known:
             raise UserError(
                 f"--metrics={options.metrics}",
-                f"{name!r} is none; allowed are {','.join(known)}",
+                f"{name!r} is not a metric; allowed are {','.join(known)}",
                 registry.nearest(name, known),
             )
     if "inception" in scores.networks(_asked(options)):
@@ -124,7 +124,7 @@ def _find_inception(options: argparse.Namespace) -> None:
 def _names(
     options: argparse.Namespace, dataset: dataset_lib.Dataset
 ) -> tuple[str, ...]:
-    """The metrics asked for; by default Inception's, where they make sense."""
+    """The requested metrics; by default those of Inception, if they make sense."""
     names = _asked(options)
     if names:
         return names
@@ -143,7 +143,7 @@ def _names(
 def _read_images(
     options: argparse.Namespace, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """(uint8 [N, H, W, C], what is said of them)."""
+    """(uint8 [N, H, W, C], their description)."""
     found, resized = sources.read_sized("--images", options.images, shape[0])
     images = found.train.images
     if options.num > len(images):
@@ -179,16 +179,16 @@ def _extractor(
             options.classifier_width or (_GREY_WIDTH if is_grey else _COLOUR_WIDTH),
             math.inf if options.train_classifier else _UNASKED_SECONDS,
         )
-    except UserError as error:  # of data.name, as an experiment has it
+    except UserError as error:  # it names data.name, an option of experiments
         field = f"--reference={options.reference}"
         raise UserError(field, error.problem, error.remedy) from None
 
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
-    """All that is said of the images: values, and what defines them; JSON-able.
+    """The result: values and the conditions that define them; JSON-serializable.
 
     Raises:
-      UserError: the images, the reference or the weights are not what they must be.
+      UserError: the images, the reference or the weights are invalid.
     """
     _check(options)
     dataset = sources.read_reference(
@@ -224,7 +224,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """The table, and what defines its numbers."""
+    """The table of values, and the conditions that define them."""
     values = result["values"]
     for name, value in values.items():
         if not name.endswith("_std"):

@@ -2,7 +2,7 @@
 
 The FLOPs of one step (`flops` states the convention) times the number of steps.
 
-- dense: all multiplications of the whole network, regardless of masks; the cost on
+- dense: all multiplications of the full network, regardless of masks; the cost on
   hardware that cannot skip zeros.
 - masked: without multiplications by pruned weights; the cost on hardware that skips
   them all.
@@ -31,7 +31,7 @@ _Sizes: TypeAlias = Mapping[str, tuple[int, ...]]  # {component: channels}
 
 
 class Costs:
-    """The cost of the trainings of one experiment; each shape is counted once."""
+    """The training costs of one experiment; each shape is counted once."""
 
     def __init__(
         self, build: Callable[[_Sizes | None, Lowering], Task], images: Tree
@@ -51,7 +51,7 @@ class Costs:
 
     @functools.cached_property
     def _whole(self) -> tuple[Groups, Tree]:
-        """(channel groups, shapes of the statistics) of the whole networks."""
+        """(channel groups, shapes of the statistics) of the full networks."""
         task = self._build(None, LIBRARY)
         networks = task.networks.items()
         groups = {name: groups_lib.of(network.module) for name, network in networks}
@@ -60,7 +60,7 @@ class Costs:
     def of_training(
         self, masks: Tree, num_steps: int, extra: float = 0.0
     ) -> dict[str, float]:
-        """FLOPs of a training of masked weights.
+        """FLOPs of a training with masks.
 
         Args:
           masks: of one member.
@@ -83,5 +83,5 @@ class Costs:
         return dict(zip(COLUMNS, totals, strict=True))
 
     def of_step(self, sizes: _Sizes) -> flops.Cost:
-        """FLOPs of a step of networks with these channels, {component: channels}."""
+        """FLOPs of a step of networks with the given {component: channels}."""
         return self._of_step(tuple(sorted(sizes.items())))

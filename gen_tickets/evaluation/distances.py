@@ -1,9 +1,8 @@
 """Distances between sets of features: FID, KID, precision and recall; Inception Score.
 
 Everything is NumPy in float64 on the host, on arrays [N, D] of features or [N, K] of
-logits of one network (`inception.extract`, or any other). Nothing is read from disk or
-shuffled.
-Sets of 50,000 x 2048 are processed in chunks.
+logits of one network (`inception.extract` or any other). Nothing is read from disk or
+shuffled. Sets of 50,000 x 2048 are processed in chunks.
 """
 
 from typing import NamedTuple
@@ -27,11 +26,11 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), where the last trace is the sum of
     singular values of S1^(1/2) S2^(1/2). The roots come from symmetric eigenvectors, so
-    nothing becomes complex, and directions without variance are left out: the distance
+    nothing becomes complex, and directions without variance are dropped: the distance
     is exact with fewer rows than features, without regularizing S1 and S2.
 
     Raises:
-      UserError: fewer than 2 rows, unequal widths, or numbers that are not finite.
+      UserError: fewer than 2 rows, unequal widths, or non-finite numbers.
     """
     check_widths(first.mean, second.mean)
     for moments in (first, second):
@@ -47,12 +46,12 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     root = _root(first.covariance).T @ _root(second.covariance)
     trace = np.linalg.svd(root, compute_uv=False).sum()
     spread = np.trace(first.covariance) + np.trace(second.covariance)
-    # For equal sets rounding may give a negative value.
+    # Rounding may give a negative value for equal sets.
     return max(float(shift @ shift + spread - 2 * trace), 0.0)
 
 
 def _root(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d r"]:
-    """[D, R] A with A A^T = covariance, over its R directions with variance."""
+    """A [D, R] with A A^T = covariance, over its R directions with variance."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
     return vectors[:, kept] * np.sqrt(values[kept])
@@ -74,11 +73,11 @@ def kernel_distance(
 ) -> KernelDistance:
     """KID: `squared_mmd` of random subsets (Binkowski et al. 2018).
 
-    Rows are drawn without replacement within a subset, first set first, by
-    RandomState(seed).choice, the same subsets as torch-fidelity.
+    Rows are drawn without replacement within a subset by RandomState(seed).choice, the
+    first set first. These are the same subsets as in torch-fidelity.
 
     Raises:
-      UserError: a set is smaller than a subset, or not finite [N, D].
+      UserError: a set is smaller than a subset, or not a finite [N, D].
     """
     first = check_features("first", first)
     second = check_features("second", second)
@@ -100,7 +99,7 @@ def kernel_distance(
 
 
 def squared_mmd(first: ArrayLike, second: ArrayLike) -> float:
-    """Unbiased squared maximum mean discrepancy of all rows, kernel (x.y / D + 1)^3.
+    """Unbiased squared maximum mean discrepancy, with the kernel (x.y / D + 1)^3.
 
     It can be negative. Time is quadratic in the number of rows, memory is linear.
     """
@@ -145,12 +144,12 @@ def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
     """exp of the mean KL(p(y|x) || p(y)) of each split (Salimans et al. 2016).
 
     Args:
-      logits: [N, K] without the bias; all classes count.
-      num_splits: contiguous splits, i N // num_splits to (i + 1) N // num_splits; real
-        sets that are sorted by class must be shuffled first.
+      logits: [N, K] without the bias; all classes are used.
+      num_splits: contiguous splits, i N // num_splits to (i + 1) N // num_splits;
+        shuffle real sets that are sorted by class first.
 
     Raises:
-      UserError: fewer rows than splits, or logits that are not finite.
+      UserError: fewer rows than splits, or non-finite logits.
     """
     if num_splits < 1:
         raise UserError(f"num_splits={num_splits}", "1 or more allowed")
@@ -163,27 +162,27 @@ def inception_score(logits: ArrayLike, num_splits: int = 10) -> InceptionScore:
         log_p = part - np.log(np.exp(part).sum(1, keepdims=True))
         p = np.exp(log_p)
         marginal = p.mean(0)
-        # Where the marginal underflows to 0, so does every p, and contributes 0.
+        # Where the marginal underflows to 0, so does every p, which contributes 0.
         log_marginal = np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))
         scores.append(np.exp((p * (log_p - log_marginal)).sum(1).mean()))
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
 
 
 class PrecisionRecall(NamedTuple):
-    """Shares in [0, 1]."""
+    """Precision and recall, in [0, 1]."""
 
-    precision: float  #: of fake samples that lie in the manifold of the real ones
-    recall: float  #: of real samples that lie in the manifold of the fake ones
+    precision: float  #: fraction of fake samples within the real manifold
+    recall: float  #: fraction of real samples within the fake manifold
 
 
 def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, equation 1).
 
-    The manifold of a set is the union of balls around its rows, with
-    the distance to the row's k-th nearest neighbour in the set as radius.
+    The manifold of a set is the union of balls around its rows; the radius is the
+    distance to the row's k-th nearest neighbour in the set.
 
     Raises:
-      UserError: a set has not more than k rows, or is not finite [N, D].
+      UserError: a set has at most k rows, or is not a finite [N, D].
     """
     if k < 1:
         raise UserError(f"k={k}", "1 or more neighbours allowed")
@@ -199,13 +198,13 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PrecisionR
 def _squared_distances(
     rows: Float[np.ndarray, "n d"], others: Float[np.ndarray, "m d"]
 ) -> Float[np.ndarray, "n m"]:
-    """[n, m], never below zero."""
+    """Squared distances [n, m], at least 0."""
     squares = np.square(rows).sum(1)[:, None] + np.square(others).sum(1)
     return np.maximum(squares - 2 * rows @ others.T, 0.0)
 
 
 def _radii(rows: Float[np.ndarray, "n d"], k: int) -> Float[np.ndarray, " n"]:
-    """[N] squared distance of each row to its k-th neighbour, excluding itself."""
+    """Squared distance of each row to its k-th neighbour, excluding itself, [N]."""
     radii = []
     for start in range(0, len(rows), CHUNK_ROWS // 4):
         distances = _squared_distances(rows[start : start + CHUNK_ROWS // 4], rows)

@@ -1,14 +1,14 @@
-"""Floating-point operations (FLOPs), counted from a function's own jaxpr.
+"""Floating-point operations (FLOPs), counted from the jaxpr of a function.
 
-The convention, for every number of gen_tickets:
+The convention for every number of gen_tickets:
 
 - Convolutions, transposed convolutions and matrix products: 2 for each multiply-add of
   the definition. Zeros inserted by padding or dilation are not counted. The task must
   be built with `kernels.lowering.LIBRARY`: other forms of a convolution need fewer or
   more multiplications.
 - Other float arithmetic: 1 per element of the result; reductions: 1 per element of the
-  operand. Comparing, selecting, moving, casting, integers, random bits: 0.
-- Loops: the body times the number of iterations. Of a switch, the costliest branch.
+  operand. Comparisons, selections, moves, casts, integers, random bits: 0.
+- Loops: the body times the number of iterations. Switches: the costliest branch.
 - A training: its steps and the pruning before it (scores, selection), without held-out
   evaluations and metrics.
 - A masked network: multiplications by a pruned weight do not count in the forward pass,
@@ -30,7 +30,7 @@ from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks.task import Task
 from gen_tickets.trees import Masks, Tree
 
-# Operations that pass a weight, its mask or its gradient on, element by element.
+# Operations that pass on a weight, its mask or its gradient, element by element.
 _VIEWS = frozenset(
     "broadcast_in_dim carry convert_element_type copy copy_p div expand_dims mul neg "
     "optimization_barrier reshape rev squeeze transpose".split()
@@ -42,10 +42,10 @@ class Cost(NamedTuple):
     """FLOPs of one call."""
 
     fixed: float  #: regardless of masks
-    of_weights: dict[str, float]  #: {leaf of the weights: FLOPs if all of it is kept}
+    of_weights: dict[str, float]  #: {leaf of the weights: FLOPs if all are kept}
 
     def total(self, kept: Mapping[str, float] | None = None) -> float:
-        """All FLOPs; `kept`: {leaf: share of its weights that is kept}, None: all."""
+        """All FLOPs; `kept`: {leaf: fraction of kept weights}, None: all."""
         kept = kept or {}
         return self.fixed + sum(
             flops * kept.get(name, 1.0) for name, flops in self.of_weights.items()
@@ -97,7 +97,7 @@ def _follow(operations: list[Operation], leaves: Leaves) -> Leaves:
 
 
 def _wanted(operations: list[Operation], masked: Leaves) -> Leaves:
-    """The leaf whose mask is applied to each value later, as to its gradient."""
+    """The leaf whose mask is later applied to each value, as to its gradient."""
     found: Leaves = {}
     for operation in reversed(operations):
         leaf = found.get(operation.outputs[0])
@@ -111,7 +111,7 @@ def _wanted(operations: list[Operation], masked: Leaves) -> Leaves:
 
 
 def count(function: Callable[..., Tree], *arguments: Tree) -> float:
-    """FLOPs of function(*arguments); only the shapes of arrays matter.
+    """FLOPs of function(*arguments), which depend only on the shapes of arrays.
 
     Raises:
       ValueError: the length of a loop is known only at run time.
@@ -120,7 +120,7 @@ def count(function: Callable[..., Tree], *arguments: Tree) -> float:
 
 
 def of_step(task: Task, images: Tree) -> Cost:
-    """FLOPs of a training step: passes forward and backward, and the update.
+    """FLOPs of a training step: forward pass, backward pass and update.
 
     Args:
       task: see `tasks.task`; built with `kernels.lowering.LIBRARY`.
@@ -143,7 +143,7 @@ def of_step(task: Task, images: Tree) -> Cost:
     weights, of_masks = {}, {}
     leaves = [*trees.named_leaves(state), *(f"/{n}" for n in trees.named_leaves(masks))]
     for value, name in zip(program.inputs, leaves):
-        # Kernels only: the scale of a batch norm enters all that it multiplies.
+        # Kernels only: the scale of a batch norm would enter all that it multiplies.
         if masks_lib.is_kernel(name) and name.startswith("params/"):
             weights[value] = name.removeprefix("params/")
         elif masks_lib.is_kernel(name) and name.startswith("/"):
@@ -152,7 +152,7 @@ def of_step(task: Task, images: Tree) -> Cost:
 
 
 def kept_shares(masks: Masks) -> dict[str, float]:
-    """{leaf: share of its weights that is kept}, for `Cost.total`."""
+    """{leaf: fraction of its weights that is kept}, for `Cost.total`."""
     return {
         name: float(jnp.mean(mask)) for name, mask in trees.named_leaves(masks).items()
     }

@@ -11,17 +11,17 @@ import numpy as np
 
 
 class Instability(NamedTuple):
-    """Instability at one step k; relative to the mean loss of the ends."""
+    """Instability at one step k, relative to the mean loss of the ends."""
 
     step: int
     mean: float  #: over runs and pairs of copies
-    std: float  #: likewise, with n - 1; 0 for one line
+    std: float  #: likewise (ddof = 1); 0 for one line
     ends: float  #: mean loss of all ends
     num_lines: int
 
 
 def barrier(losses: Sequence[float]) -> tuple[float, float]:
-    """(largest loss on the line minus the mean of its ends, that mean).
+    """(largest loss on the line minus the mean loss of its ends, that mean).
 
     Args:
       losses: at points from one end to the other, 2 or more.
@@ -59,11 +59,11 @@ def by_step(rows: Iterable[Mapping[str, Any]], column: str) -> list[Instability]
 
 
 def first_stable_step(found: Sequence[Instability], margin: float) -> int | None:
-    """The smallest k from which on the network is stable, or None.
+    """The smallest k such that the network is stable from there on, or None.
 
     Args:
       found: from `by_step`.
-      margin: largest relative instability that counts as stable; Frankle et al. take
+      margin: largest relative instability that counts as stable; Frankle et al. use
         2 % of error.
     """
     stable = None

@@ -1,9 +1,9 @@
-"""Quality metrics of samples and reconstructions, measured within a run.
+"""Quality metrics of samples and reconstructions, measured during a run.
 
-Samples come from latent vectors that depend on the seed alone, so that arms, runs and
-rounds differ in weights only. Everything else that a value depends on is in
-`Evaluator.provenance`; 12 hex digits of its hash are stored beside the value, in the
-column `evaluation`.
+Samples come from latent vectors that depend only on the seed, so arms, runs and rounds
+differ only in their weights. `Evaluator.provenance` has everything else that a value
+depends on; 12 hex digits of its hash are stored with the value, in the column
+`evaluation`.
 """
 
 import math
@@ -24,7 +24,7 @@ from gen_tickets.evaluation.features.batches import map_batches
 from gen_tickets.evaluation.scores import Outputs
 from gen_tickets.workdir import baselines as baselines_lib
 
-# Folded into the key of the seed; cannot be the number of a run.
+# Folded into the key of the seed; cannot be a run number.
 _LATENTS = 2**31 - 1
 
 
@@ -32,7 +32,7 @@ def find_inception(path: str, download: bool, by_flags: bool = False) -> None:
     """Raises UserError unless Inception's weights exist or may be downloaded.
 
     Args:
-      path: of the file; empty: the places that `weights` searches.
+      path: of the file; empty: where `weights` searches.
       download: whether they may be downloaded.
       by_flags: whether the message names the flags of `python -m
         gen_tickets.evaluation` instead of the options of an experiment.
@@ -65,11 +65,11 @@ def draw_samples(
     latent_size: int,
     seed: int,
 ) -> UInt8[np.ndarray, "n h w c"]:
-    """Samples from standard normal latents that the seed alone determines.
+    """Samples from standard normal latents that depend only on the seed.
 
     Args:
       sample: latents [batch_size, latent_size] -> uint8 [batch_size, H, W, C].
-      count: how many samples.
+      count: number of samples.
       batch_size: latents per call.
       latent_size, seed: of the latents.
 
@@ -77,7 +77,7 @@ def draw_samples(
       uint8 [count, H, W, C].
     """
     key = jax.random.fold_in(jax.random.key(seed), _LATENTS)
-    # Whole batches, since batch norm may use their statistics.
+    # Full batches, because batch norm may use their statistics.
     shape = (-(-count // batch_size) * batch_size, latent_size)
     return map_batches(sample, jax.random.normal(key, shape), batch_size)[:count]
 
@@ -93,7 +93,7 @@ class Evaluator:
           dataset: training and held-out images.
 
         Raises:
-          UserError: no labels for a classifier; too few images.
+          UserError: there are no labels for a classifier, or too few images.
         """
         self._names = tuple(config.eval.metrics)
         self._of_samples: list[str] = []
@@ -121,14 +121,14 @@ class Evaluator:
             )
 
     def is_due(self, round_number: int, last_round: int) -> bool:
-        """Whether a round is measured; round 0 and the last round always are."""
+        """Whether to measure a round; round 0 and the last round always are."""
         every = self._config.eval.every_rounds
         always = round_number in (0, last_round)
         return always or (every > 0 and round_number % every == 0)
 
     @property
     def provenance(self) -> dict:
-        """All that the values depend on except the member's weights; JSON."""
+        """All that values depend on, except the member's weights; JSON-serializable."""
         sampling = registries.task.get(self._config.task.name).sampling
         return {
             **{name: self._config[name] for name in sampling},
@@ -185,10 +185,10 @@ class Evaluator:
         return {name: values[name] for name in names} | self._count()
 
     def baselines(self, mean_image: np.ndarray) -> dict[str, dict[str, float]]:
-        """{column: {baseline: value}} of real images, a constant one, and noise.
+        """{column: {baseline: value}} of real images, a constant image, and noise.
 
-        Of each at most as many as there are held-out images: with Inception they take
-        minutes on a CPU.
+        Uses at most as many images of each as there are held-out images, because
+        Inception takes minutes on a CPU.
 
         Args:
           mean_image: uint8 [H, W, C], of the training images.
@@ -219,7 +219,7 @@ class Evaluator:
         return found
 
     def _score_samples(self, outputs: Mapping[str, Any]) -> dict[str, float]:
-        """The columns of samples, those aside that need more images than these."""
+        """The columns of samples, except those that need more images than given."""
         metrics = [(x, registries.metric.get(x)) for x in self._of_samples]
         counts = {network: len(x.features) for network, x in outputs.items()}
         names = [x for x, of in metrics if counts[of.network] >= of.minimum]
@@ -233,7 +233,7 @@ class Evaluator:
     def _outputs(
         self, names: Sequence[str], images: UInt8[np.ndarray, "n h w c"]
     ) -> dict[str, Outputs]:
-        """{network: its outputs of the images} that metrics need."""
+        """{network: its outputs on the images}, for the networks that metrics need."""
         return {
             network: self._extractors[network].extract(images)
             for network in scores.networks(names)

@@ -1,4 +1,4 @@
-"""Moments of sets of features: mean and covariance, of parts and of the whole.
+"""Mean and covariance of sets of features, updated and merged in parts.
 
 NumPy in float64 on the host, on arrays [N, D] of features. Sets of 50,000 x 2048 are
 processed in chunks.
@@ -22,7 +22,7 @@ def check_features(
     """Returns the features as a NumPy array.
 
     Raises:
-      UserError: they are not a finite [N, D] with N >= `minimum`.
+      UserError: not a finite [N, D] with N >= `minimum`.
     """
     features = np.asarray(features)
     if features.ndim != 2 or len(features) < minimum:
@@ -48,8 +48,8 @@ def chunks(rows: np.ndarray, size: int = CHUNK_ROWS) -> Iterator[np.ndarray]:
 class Moments:
     """Count, mean and covariance (divided by N - 1) of rows; float64.
 
-    The moments of parts merge to those of the whole, in any order. An update costs a
-    product of [D, n] with [n, D] and a few passes over [D, D], so pass many rows.
+    The moments of parts can be merged in any order. An update costs a product of [D, n]
+    with [n, D] and a few passes over [D, D], so pass many rows.
     """
 
     count: int
@@ -71,7 +71,7 @@ class Moments:
         return moments
 
     def update(self, features: ArrayLike) -> "Moments":
-        """These moments with the rows of [n, D], n >= 1, added."""
+        """The moments after adding rows [n, D], n >= 1."""
         features = check_features("features", features, minimum=1).astype(np.float64)
         mean = features.mean(0)
         centred = features - mean
@@ -79,7 +79,7 @@ class Moments:
         return self.merge(Moments(len(features), mean, covariance))
 
     def merge(self, other: "Moments") -> "Moments":
-        """Moments of both sets of rows together (Chan, Golub & LeVeque 1979)."""
+        """The moments of both sets of rows together (Chan, Golub & LeVeque 1979)."""
         check_widths(self.mean, other.mean)
         count = self.count + other.count
         if count < 2:

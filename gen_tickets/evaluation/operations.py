@@ -26,7 +26,7 @@ class Value:
     __slots__ = ("shape", "dtype")
 
     def __init__(self, aval: object) -> None:
-        """Takes shape and type from an abstract value, if that is of an array."""
+        """Takes shape and type from an abstract value, if it is an array."""
         self.shape = getattr(aval, "shape", ())
         self.dtype = getattr(aval, "dtype", None)
 
@@ -36,7 +36,7 @@ class Value:
 
 
 class Operation(NamedTuple):
-    """A primitive applied to values, and how often it runs."""
+    """A primitive applied to values, and how many times it runs."""
 
     name: str
     params: Mapping[str, Any]
@@ -101,7 +101,7 @@ def _taps(
     dilation: int,
     spacing: int,
 ) -> int:
-    """Pairs of output and tap, along an axis, that read an element, not a zero."""
+    """Pairs of output and tap along an axis that read an element, not padding."""
     return sum(
         position % dilation == 0
         for o in range(out)

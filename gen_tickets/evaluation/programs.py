@@ -1,8 +1,8 @@
-"""The operations that a function performs, as a flat list, from its jaxpr.
+"""Programs: the operations of a function as a flat list, from its jaxpr.
 
 Uses only documented parts of JAX: `jax.make_jaxpr`, `jax.extend.core`, and the
 equations of a jaxpr with their variables and parameters. The roles of values in a loop
-are inferred from shapes, since the parameters for this differ between versions of JAX.
+are inferred from shapes, since the parameters for them differ between JAX versions.
 """
 
 from typing import Any, Iterator, Mapping
@@ -16,16 +16,16 @@ class Program:
     """A jaxpr without calls and loops.
 
     The body of a loop occurs once, with the number of iterations as `times`. The carry
-    of a loop is an operation, "carry", of the value before the loop and the value after
-    an iteration. Of a switch only the costliest branch is kept. Operations that no
-    result needs, such as the gradient of the images, are left out.
+    of a loop is an operation, "carry", on the value before the loop and the value after
+    an iteration. A switch is reduced to its costliest branch. Operations that no result
+    needs, such as the gradient of the images, are dropped.
 
-    operations: in the order in which they run.
+    operations: in the order of execution.
     inputs: one for each array among the arguments, in the order of `jax.tree.leaves`.
     """
 
     def __init__(self, jaxpr: core.Jaxpr | core.ClosedJaxpr) -> None:
-        """Inlines what `jax.make_jaxpr` returns."""
+        """Inlines the result of `jax.make_jaxpr`."""
         jaxpr = _without_constants(jaxpr)
         self.operations: list[Operation] = []
         self.inputs = [Value(variable.aval) for variable in jaxpr.invars]
@@ -42,7 +42,7 @@ class Program:
     def _inline(
         self, jaxpr: core.Jaxpr, inputs: list[Value], times: float
     ) -> list[Value]:
-        """Appends the operations of a jaxpr -> its results."""
+        """Appends the operations of a jaxpr; returns its results."""
         known = dict(zip(jaxpr.invars, inputs, strict=True))
 
         def value(variable: core.Var | core.Literal) -> Value:
@@ -81,10 +81,10 @@ class Program:
         inputs: list[Value],
         times: float,
     ) -> list[Value]:
-        """Appends the operations of a `lax.scan` -> its results.
+        """Appends the operations of a `lax.scan`; returns its results.
 
-        A body takes constants, the carry, and slices; it returns the carry and slices.
-        Outside, the arrays that are sliced and stacked have one more axis.
+        The body takes constants, the carry and slices, and returns the carry and
+        slices. Outside of the loop, sliced and stacked arrays have one more axis.
         """
         takes = [Value(variable.aval) for variable in body.invars]
         num_whole = sum(x.shape == y.shape for x, y in zip(takes, inputs, strict=True))
@@ -121,6 +121,6 @@ def _inner_jaxprs(params: Mapping[str, Any]) -> Iterator[core.Jaxpr]:
 
 
 def _without_constants(jaxpr: core.Jaxpr | core.ClosedJaxpr) -> core.Jaxpr:
-    """The jaxpr of a `ClosedJaxpr`; since JAX 0.11 there is one kind of jaxpr only."""
+    """The jaxpr of a `ClosedJaxpr`; since JAX 0.11 there is only one kind of jaxpr."""
     either: Any = jaxpr
     return getattr(either, "jaxpr", either)

@@ -1,4 +1,4 @@
-"""Metrics by name: outputs of a network on images, compared with a reference.
+"""The registered metrics: they compare outputs of a network with a reference.
 
 Pure functions of the outputs of an extractor, see `registries.Metric`.
 """
@@ -26,7 +26,7 @@ _NEIGHBOURS = 3
 
 @runtime_checkable
 class Outputs(Protocol):
-    """What a network makes of N images."""
+    """Outputs of a network on N images."""
 
     @property
     def features(self) -> np.ndarray:
@@ -43,11 +43,11 @@ class Reference(Protocol):
 
     @property
     def moments(self) -> Moments:
-        """Of all images."""
+        """Moments of all images."""
 
     @property
     def features(self) -> np.ndarray:
-        """[n, D], of some of them."""
+        """[n, D], of a subset of the images."""
 
 
 _FID = Column("fid", better="lower", label="FID")
@@ -66,7 +66,7 @@ _SCORE = Column("inception_score", better="higher", label="Inception Score")
     "fd_classifier", network="classifier", columns=(_FD_CLASSIFIER,), minimum=2
 )
 def frechet(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
-    """Fréchet distance of the features' Gaussians."""
+    """Fréchet distance between Gaussians fitted to features."""
     moments = Moments.of(outputs.features)
     return (distances.frechet_distance(reference.moments, moments),)
 
@@ -82,7 +82,7 @@ def frechet(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     by_default=False,
 )
 def kernel(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
-    """Kernel distance of the features, mean and deviation over subsets."""
+    """Kernel distance between features; mean and deviation over subsets."""
     return distances.kernel_distance(
         reference.features, outputs.features, subset_size=_KID_SUBSET
     )
@@ -95,7 +95,7 @@ def kernel(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     minimum=MIN_INCEPTION,
 )
 def inception_score(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
-    """Confidence and variety of the classes, mean and deviation over splits."""
+    """Confidence and diversity of predicted classes; mean and deviation over splits."""
     del reference
     return distances.inception_score(outputs.logits, _IS_SPLITS)
 
@@ -133,8 +133,8 @@ def inception_score(outputs: Outputs, reference: Reference) -> tuple[float, ...]
     minimum=_NEIGHBOURS + 1,
 )
 def precision_recall(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
-    """Shares of samples near real images, and of real images near samples."""
-    # As many rows as the reference keeps: with more rows the balls are smaller.
+    """Fractions of samples near real images, and of real images near samples."""
+    # As many rows as the reference has: with more rows the balls would be smaller.
     fake = outputs.features[: len(reference.features)]
     return distances.precision_recall(reference.features, fake, _NEIGHBOURS)
 
@@ -173,7 +173,7 @@ def _check_reconstructs(options: Mapping[str, Any]) -> None:
     if not registries.task.get(task).reconstructs:
         raise UserError(
             "eval.metrics='accuracy'",
-            f"is of reconstructions, which task.name={task!r} has not",
+            f"needs reconstructions, which task.name={task!r} lacks",
             "leave it out",
         )
 
@@ -192,12 +192,12 @@ def _check_reconstructs(options: Mapping[str, Any]) -> None:
     check=_check_reconstructs,
 )
 def accuracy(outputs: Outputs, labels: Int[np.ndarray, " n"]) -> tuple[float, ...]:
-    """Share of reconstructions that are classified as the label of the image."""
+    """Fraction of reconstructions classified as the label of their image."""
     return (float((outputs.logits.argmax(1) == labels).mean()),)
 
 
 def networks(names: Iterable[str]) -> tuple[str, ...]:
-    """The networks that metrics need, each once."""
+    """The networks that metrics need, without repetition."""
     return tuple(dict.fromkeys(registries.metric.get(name).network for name in names))
 
 
@@ -215,12 +215,12 @@ def score(
     """The columns of metrics.
 
     Args:
-      names: of `registries.metric`, all of samples, or all of reconstructions.
+      names: of `registries.metric`, either all of samples or all of reconstructions.
       outputs: {network: features and logits of the images, as attributes}.
       references: {network: references.Reference, or labels of reconstructions}.
 
     Raises:
-      UserError: too few samples, or features that are not finite.
+      UserError: too few samples, or non-finite features.
     """
     computed: dict[Any, tuple[float, ...]] = {}
     values: dict[str, float] = {}
@@ -242,7 +242,7 @@ def check_counts(names: Iterable[str], counts: Mapping[str, int]) -> None:
       counts: {name in the message: number of images}.
 
     Raises:
-      UserError: there are too few.
+      UserError: there are too few images.
     """
     for name in names:
         for field, count in counts.items():
@@ -256,7 +256,7 @@ def check_counts(names: Iterable[str], counts: Mapping[str, int]) -> None:
 
 
 def warn_of_few(field: str, count: int) -> None:
-    """Says on stderr that fewer than 10,000 samples are few."""
+    """Warns on stderr if there are fewer than 10,000 samples."""
     if count < _FEW:
         display.say(
             f"{field}={count}: fewer than {_FEW} samples make distances larger; "

@@ -1,4 +1,4 @@
-"""Images to score and reference images, from a user's files or a data set."""
+"""Reads images to score and reference images, from files or a data set."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from gen_tickets.data import dataset, decoding, readers
 from gen_tickets.errors import UserError
 from gen_tickets.workdir import paths
 
-# Sets that are published losslessly; JPEG in a copy means that it was re-encoded.
+# Sets that are published losslessly: JPEG in a copy means that it was re-encoded.
 _LOSSLESS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
 
 _ONE_SIZE = (
@@ -34,7 +34,7 @@ def read_files(field: str, path: str, crop: int = 0, size: int = 0) -> dataset.D
       crop, size: as `data.crop` and `data.image_size`.
 
     Raises:
-      UserError: nothing there, or nothing that can be read.
+      UserError: there is nothing, or nothing that can be read.
     """
     place = paths.expanded(path)
     if not place.exists():
@@ -48,13 +48,15 @@ def read_files(field: str, path: str, crop: int = 0, size: int = 0) -> dataset.D
             parts.append(images)
             facts.update(found)
     except UserError as error:
-        # Errors of the readers name options of experiments, which do not exist here.
+        # Errors of readers name options of experiments, which do not exist here.
         of_path = error.option == "data.dir"
         remedy = error.remedy if of_path else _REMEDIES[field]
         raise UserError(f"{field}={path}", error.problem, remedy) from None
     if len({part.shape[1:] for part in parts}) > 1:
         raise UserError(
-            f"{field}={path}", "its splits differ in size", "make them alike"
+            f"{field}={path}",
+            "its splits differ in size",
+            "give all images the same size",
         )
     images = np.concatenate(parts)
     others = sum(x.is_file() for x in place.rglob("*")) - len(images)
@@ -76,15 +78,15 @@ def read_files(field: str, path: str, crop: int = 0, size: int = 0) -> dataset.D
 
 
 def read_sized(field: str, path: str, size: int) -> tuple[dataset.Dataset, str]:
-    """As `read_files`, with images of the side `size`.
+    """Like `read_files`, with images resized to the side `size`.
 
     Returns:
-      (set, what was resized): "" where nothing was.
+      (set, description of the resizing): "" if nothing was resized.
     """
     try:
         found = read_files(field, path)
     except UserError as error:
-        if "differ" not in error.problem:  # broken, or none there
+        if "differ" not in error.problem:  # broken, or missing
             raise
         own = "of several sizes"
     else:
@@ -98,7 +100,7 @@ def read_sized(field: str, path: str, size: int) -> tuple[dataset.Dataset, str]:
 def read_reference(
     name: str, directory: str = "", crop: int = 0, size: int = 0
 ) -> dataset.Dataset:
-    """A data set by the name that `data.name` takes, or else a user's files.
+    """A data set, if the name is a value of `data.name`, else the files at that path.
 
     Raises:
       UserError: neither can be read.
@@ -122,17 +124,17 @@ def read_reference(
 
 
 def sha256(images: UInt8[np.ndarray, "..."]) -> str:
-    """Over the pixels alone, as in `data.Dataset.provenance`."""
+    """SHA-256 of the pixels, as in `data.Dataset.provenance`."""
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
 def fit(
     images: UInt8[np.ndarray, "n h w c"], shape: tuple[int, ...]
 ) -> UInt8[np.ndarray, "n h w c"]:
-    """Images with the channels of [H, W, C] = shape.
+    """Converts images to the channels of [H, W, C] = shape.
 
     Raises:
-      UserError: they have colour where there must be none.
+      UserError: they are in colour, but must be grey.
     """
     if images.shape[3] == shape[2]:
         return images

@@ -1,1 +1,1 @@
-"""Convolutions that XLA compiles well on every platform."""
+"""Kernels: convolutions and pools in forms that XLA compiles well on every platform."""

@@ -1,4 +1,4 @@
-"""Lowering "batched_product" of `convolutions`: one product on the patches of a batch.
+"""Form "batched_product" of `convolutions`: one product on the patches of a batch.
 
 Under a `vmap` over members each function becomes a batched matrix product, which an
 accelerator may run faster than a grouped convolution. The patches of all images are in
@@ -14,7 +14,7 @@ from gen_tickets.kernels.products import add_windows, as_matrix, patches
 def forward(
     x: Float[Array, "n H W c"], k: Float[Array, "kh kw _ _"], geometry: Geometry
 ) -> Float[Array, "n h w o"]:
-    """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
+    """y [N, h, w, O] from x [N, H, W, C] and kernel k."""
     matrix, depth, _ = as_matrix(k, geometry)
     y = geometry.dot(patches(x, geometry), matrix, ((1,), (depth,)))
     return y.reshape(len(x), *geometry.out, -1)
@@ -23,7 +23,7 @@ def forward(
 def backward(
     y: Float[Array, "n h w o"], k: Float[Array, "kh kw _ _"], geometry: Geometry
 ) -> Float[Array, "n H W c"]:
-    """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
+    """x [N, H, W, C]: y [N, h, w, O] distributed over its windows."""
     matrix, _, feature = as_matrix(k, geometry)
     windows = geometry.dot(y, matrix, ((3,), (feature,)))
     return add_windows(windows, geometry)
@@ -32,7 +32,7 @@ def backward(
 def correlate(
     x: Float[Array, "n H W c"], y: Float[Array, "n h w o"], geometry: Geometry
 ) -> Float[Array, "kh kw _ _"]:
-    """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
+    """Kernel k from x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
     rows, columns = patches(x, geometry), y.reshape(-1, features)
     if not geometry.flipped:

@@ -1,9 +1,9 @@
 """Convolutions, transposed convolutions and products that are fast inside loops.
 
-XLA:CPU runs a library convolution slowly inside a loop body, a transposed one slowly
-everywhere, and `vmap` over members turns both into grouped convolutions, slower still.
-Matrix products avoid all of this, either on patches of the input (`products`) or with
-fewer multiplications (`winograd`). `lowering` chooses the form.
+XLA:CPU runs library convolutions slowly inside loop bodies and transposed ones slowly
+everywhere; a `vmap` over members turns both into grouped convolutions, which are even
+slower. Matrix products avoid all of this, either on patches of the input (`products`)
+or with fewer multiplications (`winograd`). `lowering` chooses the form.
 
 Operands are cast to `dtype`; sums and results are float32, also in gradients. Gradients
 of any order use reverse mode (the custom rules have no forward mode).
@@ -68,8 +68,8 @@ def conv_transpose(
 ) -> Float32[Array, "n h w o"]:
     """Transposed convolution of x [N, H, W, C], kernel [kh, kw, C, O]: [N, h, w, O].
 
-    Equals `lax.conv_transpose` with explicit `padding`: x with strides - 1 zeros
-    between its pixels and `padding` around them, convolved with the kernel.
+    Equals `lax.conv_transpose` with explicit `padding`: x is dilated with strides - 1
+    zeros between its pixels, padded, and convolved with the kernel.
     """
     kh, kw, _, _ = kernel.shape
     sides = [*zip(x.shape[1:3], (kh, kw), strides, padding)]
@@ -115,14 +115,14 @@ _product.defvjp(
 
 
 # The three operators of a convolution y = x * k. Each is linear in both arguments, and
-# its gradients are the other two: one rule serves every order.
+# its gradients are the other two, so one rule covers all orders.
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _forward(
     x: Float[Array, "n H W c"], k: Float[Array, "kh kw _ _"], geometry: Geometry
 ) -> Float[Array, "n h w o"]:
-    """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
+    """y [N, h, w, O] from x [N, H, W, C] and kernel k."""
     return _run("forward", x, k, geometry)
 
 
@@ -130,7 +130,7 @@ def _forward(
 def _backward(
     y: Float[Array, "n h w o"], k: Float[Array, "kh kw _ _"], geometry: Geometry
 ) -> Float[Array, "n H W c"]:
-    """x [N, H, W, C]: the transpose of `_forward` in x, y spread over its windows."""
+    """x [N, H, W, C]: the transpose of `_forward` with respect to x."""
     return _run("backward", y, k, geometry)
 
 
@@ -138,7 +138,7 @@ def _backward(
 def _correlate(
     x: Float[Array, "n H W c"], y: Float[Array, "n h w o"], geometry: Geometry
 ) -> Float[Array, "kh kw _ _"]:
-    """Kernel k: the transpose of `_forward` in k."""
+    """Kernel k: the transpose of `_forward` with respect to k."""
     return _run("correlate", x, y, geometry)
 
 

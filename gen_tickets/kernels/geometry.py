@@ -1,4 +1,4 @@
-"""The static side of a convolution: sizes, strides, padding, and how it is compiled."""
+"""Static parameters of a convolution: sizes, strides, padding, dtype and form."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -34,10 +34,10 @@ class Geometry(NamedTuple):
     strides: Pair
     padding: tuple[Pair, Pair]
     size: Pair
-    dtype: np.dtype  #: of the operands of products
+    dtype: np.dtype  #: of operands
     lowering: Lowering
-    #: the kernel is given as [kh, kw, O, C], turned by 180 degrees, as transposed
-    #: convolutions have it
+    #: the kernel is given as [kh, kw, O, C], rotated by 180 degrees, as in transposed
+    #: convolutions
     flipped: bool
 
     @property
@@ -56,7 +56,7 @@ class Geometry(NamedTuple):
         b: Float[Array, "..."],
         contract: tuple[tuple[int, ...], tuple[int, ...]],
     ) -> Float32[Array, "..."]:
-        """Product over the axes `contract`, operands in `dtype`, sums float32."""
+        """Product over the axes `contract`; operands in `dtype`, sums in float32."""
         return lax.dot_general(
             a.astype(self.dtype),
             b.astype(self.dtype),

@@ -1,7 +1,7 @@
-"""Convolutions of a fixed network at inference, in the fastest form.
+"""Convolutions for inference with a fixed network, in the fastest form.
 
-Without gradients other forms are faster than in training (`kernels.convolutions`). On
-XLA:CPU a 1x1 convolution is a plain matrix product; a wide 3x3 of stride 1 uses
+Without gradients, other forms are faster than in training (`kernels.convolutions`). On
+XLA:CPU a 1x1 convolution is a matrix product; a wide 3x3 convolution of stride 1 uses
 Winograd's F(2x2, 3x3) on whole images (16 products instead of 36; also for odd sizes);
 a 3x3 of stride 2 uses one product per tap; all others use the library's convolution.
 Inception-v3 extracts 18 images/s with these forms and 12 with those of training (2
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from gen_tickets.kernels.geometry import Pair
 from gen_tickets.kernels.lowering import Lowering
 
-# With fewer rows Winograd's matrix products are too small to be worthwhile.
+# With fewer rows, Winograd's matrix products are too small to pay off.
 _MIN_WINOGRAD_ROWS = 16
 # With fewer channels one product of all taps is faster than one product per tap.
 _MIN_TAP_CHANNELS = 8
@@ -34,7 +34,7 @@ def convolve(
 
     Args:
       x, kernel: float32.
-      lowering: its form "product" selects the implementations for XLA:CPU above.
+      lowering: the form "product" selects the implementations for XLA:CPU above.
       stride: of both axes.
       padding: (pH, pW) cells on either side.
     """
@@ -92,13 +92,13 @@ def _convolve_winograd(
 ) -> Float[Array, "n h w o"]:
     """Winograd's F(2x2, 3x3): Lavin & Gray 2016, section 4.1.
 
-    4x4 input tiles at distance 2 give 2x2 outputs each. The 16 products are over
+    4x4 input tiles at distance 2 give 2x2 outputs each. There are 16 products on
     [N, H'/2, W'/2, I] arrays; everything else is additions.
     """
     count, height, width, _ = x.shape
     rows, columns = height + 2 * padding[0] - 2, width + 2 * padding[1] - 2
     tiles = (-(-rows // 2), -(-columns // 2))
-    # Pad at the end to whole tiles: 2 cells per tile, plus 2 cells of overlap.
+    # Pad the end to full tiles: 2 cells per tile, plus 2 cells of overlap.
     x = jnp.pad(
         x,
         (

@@ -1,4 +1,4 @@
-"""The form in which a convolution is compiled, chosen by platform.
+"""The lowering of a convolution: the form in which it is compiled, by platform.
 
 - "library": XLA's convolution. A `vmap` over members makes it a grouped convolution.
 - "product": matrix products, a few images at a time so that their patches stay in a
@@ -9,7 +9,7 @@
 The choice is an argument of every convolution and an attribute of every Flax module
 that contains one, so it is part of the key under which JAX caches a trace.
 `python -m benchmarks.accelerator` times the forms on a device, for every convolution of
-the paper's models, and prints the choice that follows.
+the paper's models, and prints the best choice.
 """
 
 from typing import Literal, NamedTuple
@@ -23,16 +23,16 @@ class Lowering(NamedTuple):
     """The forms of a convolution."""
 
     alone: Form  #: outside of a `vmap`
-    vmapped: Form  #: under a `vmap`, over members for instance
+    vmapped: Form  #: under a `vmap`, such as over members
 
 
 LIBRARY = Lowering("library", "library")
 PRODUCT = Lowering("product", "product")
 BATCHED_PRODUCT = Lowering("batched_product", "batched_product")
-# The GPU entry is that of an H200 (`benchmarks.accelerator`, jax 0.11.2): a step of ten
-# members of the paper's DCGAN takes 44.7 ms in the library form, 13.3 ms as batched
-# products (bfloat16: 9.0 ms); of one member 2.6 and 1.8 ms (bfloat16: 3.0 and 1.3 ms;
-# cuDNN has no kernel of bfloat16 operands and float32 results).
+# The GPU entry was measured on an H200 (`benchmarks.accelerator`, jax 0.11.2). A step
+# of ten members of the paper's DCGAN takes 44.7 ms in the library form, 13.3 ms as
+# batched products (bfloat16: 9.0 ms); one member takes 2.6 and 1.8 ms (bfloat16: 3.0
+# and 1.3 ms; cuDNN has no kernel with bfloat16 operands and float32 results).
 # The TPU entry follows the compiler's estimates for a v5e (`benchmarks.tpu_compile`).
 # A step of ten members of the paper's VAE, vmapped in float32, takes 7.9 ms and 3.9 GB
 # of HBM traffic in the library form, whose grouped convolutions need no extra FLOPs; as
@@ -44,7 +44,7 @@ def choose(platform: str | None = None) -> Lowering:
     """The fastest measured lowering of a platform.
 
     Args:
-      platform: "cpu", "gpu" or "tpu", as programs are compiled for; None: JAX's default
-        backend. A platform that is not known gets LIBRARY.
+      platform: for which programs are compiled, "cpu", "gpu" or "tpu"; None: JAX's
+        default backend. Unknown platforms use LIBRARY.
     """
     return _BY_PLATFORM.get(platform or jax.default_backend(), LIBRARY)

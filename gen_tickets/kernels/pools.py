@@ -1,4 +1,4 @@
-"""3x3 pools as maxima or sums of shifted slices, one axis at a time.
+"""3x3 pooling as maxima or sums of shifted slices, one axis at a time.
 
 XLA:CPU does not vectorize `reduce_window`, which takes six times as long. Arrays are
 [N, H, W, C].
@@ -21,14 +21,14 @@ def max_pool(
 
 
 def average_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-    """Mean of each 3x3 window, stride 1, equal size; padded cells are not counted."""
+    """Mean of each 3x3 window, stride 1, same size; padded cells are not counted."""
     sums = _pool(x, 1, 1, jnp.add, 0.0)
     rows, columns = (_window_counts(size) for size in x.shape[1:3])
     return sums / (rows[:, None] * columns)[None, :, :, None]
 
 
 def _window_counts(size: int) -> np.ndarray:
-    """How many of the 3 cells around each position lie inside."""
+    """The number of the 3 cells around each position that lie inside."""
     positions = np.arange(size)
     inside = np.minimum(positions + 1, size - 1) - np.maximum(positions - 1, 0) + 1
     return inside.astype(np.float32)

@@ -1,7 +1,7 @@
-"""Lowering "product" of `convolutions`: matrix products on patches, for XLA:CPU.
+"""Form "product" of `convolutions`: matrix products on patches, for XLA:CPU.
 
-A few images at a time, so that their patches stay in the cache. `winograd` takes over
-where it multiplies less.
+Processes a few images at a time, so that their patches stay in the cache. Uses
+`winograd` where it needs fewer multiplications.
 """
 
 import math
@@ -44,7 +44,7 @@ def patches(
 def add_windows(
     windows: Float[Array, "n h w depth"], geometry: Geometry
 ) -> Float[Array, "n H W c"]:
-    """Transpose of `patches`: [N, h, w, kh * kw * C] added up to [N, H, W, C]."""
+    """Transpose of `patches`: adds up [N, h, w, kh * kw * C] to [N, H, W, C]."""
     (kh, kw), (sh, sw), (h, w) = geometry.kernel, geometry.strides, geometry.out
     n, channels = len(windows), windows.shape[-1] // (kh * kw)
     th, tw = -(-kh // sh), -(-kw // sw)  # windows that cover one pixel, per axis
@@ -72,7 +72,7 @@ def add_windows(
 
 
 def _split(x: Array, image_bytes: int, least: int = 1) -> Array:
-    """x [N, ...] → [m, N / m, ...]: chunks as near to the cache's size as N allows."""
+    """x [N, ...] → [m, N / m, ...]: chunks as close to the cache size as N allows."""
     wanted = len(x) * image_bytes / _CHUNK_BYTES
     least = min(least, len(x))
     divisors = (d for d in range(least, len(x) + 1) if len(x) % d == 0)
@@ -93,7 +93,7 @@ def _plan(
 def as_matrix(
     k: Float[Array, "kh kw _ _"], geometry: Geometry
 ) -> tuple[Float[Array, "_ _"], int, int]:
-    """(kernel as a matrix, its axis of depth kh * kw * C, its axis of features O)."""
+    """(kernel as a matrix, its depth axis kh * kw * C, its feature axis O)."""
     if not geometry.flipped:
         return k.reshape(-1, k.shape[3]), 0, 1
     features = k.shape[2]
@@ -143,7 +143,7 @@ def correlate(
     """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
     fewer, image_bytes = _plan(geometry, len(x), channels, features)
-    # XLA:CPU unrolls a loop of one step, and then has no bfloat16 product with the
+    # XLA:CPU unrolls a loop of one step, and then lacks a bfloat16 product with the
     # transposed operand.
     xs = _split(x, image_bytes, least=1 if geometry.dtype == _FLOAT32 else 2)
     if len(xs) == 1:

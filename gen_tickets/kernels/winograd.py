@@ -1,7 +1,7 @@
 """Convolutions with fewer multiplications (Winograd 1980; Lavin & Gray, CVPR 2016).
 
-For kernels whose side is 2 or 3 strides (k4 s2, k3 s1). With stride s the image is
-viewed as s x s phases, each convolved with its own r x r taps (r = k / s), so that the
+For kernels whose side k is 2 or 3 times the stride s (k4 s2, k3 s1). The image is
+viewed as s x s phases, each convolved with its own r x r taps (r = k / s), so the
 phases act as channels. Two neighbouring outputs along an axis then need r + 1 products
 instead of 2 r:
 
@@ -9,8 +9,8 @@ instead of 2 r:
 
 In two dimensions that is 9 products instead of 16 (r = 2) or 16 instead of 36 (r = 3),
 each a matrix product over channels. All coefficients are 0, +-1 or 1/2, so the result
-is as accurate as the direct sum, up to a few roundings. The transpose of a transform is
-the same code with the transposed matrix, which gives the three operators of a
+is as accurate as the direct sum, up to a few roundings. The transpose of a transform
+uses the same code with the transposed matrix, which gives the three operators of a
 convolution.
 """
 
@@ -41,11 +41,11 @@ _OUTPUT = {  # A^T: products -> two outputs
 }
 _Grid: TypeAlias = Sequence[Sequence[Array]]
 _TURN_WIDTH = 64
-_MIN_CHANNELS, _MIN_TILES = 16, 64  # below, transforms cost more than they save
+_MIN_CHANNELS, _MIN_TILES = 16, 64  # with fewer, transforms cost more than they save
 
 
 def applies(geometry: Geometry, num_images: int, channels: Pair) -> bool:
-    """Whether the kernel has 2 or 3 strides, the output is even, and it is faster."""
+    """Whether the kernel is 2 or 3 strides wide, the output even, and this faster."""
     taps = {k / s for k, s in zip(geometry.kernel, geometry.strides)}
     tiles = num_images * math.prod(geometry.out) // 4
     return (
@@ -71,7 +71,7 @@ def _combine(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
 
 
 def _combine_2d(matrix: np.ndarray, grid: _Grid) -> _Grid:
-    """The matrix applied to both axes of a list of lists of arrays."""
+    """Applies the matrix to both axes of a list of lists of arrays."""
     rows = [_combine(matrix, row) for row in grid]
     return [*zip(*(_combine(matrix, column) for column in zip(*rows)))]
 
@@ -106,7 +106,7 @@ def _cut(
 
 
 def _overlap(parts: Sequence[Array], axis: int) -> Array:
-    """Transpose of taking tiles: parts t of every tile added up along an axis."""
+    """Transpose of taking tiles: adds up parts t of every tile along an axis."""
 
     def at(part: Array, shift: int) -> Array:
         edges = [(0, 0)] * part.ndim
@@ -164,7 +164,7 @@ def _unjoin(
 def _factors(
     k: Float[Array, "kh kw _ _"], geometry: Geometry
 ) -> list[Float[Array, "_ _"]]:
-    """Kernel -> f * f factors [s * s * C, O], or [O, s * s * C] of a flipped one."""
+    """Kernel -> f * f factors [s * s * C, O], or [O, s * s * C] if flipped."""
     (sh, sw), r = geometry.strides, _taps(geometry)
     if geometry.flipped:
         k = k[::-1, ::-1]

@@ -1,7 +1,7 @@
-"""Networks: pairs that contract images to vectors and expand vectors, and denoisers.
+"""Networks: pairs (images to vectors, vectors to images) and denoisers.
 
-The task gives them their component names: encoder and decoder, discriminator and
-generator, or denoiser. Each file here adds its networks to `config.registries.model`.
+The task names the components: encoder and decoder, discriminator and generator, or
+denoiser. Each file here adds its networks to `config.registries.model`.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ def build(
       image_shape: (height, width, channels) of the images.
       num_outputs: length of the vector that the contracting network returns.
       channels: of each group (`channel_groups`) of the contracting and the expanding
-        network; () = as `model.widths` says.
+        network; () = those of `model.widths`.
       lowering: of the convolutions; None: that of JAX's default backend.
 
     Returns:
@@ -42,7 +42,7 @@ def build(
         _arguments(config, image_shape, sizes, lowering) for sizes in channels
     )
     del contract["image_shape"]
-    expand.pop("discriminator", None)  # a GAN's contracting network
+    expand.pop("discriminator", None)  # only for the contracting network of a GAN
     contract["num_outputs"] = num_outputs
     return registries.model.get(config.model.name).build(contract, expand)
 
@@ -56,12 +56,12 @@ def build_denoiser(
     """Builds the module of `config.model`, a denoiser.
 
     Args:
-      config, image_shape, lowering: as those of `build`.
-      channels: of each group (`channel_groups`); () = as `model.widths` says.
+      config, image_shape, lowering: as in `build`.
+      channels: of each group (`channel_groups`); () = those of `model.widths`.
 
     Returns:
       A Flax module, called as module(x, train, times): images [N, H, W, C] -> the same
-      shape; times in [0, 1), [N], None is 0.
+      shape; times [N] in [0, 1), None = 0.
 
     Raises:
       UserError: the sizes do not fit.
@@ -76,17 +76,17 @@ def _arguments(
     channels: tuple[int, ...],
     lowering: lowering_lib.Lowering | None,
 ) -> dict[str, Any]:
-    """What every module takes.
+    """The arguments of every module.
 
     Raises:
-      UserError: images that are not square, or whose side does not fit.
+      UserError: the images are not square, or their side does not fit.
     """
     model = registries.model.get(config.model.name)
     widths, (side, width, _) = tuple(config.model.widths), image_shape
     if side != width:
         raise UserError(
             f"data.name={config.data.name!r}",
-            f"images are {side}x{width}, and models take square ones",
+            f"images are {side}x{width}, but models need square ones",
             "give data.image_size",
         )
     multiple = model.multiple(widths)

@@ -1,4 +1,4 @@
-"""The convolutional autoencoder of the paper (Table 1), five convolutions a side."""
+"""The convolutional autoencoder of the paper (Table 1)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +36,7 @@ class Contract(pair.Contracting):
 
 
 class Expand(pair.Expanding):
-    """Codes -> images [N, S, S, C] in [-1, 1]: Contract reversed.
+    """Codes -> images [N, S, S, C] in [-1, 1], the mirror of Contract.
 
     Nearest-neighbour upsampling replaces pooling; transposed convolutions replace
     convolutions.
@@ -68,7 +68,7 @@ def _check(options: Mapping[str, Any]) -> None:
     widths, task = options["model.widths"], options["task.name"]
     if len(widths) != 5:
         raise UserError(
-            f"model.widths={tuple(widths)}", "model.name='conv' takes 5 of them"
+            f"model.widths={tuple(widths)}", "model.name='conv' needs 5 widths"
         )
     if task != "ae":
         raise UserError(
@@ -81,12 +81,13 @@ def _check(options: Mapping[str, Any]) -> None:
     options=("model.initializer",),
     multiple=lambda widths: 32,
     normalizes_batches=False,
+    latent_is_map=True,
     check=_check,
 )
 def conv(
     contract: dict[str, Any], expand: dict[str, Any]
 ) -> tuple[nn.Module, nn.Module]:
-    """The paper's convolutional autoencoder, five convolutions a side."""
+    """The paper's convolutional autoencoder, five convolutions per network."""
     side, code = expand["image_shape"][0], contract["num_outputs"]
     found = (side // 32) ** 2 * contract["widths"][-1]
     if found != code:

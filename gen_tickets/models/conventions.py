@@ -1,8 +1,8 @@
-"""Conventions in which networks of one architecture differ, by name.
+"""Named conventions: initializers and discriminator details of an architecture.
 
-"authors" follows the PyTorch code of the paper's authors; "radford" the guidelines of
-DCGAN (Radford, Metz, Chintala 2016, sections 3 and 4), for both networks of a GAN or of
-any other pair.
+"authors" follows the PyTorch code of the paper's authors; "radford" follows the
+guidelines of DCGAN (Radford, Metz, Chintala 2016, sections 3 and 4), for both networks
+of a GAN or of any other pair.
 """
 
 import functools
@@ -14,14 +14,14 @@ import jax
 
 
 class Initializers(NamedTuple):
-    """How kernels [..., in, out] are drawn; biases start at 0."""
+    """Initializers of kernels [..., in, out]; biases start at 0."""
 
     kernel: Callable[..., jax.Array]  #: of dense layers and convolutions
     transposed: Callable[..., jax.Array]  #: of transposed convolutions
 
 
-# PyTorch's: uniform within 1 / sqrt(fan_in). For a transposed convolution, whose weight
-# is stored as [in, out, kh, kw], its fan-in is kh * kw * out.
+# PyTorch: uniform within 1 / sqrt(fan_in). For a transposed convolution, whose weight
+# is stored as [in, out, kh, kw], PyTorch's fan-in is kh * kw * out.
 TORCH = Initializers(
     nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
     nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform"),
@@ -37,7 +37,7 @@ def initializers(name: str) -> Initializers:
 
 
 class Discriminator(NamedTuple):
-    """The differences between discriminators of one architecture."""
+    """The options of a discriminator that a convention sets."""
 
     activation: Callable[[jax.Array], jax.Array]
     normalizes_first: bool  #: whether batch norm follows the first layer

@@ -1,7 +1,7 @@
-"""The stack of stride-2 convolutions that VAE, DCGAN and WGAN share.
+"""Stacks of stride-2 convolutions, for VAE, DCGAN and WGAN.
 
-One pair of modules for all of them, so that a decoder's ticket fits a generator and
-an encoder's trunk a discriminator (paper, Fig. 8).
+All of them use the same pair of modules, so that a decoder's ticket fits a generator
+and an encoder's trunk fits a discriminator (paper, Fig. 8).
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from gen_tickets.models import conventions, groups, layers, pair
 class Contract(pair.Contracting):
     """Images [N, S, S, C] -> vectors [N, num_outputs].
 
-    One convolution k4 s2 + batch norm + ReLU per width, each halving the side, then one
+    One convolution k4 s2 + batch norm + ReLU per width, which halves the side, then one
     convolution over the whole base map; see also `conventions.discriminator`.
     """
 
@@ -86,5 +86,5 @@ class Expand(pair.Expanding):
 def convstack(
     contract: dict[str, Any], expand: dict[str, Any]
 ) -> tuple[nn.Module, nn.Module]:
-    """Convolutions of stride 2 with batch norm: VAE, DCGAN and WGAN."""
+    """Stride-2 convolutions with batch norm: VAE, DCGAN and WGAN."""
     return Contract(**contract), Expand(**expand)

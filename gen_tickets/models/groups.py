@@ -1,9 +1,10 @@
-"""Channel groups: which layers produce and use a channel, so that it can be removed.
+"""Channel groups: which layers produce and consume a channel, for its removal.
 
 Channels are the last axis of the kernel, bias and batch norm that produce them, and the
-last but one axis of every kernel that uses them. Channels that are added, as in the
-stages of a residual network, form one group. In a flattened map channels vary fastest,
-so an axis of a dense layer may hold a group several times. See `pruning.channels`.
+second-to-last axis of every kernel that consumes them. Channels that are added, as in
+the stages of a residual network, form one group. In a flattened map channels vary
+fastest, so an axis of a dense layer may hold a group several times. See
+`pruning.channels`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,13 +12,13 @@ from typing import NamedTuple
 
 
 class Group(NamedTuple):
-    """Channels that are kept or removed together; layers by their names."""
+    """Channels that are kept or removed together; layers are given by name."""
 
     name: str
     size: int  #: channels
-    makers: tuple[str, ...]  #: layers whose outputs they are
+    makers: tuple[str, ...]  #: layers that produce them
     norms: tuple[str, ...]  #: batch norms over them; () if there are none
-    users: tuple[str, ...]  #: layers whose inputs they are
+    users: tuple[str, ...]  #: layers that consume them
 
 
 class ChannelGroups(NamedTuple):
@@ -39,12 +40,12 @@ def of(network: object) -> ChannelGroups:
 def chain(
     layers: Sequence[str], sizes: Sequence[int], norms: Mapping[str, tuple[str, ...]]
 ) -> ChannelGroups:
-    """The groups of layers that follow one another.
+    """The groups of a chain of layers.
 
     Args:
       layers: names, first to last; the last one produces the output.
       sizes: channels of all but the last.
-      norms: {layer: (its batch norm,)}, without those that have none.
+      norms: {layer: (its batch norm,)}, only for layers that have one.
     """
     layers = tuple(layers)
     makers, users = layers[:-1], layers[1:]

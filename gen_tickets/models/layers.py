@@ -1,8 +1,9 @@
-"""Layers of every model, written for speed inside `lax.fori_loop` under `vmap`.
+"""Layers of all models, optimized for use inside `lax.fori_loop` under `vmap`.
 
-Images are float32 [N, H, W, C]; kernels are HWIO [kh, kw, in, out] in both directions.
-Parameters are named kernel and bias, in batch norm scale and bias; its running mean and
-var are in the collection "batch_stats". `kernels.lowering` says what a lowering is.
+Images are float32 [N, H, W, C]; kernels are HWIO [kh, kw, in, out], also for transposed
+convolutions. Parameters are named kernel and bias, or scale and bias in batch norm,
+whose running mean and var are in the collection "batch_stats". For lowerings, see
+`kernels.lowering`.
 """
 
 import dataclasses
@@ -30,10 +31,10 @@ def _add_bias(
 
 
 class Conv(nn.Module):
-    """Convolution [N, H, W, C] -> [N, h, w, features], as PyTorch's Conv2d.
+    """Convolution [N, H, W, C] -> [N, h, w, features], like PyTorch's Conv2d.
 
     `padding` zeros on each side; `dtype` of the operands, sums are float32;
-    `kernel_norm` makes a module "norm" through which the kernel passes first.
+    `kernel_norm` makes a module "norm", which is applied to the kernel first.
     """
 
     features: int
@@ -67,7 +68,7 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """Transposed convolution, as PyTorch's ConvTranspose2d.
+    """Transposed convolution, like PyTorch's ConvTranspose2d.
 
     [N, H, W, C] -> [N, h, w, features], h = (H - 1) * strides - 2 * padding +
     kernel_size + output_padding. The kernel is PyTorch's rotated by 180 degrees.
@@ -104,7 +105,7 @@ class ConvTranspose(nn.Module):
 
 
 class Dense(nn.Module):
-    """Affine map [..., C] -> [..., features]; `dtype`, `kernel_norm` as of `Conv`."""
+    """Affine map [..., C] -> [..., features]; `dtype`, `kernel_norm` as in `Conv`."""
 
     features: int
     use_bias: bool = True
@@ -122,10 +123,10 @@ class Dense(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization over all axes but the last, as PyTorch's BatchNorm2d.
+    """Batch normalization over all axes except the last, like PyTorch's BatchNorm2d.
 
-    Training normalizes with the biased variance of the batch, while the running one
-    follows the unbiased: running = momentum * running + (1 - momentum) * batch.
+    Training normalizes with the biased variance of the batch; the running variance uses
+    the unbiased one: running = momentum * running + (1 - momentum) * batch.
     Everything is float32; a second pass sums the variance around the mean.
     """
 
@@ -167,7 +168,7 @@ def _normalize(
 ) -> _Normalized:
     """(normalized x [..., C], batch mean [C], biased variance [C]).
 
-    A custom gradient makes fewer passes over x; mean and variance, returned for the
+    A custom gradient makes fewer passes over x. Mean and variance, returned for the
     running statistics, have no gradient.
     """
     return _normalize_forward(x, scale, bias, epsilon)[0]
@@ -204,7 +205,7 @@ _normalize.defvjp(_normalize_forward, _normalize_backward)
 def _windows(
     x: Float[Array, "n H W c"], factor: int
 ) -> Float[Array, "n h {factor} w {factor} c"]:
-    """x [N, H, W, C] as [N, H / f, f, W / f, f, C], the remainder dropped."""
+    """x [N, H, W, C] as [N, H / f, f, W / f, f, C], without the remainder."""
     n, h, w, c = x.shape
     x = x[:, : h // factor * factor, : w // factor * factor]
     return x.reshape(n, h // factor, factor, w // factor, factor, c)
@@ -213,7 +214,7 @@ def _windows(
 def max_pool(x: Float[Array, "n H W c"], factor: int = 2) -> Float[Array, "n h w c"]:
     """Maximum of each factor x factor window: [N, H, W, C] -> [N, H / f, W / f, C].
 
-    Leftover rows and columns are dropped. Tied pixels share the gradient evenly.
+    Remaining rows and columns are dropped. Tied pixels share the gradient equally.
     """
     return _max_of_windows(_windows(x, factor))
 
@@ -255,7 +256,7 @@ def _sum_of_windows(windows: Float[Array, "n h f w f c"]) -> Float[Array, "n h w
 def upsample_nearest(
     x: Float[Array, "n h w c"], factor: int = 2
 ) -> Float[Array, "n {factor}*h {factor}*w c"]:
-    """Every pixel repeated factor x factor times: [N, H, W, C] -> [N, f H, f W, C]."""
+    """Repeats every pixel factor x factor times: [N, H, W, C] -> [N, f H, f W, C]."""
     return _repeat(x, factor)
 
 
@@ -269,7 +270,7 @@ def _repeat(
     return y.reshape(n, h * factor, w * factor, c)
 
 
-# XLA:CPU sums small windows slowly where they are axes of one array.
+# XLA:CPU sums small windows slowly if they are axes of one array.
 _repeat.defvjp(
     lambda x, factor: (_repeat(x, factor), None),
     lambda factor, _, g: (_sum_of_windows(_windows(g, factor)),),

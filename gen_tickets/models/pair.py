@@ -1,4 +1,4 @@
-"""What the networks of a pair share: their fields, and how their layers are made."""
+"""Base classes of the networks of a pair: common fields and layer constructors."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from gen_tickets.models import conventions, layers
 
 
 class _PairNetwork(nn.Module):
-    """Base of both; makes layers with its dtype, lowering and initializer."""
+    """Common base; makes layers with its dtype, lowering and initializer."""
 
     widths: tuple[int, ...]
     dtype: DTypeLike = jnp.float32
@@ -45,7 +45,7 @@ class _PairNetwork(nn.Module):
 
     @property
     def conv_transpose(self) -> Callable[..., layers.ConvTranspose]:
-        """As `conv`, a transposed convolution."""
+        """Like `conv`, for a transposed convolution."""
         kernel_init = conventions.initializers(self.initializer).transposed
         options = {**self.of_conv, "kernel_init": kernel_init}
         return functools.partial(layers.ConvTranspose, **options)

@@ -1,8 +1,9 @@
 """The residual pair of ResNet-VAE and ResNet-DCGAN: one basic block per width.
 
-ResNet-18's blocks (He et al. 2016) with one block a stage. The expanding network
-mirrors the contracting one; where that has stride 2, it upsamples to the nearest
-neighbour and convolves (k3), which avoids checkerboard artifacts.
+The blocks are those of ResNet-18 (He et al. 2016), with one block per stage. The
+expanding network mirrors the contracting one; in the place of stride 2 it has
+nearest-neighbour upsampling and a convolution (k3), which avoids checkerboard
+artifacts.
 """
 
 import dataclasses
@@ -22,10 +23,10 @@ from gen_tickets.models import conventions, groups, layers, pair
 
 
 class Block(nn.Module):
-    """[N, S, S, C] -> [N, S', S', features]: two convolutions k3 around a shortcut.
+    """[N, S, S, C] -> [N, S', S', features]: two convolutions k3 with a shortcut.
 
-    S' is S / strides, or S * resize; `inner` channels are between the convolutions. The
-    shortcut is the input, or one convolution where the sides change.
+    S' is S / strides, or S * resize; there are `inner` channels between the
+    convolutions. The shortcut is the input, or a convolution if the side changes.
     """
 
     inner: int
@@ -85,7 +86,7 @@ def _groups(
     Args:
       blocks: {name: whether its shortcut is a convolution}, in order.
       sizes: channels of the first layer, then of each block: those between its
-        convolutions and, if its shortcut is a convolution, its outputs.
+        convolutions and, if its shortcut is a convolution, those of its output.
     """
     widths = iter(sizes)
     found, trunk = [groups.Group(first, next(widths), (first,), norms, ())], 0
@@ -114,15 +115,15 @@ def _groups(
 class Contract(pair.Contracting):
     """Images [N, S, S, C] -> vectors [N, num_outputs]; S a multiple of 2^len(widths).
 
-    A stem (convolution k3 s2), a block for each width that halves the side in all but
-    the first, the mean over the map, a dense layer; or as `conventions.discriminator`
-    has it.
+    A stem (convolution k3 s2), one block per width, of which all but the first halve
+    the side, the mean over the map, and a dense layer; see also
+    `conventions.discriminator`.
     """
 
     discriminator: str = "authors"
 
     def _sizes(self) -> tuple[int, ...]:
-        # The stem and the first block share a width; later blocks use theirs twice.
+        # The stem and the first block share a width; later blocks use their own twice.
         return self.channels or tuple(w for w in self.widths for _ in range(2))
 
     def channel_groups(self) -> groups.ChannelGroups:

@@ -1,9 +1,9 @@
 """SNGAN's CNN pair with spectral normalization (Miyato et al. 2018, table 3).
 
-A spectrally normalized kernel is divided by its largest singular value, as a matrix
+A spectrally normalized kernel is divided by the largest singular value of the matrix
 [kh * kw * in, out]. One power iteration updates its singular vectors in every pass that
 may change the collection "spectral"; all other passes leave them unchanged. The kernel
-is already masked, so the pruned network is normalized.
+is already masked, so it is the pruned kernel that is normalized.
 """
 
 import functools
@@ -31,8 +31,8 @@ def _iterate(
     matrix: Float[Array, "k o"], u: Float[Array, " o"]
 ) -> tuple[Float[Array, " o"], Float[Array, " k"]]:
     """One power iteration: right vector u [O] of matrix [K, O] -> (u, v)."""
-    # The leak restores directions that have vanished from u. In a block-diagonal sparse
-    # matrix nothing else would if another block became the largest. It changes the
+    # The leak restores directions that have vanished from u, which matters in a sparse
+    # block-diagonal matrix when another block becomes the largest. It changes the
     # singular value by its square, 1e-8.
     alive = (matrix != 0).any(0)  # removed channels must not affect the others
     u = u + _LEAK * alive / jnp.sqrt(jnp.maximum(alive.sum(), 1))
@@ -67,12 +67,12 @@ class SpectralNorm(nn.Module):
 class Contract(pair.Contracting):
     """Images [N, S, S, C] -> vectors [N, num_outputs]; no batch norm.
 
-    A convolution k3 s1 and one k4 s2 for every width but the last, then one k3 s1 of
-    the last, then a dense layer; leaky ReLU between.
+    Convolutions k3 s1 and k4 s2 for every width except the last, one k3 s1 for the
+    last, then a dense layer; leaky ReLU in between.
     """
 
     def _sizes(self) -> tuple[int, ...]:
-        # Every width but the last is that of two layers.
+        # Every width except the last is used by two layers.
         return self.channels or tuple(w for w in self.widths for _ in range(2))[:-1]
 
     def channel_groups(self) -> groups.ChannelGroups:
@@ -97,7 +97,7 @@ class Contract(pair.Contracting):
 class Expand(pair.Expanding):
     """Vectors [N, latent] -> images [N, S, S, C] in [-1, 1]; no spectral norm.
 
-    A dense layer to a map of the last width, one transposed convolution k4 s2 + batch
+    A dense layer to a map of the last width, a transposed convolution k4 s2 + batch
     norm + ReLU for every other width, then a convolution k3.
     """
 

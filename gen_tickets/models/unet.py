@@ -1,11 +1,11 @@
 """DDPM's U-Net: a denoiser of images at a time (Ho et al. 2020, appendix B).
 
-Widths are those of the sides S, S / 2, ..., each with `blocks` residual blocks on the
-way down and one more on the way up, where a map is joined with the kept ones of its
-side; a `patch` of pixels is one place of S (Hoogeboom et al. 2023). At widths (128,
-256, 256, 256), 2 blocks and attention at 16 x 16 it has DDPM's 35.7 M weights for
-CIFAR-10. Kernels are drawn as in DDPM's code, those at the end of each residual almost
-0: saliencies of gradients see nothing behind them at step 0.
+There is one width per side S, S / 2, ..., each with `blocks` residual blocks on the way
+down and one more on the way up, where maps are concatenated with the stored ones of the
+same side. A `patch` of pixels is one position of S (Hoogeboom et al. 2023). With widths
+(128, 256, 256, 256), 2 blocks and attention at 16 x 16 it has DDPM's 35.7 M weights for
+CIFAR-10. Kernels are initialized as in DDPM's code: the last one of each residual
+branch is almost 0, so gradient-based saliencies see nothing behind it at step 0.
 """
 
 import dataclasses
@@ -23,13 +23,13 @@ from gen_tickets.models import groups, layers, unet_blocks
 
 
 class _Part(NamedTuple):
-    """A step of the way through the network."""
+    """A part on the path through the network."""
 
     kind: Literal["block", "attention", "down", "up"]
     name: str
     width: int
-    joins: bool = False  #: its input is joined with the map that was kept last
-    keeps: bool = False  #: its output is kept
+    joins: bool = False  #: its input is concatenated with the last stored map
+    keeps: bool = False  #: its output is stored
 
 
 def _way(
@@ -61,14 +61,14 @@ def _way(
 
 
 class _Tally:
-    """Channel groups whose makers, norms and users are still being found."""
+    """Collects the makers, norms and users of channel groups."""
 
     def __init__(self, channels: tuple[int, ...]):
         self._sizes = iter(channels)
         self._found: dict[str, groups.Group] = {}
 
     def open(self, name: str, size: int, makers: tuple[str, ...]) -> str:
-        """A new group of `size` channels, or of as many as were left of it."""
+        """A new group of `size` channels, or of those kept in a compacted network."""
         size = next(self._sizes, size)
         self._found[name] = groups.Group(name, size, makers, (), ())
         return name
@@ -104,7 +104,7 @@ class UNet(nn.Module):
     norm_groups: int
     dropout: float = 0.0
     dtype: jnp.dtype = jnp.float32
-    channels: tuple[int, ...] = ()  # one a group of `channel_groups`; () = widths
+    channels: tuple[int, ...] = ()  # one per group of `channel_groups`; () = widths
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     def _parts(self) -> list[_Part]:
@@ -112,7 +112,7 @@ class UNet(nn.Module):
         return list(_way(self.widths, self.blocks, self.attention, side))
 
     def channel_groups(self) -> groups.ChannelGroups:
-        """Of maps, the groups of group norm are what is cut: each as one channel."""
+        """Channel groups; each group of group norm counts as one channel to remove."""
         tally, outputs = _Tally(self.channels), ["pixels"]
         tally.open("time_0", 4 * self.widths[0], ("time_0",))
         tally.add("time_0", users=("time_1",))
@@ -155,13 +155,13 @@ class UNet(nn.Module):
         tally.add("time_1", users=(f"{name}/time",))
         inner = tally.open(f"{name}/inner", self.norm_groups, makers)
         tally.add(inner, norms=(f"{name}/norm_1",), users=(f"{name}/conv_1",))
-        if not has_shortcut:  # It adds to the channels that it reads.
+        if not has_shortcut:  # it adds to its input channels
             tally.add(trunk, makers=(f"{name}/conv_1",))
             return trunk
         return tally.open(name, self.norm_groups, (f"{name}/conv_1", *shortcuts))
 
     def _tally_attention(self, tally: _Tally, part: _Part, trunk: str) -> None:
-        """Queries and keys meet each other alone: they are never cut."""
+        """Adds an attention layer to the groups; queries and keys are never removed."""
         name = part.name
         readers = tuple(f"{name}/{layer}" for layer in ("query", "key", "value"))
         tally.add(trunk, (f"{name}/output",), (f"{name}/norm",), readers)
@@ -180,7 +180,7 @@ class UNet(nn.Module):
         trunk, kept = sizes["stem"], [(x, sizes["stem"])]
         for part in self._parts():
             unit = part.width // self.norm_groups
-            # A block without a group of its own adds to the channels that it reads.
+            # A block without its own group adds to its input channels.
             trunk_after = sizes.get(part.name, trunk)
             if part.kind == "block":
                 inputs = [(x, trunk), kept.pop()] if part.joins else [(x, trunk)]
@@ -213,7 +213,7 @@ class UNet(nn.Module):
         return unet_blocks.to_pixels(x, self.patch)
 
     def _embed(self, times: jax.Array, sizes: Mapping[str, int]) -> jax.Array:
-        """Features of times [N] that every block reads, [N, channels]."""
+        """Features of times [N] for all blocks, [N, channels]."""
         time = unet_blocks.time_features(times, self.widths[0])
         for name in ("time_0", "time_1"):
             time = nn.silu(
@@ -242,7 +242,7 @@ class UNet(nn.Module):
 
 
 def _check_sizes(options: Mapping[str, Any]) -> None:
-    """Raises UserError where a width is no multiple of the groups, or is odd."""
+    """Raises UserError if a width is not a multiple of the groups, or is odd."""
     widths, count = options["model.widths"], options["model.norm_groups"]
     if any(width % count for width in widths) or widths[0] % 2:
         raise UserError(

@@ -1,8 +1,9 @@
-"""The parts of DDPM's U-Net (Ho et al. 2020, appendix B).
+"""The blocks of DDPM's U-Net (Ho et al. 2020, appendix B).
 
-Where a map is concatenated with a kept one, either is normalized by its own groups and
-convolved by a layer of its own, named "..._skip", and the results are added: the same
-convolution of the concatenated map, in which every kernel has the channels of one map.
+Instead of concatenating a map with a stored one, each is normalized in its own groups
+and convolved by its own layer, that of the stored map named "..._skip", and the results
+are added. This equals a convolution of the concatenated map, but every kernel has the
+channels of only one map.
 """
 
 import dataclasses
@@ -21,11 +22,11 @@ _FINEST, _LONGEST = 1000.0, 10_000.0
 
 
 def kernel_init(share: float = 1.0, scale: float = 1.0) -> Any:
-    """Uniform with variance scale / mean of fan in and fan out, as DDPM draws kernels.
+    """DDPM's initializer: uniform, with variance scale / mean of fan-in and fan-out.
 
     Args:
-      share: of the kernel's inputs in the inputs of the whole convolution.
-      scale: 1, or 1e-10 for a layer that begins at almost 0.
+      share: fraction of the whole convolution's inputs that this kernel has.
+      scale: 1, or 1e-10 for a layer that starts at almost 0.
     """
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
@@ -43,7 +44,7 @@ NEARLY_ZERO = kernel_init(scale=1e-10)
 def time_features(times: jax.Array, size: int) -> jax.Array:
     """Sines and cosines of times [N] in [0, 1): [N, size], size even.
 
-    Vaswani et al. 2017, section 3.5, of times that count to 1000.
+    Vaswani et al. 2017, section 3.5, for times multiplied by 1000.
     """
     exponents = jnp.arange(size // 2) / max(size // 2 - 1, 1)
     angles = _FINEST * times[:, None] * _LONGEST**-exponents
@@ -51,7 +52,7 @@ def time_features(times: jax.Array, size: int) -> jax.Array:
 
 
 def to_depth(x: jax.Array, patch: int) -> jax.Array:
-    """Squares of pixels as places: [N, p H, p W, C] -> [N, H, W, p p C]."""
+    """Patches of pixels as positions: [N, p H, p W, C] -> [N, H, W, p p C]."""
     n, h, w, c = x.shape
     x = x.reshape(n, h // patch, patch, w // patch, patch, c)
     x = x.transpose(0, 1, 3, 2, 4, 5)
@@ -69,9 +70,9 @@ def to_pixels(x: jax.Array, patch: int) -> jax.Array:
 class GroupNorm(nn.Module):
     """Group normalization of maps [N, H, W, C] (Wu & He 2018), in float32.
 
-    Channel c is in group c % num_groups, so that the channels of some groups can be cut
-    out as those of a flattened map are (`models.groups`), and all other groups keep
-    their size, mean and variance.
+    Channel c is in group c % num_groups, so that groups can be removed like the
+    channels of a flattened map (`models.groups`), while all other groups keep their
+    size, mean and variance.
     """
 
     num_groups: int
@@ -90,11 +91,11 @@ class GroupNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """[N, S, S, C] -> [N, S, S, features]: two convolutions k3 around a shortcut.
+    """[N, S, S, C] -> [N, S, S, features]: two convolutions k3 with a shortcut.
 
-    Before each group norm and SiLU; between them the time is added. `inner` channels
-    are between the convolutions; `norm_groups` are those of the inputs (one, or one
-    joined with a kept map), then of the inner channels.
+    Group norm and SiLU precede each convolution; the time features are added between
+    them, where there are `inner` channels. `norm_groups` are those of the inputs (one,
+    or one and a stored map), then of the inner channels.
     """
 
     inner: int
@@ -127,7 +128,7 @@ class Block(nn.Module):
     def _convolve(
         self, name: str, inputs: Sequence[jax.Array], features: int, scale: float = 1.0
     ) -> Any:
-        """A convolution k3 of the concatenated inputs, as a sum over them."""
+        """A convolution k3 of the concatenated inputs, as a sum over the inputs."""
         total = sum(x.shape[-1] for x in inputs)
         return sum(
             layers.Conv(
@@ -145,7 +146,7 @@ class Block(nn.Module):
         )
 
     def _project(self, name: str, inputs: Sequence[jax.Array]) -> Any:
-        """A convolution k1 of the concatenated inputs, as products of their places."""
+        """A convolution k1 of the concatenated inputs, as products per position."""
         total = sum(x.shape[-1] for x in inputs)
         return sum(
             layers.Dense(
@@ -160,7 +161,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention of all places of a map [N, S, S, C], added to it; one head.
+    """Single-head self-attention over all positions of a map [N, S, S, C], added to it.
 
     `key_size` channels of queries and keys, `value_size` of values.
     """

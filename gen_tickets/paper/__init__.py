@@ -1,1 +1,1 @@
-"""The figures and tables of the paper, each from one command (`__main__`)."""
+"""Reproduction of the paper's figures and tables, one command each (`__main__`)."""

@@ -1,9 +1,9 @@
 """python -m gen_tickets.paper FIGURE --scale=laptop|gpu|full|smoke [--plan]
 
-Runs the experiments behind a figure or table of the paper, or continues them, and
-draws it beside the paper's numbers. FIGURE is fig1 to fig8, table1, table2, `all`, or
-`results`: all pages from what has been run so far. An experiment that several figures
-need is run once.
+Runs or resumes the experiments of a figure or table of the paper, and draws it next to
+the paper's numbers. FIGURE is fig1 to fig8, table1, table2, `all`, or `results`: all
+pages from what has been run so far. An experiment that several figures need is run
+once.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def plan(names: Sequence[str], results: Results) -> None:
-    """Prints the experiments, how far each is, and what this scale leaves out."""
+    """Prints the experiments, the progress of each, and what this scale omits."""
     for one in results.experiments(names):
         print(f"{one.folder.name}: {one.state()}; {one.description()}")
     for name in names:
@@ -49,11 +49,11 @@ def plan(names: Sequence[str], results: Results) -> None:
 
 
 def run(names: Sequence[str], results: Results) -> None:
-    """Runs what is not finished, from where it stopped.
+    """Runs or resumes all unfinished experiments.
 
     Raises:
-      UserError: before any training, where one of the experiments would be refused.
-      Interrupted: a signal asked to stop; all is saved.
+      UserError: an experiment is invalid; raised before any training.
+      Interrupted: a signal arrived; everything is saved.
     """
     chosen = results.experiments(names)
     for one in chosen:
@@ -67,11 +67,11 @@ def run(names: Sequence[str], results: Results) -> None:
     for i, one in enumerate(left, start=1):
         print(f"{i} of {len(left)}: {one.folder}", flush=True)
         procedures.run(one.config, one.folder)
-        jax.clear_caches()  # compiled programs of networks that are done with
+        jax.clear_caches()  # compiled programs of finished networks
 
 
 def draw(names: Sequence[str], results: Results) -> None:
-    """Draws the pages and claims.csv, and prints what became of every claim."""
+    """Draws the pages and claims.csv, and prints the outcome of every claim."""
     judged = judge_all(results)
     for name in names:
         print(f"{name}: {page.draw(name, results, judged)}")
@@ -88,8 +88,8 @@ def main(words: Sequence[str]) -> None:
     """Plans, or runs and draws.
 
     Raises:
-      UserError: a mistake in the words, or an experiment that would be refused.
-      Interrupted: a signal asked to stop; all is saved.
+      UserError: an invalid command line, or an invalid experiment.
+      Interrupted: a signal arrived; everything is saved.
     """
     options = _parse(words)
     names = [options.figure] if options.figure in FIGURES else list(FIGURES)

@@ -1,9 +1,9 @@
-"""Tests of the paper's claims, of the results of finished experiments.
+"""Tests of the paper's claims on the results of finished experiments.
 
-A test takes the column that is quality and the evidence of each curve of the claim; it
-returns whether the claim holds, and the numbers that say so. Arms are compared as in
-`report.comparison`: Welch's two-sided t-test over the runs that did not diverge, p <
-0.05, at least 3 runs a side.
+A test takes the quality column and the evidence of each curve of the claim. It returns
+whether the claim holds, and the numbers. Arms are compared as in `report.comparison`:
+Welch's two-sided t-test over the runs that did not diverge, p < 0.05, with at least 3
+runs per arm.
 """
 
 import math
@@ -20,16 +20,16 @@ from gen_tickets.workdir.baselines import Baselines
 
 Tested = tuple[bool, str]
 
-_NEAR = 0.005  # two sparsities that are the same but for rounding and floors
-_NEAR_SAVING = 0.06  # from the paper's share of FLOPs saved to that of a ticket here
+_NEAR = 0.005  # tolerance of equal sparsities, for rounding and floors
+_NEAR_SAVING = 0.06  # tolerance of FLOPs saved, between the paper and a ticket
 
 
 class NotTried(Exception):
-    """The results do not judge the claim; the message says what is missing."""
+    """The results do not suffice to judge a claim; the message says what is missing."""
 
 
 class Evidence(NamedTuple):
-    """An arm of an experiment."""
+    """The results of an arm of an experiment."""
 
     label: str
     arm: str
@@ -48,7 +48,7 @@ class Evidence(NamedTuple):
         return statistics.summarize(self.rows, metric).get(self.arm, {})
 
     def last(self, metric: str) -> Summary:
-        """Of the arm's last round; raises NotTried where it has fewer than 3 runs."""
+        """The arm's last round; raises NotTried if it has fewer than 3 runs."""
         *_, last = self.summaries(metric).values() or [None]
         if last is None or last.num_runs < comparison.MIN_RUNS:
             raise NotTried(f"{self.label}: it needs {comparison.MIN_RUNS} runs")
@@ -60,17 +60,17 @@ class Evidence(NamedTuple):
         return [row for row in rows if row["round"] == rows[-1]["round"]]
 
     def mean(self, column: str) -> float:
-        """Of the arm's last round, over all runs."""
+        """The mean over all runs of the arm's last round."""
         return float(np.mean([row[column] for row in self.last_rows()]))
 
     def flops(self) -> float:
-        """Of a training where no kernel is sparse, mean over runs."""
+        """FLOPs of a training without sparse kernels, mean over runs."""
         is_compact = self.arm == "early_bird"
         return self.mean("flops_compact" if is_compact else "flops_dense")
 
 
 def _check_tickets(*evidence: Evidence) -> None:
-    """Raises NotTried where a search found nothing: a dense network is no ticket."""
+    """Raises NotTried if a search found nothing: a dense network is not a ticket."""
     for one in evidence:
         rows = [row for row in one.rows if row["arm"] == "early_bird"]
         whole = [row for row in rows if row["sparsity"] == 0]
@@ -85,8 +85,8 @@ def compare(
     """Compares two arms by a column.
 
     Returns:
-      (-1 where the second is significantly worse, +1 where it is better, else 0; the
-      numbers).
+      (-1 if the second is significantly worse, +1 if significantly better, else 0; the
+      numbers as text).
     """
     p_value = comparison.compare(first, second)
     if first.values and second.values:
@@ -106,7 +106,7 @@ def compare(
 def _common(
     metric: str, first: Evidence, second: Evidence
 ) -> list[tuple[Summary, Summary]]:
-    """[(Summary, Summary)] at equal sparsities with 3 runs each, the sparsest last."""
+    """[(Summary, Summary)] at equal sparsities with at least 3 runs, sparsest last."""
     pairs = [
         (a, b)
         for a in first.summaries(metric).values()
@@ -118,7 +118,7 @@ def _common(
 
 
 def _at_the_top(metric: str, first: Evidence, second: Evidence) -> tuple[int, str]:
-    """Compared at the highest sparsity of both; where none is, at the last of each."""
+    """Compares at the highest common sparsity, or without one in the last round."""
     _check_tickets(first, second)
     names, pairs = (first.label, second.label), _common(metric, first, second)
     if not pairs:
@@ -134,8 +134,7 @@ def _at_the_top(metric: str, first: Evidence, second: Evidence) -> tuple[int, st
 def winning_sparsity(metric: str, winning: Evidence, published: float) -> Tested:
     """Is a winning ticket found at the paper's sparsity, or a higher one?
 
-    Rounds have sparsities of their own: asked for is the largest that is not above
-    the paper's.
+    Rounds may have other sparsities: the largest one up to the paper's is required.
     """
     judged = winning.judge(metric)
     below = [x.sparsity for x in judged.rounds if x.sparsity < published + _NEAR]
@@ -153,14 +152,14 @@ def others_worse(metric: str, first: Evidence, *others: Evidence) -> Tested:
 def like_the_own_ticket(
     metric: str, transferred: Evidence, own: Evidence, random: Evidence
 ) -> Tested:
-    """Is a transferred ticket not worse than the own one, and better than random?"""
+    """Is a transferred ticket not worse than the own ticket, and better than random?"""
     to_own, text = _at_the_top(metric, own, transferred)
     of_random, more = _at_the_top(metric, transferred, random)
     return to_own >= 0 and of_random < 0, f"{text}; {more}"
 
 
 def nowhere_worse(metric: str, first: Evidence, second: Evidence) -> Tested:
-    """Is the first arm at no sparsity significantly worse than the second?"""
+    """Is the first arm never significantly worse than the second, at any sparsity?"""
     names, pairs = (first.label, second.label), _common(metric, first, second)
     if not pairs:
         raise NotTried(f"no sparsity at which both have {comparison.MIN_RUNS} runs")
@@ -181,13 +180,13 @@ def matches(metric: str, first: Evidence, second: Evidence) -> Tested:
 
 
 def compressed(evidence: Sequence[Evidence]) -> list[Evidence]:
-    """Early-bird tickets without the runs that found none, and those that any found."""
+    """Early-bird evidence of runs that found a ticket; omits arms without any."""
     cut = [x._replace(rows=[r for r in x.rows if r["sparsity"] > 0]) for x in evidence]
     return [one for one in cut if one.rows]
 
 
 def savings(dense: Evidence, small: Evidence) -> dict[str, float]:
-    """Shares of the dense training's FLOPs and seconds, and of its weights, saved."""
+    """Fractions of the dense training's FLOPs, seconds and weights that are saved."""
     return {
         "flops": 1 - small.flops() / dense.flops(),
         "weights": small.mean("sparsity"),
@@ -198,7 +197,7 @@ def savings(dense: Evidence, small: Evidence) -> dict[str, float]:
 def _nearest(
     dense: Evidence, tickets: Sequence[Evidence], saving: float
 ) -> tuple[Evidence, dict[str, float]]:
-    """The ticket that saves about such a share of the FLOPs, and its savings."""
+    """The ticket whose FLOPs savings are nearest to `saving`, and its savings."""
     found = [(one, savings(dense, one)) for one in compressed(tickets)]
     near = [x for x in found if abs(x[1]["flops"] - saving) <= _NEAR_SAVING]
     if not near:
@@ -211,7 +210,7 @@ def _nearest(
 def as_good_with_less(
     metric: str, dense: Evidence, *tickets: Evidence, saving: float
 ) -> Tested:
-    """Does the ticket that saves such a share of FLOPs match the dense network?"""
+    """Does the ticket that saves this fraction of FLOPs match the dense network?"""
     small, saved = _nearest(dense, tickets, saving)
     holds, text = matches(metric, dense, small)
     return holds, f"with {percent(saved['flops'])} fewer FLOPs {text}"
@@ -220,7 +219,7 @@ def as_good_with_less(
 def time_saved(
     metric: str, dense: Evidence, *tickets: Evidence, flops: float, time: float
 ) -> Tested:
-    """Does the ticket that saves such a share of FLOPs save as much time?"""
+    """Does the ticket that saves this fraction of FLOPs save this fraction of time?"""
     del metric
     _, saved = _nearest(dense, tickets, flops)
     text = f"{percent(saved['flops'])} fewer FLOPs are {percent(saved['seconds'])} less"
@@ -230,7 +229,7 @@ def time_saved(
 def found_by_epoch(
     metric: str, dense: Evidence, *tickets: Evidence, last: int
 ) -> Tested:
-    """Are all tickets found within so many epochs?"""
+    """Are all tickets found by epoch `last`?"""
     del metric, dense
     epochs = [row["found_epoch"] for one in tickets for row in one.rows]
     found = [epoch for epoch in epochs if math.isfinite(epoch)]

@@ -1,7 +1,7 @@
-"""The paper's figures and tables as data: panels, their curves, and what is claimed.
+"""The paper's figures and tables as data: panels, curves and claims.
 
-A curve is an arm of an experiment file, perhaps with options changed. A claim is one of
-the paper's sentences with the test that judges it.
+A curve is an arm of an experiment file, possibly with changed options. A claim is a
+statement of the paper with the test that judges it.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ from gen_tickets.paper.published import MODELS, title
 
 
 class Variant(NamedTuple):
-    """Options changed in an experiment file, and what its workdir is called then."""
+    """Changed options of an experiment file, and the suffix of its workdir."""
 
     name: str = ""
     changes: tuple[tuple[str, Any], ...] = ()
@@ -25,10 +25,10 @@ class Curve(NamedTuple):
     file: str
     arm: str = "winning"
     variant: Variant = Variant()
-    only_full: bool = False  #: not at the smaller scales
+    only_full: bool = False  #: omitted at smaller scales
 
 
-# What is drawn: the first of these columns that was measured.
+# Columns to draw: the first one that was measured.
 RECONSTRUCTION = ("heldout_reconstruction",)
 ACCURACY = ("accuracy_reconstructions",)
 FRECHET = ("fid", "fd_classifier")
@@ -39,48 +39,48 @@ QUALITY = (*FRECHET, *RECONSTRUCTION)
 
 
 class Panel(NamedTuple):
-    """Curves drawn together, in the way that `panels.DRAW` has under `kind`."""
+    """Curves drawn together, by the function `panels.DRAW[kind]`."""
 
     title: str
     curves: tuple[Curve, ...]
     kind: str = "sparsity"
     columns: tuple[str, ...] = FRECHET
-    published: float = 0.0  #: the paper's winning sparsity; 0: none is drawn
+    published: float = 0.0  #: the paper's winning sparsity; 0: not drawn
 
 
 class Claim(NamedTuple):
-    """A sentence of the paper's, and the test of `claims` that judges it."""
+    """A statement of the paper, and the test of `claims` that judges it."""
 
     text: str
     curves: tuple[Curve, ...]
     test: Callable[..., claims.Tested]
     columns: tuple[str, ...] = FRECHET
-    is_of_quality: bool = True  #: False: of time or epochs, whatever the gates say
+    is_of_quality: bool = True  #: False: about time or epochs, so gates do not matter
 
 
 class Figure(NamedTuple):
-    """A figure or table: what is drawn and what is judged."""
+    """A figure or table: its panels and its claims."""
 
     title: str
     panels: tuple[Panel, ...]
     claims: tuple[Claim, ...] = ()
-    trains: bool = True  #: False: it shows what the other figures' experiments found
+    trains: bool = True  #: False: it shows results of other figures' experiments
 
     def curves(self) -> list[Curve]:
-        """All curves of panels and claims, each once."""
+        """All curves of panels and claims, without repetition."""
         parts: list[Panel | Claim] = [*self.panels, *self.claims]
         found = [curve for part in parts for curve in part.curves]
         return list(dict.fromkeys(found))
 
 
 def _files(*kinds: str) -> list[tuple[str, float]]:
-    """(experiment file, winning sparsity) of some kinds of models, as in Table 1."""
+    """(experiment file, winning sparsity) of some kinds of models, from Table 1."""
     models = [model for model in MODELS if model.kind in kinds]
     return [pair for model in models for pair in model.sparsity.items()]
 
 
 def alone(component: str) -> Variant:
-    """One component is pruned; the winning arm alone is trained."""
+    """Prunes only one component, and trains only the winning arm."""
     changes = (("prune.components", (component,)), ("arms", ("winning",)))
     return Variant(component, changes)
 
@@ -96,7 +96,7 @@ def _samples() -> Figure:
 
 
 def _early_stopping() -> Figure:
-    # Of what has a loss that falls: a GAN's two losses have no better side.
+    # Only models whose loss measures quality: lower losses of a GAN are not better.
     panels = [
         Panel(title(file), _pair(file), "sparsity", STOP, share)
         for file, share in _files("ae", "vae")
@@ -123,7 +123,7 @@ def _dcgan() -> Figure:
     )
 
 
-# Whose components are pruned alone at every scale, not only at the full one.
+# Experiments that prune single components at every scale, not only at full scale.
 _DETAILED = ("ae_mnist", "ae_cifar10", "vae_cifar10", "dcgan_cifar10")
 
 
@@ -150,8 +150,8 @@ def _against_sparsity(
     return Figure(heading, tuple(panels), tuple(tickets))
 
 
-# {name: share of the channels that are cut}; with none it is the dense training, found,
-# measured and timed as the others are.
+# {name: fraction of the channels to remove}; "dense" removes none, but is searched,
+# measured and timed like the others.
 _SHARES = {"dense": 1e-9, "10": 0.1, "30": 0.3, "50": 0.5, "65": 0.65, "80": 0.8}
 _of_cost = partial(Claim, is_of_quality=False)
 _SAVES_47 = partial(claims.time_saved, flops=0.88, time=0.47)
@@ -206,7 +206,7 @@ def _transfer() -> Figure:
 
 
 def _models() -> Figure:
-    # No training of its own: what the other figures' experiments have found.
+    # Needs no training: it shows results of the other figures' experiments.
     winning = tuple(_pair(file)[0] for file, _ in _files("ae", "vae", "gan"))
     panel = Panel("Models", winning, "table1", QUALITY)
     return Figure("Models, weights and winning sparsities", (panel,), trains=False)

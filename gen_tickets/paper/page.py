@@ -1,7 +1,7 @@
-"""The page of a figure: its claims, its panels, and what was run for them.
+"""The page of a figure: its claims, its panels and its experiments.
 
-A figure has a folder with index.html, its pictures and numbers.csv. What is not there
-yet is left out, and said.
+A figure has a folder with index.html, its images and numbers.csv. The page says what is
+not there yet.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ from gen_tickets.workdir import paths
 
 
 def write_table(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a CSV of all columns that the rows have; an absent one is empty."""
+    """Writes a CSV with all columns of the rows; missing values are empty."""
     paths.write_atomically(path, pandas.DataFrame(rows).to_csv(index=False).encode())
 
 
@@ -27,7 +27,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _verdict(line: Mapping[str, str]) -> str:
-    """A box for a claim, or a line for one that was not tried."""
+    """A box for a claim, or a line if it was not tried."""
     if line["outcome"] == NOT_TRIED:
         text = f"Not tried: {line['claim']} ({line['found']})"
         return page.paragraph(text, "note")
@@ -39,7 +39,7 @@ def _verdict(line: Mapping[str, str]) -> str:
 
 
 def _experiment(one: Experiment) -> dict[str, str]:
-    """What was run, how far it is, and what it took."""
+    """The options of an experiment, its progress and its cost."""
     row = {"workdir": one.folder.name, "state": one.state()}
     row["trains"] = one.description()
     if paths.results_path(one.folder).exists():
@@ -65,15 +65,15 @@ def left_out(name: str, results: Results) -> str:
 def draw(
     name: str, results: Results, judged: Sequence[Mapping[str, str]]
 ) -> pathlib.Path:
-    """Draws a figure from what its experiments have found so far.
+    """Draws a figure from the results of its experiments so far.
 
     Args:
-      name: of the figure, as "fig4".
+      name: of the figure, such as "fig4".
       results: of the scale.
-      judged: `results.judge_all`.
+      judged: from `results.judge_all`.
 
     Returns:
-      The path of its page, in a folder of its name below the results' folder.
+      The path of its page, in a folder with its name below the results' folder.
     """
     figure, folder = FIGURES[name], pathlib.Path(results.root) / name
     pieces = [page.paragraph(f"Scale {results.scale}: {SCALES[results.scale]}.")]

@@ -1,7 +1,7 @@
-"""The panels of the paper's figures, from the files of their experiments alone.
+"""Draws the panels of the paper's figures, from the files of their experiments alone.
 
-A panel is drawn from what its experiments have found so far; `DRAW` has the function of
-each kind.
+A panel shows the results of its experiments so far; `DRAW` has the function for each
+kind of panel.
 """
 
 import math
@@ -23,7 +23,7 @@ from gen_tickets.report.statistics import Summary, mean_std, percent
 from gen_tickets.workdir import columns, paths
 
 _MOST_COLUMNS = 6
-# Orange is the random control's.
+# Orange is reserved for the random control.
 _COLORS = [color for color in charts.PALETTE if color != charts.ORANGE]
 _CAPTION = (
     "Mean over runs, band = one standard deviation; grey: the dense network; dotted: "
@@ -41,18 +41,18 @@ class Drawn(NamedTuple):
 
     pictures: Sequence[tuple[bytes, str]]  #: PNG, caption
     numbers: Sequence[dict[str, Any]] = ()  #: rows of numbers.csv
-    measure: str = ""  #: what is drawn against sparsity, in words
-    is_table: bool = False  #: the numbers are shown, too
+    measure: str = ""  #: label of what is drawn against sparsity
+    is_table: bool = False  #: whether the numbers are shown too
 
 
 def _begun(panel: Panel, results: Results) -> tuple[list[Evidence], str | None]:
-    """What its curves say so far, and the column that all have."""
+    """The evidence of its started curves, and the column that all of them have."""
     evidence = list(filter(None, map(results.evidence, panel.curves)))
     return evidence, first_column(panel.columns, evidence)
 
 
 def _numbers(panel: Panel, one: Evidence, name: str) -> list[dict[str, Any]]:
-    """A row of each round of an arm."""
+    """One row per round of an arm."""
     place = {"panel": panel.title, "curve": one.label, "column": name}
     return [
         place | summary._asdict() | {"runs": summary.num_runs}
@@ -61,7 +61,7 @@ def _numbers(panel: Panel, one: Evidence, name: str) -> list[dict[str, Any]]:
 
 
 def _draw_sparsity(panel: Panel, results: Results) -> Drawn | None:
-    """Curves against sparsity; the dense network is that of the first of them."""
+    """Curves against sparsity; the dense network is that of the first curve."""
     evidence, name = _begun(panel, results)
     if name is None:
         return None
@@ -94,7 +94,7 @@ def _line(
 
 
 def _draw_tradeoff(panel: Panel, results: Results) -> Drawn | None:
-    """Quality against FLOPs saved; FLOPs and time saved against weights cut."""
+    """Quality against FLOPs saved; FLOPs and time saved against weights removed."""
     evidence, name = _begun(panel, results)
     if name is None or results.evidence(panel.curves[0]) is None:
         return None
@@ -128,7 +128,7 @@ def _draw_tradeoff(panel: Panel, results: Results) -> Drawn | None:
 def _tickets(
     rows: Sequence[Mapping[str, Any]], across: str, up: str | None, dense: Summary
 ) -> Line:
-    """Tickets in a plane, each with its name; `up` None: its quality."""
+    """Tickets as named points; up=None: their quality."""
     notes = [
         # The others found no ticket.
         row["curve"] + (f", n = {row['runs']}" if row["runs"] < dense.num_runs else "")
@@ -168,12 +168,12 @@ def _draw_images(panel: Panel, results: Results) -> Drawn | None:
     return Drawn([(png, f"{panel.title}: samples of run 0, the same latents.")])
 
 
-# Height, width and channels of the images, where no option says another size.
+# Height, width and channels of images, unless an option sets another size.
 _SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "celeb_a": (64, 64, 3)}
 
 
 def num_weights(file: str) -> int:
-    """Weights of the full-size networks of an experiment file, built without data."""
+    """Number of weights of an experiment file's full-size networks; needs no data."""
     config = options_of(file, "full")
     height, width, channels = _SHAPES[config.data.name]
     side = config.data.image_size
@@ -183,14 +183,14 @@ def num_weights(file: str) -> int:
 
 
 def _draw_models(panel: Panel, results: Results) -> Drawn:
-    """Table 1: every model with its weights and the winning sparsity found."""
+    """Table 1: the weights and the winning sparsity of every model."""
     rows = []
     for curve in panel.curves:
         model = published.find(curve.file)
         found = results.unfinished(curve)
         if not found:
             evidence = results.evidence(curve)
-            assert evidence is not None  # its training is finished
+            assert evidence is not None  # its training has finished
             name = first_column(panel.columns, [evidence])
             assert name is not None  # each experiment measures one
             judged = evidence.judge(name)
@@ -211,10 +211,10 @@ def _draw_models(panel: Panel, results: Results) -> Drawn:
 
 
 def _draw_methods(panel: Panel, results: Results) -> Drawn | None:
-    """Table 2: quality and cost of every way to a sparse DCGAN.
+    """Table 2: quality and cost of every method for a sparse DCGAN.
 
-    Weights are kernel weights that are kept; FLOPs and seconds are of a member's whole
-    training, pruning or search included.
+    Weights are the kept kernel weights; FLOPs and seconds are those of a member's whole
+    training, including pruning or search.
     """
     evidence, name = _begun(panel, results)
     rows = [_method(one, name) for one in evidence if name]

@@ -1,4 +1,4 @@
-"""The numbers that the paper prints: Tables 1 and 2, and its early-bird ticket."""
+"""Published numbers of the paper: Tables 1 and 2, and its early-bird ticket."""
 
 import functools
 import importlib
@@ -35,7 +35,7 @@ MODELS = (
     _both("gan", "WGAN", 6.5e6, "wgan", 0.737, 0.59),
 )
 
-# Of a DCGAN on CIFAR-10: FID, FLOPs and seconds of a training.
+# DCGAN on CIFAR-10: FID, FLOPs and seconds of a training.
 TABLE2 = {
     "unpruned": (37.71, 1.12e16, 4590.5),
     "IMP, winning": (37.77, 1.16e16, 4477.7),
@@ -45,15 +45,18 @@ TABLE2 = {
     "GraSP": (65.53, 1.12e16, 4603.3),
 }
 
-# Shares of the unpruned network's that Table 2's early-bird ticket saves.
+# Savings of Table 2's early-bird ticket, as fractions of the unpruned network.
 EARLY_BIRD = {"flops": 0.88, "weights": 0.797, "seconds": 0.473}
 
 _DATA = {"mnist": "MNIST", "cifar10": "CIFAR-10", "celeba": "CelebA"}
-_IDENTITY = ("data.name", "model.name", "task.name", "task.loss", "task.beta")
+_IDENTITY = (
+    *("data.name", "model.name", "model.widths"),
+    *("task.name", "task.loss", "task.beta"),
+)
 
 
 def find(file: str) -> Model:
-    """The row of Table 1 that an experiment file is of."""
+    """The row of Table 1 that an experiment file belongs to."""
     return next(model for model in MODELS if file in model.sparsity)
 
 
@@ -63,25 +66,30 @@ def title(file: str) -> str:
 
 
 def winning_sparsity(options: Mapping[str, Any]) -> float:
-    """The winning sparsity that Table 1 has for a model on its data, in [0, 1].
+    """The winning sparsity of Table 1 for a model and data set, in [0, 1].
 
     Args:
-      options: of an experiment, flat, as {"model.name": "conv", ...}.
+      options: of an experiment, flat, such as {"model.name": "conv", ...}.
 
     Returns:
-      0 where Table 1 has none, as of all early-bird tickets.
+      The sparsity; 0 if Table 1 has none, as for all early-bird tickets and for
+      networks of other widths.
     """
     if options.get("prune.schedule") == "early_bird":
         return 0.0
-    return _sparsities().get(tuple(options.get(name) for name in _IDENTITY), 0.0)
+    return _sparsities().get(_identity(options), 0.0)
+
+
+def _identity(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(options.get(name)) for name in _IDENTITY)
 
 
 @functools.cache
-def _sparsities() -> dict[tuple, float]:
-    """{values of _IDENTITY: winning sparsity}, by the experiment files."""
+def _sparsities() -> dict[tuple[str, ...], float]:
+    """{texts of _IDENTITY's options: winning sparsity}, by the experiment files."""
     found = {}
     for file, share in [x for model in MODELS for x in model.sparsity.items()]:
         module = importlib.import_module(f"gen_tickets.experiments.{file}")
         options = defaults.flatten(module.get_config())
-        found[tuple(options[name] for name in _IDENTITY)] = share
+        found[_identity(options)] = share
     return found

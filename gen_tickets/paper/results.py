@@ -1,7 +1,7 @@
-"""The experiments of a scale: what they are, how far, and what they have found.
+"""The experiments of a scale: their options, progress, results and judged claims.
 
-An experiment is a file of experiments/ in the size that is named as the scale, such as
-`get_config("laptop")`, perhaps with options changed; at `smoke` it is the laptop's,
+An experiment is a file of experiments/ in the size with the name of the scale, such as
+`get_config("laptop")`, possibly with changed options; `smoke` is the laptop size
 shortened to seconds. It has one workdir, which all figures share.
 """
 
@@ -27,12 +27,12 @@ SCALES = {
 }
 FINISHED, NOT_TRIED, NOT_JUDGED = "finished", "not tried", "not judged"
 
-# Whose tickets an experiment takes (Fig. 8).
+# The experiment whose tickets are transferred (Fig. 8).
 _SOURCES = {
     "transfer_vae_to_dcgan": Curve("", "vae_cifar10", variant=alone("decoder")),
     "transfer_dcgan_to_vae": Curve("", "transfer_vae_to_dcgan"),
 }
-# What the paper measures; the classifier's metrics need classes, which CelebA has not.
+# The metrics of the paper; classifier metrics need classes, which CelebA lacks.
 _METRICS = {
     "ae": ("accuracy",),
     "vae": ("fid", "accuracy"),
@@ -42,14 +42,14 @@ _NEED_CLASSES = ("accuracy", "fd_classifier")
 
 
 class Experiment(NamedTuple):
-    """A workdir, finished or not, and the options it has."""
+    """A workdir, finished or not, and its options."""
 
     folder: pathlib.Path
     config: ConfigDict
-    source: "Experiment | None" = None  #: whose tickets it takes
+    source: "Experiment | None" = None  #: provides transferred tickets
 
     def state(self) -> str:
-        """How far it is: "missing", "6 of 10 trainings", or FINISHED."""
+        """Its progress: "missing", "6 of 10 trainings", or FINISHED."""
         path = paths.results_path(self.folder)
         rows = tables.read_rows(path) if path.exists() else []
         there = {(row["round"], row["arm"], row["run"]) for row in rows}
@@ -61,7 +61,7 @@ class Experiment(NamedTuple):
         return f"{len(wanted & there)} of {len(wanted)} trainings"
 
     def description(self) -> str:
-        """As "digits, widths 24, 48, 700 steps, 3 runs, 5 rounds of 50.0 %"."""
+        """Such as "digits, widths 24, 48, 700 steps, 3 runs, 5 rounds of 50.0 %"."""
         train, prune = self.config.train, self.config.prune
         widths = ", ".join(map(str, self.config.model.widths))
         length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
@@ -73,7 +73,7 @@ class Experiment(NamedTuple):
 
 
 def _trainings(config: ConfigDict) -> set[tuple[int, str, int]]:
-    """(round, arm, run) of every row that results.csv has at the end."""
+    """(round, arm, run) of every row of a finished results.csv."""
     runs, arms = range(config.runs), tuple(config.arms)
     if config.prune.schedule == "early_bird":
         return {(1, "early_bird", run) for run in runs}
@@ -87,12 +87,12 @@ def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDic
     """The options of an experiment file at a scale.
 
     Raises:
-      defaults.UnknownSize: the file has nothing for the scale.
+      defaults.UnknownSize: the file does not have this scale.
     """
     module = importlib.import_module(f"gen_tickets.experiments.{file}")
     config = module.get_config("laptop" if scale == "smoke" else scale)
     config.update_from_flattened_dict(dict(variant.changes))
-    if scale == "full":  # FID and Inception Score of 50,000 samples, as the paper
+    if scale == "full":  # FID and Inception Score of 50,000 samples, as in the paper
         has_classes = config.data.name != "celeb_a"
         config.eval.metrics = tuple(
             name
@@ -112,14 +112,14 @@ def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDic
 
 
 class Results(NamedTuple):
-    """The experiments of a scale, below a folder."""
+    """The experiments of a scale, in a folder."""
 
     scale: str
     root: pathlib.Path
     how_to_run: tuple[tuple[str, Any], ...] = ()  #: options that change no result
 
     def experiment(self, curve: Curve) -> Experiment | None:
-        """What is run for a curve; None: this scale has nothing for it."""
+        """The experiment of a curve; None: this scale has none."""
         if curve.only_full and self.scale != "full":
             return None
         try:
@@ -138,7 +138,7 @@ class Results(NamedTuple):
         return Experiment(self.root / "experiments" / name, config, source)
 
     def experiments(self, names: Sequence[str]) -> list[Experiment]:
-        """Those of several figures, each once, after the one whose tickets it takes."""
+        """The experiments of several figures, without repetition, sources first."""
         found: dict[pathlib.Path, Experiment] = {}
 
         def add(one: Experiment | None) -> None:
@@ -152,13 +152,13 @@ class Results(NamedTuple):
         return list(found.values())
 
     def evidence(self, curve: Curve) -> Evidence | None:
-        """What a curve says so far; None: its experiment is not there, or not begun."""
+        """The results of a curve so far; None: its experiment has not started."""
         experiment = self.experiment(curve)
         if experiment is None or not paths.results_path(experiment.folder).exists():
             return None
         run = outcomes.load(experiment.folder)
-        # Seconds of one training: in results.csv they are those of all that train
-        # together, a round, but for early-bird tickets, which train one by one.
+        # Seconds of one training: results.csv has those of all members of a round
+        # together, except for early-bird tickets, which train one at a time.
         together = collections.Counter(
             row["round"] for row in run.rows if row["arm"] != "early_bird"
         )
@@ -177,7 +177,7 @@ class Results(NamedTuple):
         )
 
     def unfinished(self, curve: Curve) -> str:
-        """Why there is nothing to judge yet, in words; "" where there is."""
+        """Why there is nothing to judge yet, as text; "" if there is."""
         experiment = self.experiment(curve)
         if experiment is None:
             return f"{curve.file} is not at the {self.scale} scale"
@@ -185,28 +185,28 @@ class Results(NamedTuple):
         return "" if state == FINISHED else f"{experiment.folder.name}: {state}"
 
     def stand_in(self, curve: Curve) -> str:
-        """What is trained in the place of the paper's experiment; "": that itself."""
+        """What is trained instead of the paper's experiment; "": the paper's own."""
         experiment = None if self.scale == "full" else self.experiment(curve)
         return experiment.description() if experiment else ""
 
 
 def first_column(names: Sequence[str], evidence: Sequence[Evidence]) -> str | None:
-    """The first of some columns that all have; None: there is none."""
+    """The first column that all evidence has; None: there is none."""
     there = [{name for row in one.rows for name in row} for one in evidence]
     found = (name for name in names if all(name in columns for columns in there))
     return next(found, None) if there else None
 
 
 class Judged(NamedTuple):
-    """What became of a claim."""
+    """The outcome of a claim."""
 
     outcome: str  #: "reproduced", "not reproduced", NOT_JUDGED or NOT_TRIED
     found: str  #: the numbers, or why there are none
-    gates: str = ""  #: what gates of the trainings have against them
+    gates: str = ""  #: failed gates of the training
 
 
 def judge(claim: Claim, results: Results) -> Judged:
-    """Judges a claim by its experiments, where their gates allow it."""
+    """Judges a claim by its experiments, unless one of their gates fails."""
     reasons = filter(None, map(results.unfinished, claim.curves))
     if reason := "; ".join(dict.fromkeys(reasons)):
         return Judged(NOT_TRIED, reason)
@@ -227,7 +227,7 @@ def judge(claim: Claim, results: Results) -> Judged:
 
 
 def judge_all(results: Results) -> list[dict[str, str]]:
-    """The lines of claims.csv: every claim of every figure."""
+    """The rows of claims.csv: every claim of every figure."""
     lines = []
     for name, figure in FIGURES.items():
         for claim in figure.claims:

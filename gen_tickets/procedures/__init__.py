@@ -1,4 +1,4 @@
-"""Procedures: what an experiment does, from its options to its report."""
+"""Procedures: run an experiment, from its options to its report."""
 
 import contextlib
 import dataclasses
@@ -33,7 +33,7 @@ from gen_tickets.workdir.recorder import Recorder, check_tables
 
 
 def of(config: ConfigDict) -> types.ModuleType:
-    """The module with `check` and `run` of the procedure of an experiment."""
+    """The module whose `check` and `run` implement the procedure of an experiment."""
     if config.procedure == "stability":
         return stability
     if config.procedure == "dynamic":
@@ -54,7 +54,7 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     """
     defaults.validate(config)
     devices.find()
-    # Networks, checkpoints and results are defined in 32 bits, whatever JAX_ENABLE_X64.
+    # Networks, checkpoints and results use 32 bits, even if JAX_ENABLE_X64 is set.
     with memory.memory_errors_told(), jax.enable_x64(False):
         _run(config, workdir)
     if not processes.is_first():
@@ -115,7 +115,7 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
 
 
 def load_dataset(config: ConfigDict) -> dataset_lib.Dataset:
-    """The images of an experiment; with several processes each reads a share."""
+    """The images of an experiment; with several processes, each reads its part."""
 
     def fetch() -> None:
         if processes.is_first():
@@ -128,7 +128,7 @@ def load_dataset(config: ConfigDict) -> dataset_lib.Dataset:
 def prepare(
     config: ConfigDict, dataset: dataset_lib.Dataset
 ) -> tuple[setup.Prepared, pipeline.Data]:
-    """An experiment, its images on the devices, and the networks of its metrics.
+    """Builds the experiment, puts its images on the devices and sets up its metrics.
 
     Raises:
       UserError: the options contradict each other, the images or the devices.

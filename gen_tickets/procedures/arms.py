@@ -1,9 +1,9 @@
-"""Arms of a round: the ticket itself and its controls, each at step k.
+"""Arms of a round: the winning ticket and its controls, each at the rewind step k.
 
-- winning: the kept weights with the values of the dense training at step k;
-- random: the same mask on newly drawn weights;
-- rewound_random: the winning arm's weights under a random mask with as many kept in
-  every layer, so that the head start of step k is not taken for the mask's merit;
+- winning: the kept weights, rewound to their values at step k of the dense training;
+- random: the same mask on reinitialized weights;
+- rewound_random: the rewound weights under a random mask that keeps as many weights in
+  every layer; it separates the merit of the mask from the head start of k steps;
 - transferred: components of another experiment's tickets (`transfer`).
 """
 
@@ -33,18 +33,18 @@ def rewind(
     step: int,
     metric_names: tuple[str, ...],
 ) -> RoundState:
-    """All arms of a round at step k, [M, ...].
+    """All arms of a round at step k, [M, ...] for M members.
 
     Args:
-      kept: params and stats of step k, [R, ...].
-      diverged: bool [R], of the runs so far.
+      kept: params and stats of step k, [R, ...] for R runs.
+      diverged: bool [R], whether a run has diverged so far.
       masks, floored: of the round, [R, ...].
-      fresh: newly drawn states, [R, ...].
+      fresh: newly initialized states, [R, ...].
       shuffle_keys: [R], for the random masks of rewound_random.
       transplant: components of another experiment's tickets, or None.
       arms, step, metric_names: names of the arms, k, names of the training metrics.
     """
-    # All arms train for the same steps, from step k on, on the same batches.
+    # All arms train from step k to the last step, on the same batches.
     fresh = fresh._replace(step=jnp.full_like(fresh.step, step))
     starts = {
         "winning": (masks, kept["params"], kept["stats"]),

@@ -1,6 +1,6 @@
 """Metrics of trivial models and of real images, measured once per run.
 
-The gate "learned" of `report.gates` compares the dense network with them.
+The "learned" gate of `report.gates` compares the dense network with them.
 """
 
 import functools
@@ -21,7 +21,7 @@ from gen_tickets.workdir.recorder import Recorder
 
 
 def record(prepared: Prepared, data: Data, recorder: Recorder) -> None:
-    """Writes baselines.json, unless the workdir has it."""
+    """Writes baselines.json unless it exists."""
     mean_image = _mean_image(*data.probe)
     found = of_task(prepared.task, mean_image, *data.heldout)
     mean_image = np.asarray(processes.to_host(mean_image))

@@ -1,4 +1,4 @@
-"""Early-bird tickets: the network in the search, the cut, the compact network."""
+"""Early-bird tickets: channel search, channel removal and the compact network."""
 
 import time
 
@@ -19,7 +19,7 @@ from gen_tickets.workdir.searches import Search
 
 
 def channel_pruner(prepared: Prepared) -> ChannelPruner:
-    """The pruner whose masks the search draws."""
+    """The pruner that computes the channel masks of the search."""
     options = prepared.config.prune
     return channel_search.make(
         prepared.task.networks,
@@ -31,7 +31,7 @@ def channel_pruner(prepared: Prepared) -> ChannelPruner:
 
 
 def searching(prepared: Prepared, pruner: ChannelPruner) -> Prepared:
-    """The experiment whose networks draw masks while they train."""
+    """The experiment with a task that computes channel masks during training."""
     options = prepared.config.early_bird
     task = detection.watch(
         prepared.task,
@@ -59,9 +59,9 @@ def cut(
     position: Position,
     recorder: Recorder,
 ) -> tuple[RoundState, Position]:
-    """Replaces the network by the compact one at the end of the search.
+    """Replaces the network with the compact one at the end of the search.
 
-    Search and ticket are on disk before any checkpoint of the compact network.
+    Writes search and ticket to disk before any checkpoint of the compact network.
     """
     started = time.monotonic()
     layout, options = prepared.dense.layout, prepared.config.early_bird
@@ -99,7 +99,7 @@ def cut(
 def _channels_kept(
     pruner: ChannelPruner, params: Tree, multiple: int
 ) -> dict[str, dict[str, channels.Mask]]:
-    """The complete channel masks of a ticket for these weights."""
+    """The channel masks of a ticket, for all channel groups."""
     if multiple == 0:
         multiple = 1 if jax.default_backend() == "cpu" else 8
     select = jax.jit(lambda params: pruner.kept(params, multiple))
@@ -107,7 +107,7 @@ def _channels_kept(
 
 
 def whole_masks(prepared: Prepared, pruner: ChannelPruner, search: Search) -> Masks:
-    """Masks in the shapes of the whole networks, False for weights that were cut."""
+    """Masks in the shapes of the dense networks, False for removed weights."""
     params = prepared.shapes.params
     expand = jax.jit(lambda kept: channels.expand(pruner.groups, kept, params))
     return processes.to_host(expand(search.kept))

@@ -1,10 +1,11 @@
 """Dynamic sparse training: sparse from the first step to the last (`pruning.dynamic`).
 
-1. Train the dense network, for comparison (round 0).
-2. At each sparsity draw a random mask, with the layers' densities as
-   `dynamic.distribution` says, and put it on the initial weights of round 0.
-3. Train to the last step while masks change, by each of `dynamic.methods`: arms that
-   begin with the same weights and masks. Measure, and go on to the next sparsity.
+1. Train the dense network for comparison (round 0).
+2. For each sparsity, draw a random mask with the layer densities of
+   `dynamic.distribution` and apply it to the initial weights of round 0.
+3. Train to the last step with each of `dynamic.methods`, which changes the mask during
+   training. The methods are arms that start with the same weights and masks. Measure
+   them, then continue with the next sparsity.
 """
 
 import dataclasses
@@ -30,10 +31,10 @@ from gen_tickets.workdir.recorder import Recorder
 
 
 def check(prepared: Prepared, data: Data) -> Prepared:
-    """The experiment with masks that change, its memory planned.
+    """The experiment with changing masks and a memory plan.
 
     Raises:
-      UserError: the memory does not suffice.
+      UserError: there is not enough memory.
     """
     prepared = _watched(prepared)
     return setup.plan_memory(prepared, data, (prepared.dense, prepared.tickets))
@@ -46,14 +47,14 @@ def run(
     recorder: Recorder,
     stop: list[int],
 ) -> None:
-    """All sparsities, one after the other; arguments and errors as of `lottery.run`."""
+    """Trains all sparsities in turn; arguments and errors as in `lottery.run`."""
     lottery.run(prepared, data, store, recorder, stop, next_round, _growth_flops)
 
 
 def next_round(
     prepared: Prepared, data: Data, trained: RoundState, round_number: int
 ) -> RoundState:
-    """Every method at the sparsity of a round, from the initial weights."""
+    """Starts every method at the sparsity of a round, from the initial weights."""
     del data
     counts = _layer_counts(prepared, round_number)
     begun = _begin(
@@ -68,7 +69,7 @@ def next_round(
 
 
 def _watched(prepared: Prepared) -> Prepared:
-    """The experiment with its methods as arms, and with a task whose masks change."""
+    """The experiment with the methods as arms and a task that changes masks."""
     growth, names = _growth(prepared), prepared.pruner.names
     methods = tuple(prepared.config.dynamic.methods)
     return dataclasses.replace(
@@ -84,7 +85,7 @@ def _growth(prepared: Prepared) -> dynamic.Growth:
 
 
 def _layer_counts(prepared: Prepared, round_number: int) -> dict[str, int]:
-    """Weights that every layer keeps; those of a pool of `prune.scope` share theirs."""
+    """{layer: kept weights}, distributed within each pool of `prune.scope`."""
     leaves = trees.named_leaves(prepared.shapes.params)
     options, pruner = prepared.config, prepared.pruner
     pools = masks_lib.pools(pruner.names, options.prune.scope)
@@ -104,7 +105,7 @@ def _begin(
     methods: tuple[str, ...],
     metric_names: tuple[str, ...],
 ) -> RoundState:
-    """All methods at step 0, [M, ...]; runs [R, ...] have the same in each."""
+    """All methods at step 0, [M, ...]; a run has the same start [R, ...] in each."""
 
     def draw(params: Any, key: jax.Array) -> Any:
         return dynamic.draw(params, dict(counts), key)
@@ -127,7 +128,7 @@ def _begin(
 
 @functools.cache
 def _growth_flops(prepared: Prepared, data: Data, arm: str) -> float:
-    """FLOPs of RigL's gradients, of all weights; the other methods only compare."""
+    """FLOPs of RigL's dense gradients; the other methods need no extra FLOPs."""
     if arm != "rigl":
         return 0.0
     growth, task = _growth(prepared), prepared.build_task(lowering=LIBRARY)

@@ -1,8 +1,9 @@
-"""Early-bird tickets: search, cut, continue (paper, Section 3.4; You et al. 2020).
+"""Early-bird tickets (paper, Section 3.4; You et al. 2020).
 
-1. Search: train the whole network and draw a channel mask at the end of every epoch,
+1. Search: train the dense network and compute a channel mask at the end of every epoch,
    until the masks are stable (`pruning.detection`).
-2. Cut the pruned channels out of weights, statistics and moments (`pruning.compact`).
+2. Remove the pruned channels from weights, statistics and optimizer moments
+   (`pruning.compact`).
 3. Continue training the compact network to the last step.
 
 Runs are sequential, because their compact networks have different widths. In positions
@@ -40,7 +41,7 @@ from gen_tickets.workdir.searches import Search
 
 
 def check(prepared: Prepared, data: Data) -> Prepared:
-    """Checks early what would fail later, and plans the memory.
+    """Checks early for later failures, and plans the memory.
 
     Raises:
       UserError: no channel has a batch norm, the search is as long as the training, or
@@ -67,7 +68,7 @@ def run(
     recorder: Recorder,
     stop: list[int],
 ) -> None:
-    """All runs, one after another; arguments and errors as in `lottery.run`."""
+    """Trains all runs in turn; arguments and errors as in `lottery.run`."""
     pruner = channel_pruner(prepared)
     hooks = rounds.hooks(prepared, store, recorder, stop)
     # All searches share their programs.
@@ -110,7 +111,7 @@ def _shapes(
     workdir: str | pathlib.Path,
     position: Position,
 ) -> RoundState:
-    """The shapes of a checkpoint: of a search, or of the compact network it found."""
+    """The shapes of a checkpoint: in the search, or of the compact network."""
     one = searched
     if position.round:
         search = searches.load(paths.search_path(workdir, position.run))
@@ -119,7 +120,7 @@ def _shapes(
 
 
 def _search_training(one: Prepared, loop: Loop, num_runs: int) -> driver.Training:
-    """The training until a ticket is found or the epochs of the search are over."""
+    """The training until a ticket is found or `early_bird.epochs` are over."""
     schedule, number = one.schedule, one.dense.runs[0]
 
     def is_found(round_state: RoundState) -> bool:
@@ -167,7 +168,7 @@ def _record(
     data: Data,
     recorder: Recorder,
 ) -> None:
-    """Writes images and rows of a run; FLOPs include those of search and drawing."""
+    """Writes images and rows of a run; FLOPs include the search and its masks."""
     pruner = channel_pruner(whole)
     everything = compact.sizes(pruner.groups, channels.complete(pruner.groups, {}))
     whole_step = one.costs.of_step(everything).total()

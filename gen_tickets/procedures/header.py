@@ -1,4 +1,4 @@
-"""The facts of a run, told before it trains."""
+"""The header of a run: its setup, printed before training."""
 
 import os
 import pathlib
@@ -17,21 +17,21 @@ from gen_tickets.procedures.setup import Prepared
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report.statistics import percent
 
-_MOST_SPARSITIES = 8  # of more rounds the first and the last ones are told
+_MOST_SPARSITIES = 8  # with more rounds, only the first and last ones are printed
 _LABEL_WIDTH = 12
 
-Fact = tuple[str, str]  #: (label, what it is)
+Fact = tuple[str, str]  #: (label, value)
 
 
 def show(
     prepared: Prepared, origin: dict[str, Any], workdir: str | pathlib.Path
 ) -> None:
-    """Writes the header.
+    """Prints the header.
 
     Args:
       prepared: the experiment.
-      origin: its provenance; "data" and, of rewind.step=auto, "rewind" are told.
-      workdir: where its results go.
+      origin: its provenance; uses "data" and, for rewind.step=auto, "rewind".
+      workdir: folder of its results.
     """
     display.say((f"gen_tickets {gen_tickets.__version__}", "bold"), f"  {workdir}")
     width = display.width() - _LABEL_WIDTH
@@ -42,7 +42,7 @@ def show(
 
 
 def facts(prepared: Prepared, origin: dict[str, Any]) -> list[Fact]:
-    """What is computed, with what, on which images."""
+    """Device, images, networks, training, and the rounds or searches that follow."""
     config, schedule = prepared.config, prepared.schedule
     batch = f"batches of {config.data.batch_size} images"
     found = [
@@ -57,7 +57,7 @@ def facts(prepared: Prepared, origin: dict[str, Any]) -> list[Fact]:
             ("members", f"{_count(config.runs, 'run')}, copies from every step"),
         ]
     if config.prune.schedule == "early_bird":
-        search = f"a channel mask an epoch, for {config.early_bird.epochs} at most"
+        search = f"one channel mask per epoch, at most {config.early_bird.epochs}"
         return [*found, ("runs", str(config.runs)), ("search", search)]
     return [
         *found,
@@ -68,7 +68,7 @@ def facts(prepared: Prepared, origin: dict[str, Any]) -> list[Fact]:
 
 
 def device(devices: Sequence[Any]) -> str:
-    """As "CPU, 2 cores" or "8 x NVIDIA H100, 2 processes"."""
+    """Such as "CPU (2 cores)" or "8 x NVIDIA H100, 2 processes"."""
     if devices[0].platform == "cpu":
         text = f"CPU ({_cores()})"
         text += f", as {len(devices)} devices" if len(devices) > 1 else ""
@@ -79,15 +79,15 @@ def device(devices: Sequence[Any]) -> str:
 
 
 def _cores() -> str:
-    """The cores that this process may use."""
-    # macOS and Windows do not say which those are.
+    """The number of cores that this process may use."""
+    # macOS and Windows only give the number of all cores.
     find = getattr(os, "sched_getaffinity", None)
     count = len(find(0)) if find else os.cpu_count() or 1
     return _count(count, "core")
 
 
 def _count(number: int, noun: str) -> str:
-    """As "1 run" or "3 runs"."""
+    """Such as "1 run" or "3 runs"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -100,7 +100,7 @@ def _data(about: dict[str, Any]) -> str:
 
 
 def _networks(prepared: Prepared) -> str:
-    """Weights of each component, and how many of them may be pruned."""
+    """The number of parameters of each component, and how many are prunable."""
     params = prepared.shapes.params
     sizes = {component: trees.num_weights(of) for component, of in params.items()}
     parts = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
@@ -119,7 +119,7 @@ def _members(prepared: Prepared) -> str:
 
 
 def sparsities(prepared: Prepared) -> list[float]:
-    """The sparsity of every round, in [0, 1), of all kernels of the networks."""
+    """The sparsity of every round over all kernels, in [0, 1)."""
     leaves = trees.named_leaves(prepared.shapes.params)
     kernels = masks_lib.kernel_names(prepared.shapes.params, None)
     total = sum(leaves[name].size for name in kernels)
@@ -130,7 +130,7 @@ def sparsities(prepared: Prepared) -> list[float]:
 
 
 def rounds(of_rounds: Sequence[float]) -> str:
-    """As "6, to sparsities of 36.0 %, 59.0 %, ..., 93.1 %"."""
+    """Such as "6, to sparsities of 36.0 %, 59.0 %, ..., 93.1 %"."""
     shares = [percent(share) for share in of_rounds]
     if len(shares) > _MOST_SPARSITIES:
         shares = [*shares[:4], "...", *shares[-2:]]
@@ -138,12 +138,12 @@ def rounds(of_rounds: Sequence[float]) -> str:
 
 
 def rewind(config: ConfigDict, num_steps: int, chosen: dict[str, Any] | None) -> str:
-    """Where tickets are rewound to, and why there.
+    """The step to which tickets are rewound, and why.
 
     Args:
-      config: its rewind.step is a number of steps or of epochs.
-      num_steps: of a training.
-      chosen: what `rewind_point.choose` says of rewind.step=auto, else None.
+      config: options; rewind.step is a number of steps or epochs.
+      num_steps: training steps.
+      chosen: the reason from `rewind_point.choose` for rewind.step=auto, else None.
     """
     step = config.rewind.step
     if config.prune.schedule == "at_initialization":

@@ -1,7 +1,7 @@
-"""Networks on the line between two trained ones, and their metrics.
+"""Linear interpolation between two trained networks, and metrics along the line.
 
-The batch-norm statistics of an interpolated network are not those of its weights
-(Frankle et al. 2020), so they are recomputed on training images.
+Interpolated batch-norm statistics do not match the interpolated weights (Frankle et al.
+2020), so they are recomputed on training images.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from gen_tickets.training import loop as loop_lib
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Tree
 
-# Batches that replace the old statistics: with a momentum of 0.9, a share of
-# 0.9^50 = 0.5 % of them remains.
+# Batches used to recompute the statistics: with a momentum of 0.9, the old ones keep a
+# weight of 0.9^50 = 0.5 %.
 _STATISTICS_BATCHES = 50
 
 Measure = Callable[[int, TrainState, TrainState], list[dict[str, float]]]
@@ -31,7 +31,7 @@ Measure = Callable[[int, TrainState, TrainState], list[dict[str, float]]]
 def interpolate(
     one: TrainState, other: TrainState, point: Float[Array, ""]
 ) -> TrainState:
-    """(1 - point) * one + point * other, of all floating-point arrays.
+    """(1 - point) * one + point * other, for all floating-point arrays.
 
     Args:
       one, other: states of a member.
@@ -51,13 +51,13 @@ def with_statistics_of(
     batches: UInt8[Array, "batches batch h w c"],
     key: Key[Array, ""],
 ) -> TrainState:
-    """The state with the statistics of its weights on training batches.
+    """The state with batch-norm statistics recomputed on training batches.
 
     Args:
-      task: its step computes them; other changes of the step are discarded.
+      task: its step computes the statistics; everything else of the step is discarded.
       state: of a member.
       batches: uint8 [batches, batch, H, W, C].
-      key: of the steps' noise.
+      key: for the noise of the steps.
     """
     masks = masks_lib.dense(state.params)
 
@@ -77,10 +77,10 @@ def with_statistics_of(
 def make(
     prepared: Prepared, data: Data, points: Float[np.ndarray, " points"]
 ) -> Measure:
-    """-> function(run, one, other): metrics at each point, [{column: value}].
+    """A function (run, one, other) -> metrics at each point, [{column: value}].
 
-    Columns are the task's metrics on the held-out images, "heldout_loss" and others,
-    and those of `eval.metrics`.
+    The columns are the task's metrics on held-out images, such as "heldout_loss", and
+    those of `eval.metrics`.
     """
     task = prepared.task
     evaluate = loop_lib.make_loop(task).evaluate

@@ -1,10 +1,10 @@
 """Iterative pruning with late rewinding (paper, Section 3.1).
 
-1. Train the dense network to its last step T; keep its weights of step k.
-2. Prune a share p of the remaining weights, those with the smallest saliency.
-3. Rewind the kept weights to their values of step k: the winning ticket. Draw the same
-   weights anew from the initializer: the random ticket, its control.
-4. Train both from step k to step T, measure, and continue with 2.
+1. Train the dense network to its last step T; store its weights of step k.
+2. Prune a fraction p of the remaining weights, those with the smallest saliency.
+3. Rewind the kept weights to their values at step k: the winning ticket. Reinitialize
+   the same weights: the random ticket, the control.
+4. Train both from step k to step T, measure them, and continue with 2.
 
 All runs, and both tickets of a round, are members of one compiled program.
 """
@@ -27,7 +27,7 @@ from gen_tickets.workdir.recorder import Recorder
 
 
 def check(prepared: Prepared, data: Data) -> Prepared:
-    """Checks early what would fail in a later round, and plans the memory.
+    """Checks early for failures of later rounds, and plans the memory.
 
     Raises:
       UserError: a transferred ticket is missing, or there is not enough memory.
@@ -47,7 +47,7 @@ def run(
     follow: Callable[..., RoundState] | None = None,
     extra: Callable[[Prepared, Data, str], float] | None = None,
 ) -> None:
-    """All rounds of an experiment, starting from its newest checkpoint.
+    """Runs all rounds of an experiment, starting from its newest checkpoint.
 
     Args:
       prepared: the experiment, with its memory planned.
@@ -55,8 +55,8 @@ def run(
       store: its checkpoints.
       recorder: writes the results.
       stop: filled by a signal, see `console.signals`.
-      follow: begins a round after another; None: `next_round`.
-      extra: FLOPs of an arm beside its steps; None: those of pruning.
+      follow: starts the next round; None: `next_round`.
+      extra: FLOPs of an arm besides its steps; None: those of pruning.
 
     Raises:
       Interrupted: a signal arrived; everything is saved.
@@ -86,7 +86,7 @@ def run(
 
 
 def dense(prepared: Prepared) -> RoundState:
-    """Round 0: every run with all weights, from the initializer."""
+    """Starts round 0: the newly initialized dense network of every run."""
     state = prepared.init(prepared.dense.run_keys(Purpose.INIT))
     return setup.begin_dense(prepared, state)
 
@@ -94,7 +94,7 @@ def dense(prepared: Prepared) -> RoundState:
 def next_round(
     prepared: Prepared, data: Data, trained: RoundState, round_number: int
 ) -> RoundState:
-    """Prunes the trained weights, rewinds the kept ones and redraws the control."""
+    """Prunes the trained weights, rewinds the winning arm, reinitializes the random."""
     if round_number == 1 and prepared.keep_dense:
         trained = trained._replace(dense=round_state_lib.copy(trained.state.params))
     masks, floored = _prune(prepared, data, trained, round_number)
@@ -120,10 +120,10 @@ def next_round(
 def _prune(
     prepared: Prepared, data: Data, trained: RoundState, round_number: int
 ) -> tuple[Any, jax.Array]:
-    """(masks, floored): the masks of a round, [R, ...], and the layers at the floor."""
+    """(masks, floored) of a round, [R, ...]: masks, and number of floored layers."""
     pruner, first_arm = prepared.pruner, prepared.dense.first_arm
-    # At initialization every round scores the same weights in the same way, so the
-    # ticket of a sparsity is the one of pruning to it in a single round.
+    # At initialization, every round scores the same weights with the same key, so the
+    # ticket at a sparsity does not depend on the rounds before.
     at_start = prepared.config.prune.schedule == "at_initialization"
     scored = trained.dense or first_arm(trained.state.params)
     images, rows = rounds.scored_images(prepared, data)

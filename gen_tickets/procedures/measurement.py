@@ -1,6 +1,6 @@
-"""Measurements of a trained population, passed to the recorder.
+"""Measures a trained population and passes the results to the recorder.
 
-Every process takes part in gathering members; the recorder of the first one writes.
+Every process takes part in gathering members; only the first one writes.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ from gen_tickets.trees import Masks
 from gen_tickets.workdir import tickets
 from gen_tickets.workdir.recorder import Recorder
 
-MasksOf = Callable[[int], Masks]  # member -> masks, of the shapes of whole networks
-# (arm, masks) -> columns beside the metrics
+MasksOf = Callable[[int], Masks]  # member -> masks, in the shapes of the dense networks
+# (arm, masks) -> further columns
 ColumnsOf = Callable[[str, Masks], dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """A training at its last step, and what is recorded of it."""
+    """A training at its last step, and how to measure it."""
 
     prepared: Prepared
     training: Training
@@ -41,7 +41,7 @@ class Measurement:
     position: Position
     data: Data
     recorder: Recorder
-    masks_of: MasksOf  #: of the shapes of the whole networks
+    masks_of: MasksOf  #: in the shapes of the dense networks
     columns_of: ColumnsOf
 
     def record(self) -> None:
@@ -66,7 +66,7 @@ class Measurement:
         self._record_trained()
 
     def _record_trained(self) -> None:
-        """Keeps what was trained; what `keep.rounds` no longer asks for is removed."""
+        """Keeps the trained networks, and removes those `keep.rounds` drops."""
         population, position = self.training.population, self.position
         averaged, channels = self.prepared.task.averaged, dict(self.prepared.channels)
         members = self.round_state.state, self.round_state.masks
@@ -129,7 +129,7 @@ class Measurement:
         ]
 
     def _record_images(self) -> None:
-        """Grids of run 0 of every arm: the same images and latents in every round."""
+        """Image grids of run 0 of every arm, from the same images and latents."""
         prepared, population = self.prepared, self.training.population
         if population.runs[0] != 0:
             return
@@ -155,7 +155,7 @@ class Measurement:
 def _metrics(
     training: Training, round_state: RoundState, data: Data
 ) -> dict[str, np.ndarray]:
-    """The task's metrics of every member on both sets, {name: [M]}."""
+    """Task metrics of every member on training and held-out images, {name: [M]}."""
     keys = training.population.evaluation_keys()
     found = {}
     for prefix, (images, weights) in (("train", data.probe), ("heldout", data.heldout)):
@@ -176,7 +176,7 @@ def before_the_end(
 ) -> dict[str, list[float]]:
     """Columns of eval.metrics [M] at the dense training's convergence step; else {}.
 
-    The gate "converged" of `report.gates` compares them with those of the end.
+    The "converged" gate of `report.gates` compares them with those of the last step.
     """
     evaluator, is_dense = prepared.evaluator, training.kept_step is not None
     is_due = is_dense and evaluation.step == training.schedule.convergence_step

@@ -1,4 +1,4 @@
-"""rewind.step="auto": the first step that an instability analysis finds stable."""
+"""rewind.step="auto": rewinds to the first stable step of an instability analysis."""
 
 import pathlib
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from gen_tickets.evaluation import instability
 from gen_tickets.report import stability as stability_report
 from gen_tickets.workdir import paths, tables
 
-_RUNS = 2  # runs that are analysed; more refine the spread, not the step
+_RUNS = 2  # analysed runs; more refine the standard deviation, not the step
 
 
 def analysis(config: ConfigDict) -> ConfigDict:
-    """The options of the analysis that chooses the rewind point of an experiment."""
+    """The options of the analysis that chooses the rewind step of an experiment."""
     config = config.copy_and_resolve_references()
     config.procedure, config.rewind.step = "stability", "0"
     config.runs = min(config.runs, _RUNS)
@@ -28,17 +28,17 @@ def choose(
     workdir: str | pathlib.Path,
     run: Callable[[ConfigDict, pathlib.Path], None],
 ) -> tuple[ConfigDict, dict[str, Any]]:
-    """Runs or resumes the analysis, beside the workdir of the experiment.
+    """Runs or resumes the analysis, in a folder next to the workdir of the experiment.
 
     Args:
       config: of the experiment, with rewind.step="auto".
-      workdir: of the experiment; that of the analysis has "-stability" appended to its
-        name, and can be reused by other experiments.
-      run: (options, workdir) runs an experiment.
+      workdir: of the experiment; the analysis appends "-stability" to its name, and
+        other experiments can reuse it.
+      run: runs an experiment, given (options, workdir).
 
     Returns:
       (config, reason): the options with the step instead of "auto"; the choice and
-      its reason, JSON-able, for the provenance.
+      its reason as JSON-serializable values, for the provenance.
     """
     folder = pathlib.Path(f"{workdir}-stability")
     options = analysis(config)

@@ -1,4 +1,4 @@
-"""The rounds of an experiment: restored, trained, saved, recorded."""
+"""The rounds of an experiment: restore, train, save and record them."""
 
 import functools
 import sys
@@ -59,7 +59,7 @@ def shapes(prepared: Prepared, position: Position) -> RoundState:
 def restore(
     store: Checkpoints, shapes: Callable[[Position], RoundState]
 ) -> tuple[RoundState, Position] | None:
-    """The newest checkpoint, or None if there is none; says where the run goes on."""
+    """The newest checkpoint, or None; prints where the run resumes."""
     restored = store.restore(lambda stored: shapes(Position(*stored)))
     if restored is None:
         return None
@@ -73,7 +73,7 @@ def restore(
 
 
 def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Training]:
-    """-> function(round): its training; rounds of tickets share one compiled loop."""
+    """A function round -> training; all rounds of tickets share one compiled loop."""
     dense_loop = setup.make_loop(prepared, prepared.dense, streamed)
     tickets_loop = dense_loop
     if prepared.tickets.num_members != prepared.dense.num_members:
@@ -110,12 +110,12 @@ def record(
     recorder: Recorder,
     extra: Callable[[Prepared, Data, str], float] | None = None,
 ) -> None:
-    """Writes tickets, images and rows of a round; twice gives the same files.
+    """Writes tickets, images and rows of a round; idempotent.
 
-    `extra` counts the FLOPs of an arm beside its steps; None: those of pruning.
+    `extra` counts the FLOPs of an arm besides its steps; None: those of pruning.
     """
     is_dense = position.round == 0
-    # From the initial weights or from step k; a round includes its pruning.
+    # Steps from the initial weights or from step k; later rounds also include pruning.
     steps = position.step - training.first_step
 
     def columns_of(arm: str, masks: Any) -> dict[str, float]:
@@ -147,7 +147,7 @@ def _record_tickets(
     position: Position,
     recorder: Recorder,
 ) -> None:
-    """The tickets of the runs; transferred ones stay in their own workdir."""
+    """Writes the tickets of all runs; transferred ones stay in their own workdir."""
     population, rewind = prepared.dense, round_state.rewind
     masks = population.first_arm(round_state.masks)
     weights = _apply(masks, rewind["params"])
@@ -162,7 +162,7 @@ _apply = jax.jit(masks_lib.rewind)
 
 @functools.cache
 def _pruning_flops(prepared: Prepared, data: Data) -> float:
-    """FLOPs of scores and selection for one run."""
+    """FLOPs of scoring and selecting weights, for one run."""
     task = prepared.build_task(lowering=LIBRARY)
     pruner = Pruner(prepared.config, task, prepared.shapes)
     keys = prepared.dense.run_keys(Purpose.SCORE)
@@ -170,20 +170,20 @@ def _pruning_flops(prepared: Prepared, data: Data) -> float:
 
 
 def tell_repeated(prepared: Prepared) -> None:
-    """Says on stderr which rounds will train a ticket that was trained before."""
+    """Reports on stderr the rounds that will train the ticket of the round before."""
     repeated = prepared.pruner.repeated_rounds(prepared.config.prune.rounds)
     if repeated and processes.is_first():
         numbers = ", ".join(map(str, repeated[:3])) + ", ..." * (len(repeated) > 3)
         print(
             f"prune.rounds={prepared.config.prune.rounds}: {len(repeated)} rounds "
-            f"({numbers}) train the winning ticket of the round before again, because "
-            "a weight stays in every layer",
+            f"({numbers}) retrain the winning ticket of the previous round, because "
+            "every layer keeps at least one weight",
             file=sys.stderr,
         )
 
 
 def scored_images(prepared: Prepared, data: Data) -> tuple[Any, Any]:
-    """The images and rows that a saliency uses, or (None, None)."""
+    """The images and row indices that a saliency uses, or (None, None)."""
     if not prepared.pruner.looks_at_images:
         return None, None
     config = prepared.config

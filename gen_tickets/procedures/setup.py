@@ -1,4 +1,4 @@
-"""The fixed parts of an experiment, built from its options and image shape."""
+"""Setup of an experiment: task, populations and schedule, built from its options."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ class Prepared:
     config: ConfigDict
     image_shape: tuple[int, int, int]
     schedule: Schedule
-    #: (channels, lowering) -> the task of these options; see `tasks.build`
+    #: (channels, lowering) -> the task of these options, see `tasks.build`
     build_task: Callable[..., Task]
     task: Task
     pruner: Pruner
@@ -107,7 +107,7 @@ def prepare(
 
 
 def _of_task(config: ConfigDict, task: Task) -> dict[str, Any]:
-    """The fields of `Prepared` that another task with the same metrics changes."""
+    """The fields of `Prepared` that depend on the task (of given metrics)."""
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     return {
         "task": task,
@@ -126,7 +126,7 @@ def of_run(prepared: Prepared, run: int, arm: str) -> Prepared:
 
 
 def with_task(prepared: Prepared, task: Task, **changes: Any) -> Prepared:
-    """Another task with the same metrics in the place of the experiment's own."""
+    """The experiment with its task replaced by another one with the same metrics."""
     return dataclasses.replace(prepared, **_of_task(prepared.config, task), **changes)
 
 
@@ -155,7 +155,7 @@ def plan_memory(
 def _stretch_shapes(
     prepared: Prepared, data: Data, population: Population
 ) -> tuple[Any, ...]:
-    """The arguments of a stretch of a population, as shapes with shardings."""
+    """The arguments of a training stretch, as shapes with shardings."""
     round_state = round_shapes(prepared, population)
     numbers = jax.ShapeDtypeStruct((population.num_members,), jnp.uint32)
     keys = jax.eval_shape(jax.vmap(jax.random.key), numbers)
@@ -182,7 +182,7 @@ def make_loop(
 
 
 def round_shapes(prepared: Prepared, population: Population) -> RoundState:
-    """Shapes of a round with their shardings, for reading a checkpoint."""
+    """Shapes and shardings of a round, for reading a checkpoint."""
     shapes = round_state_lib.shapes(
         prepared.shapes,
         prepared.metric_names,
@@ -197,7 +197,7 @@ _begin_dense = jax.jit(round_state_lib.begin_dense, static_argnums=(1, 2))
 
 
 def begin_dense(prepared: Prepared, state: TrainState) -> RoundState:
-    """The first step of a training of whole networks, [R, ...]."""
+    """The start of a training of dense networks, [R, ...]."""
     layout = prepared.dense.layout
     begun = _begin_dense(
         layout.members(state), prepared.metric_names, prepared.keep_dense

@@ -1,18 +1,18 @@
-"""Instability analysis: from which step on does SGD noise no longer decide the outcome?
+"""Instability analysis: after which step does SGD noise no longer decide the outcome?
 
 Frankle, Dziugaite, Roy, Carbin 2020 ("Linear Mode Connectivity and the Lottery Ticket
 Hypothesis", arXiv 1912.05671). For every step k, copies of a network are trained from
-the same weights of step k to the last step, each with SGD noise of its own (batch
-order; latents of VAEs and GANs). The loss is then measured along the line between the
-weights of two copies. *Instability* is the largest loss on the line minus the mean of
-its ends; a network is *stable* at k if it is small. Iterative magnitude pruning finds
-matching tickets if the network is stable at the rewind step.
+the same weights of step k to the last step, each with its own SGD noise (batch order;
+latents of VAEs and GANs). The loss is then measured along the line between the weights
+of two copies. *Instability* is the largest loss on the line minus the mean loss of its
+ends; a network is *stable* at k if the instability is small. Iterative magnitude
+pruning finds matching tickets if the network is stable at the rewind step.
 
-All copies of all steps are arms of one population: until step k a copy trains with the
-noise of its run's dense training, so it *is* the dense training; from k on it has its
-own noise. If a ticket is analysed, its weights are masked at step k and its optimizer
-is reset, as for a rewound ticket. For a dense network the reset is an option, since
-Adam's first steps are large and move the copies apart.
+All copies for all steps are arms of one population. Until step k, a copy trains with
+the noise of its run's dense training, so it *is* the dense training; from k on it has
+its own noise. If a ticket is analysed, its weights are masked at step k and its
+optimizer is reset, as for a rewound ticket. For a dense network the reset is optional,
+because Adam's first steps are large and move the copies apart.
 """
 
 import functools
@@ -51,7 +51,7 @@ class Copy(NamedTuple):
 
 
 def steps_to_analyse(given: tuple[int, ...], num_steps: int) -> tuple[int, ...]:
-    """The steps k: those given, or 0, 10 and ½, 1, 2, 5, 10, 20 % of a training."""
+    """The steps k: those given, or 0, 10 and ½, 1, 2, 5, 10, 20 % of the training."""
     shares = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
     steps = given or (0, 10, *(round(share * num_steps) for share in shares))
     return tuple(sorted({step for step in steps if step < num_steps}))
@@ -66,7 +66,7 @@ def copies(prepared: Prepared) -> tuple[Copy, ...]:
 
 
 def population_at(prepared: Prepared, step: int) -> Population:
-    """The copies from `step` on; those of a later k do not have their own noise yet."""
+    """The copies from `step` on; those for a later k still share the dense noise."""
     arms = copies(prepared)
     return Population(
         seed=prepared.config.seed,
@@ -78,7 +78,7 @@ def population_at(prepared: Prepared, step: int) -> Population:
 
 
 def check(prepared: Prepared, data: Data) -> Prepared:
-    """Checks early what would fail later, and plans the memory.
+    """Checks early for later failures, and plans the memory.
 
     Raises:
       UserError: a step outside of the training, streamed images, or not enough
@@ -94,7 +94,7 @@ def check(prepared: Prepared, data: Data) -> Prepared:
     if data.streamed:
         raise UserError(
             "data.resident=False",
-            "the copies of an instability analysis train on batches of their own",
+            "each copy in an instability analysis trains on its own batches",
             "give data.resident=True",
         )
     return setup.plan_memory(prepared, data, (population_at(prepared, 0),))
@@ -107,7 +107,7 @@ def run(
     recorder: Recorder,
     stop: list[int],
 ) -> None:
-    """The whole analysis; arguments and errors as in `lottery.run`.
+    """Runs the whole analysis; arguments and errors as in `lottery.run`.
 
     Writes stability.csv: one row per run, step k, pair of copies and point on the line.
     """
@@ -141,7 +141,7 @@ def _begin(prepared: Prepared, population: Population) -> RoundState:
 
 
 def _shapes(prepared: Prepared, population: Population) -> RoundState:
-    """The shapes of what `_begin` returns with their shardings, for a checkpoint."""
+    """Shapes and shardings of the result of `_begin`, for reading a checkpoint."""
     size = population.num_members
     state = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), prepared.shapes
@@ -159,7 +159,7 @@ _begin_round = jax.jit(round_state_lib.begin, static_argnums=1)
 
 
 def _trainings(prepared: Prepared, loop: Loop) -> list[driver.Training]:
-    """One training from each k to the next, the last one to the end."""
+    """One training from each k to the next, and from the last k to the end."""
     schedule = prepared.schedule
     steps = sorted({copy.step for copy in copies(prepared)} | {0})
     ends = (*steps[1:], schedule.num_steps)
@@ -181,7 +181,7 @@ def _trainings(prepared: Prepared, loop: Loop) -> list[driver.Training]:
 def _separate(
     prepared: Prepared, round_state: RoundState, masks: Any, step: int
 ) -> RoundState:
-    """Lets the copies of this k start with their own noise, masked for a ticket.
+    """Starts the copies of this k with their own noise; applies a ticket's masks.
 
     Args:
       prepared: the experiment.
@@ -210,7 +210,7 @@ def _separate(
 def _restart(
     round_state: RoundState, opt_state: Any, masks: Any, starts: jax.Array
 ) -> RoundState:
-    """Gives masks and optimizer state to members that start; all [M, ...]."""
+    """Sets masks and optimizer state of the members that start; all [M, ...]."""
 
     def choose(new: jax.Array, old: jax.Array) -> jax.Array:
         return jnp.where(starts.reshape(-1, *[1] * (old.ndim - 1)), new, old)
@@ -245,7 +245,7 @@ def _ticket_masks(prepared: Prepared, workdir: str | pathlib.Path) -> Any:
 def _lines(
     prepared: Prepared, round_state: RoundState, data: Data
 ) -> list[dict[str, Any]]:
-    """Metrics on the line between every two copies of a run and k."""
+    """Metrics on the line between each pair of copies of the same run and k."""
     population = population_at(prepared, 0)
     points = np.linspace(0.0, 1.0, prepared.config.stability.points)
     measure = line.make(prepared, data, points)

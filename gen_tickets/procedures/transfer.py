@@ -1,7 +1,7 @@
-"""Tickets of another experiment, put into a component of this one (paper, Fig. 8).
+"""Transfer of tickets from another experiment into components of this one (Fig. 8).
 
 The other workdir provides masks, rewind weights and statistics of the mapped
-components; everything else is this experiment's own dense network at its rewind step.
+components. All other components are this experiment's dense network at its rewind step.
 """
 
 from typing import NamedTuple
@@ -85,7 +85,7 @@ def _fit(source: Source, ticket: tickets.Ticket, params: Tree, stats: Tree) -> N
 def load_round(
     source: Source | None, round_number: int, population: Population, shapes: TrainState
 ) -> Transplant | None:
-    """Loads the tickets of a round, run r of the source for run r here.
+    """Loads the tickets of a round; run r here uses run r of the source.
 
     Args:
       source: from `parse`; None: there are none.

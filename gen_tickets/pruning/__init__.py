@@ -1,1 +1,1 @@
-"""Saliency, selection, masks."""
+"""Pruning: saliencies, selection and masks."""

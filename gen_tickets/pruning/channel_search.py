@@ -1,4 +1,4 @@
-"""The channels that an early-bird search may prune, and the masks it draws of them."""
+"""Channel masks of an early-bird search, and the channels that it may prune."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from gen_tickets.trees import Tree
 
 @dataclasses.dataclass(frozen=True)
 class ChannelPruner:
-    """Channel masks of one task's networks, by |gamma| of their norms."""
+    """Channel masks of one task's networks, by |gamma| of their norm layers."""
 
     groups: Groups
     components: tuple[str, ...]  #: that may be pruned
-    scope: str  #: pools the scores of all components, or not
+    scope: str  #: whether scores of all components are pooled
     num_keep: tuple[int, ...]  #: channels kept, one number per pool
 
     def scores(self, params: Tree) -> dict[str, dict[str, Array]]:
@@ -30,11 +30,11 @@ class ChannelPruner:
         return {name: of for name, of in scores.items() if name in self.components}
 
     def draw(self, params: Tree) -> Bool[Array, " channels"]:
-        """The channel mask of these weights, bool [channels]."""
+        """The channel mask for these weights, bool [channels]."""
         return channels.flatten(self._select(self.scores(params)))
 
     def kept(self, params: Tree, multiple: int) -> channels.Masks:
-        """The channel masks that a ticket keeps, groups rounded up to a multiple."""
+        """The channel masks of a ticket, each group rounded up to a multiple."""
         scores = self.scores(params)
         return channels.round_up(scores, self._select(scores), multiple)
 
@@ -49,17 +49,17 @@ def make(
     fraction: float,
     scope: str,
 ) -> ChannelPruner:
-    """The channel pruner of a task.
+    """Makes the channel pruner of a task.
 
     Args:
       networks: {component: `tasks.networks.Network`}.
       params: of one member, or their shapes.
       components: that may be pruned; () = all.
-      fraction: share of the channels to prune.
+      fraction: fraction of the channels to prune.
       scope: "global" pools the channels of all components.
 
     Raises:
-      UserError: a component that the task does not have, or no norm.
+      UserError: a component that the task does not have, or no norm layer.
     """
     masks_lib.prunable_names(params, components)
     groups = {name: groups_lib.of(x.module) for name, x in networks.items()}

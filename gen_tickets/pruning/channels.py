@@ -1,8 +1,8 @@
 """Channel masks: which channels of a network an early-bird ticket keeps.
 
-Paper, "Early-bird tickets": the saliency of a channel is |gamma| of its batch norm or
-group norm; of channels that have several, as those that are added up, the largest. A
-cut channel takes along all that makes it and all that uses it. Masks are {component:
+Paper, Section 3.4: the saliency of a channel is |gamma| of its batch norm or group
+norm; if a channel has several, as in residual sums, the largest. Removing a channel
+removes all weights that produce it and all that consume it. Masks are {component:
 {group: bool [channels]}}, True = kept; the groups come from the networks'
 `channel_groups` (`models.groups`), one `ChannelGroups` per component.
 """
@@ -66,11 +66,11 @@ def claims(groups: ChannelGroups, tree: Tree) -> dict[str, tuple[Claim, ...]]:
       tree: its `params` or its `stats`.
 
     Returns:
-      {leaf: claims of the axes that may be cut}.
+      {leaf: claims on the axes that may be cut}.
 
     Raises:
-      ValueError: an axis is claimed by no group or by two, or its length is no multiple
-        of the group's channels.
+      ValueError: an axis is claimed by no group or by two, or its length is not a
+        multiple of the group's channels.
     """
     sizes = {group.name: group.size for group in groups.groups}
     if not (groups.groups or groups.inputs or groups.outputs):  # see `groups.of`
@@ -89,14 +89,14 @@ def claims(groups: ChannelGroups, tree: Tree) -> dict[str, tuple[Claim, ...]]:
 
 
 def scores(groups: Groups, params: Tree) -> dict[str, dict[str, Float[Array, " _"]]]:
-    """|gamma| of every channel that has a norm.
+    """|gamma| of every channel that has a norm layer.
 
     Args:
       groups: {component: ChannelGroups}.
       params: weights of one member.
 
     Returns:
-      {component: {group: float [channels]}}; groups without a norm are left out.
+      {component: {group: float [channels]}}, without groups that have no norm layer.
     """
     found = {}
     for component, of_component in groups.items():
@@ -115,7 +115,7 @@ def scores(groups: Groups, params: Tree) -> dict[str, dict[str, Float[Array, " _
 
 
 def num_channels(scores: Tree, scope: str) -> list[int]:
-    """Channels of each pool that `select` ranks."""
+    """The number of channels in each pool that `select` ranks."""
     leaves = trees.named_leaves(scores)
     return [
         sum(leaves[name].size for name in pool)
@@ -136,7 +136,7 @@ def select(
 
     Returns:
       masks of the scored groups, with exactly num_keep channels per pool, or one per
-      group if that is more; ties go to the earlier channel.
+      group if that is more; ties go to the lower index.
     """
     everything = jax.tree.map(lambda x: jnp.ones(x.shape, bool), scores)
     names = tuple(trees.named_leaves(scores))
@@ -144,7 +144,7 @@ def select(
 
 
 def round_up(scores: Scores, masks: Masks, multiple: int) -> Masks:
-    """Rounds the channels kept in each group up to a multiple, or all, by score."""
+    """Rounds the kept channels of each group up to a multiple, or all, by score."""
 
     def widen(score: Float[Array, " n"], mask: Bool[Array, " n"]) -> Bool[Array, " n"]:
         count = jnp.minimum(-(-mask.sum() // multiple) * multiple, mask.size)
@@ -156,7 +156,7 @@ def round_up(scores: Scores, masks: Masks, multiple: int) -> Masks:
 
 
 def complete(groups: Groups, masks: Masks) -> dict[str, dict[str, Mask]]:
-    """Adds masks of True for the groups that have none."""
+    """Adds all-True masks for the groups without a mask."""
     return {
         component: {
             group.name: masks.get(component, {}).get(
@@ -176,7 +176,7 @@ def flatten(masks: Masks) -> Bool[Array, " channels"]:
 def distances(
     mask: Bool[Array, " channels"], others: Bool[Array, "n channels"]
 ) -> Float[Array, " n"]:
-    """Share of channels in which masks differ (normalised Hamming distance, paper).
+    """Fraction of channels in which masks differ (normalised Hamming distance, paper).
 
     Args:
       mask: bool [channels]; others: bool [N, channels].
@@ -188,10 +188,10 @@ def distances(
 
 
 def expand(groups: Groups, masks: Masks, params: Tree) -> trees.Masks:
-    """Weight masks of channel masks: whatever makes or uses a cut channel is masked.
+    """Weight masks of channel masks: masks all that produces or consumes a cut channel.
 
-    Kernel slice, bias, batch-norm scale and bias are all masked: a channel that lost
-    only its kernel would still output a constant.
+    Kernel slice, bias, batch-norm scale and bias are all masked: a channel without only
+    its kernel would still output a constant.
 
     Args:
       groups: {component: ChannelGroups}; masks: complete channel masks.
@@ -236,12 +236,12 @@ def _any_along(
 def used(
     groups: Groups, weight_masks: trees.Masks, stats: Tree
 ) -> dict[str, dict[str, Bool[np.ndarray, " _"]]]:
-    """Channel masks of an unstructured ticket: True where a channel has a use.
+    """Channel masks of an unstructured ticket: True where a channel is used.
 
     A channel is unused if all its outgoing weights are masked or lead only to unused
-    channels; removing it changes no output. A channel that is used but has no inputs
-    stays, since its bias is a constant. A channel produced by a spectrally normalized
-    kernel stays as long as it contributes to the norm.
+    channels; removing it changes no output. A used channel without inputs stays, since
+    its bias outputs a constant. A channel produced by a spectrally normalized kernel
+    stays as long as it contributes to the norm.
 
     Args:
       groups: {component: ChannelGroups}; weight_masks: tree as `params`.

@@ -1,12 +1,12 @@
-"""Physical removal of channels: the state of a network reduced to a ticket's channels.
+"""Physical removal of channels: reduces the state of a network to a ticket's channels.
 
-Paper, "Early-bird tickets". Kernels, biases, batch norm with its statistics, spectral
-vectors and optimizer moments keep their values; nothing is reinitialized.
+Paper, Section 3.4. The kept kernels, biases, batch norms with their statistics,
+spectral vectors and optimizer moments keep their values; nothing is reinitialized.
 
-A custom model must provide `ChannelGroups` of its layers (`models.groups`), and
-name its leaves as Flax does: "kernel" with inputs and outputs for its last two axes,
-"bias", and "scale", "bias", "mean", "var" of batch norms. A tree without components
-needs one: {"mlp": params}.
+A custom model must provide `ChannelGroups` of its layers (`models.groups`) and name its
+leaves as Flax does: "kernel" with inputs and outputs as its last two axes, "bias", and
+"scale", "bias", "mean", "var" for batch norms. A tree without components needs one:
+{"mlp": params}.
 """
 
 import jax
@@ -35,7 +35,7 @@ def cut(groups: Groups, masks: Masks, tree: Tree) -> Tree:
     """Removes channels from weights or from statistics.
 
     Args:
-      groups: {component: ChannelGroups} of the whole networks.
+      groups: {component: ChannelGroups} of the full networks.
       masks: complete channel masks, {component: {group: bool [channels]}}.
       tree: `params` or `stats`, first level = component.
 
@@ -68,7 +68,7 @@ def compact(
     """Removes channels from a training state.
 
     Args:
-      groups, masks: as those of `cut`.
+      groups, masks: as in `cut`.
       state: TrainState of one member.
 
     Returns:

@@ -1,9 +1,9 @@
-"""Early-bird detection: channel masks of the epochs, and when they stop changing.
+"""Early-bird detection: channel masks at the end of epochs, until they stop changing.
 
-Paper, "Early-bird tickets": a channel mask is drawn at the end of every epoch; the
-ticket is found when its distances (`channels.distances`) to the masks of the last five
-epochs are all below delta, so at the sixth epoch at the earliest. All of this happens
-inside the compiled training; the masks are part of `opt_state`, like moments.
+Paper, Section 3.4: a channel mask is computed at the end of every epoch; the ticket is
+found when its distances (`channels.distances`) to the masks of the previous five epochs
+are all below delta, so at the sixth epoch at the earliest. All of this happens inside
+the compiled training; the masks are part of `opt_state`, like moments.
 """
 
 from collections.abc import Callable
@@ -24,15 +24,15 @@ _HISTORY = "channel_masks"  # in opt_state
 
 
 class History(NamedTuple):
-    """Masks drawn so far, of the epochs that there is room for."""
+    """Masks computed so far, for a fixed maximum number of epochs."""
 
     drawn: Bool[Array, "epochs channels"]  #: False beyond `num_epochs`
     num_epochs: Int[Array, ""]  #: epochs seen
-    found: Int[Array, ""]  #: the epoch, counted from 1, that found the ticket; 0: none
+    found: Int[Array, ""]  #: epoch at which the ticket was found, from 1; 0: none
 
 
 def begin(num_epochs: int, num_channels: int) -> History:
-    """The history before the first epoch; num_epochs > NUM_COMPARED."""
+    """The empty history before the first epoch; num_epochs > NUM_COMPARED."""
     return History(
         drawn=jnp.zeros((num_epochs, num_channels), bool),
         num_epochs=jnp.zeros((), jnp.int32),
@@ -61,14 +61,14 @@ def watch(
     num_epochs: int,
     delta: float,
 ) -> Task:
-    """The same task, which also draws a channel mask at the end of every epoch.
+    """Wraps a task so that it also computes a channel mask at the end of every epoch.
 
     Args:
       task: see `tasks.task`; the training of its weights is not affected.
       draw: params -> bool [C].
-      steps_per_epoch: training steps of an epoch.
-      num_epochs: epochs to keep masks of.
-      delta: distance below which masks count as the same.
+      steps_per_epoch: training steps per epoch.
+      num_epochs: maximum number of epochs whose masks are stored.
+      delta: distance below which masks count as equal.
 
     Returns:
       The task; `history` and `without_history` take its state.
@@ -102,6 +102,6 @@ def history(state: TrainState) -> History:
 
 
 def without_history(state: TrainState) -> TrainState:
-    """The state of the task that was watched."""
+    """The state of the original task."""
     kept = {name: x for name, x in state.opt_state.items() if name != _HISTORY}
     return state._replace(opt_state=kept)

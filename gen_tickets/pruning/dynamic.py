@@ -1,15 +1,15 @@
 """Dynamic sparse training: masks that change while a sparse network trains.
 
-Every `interval` steps each layer drops a share of its kept weights, those of the
+Every `interval` steps each layer drops a fraction of its kept weights, those with the
 smallest magnitude, and grows as many others (Evci et al. 2020, algorithm 1):
 
-- rigl: those of the largest gradient (Evci et al. 2020);
-- magran: random ones, as often and as many (Oliveira et al. 2025, MagRan-DM);
-- set: random ones, the same share to the last step (Mocanu et al. 2018);
-- static: none are dropped or grown.
+- rigl: those with the largest gradient (Evci et al. 2020);
+- magran: random ones, with the schedule of rigl (Oliveira et al. 2025, MagRan-DM);
+- set: random ones, with a constant fraction to the last step (Mocanu et al. 2018);
+- static: none.
 
-The share of the first two falls as half a cosine to 0 at the step `end`. A layer keeps
-the number of its weights. What is grown starts at 0, with moments of 0.
+For rigl and magran the fraction decays as half a cosine to 0 at the step `end`. The
+number of kept weights of a layer is fixed. Grown weights start at 0, with moments of 0.
 """
 
 import math
@@ -31,29 +31,29 @@ from gen_tickets.trees import Tree
 Distribution = Literal["erk", "uniform"]
 
 METHODS = ("static", "set", "rigl", "magran")
-_METHOD = "dynamic_method"  # in opt_state: a member's place in METHODS
+_METHOD = "dynamic_method"  # in opt_state: index of a member's method in METHODS
 
 
 class Growth(NamedTuple):
-    """When masks change, and by how much."""
+    """The schedule of mask changes."""
 
-    share: float  #: of a layer's kept weights, at step 0
-    interval: int  #: steps between two changes
-    end: int  #: the step from which on masks stay, but those of set
-    last: int  #: the last step of a training, after which none change
+    share: float  #: fraction of a layer's kept weights that is replaced, at step 0
+    interval: int  #: steps between changes
+    end: int  #: step after which masks are fixed, except those of set
+    last: int  #: last step of training, where no mask changes
 
 
 def densities(
     shapes: Mapping[str, Sequence[int]], distribution: Distribution, density: float
 ) -> dict[str, float]:
-    """The share of each layer's weights that is kept, at most 1.
+    """{layer: fraction of its weights that is kept}, at most 1.
 
     Args:
       shapes: of the kernels, inputs and outputs last.
-      distribution: "uniform": the same share of each; "erk" (Erdos-Renyi kernel, Evci
-        et al. 2020, section 3): shares in proportion to sum(shape) / prod(shape), where
-        those above 1 are 1.
-      density: of all of them together, in (0, 1].
+      distribution: "uniform": the same density everywhere; "erk" (Erdos-Renyi kernel,
+        Evci et al. 2020, section 3): proportional to sum(shape) / prod(shape), capped
+        at 1.
+      density: of all layers together, in (0, 1].
     """
     if distribution == "uniform":
         return dict.fromkeys(shapes, density)
@@ -73,10 +73,10 @@ def densities(
 def layer_counts(
     shapes: Mapping[str, Sequence[int]], distribution: Distribution, num_keep: int
 ) -> dict[str, int]:
-    """Weights that each layer keeps, 1 or more, `num_keep` of all where that can be.
+    """{layer: number of kept weights}, at least 1; they sum to `num_keep` if possible.
 
-    Shares are as `densities` has them; the fractions that are lost go to the layers
-    that lose most.
+    The densities are those of `densities`. What rounding down loses goes to the layers
+    with the largest remainders.
     """
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     density = num_keep / sum(sizes.values())
@@ -93,7 +93,7 @@ def layer_counts(
 
 
 def draw(params: Tree, counts: Mapping[str, int], key: jax.Array) -> Tree:
-    """Random masks that keep `counts` weights of each layer, all of other leaves."""
+    """Random masks that keep `counts` weights of each layer, and all other leaves."""
     leaves = trees.named_leaves(params)
     drawn = {
         name: jax.random.uniform(jax.random.fold_in(key, i), leaves[name].shape)
@@ -106,7 +106,7 @@ def draw(params: Tree, counts: Mapping[str, int], key: jax.Array) -> Tree:
 
 
 def share_at(growth: Growth, method: str, step: jax.Array) -> jax.Array:
-    """The share of kept weights that is dropped after a step, float32."""
+    """The fraction of kept weights that is dropped after a step, float32."""
     step = jnp.asarray(step, jnp.float32)
     if method == "static":
         return jnp.zeros_like(step)
@@ -123,17 +123,18 @@ def change(
     names: Sequence[str],
     share: jax.Array,
 ) -> tuple[Tree, Tree]:
-    """Drops the smallest weights of every layer and grows those of the highest scores.
+    """Drops the smallest weights of every layer, grows those with the highest scores.
 
     Args:
       params, masks: of one member.
-      scores: tree as `params`, of what may be grown: higher = sooner.
+      scores: tree as `params`; the weights with the highest scores are grown.
       names: layers whose masks change.
-      share: of a layer's kept weights, in [0, 1); rounded down, and at most as many as
-        the layer has pruned ones.
+      share: fraction of a layer's kept weights to drop, in [0, 1). The number is
+        rounded down, and at most the number of pruned weights of the layer.
 
     Returns:
-      (masks, grown): a dropped weight may be grown again, at 0. Ties go to the earlier.
+      (masks, grown): the new masks, and True for grown weights. A dropped weight may be
+      grown again, at 0. Ties go to the lower index.
     """
     named_masks = trees.named_leaves(masks)
     kept = [named_masks[name].sum() for name in names]
@@ -148,7 +149,7 @@ def change(
     left, _ = masks_lib.select(magnitudes, masks, names, num_left, "layer")
     pruned = jax.tree.map(jnp.logical_not, left)
     found, _ = masks_lib.select(scores, pruned, names, num_moved, "layer")
-    # The floor of `select` grows a weight where none moves.
+    # The floor of `select` would grow a weight even if none is to be moved.
     named_found = trees.named_leaves(found)
     moved_of = dict(zip(names, num_moved))
     grown = {
@@ -164,7 +165,7 @@ def change(
 
 
 def start_at_zero(state: TrainState, masks: Tree, grown: Tree) -> TrainState:
-    """Weights, moments and averages of what was dropped or grown are exactly 0."""
+    """Sets weights, moments and averages of dropped and grown weights to exactly 0."""
     alive = jax.tree.map(lambda mask, new: mask & ~new, masks, grown)
 
     def clear(component: str, tree: Tree) -> Tree:
@@ -177,12 +178,12 @@ def start_at_zero(state: TrainState, masks: Tree, grown: Tree) -> TrainState:
 
 
 def watch(task: Task, names: Sequence[str], growth: Growth) -> Task:
-    """The same training, whose masks change as the method of a member says.
+    """Wraps a task so that masks change during training, by each member's method.
 
     Args:
       task: see `tasks.task`; `with_methods` sets the methods of its members.
       names: layers whose masks change.
-      growth: when, and by how much.
+      growth: the schedule of changes.
     """
 
     def init(key: jax.Array) -> TrainState:
@@ -214,6 +215,6 @@ def watch(task: Task, names: Sequence[str], growth: Growth) -> Task:
 
 
 def with_methods(state: TrainState, methods: Sequence[int]) -> TrainState:
-    """A population [M, ...] of a watched task, whose members have these methods."""
+    """Sets the methods of the members of a population [M, ...] of a wrapped task."""
     opt_state = {**state.opt_state, _METHOD: jnp.asarray(methods, jnp.int32)}
     return state._replace(opt_state=opt_state)

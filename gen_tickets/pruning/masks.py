@@ -2,13 +2,13 @@
 
 A mask tree has the structure of `params`, one boolean per weight, True = kept. Leaves
 that may not be pruned (biases, batch norm, excluded names) are all True, never None.
-Sparsity is the share of *prunable kernels of the whole network* that is masked, also
-when only one component is pruned (paper, single-component pruning).
+Sparsity is the masked fraction of *all kernel weights of the whole model*, even if only
+one component is pruned (paper, single-component pruning).
 
-Any pytree of weights can be masked. Kernels are the leaves with the name that Flax
-(linen or nnx) gives them; in a tree without such names, the leaves with at least two
-axes that are not biases. Alternatively, `names` lists the prunable leaves, such as
-("0/w", "1/w") (`trees.names` shows the names of a tree's leaves).
+Any pytree of weights can be masked. Kernels are the leaves that Flax (linen or nnx)
+names so; in a tree without such names, the leaves with at least two axes that are not
+biases. Alternatively, `names` lists the prunable leaves, such as ("0/w", "1/w")
+(`trees.names` shows the names of a tree's leaves).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,8 +32,8 @@ def apply(masks: Masks, tree: Tree) -> Tree:
 def rewind(masks: Masks, params: Tree) -> Tree:
     """The weights a ticket starts from: kept ones bit for bit, the rest exactly 0.0.
 
-    With the weights of step k it is the winning ticket; with freshly drawn ones it is
-    the random ticket, the control (paper, "Words").
+    Given the weights of step k, it is the winning ticket; given reinitialized weights,
+    it is the random ticket, the control (paper, Section 3.1).
     """
     return apply(masks, params)
 
@@ -44,7 +44,7 @@ def dense(params: Tree) -> Masks:
 
 
 def _last_part(name: str) -> str:
-    """Of an nnx Variable, "dense/kernel/value", the part before "value"."""
+    """The last part of a name; for an nnx Variable, "dense/kernel/value", "kernel"."""
     return name.removesuffix("/value").rpartition("/")[2]
 
 
@@ -54,10 +54,10 @@ def is_kernel(name: str) -> bool:
 
 
 def kernel_names(tree: Tree, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The leaves that are kernels: `names`, or if None, as described above.
+    """The leaves that are kernels: `names`, or if None, as in the module docstring.
 
     Raises:
-      UserError: a name that the tree does not have, or no name and no kernel.
+      UserError: a name that the tree does not have, or no names and no kernels.
     """
     leaves = trees.named_leaves(tree)
     for name in names or ():
@@ -90,7 +90,7 @@ def prunable_names(
       exclude: shell patterns of names to leave dense.
 
     Raises:
-      UserError: unknown component, a pattern that fits nothing, or nothing is left.
+      UserError: an unknown component, a pattern without matches, or nothing to prune.
     """
     for component in components:
         if component not in params:
@@ -118,7 +118,7 @@ def prunable_names(
 
 
 def keep_count(total: int, fraction: float, round_number: int) -> int:
-    """Weights left after a round: round(total * (1 - fraction) ** round_number).
+    """Number of weights left: round(total * (1 - fraction) ** round_number).
 
     Raises:
       UserError: the fraction is not within (0, 1), or the round is negative.
@@ -133,7 +133,7 @@ def keep_count(total: int, fraction: float, round_number: int) -> int:
 
 
 def pools(names: Sequence[str], scope: str) -> list[tuple[str, ...]]:
-    """The names that are ranked together: all, those of a component, or each alone."""
+    """The names ranked together: all, those of each component, or each one alone."""
     if scope == "global":
         return [tuple(names)]
     if scope == "layer":
@@ -152,22 +152,22 @@ def select(
     """Keeps the most salient of the surviving weights.
 
     Args:
-      scores: tree as `params`, higher = keep; within a compiled function, nan is worth
-        less than any number.
-      masks: the current masks; what they dropped stays dropped, so masks nest.
+      scores: tree as `params`, higher = keep. Inside a compiled function, NaN ranks
+        below every number.
+      masks: the current masks; pruned weights stay pruned, so masks are nested.
       names: prunable leaves, from `prunable_names` or listed by hand.
       num_keep: weights to keep, one number per pool: [n] for "global". May be
-        traced, so that all rounds share one compile.
-      scope: "global" pools the saliencies (paper, IMP), "component" those whose names
-        have the same first part; "layer" ranks within a layer.
+        traced, so that all rounds share one compilation.
+      scope: "global" ranks all weights together (paper), "component" those whose names
+        have the same first part, "layer" those of each layer.
 
     Returns:
       (masks, floored): new masks with exactly num_keep True in each pool (or one per
-      layer, if that is more), and the number of layers that are not empty only because
+      layer, if that is more), and the number of layers that keep a weight only because
       of this floor of one weight per layer.
 
     Raises:
-      UserError: a name that the tree does not have, or a saliency that is nan.
+      UserError: a name that the tree does not have, or a NaN saliency.
     """
     named_scores, named_masks = trees.named_leaves(scores), trees.named_leaves(masks)
     names = kernel_names(masks, names)
@@ -190,11 +190,10 @@ def select(
 
 
 def shuffle(masks: Tree, key: jax.Array) -> Tree:
-    """Puts the True of every leaf at random places; each leaf keeps as many.
+    """Moves the kept weights of every leaf to random positions; their number is kept.
 
     Args:
-      masks: of one member; leaves that are True all over, and so all that may not be
-        pruned, stay as they are.
+      masks: of one member; all-True leaves, such as unprunable ones, do not change.
       key: leaf i uses fold_in(key, i).
     """
     leaves, structure = jax.tree.flatten(masks)
@@ -207,13 +206,13 @@ def shuffle(masks: Tree, key: jax.Array) -> Tree:
 
 
 def _check_numbers(scores: Mapping[str, jax.Array]) -> None:
-    """Raises UserError for a nan, if the values are concrete."""
+    """Raises UserError for a NaN, if the values are concrete."""
     for name, values in scores.items():
         if not isinstance(values, jax.core.Tracer) and jnp.isnan(values).any():
             raise UserError(
                 name,
                 "has saliencies that are nan",
-                "look whether its training diverged",
+                "check whether its training diverged",
             )
 
 
@@ -227,7 +226,7 @@ def layer_counts(
       names: the leaves to count; None: all kernels.
 
     Raises:
-      UserError: a name that the tree does not have, or no name and no kernel.
+      UserError: a name that the tree does not have, or no names and no kernels.
     """
     leaves = trees.named_leaves(masks)
     return {
@@ -237,15 +236,15 @@ def layer_counts(
 
 
 def sparsity(masks: Masks, names: Sequence[str] | None = None) -> float:
-    """Share of all kernel weights of the network that is masked, in [0, 1).
+    """Masked fraction of all kernel weights of the network, in [0, 1).
 
     Args:
-      masks, names: as those of `layer_counts`.
+      masks, names: as in `layer_counts`.
     """
     counts = layer_counts(masks, names).values()
     return 1.0 - sum(kept for _, kept in counts) / sum(total for total, _ in counts)
 
 
 def component_sparsity(masks: Masks) -> dict[str, float]:
-    """{component: share of its kernel weights that is masked}."""
+    """{component: masked fraction of its kernel weights}."""
     return {component: sparsity({component: masks[component]}) for component in masks}

@@ -1,7 +1,7 @@
-"""Prunes a population: scores the weights of every run and selects those that stay.
+"""Prunes a population: scores the weights of every run and selects those to keep.
 
-The saliencies are those of `pruning.saliency`, the exact selection is that of
-`pruning.masks`; here they are compiled into one function for all runs and rounds.
+One compiled function for all runs and rounds combines the saliencies of
+`pruning.saliency` with the exact selection of `pruning.masks`.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from gen_tickets.trees import Masks, Tree
 
 
 class Pruner:
-    """Score and selection of one task; `names` are the weights that it may prune.
+    """Scoring and selection for one task; `names` are its prunable leaves.
 
     `prune` is `_prune`, compiled.
     """
@@ -33,7 +33,7 @@ class Pruner:
 
         Args:
           config: validated options.
-          task: whose loss a saliency may use.
+          task: its loss may be used by a saliency.
           shapes: state of one member, or its shapes.
 
         Raises:
@@ -63,9 +63,9 @@ class Pruner:
         ]
 
     def repeated_rounds(self, num_rounds: int) -> list[int]:
-        """Rounds up to `num_rounds` in which no weight is left to be pruned.
+        """Rounds up to `num_rounds` in which there is no weight left to prune.
 
-        Their masks, and their winning tickets, are those of the round before.
+        Their masks and winning tickets equal those of the previous round.
         """
 
         def kept(round_number: int) -> list[int]:
@@ -84,10 +84,10 @@ class Pruner:
         images: UInt8[Array, "n h w c"] | None,
         rows: Int[Array, "runs batches batch"] | None,
     ) -> tuple[Masks, Int[Array, " runs"]]:
-        """Masks of the most salient weights, and how many layers the floor kept.
+        """Masks of the most salient weights, and the number of floored layers.
 
         Args:
-          params, stats: what is scored, [R, ...]; masks: the current ones.
+          params, stats: to be scored, [R, ...]; masks: the current ones.
           num_keep: weights left, one number per pool; keys: [R].
           images, rows: for saliencies that use images, uint8 [N, H, W, C] and indices,
             int32 [R, prune.batches, batch]; else None.
@@ -124,7 +124,7 @@ class Pruner:
         return jax.vmap(score)(runs)
 
     def flops(self, keys: Tree, images: Tree, rows: Tree) -> float:
-        """FLOPs of score and selection for one run; arguments as `prune` takes them."""
+        """FLOPs of scoring and selection for one run; arguments as in `prune`."""
 
         def one_run(x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((1, *x.shape), x.dtype)

@@ -1,13 +1,12 @@
 """Saliencies: one number per weight, higher = keep.
 
-Every score is called as `score(params, task=, stats=, batches=, key=) -> tree as
-params`, for one member, and has defaults for the arguments that it does not use:
-`magnitude` needs the weights alone. `batches` are training images, uint8
-[B, N, H, W, C]; the gradient is that of the task's own loss, averaged over the batches
-(of a GAN, each network's gradient is that of its own objective). Only kernels are ever
-compared.
+Every saliency is called as `score(params, task=, stats=, batches=, key=) -> tree as
+params`, for one member, and has defaults for arguments that it does not use:
+`magnitude` needs only the weights. `batches` are training images, uint8
+[B, N, H, W, C]. Gradients are those of the task's own loss, averaged over the batches;
+in a GAN, each network has the gradient of its own objective. Only kernels are ranked.
 
-For a custom model the task is any object with the attribute that a saliency reads:
+For a custom model, the task is any object with the attribute that a saliency reads:
 `snip` and `grasp` take a `HasLoss`, where `batches` is any tree of arrays with the
 batches along their first axis; `synflow` takes a `HasNetworks`.
 """
@@ -41,7 +40,7 @@ class HasLoss(Protocol):
 
 @runtime_checkable
 class HasModule(Protocol):
-    """What a saliency of the architecture reads of a network."""
+    """The part of a network that architecture-based saliencies use."""
 
     @property
     def module(self) -> nn.Module:
@@ -62,7 +61,7 @@ class HasNetworks(Protocol):
 
 
 def _check_initial(options: Mapping[str, Any]) -> None:
-    """Raises UserError unless initial weights are scored."""
+    """Raises UserError unless the initial weights are scored."""
     schedule = options["prune.schedule"]
     if schedule != "at_initialization":
         raise UserError(
@@ -73,7 +72,7 @@ def _check_initial(options: Mapping[str, Any]) -> None:
 
 
 def _check_flow(options: Mapping[str, Any]) -> None:
-    """Raises UserError if no flow through the kernels is defined."""
+    """Raises UserError if the flow through the kernels is undefined."""
     name = options["model.name"]
     model = registries.model.get(name)
     if model.normalizes_kernels or model.normalizes_examples:
@@ -94,7 +93,7 @@ def magnitude(
     batches: Tree = None,
     key: Key[Array, ""] | None = None,
 ) -> Tree:
-    """|w|: the score of iterative magnitude pruning (paper, IMP)."""
+    """|w|: the score of iterative magnitude pruning (paper, Section 3.1)."""
     del task, stats, batches, key
     return jax.tree.map(jnp.abs, params)
 
@@ -119,7 +118,7 @@ def random(
 def _mean(
     function: Callable[[Tree, Array], Tree], batches: Tree, key: Key[Array, ""]
 ) -> Tree:
-    """Mean of function(batch, key) over batches, one after the other."""
+    """Mean of function(batch, key) over batches, computed sequentially."""
 
     def add(total: Tree, i_and_batch: tuple[Array, Tree]) -> tuple[Tree, None]:
         i, batch = i_and_batch
@@ -164,11 +163,12 @@ def grasp(
     key: Key[Array, ""],
     names: Sequence[str] | None = None,
 ) -> Tree:
-    """w * (H g): gradient flow that is lost with w (Wang et al. 2020).
+    """w * (H g): the gradient flow that is lost without w (Wang et al. 2020).
 
-    The paper's S = -w * (H g) says how much more flow there is without w; it removes
-    the largest, so its negative is the saliency. g and H are taken over the unpruned
-    (nonzero) kernels: the leaves in `names`, or if None, those named as in Flax.
+    The paper's S = -w * (H g) is the increase of the gradient flow without w. The paper
+    removes the largest S, so the saliency is its negative. g and H are taken over the
+    unpruned (nonzero) kernels: the leaves in `names`, or if None, those named as in
+    Flax.
     """
     kernels = masks_lib.kernel_names(params, names)
     g = _gradient(params, task, stats, batches, key)
@@ -179,7 +179,7 @@ def grasp(
     g = trees.map_named(of_kernel, g, params)
 
     def hessian_times_g(batch: Tree, key: Key[Array, ""]) -> Tree:
-        # Reverse over reverse: the convolutions' gradient rules have no forward mode.
+        # Reverse over reverse: the gradient rules of convolutions have no forward mode.
         def along_g(params: Tree) -> Array:
             grads = jax.grad(task.loss)(params, stats, batch, key)
             products = jax.tree.leaves(jax.tree.map(jnp.vdot, grads, g))
@@ -200,8 +200,8 @@ def synflow(
 ) -> Tree:
     """|w| * dR/d|w|, R = 1^T prod |W| 1: the flow through w (Tanaka et al. 2020).
 
-    R is the sum of a network's outputs for an input of ones, with |w| for weights, no
-    biases, and batch norm that divides by 1; no images are needed. The input is scaled
+    R is the sum of a network's outputs for an input of ones, with |w| as weights, no
+    biases, and batch norms that divide by 1; no images are needed. The input is scaled
     down so that a final tanh is linear, which scales all scores of a network equally.
     """
     del batches, key

@@ -1,4 +1,4 @@
-"""Exact selection: so many of the best, ties by index, at least one a layer."""
+"""Exact top-k selection: ties by index, at least one weight per layer."""
 
 import jax
 import jax.numpy as jnp
@@ -8,19 +8,19 @@ from jax import lax
 def keep_best(
     scores: jax.Array, alive: jax.Array, num_keep: int | jax.Array, starts: list[int]
 ) -> tuple[jax.Array, jax.Array]:
-    """Keeps the `num_keep` best of one pool, at least one a layer that has any.
+    """Keeps the `num_keep` best of one pool, at least one per layer with survivors.
 
     Args:
-      scores: float [total], higher = more salient; alive: bool [total].
-      num_keep: number to keep, at most the alive ones (may be traced);
+      scores: float [total], higher = more salient; alive: bool [total], not yet pruned.
+      num_keep: number to keep, at most the number alive (may be traced).
       starts: bounds of the layers in the pool.
 
     Returns:
       (kept, floored): bool [total] with exactly max(num_keep, layers with survivors)
-      True, where ties go to the lower index and pruned weights stay pruned; and the
-      number of layers that are not empty only because of the floor.
+      True; ties go to the lower index, and pruned weights stay pruned. Then the number
+      of layers that keep a weight only because of the floor.
     """
-    # A nan saliency ranks last; pruned weights rank after all others.
+    # NaN saliencies rank last among the alive; pruned weights rank after all others.
     scores = jnp.where(jnp.isnan(scores), -jnp.inf, scores.astype(jnp.float32))
     index = jnp.arange(scores.size)
     order = _best_first(scores, alive)

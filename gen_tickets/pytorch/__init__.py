@@ -1,1 +1,1 @@
-"""Trained networks as PyTorch modules."""
+"""Export of trained networks as PyTorch modules."""

@@ -1,4 +1,4 @@
-"""Operations of a JAX program as lines of PyTorch."""
+"""Translates operations of a JAX program to lines of PyTorch."""
 
 import math
 import string
@@ -19,7 +19,7 @@ class Writer:
         self._count = 0
 
     def run(self, program: Any, arguments: Sequence[str]) -> list[str]:
-        """Writes a closed jaxpr; -> expressions of its outputs."""
+        """Writes a closed jaxpr; returns expressions of its outputs."""
         inner = program.jaxpr
         known = dict(zip(inner.invars, arguments, strict=True))
         known |= zip(inner.constvars, map(_number, program.consts), strict=True)
@@ -68,7 +68,7 @@ def _number(value: Any) -> str:
 
 
 def _is_tensor(x: str) -> bool:
-    """False of a number, as `_number` writes it."""
+    """Whether an expression is a tensor, not a number from `_number`."""
     return x.isidentifier() or x.startswith("self.")
 
 
@@ -107,7 +107,7 @@ def _product(writer: Writer, equation: Any, a: str, b: str) -> str:
 def _broadcast(writer: Writer, equation: Any, x: str, *_: str) -> str:
     sizes, axes = equation.params["shape"], equation.params["broadcast_dimensions"]
     operand = equation.invars[0].aval.shape
-    if not operand:  # a number goes with any shape
+    if not operand:  # a number fits any shape
         return x
     kept = [1] * len(sizes)
     for axis, size in zip(axes, operand):

@@ -1,9 +1,9 @@
-"""A trained network as PyTorch: weights.npz, and a model.py that computes the same.
+"""A trained network in PyTorch: weights.npz, and a model.py with the same outputs.
 
-The program that JAX traces for a network is written operation by operation, so that any
+The program that JAX traces for a network is translated operation by operation, so any
 model can be exported, including compacted and custom ones. Weights keep their names and
-layout, images are [N, C, H, W] as in PyTorch; convolutions have float32 operands,
-whatever `precision` was.
+layout; images are [N, C, H, W] as in PyTorch. Convolutions have float32 operands,
+regardless of `precision`.
 """
 
 import pathlib
@@ -95,7 +95,7 @@ def write(folder: pathlib.Path, trained: Trained) -> None:
     """Writes weights.npz and model.py.
 
     Args:
-      folder: made if absent.
+      folder: created if missing.
       trained: from `trained.load`.
 
     Raises:
@@ -126,7 +126,7 @@ def convert(trained: Trained) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _names(tree: Any) -> list[str]:
-    """Names of the leaves as attributes of a module."""
+    """Names of the leaves, as attribute names of a module."""
     return [name.replace("/", "_") for name in trees.named_leaves(tree)]
 
 
@@ -138,9 +138,7 @@ def _forward(trained: Trained, component: str) -> str:
     """
     sources = [_trace(trained, component, size) for size in (2, 3)]
     if sources[0] != sources[1]:
-        raise UserError(
-            component, "computes with the size of the batch", "give another --format"
-        )
+        raise UserError(component, "depends on the batch size", "give another --format")
     return "\n".join(f"        {line}" for line in sources[0])
 
 

@@ -1,1 +1,1 @@
-"""Figures, verdicts and pages drawn from a workdir's files."""
+"""Reports: figures, verdicts and pages made from the files of a workdir."""

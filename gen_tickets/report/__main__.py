@@ -1,7 +1,7 @@
 """python -m gen_tickets.report WORKDIR [WORKDIR ...] [--output=PAGE]
     [--config.eval.verdict=COLUMN]
 
-Redraws the page of one workdir, or lays several over one another in comparison.html.
+Redraws the report of one workdir, or compares several in comparison.html.
 """
 
 import sys
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _show(workdir: str, metric: str, with_gates: bool) -> None:
-    """Writes what a workdir came to; several leave their gates to the page."""
+    """Prints the result of a workdir; for several, gates are only on the page."""
     if paths.stability_path(workdir).exists():
         print(f"{workdir}: {stability.load(workdir).sentence}")
         return

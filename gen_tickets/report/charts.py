@@ -1,6 +1,6 @@
-"""What a figure shows, as numbers: drawn by `figures` and, on a page, by its script.
+"""The data of figures: drawn by `figures` and, on a page, by its script.
 
-Values that are not finite are not measured: a line is broken there.
+Non-finite values count as not measured: lines are interrupted there.
 """
 
 import csv
@@ -9,30 +9,30 @@ import math
 from typing import Any, NamedTuple, Sequence
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
-#: Okabe and Ito's, told apart by all.
+#: Okabe and Ito's colour-blind-safe palette.
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
 
-# Values that spread over more than this factor are drawn on a logarithmic axis.
+# Values that span more than this factor are drawn on a logarithmic axis.
 _LOG_FACTOR = 30
 
 
 class Line(NamedTuple):
-    """Points in the order in which they are joined."""
+    """A line through points, in order."""
 
-    label: str  #: in the legend, which shows and hides all lines of a label
+    label: str  #: in the legend, which toggles all lines of a label
     color: str
     x: Sequence[float]  #: empty: a horizontal line at the one y
     y: Sequence[float]
     std: Sequence[float] = ()  #: of y; empty or nan: none
-    notes: Sequence[str] = ()  #: of each point, such as its round
+    notes: Sequence[str] = ()  #: one per point, such as its round
     dash: str = ""  #: "", "dashed" or "dotted"
     marker: str = ""  #: "", "circle", "square" or "hollow"
-    crosses: Sequence[float] = ()  #: places x of diverged runs, along the top
+    crosses: Sequence[float] = ()  #: x of diverged runs, drawn along the top
     kind: str = ""  #: a second entry of the legend, such as "training images"
 
 
 class Mark(NamedTuple):
-    """A place with a name: a ring around a point; y nan: a vertical line."""
+    """A labelled mark: a ring around a point, or if y is nan, a vertical line."""
 
     x: float
     y: float
@@ -40,7 +40,7 @@ class Mark(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A place on the horizontal axis, and what is written below and above it."""
+    """A tick of the horizontal axis, with text below and above it."""
 
     x: float
     below: str
@@ -48,7 +48,7 @@ class Tick(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """Lines in a plane."""
+    """A line chart."""
 
     name: str  #: of its files
     title: str
@@ -58,32 +58,32 @@ class Chart(NamedTuple):
     marks: Sequence[Mark] = ()
     xlim: tuple[float, float] | None = None  #: left, right
     ylim: tuple[float, float] | None = None
-    xticks: Sequence[Tick] = ()  #: empty: chosen where it is drawn
+    xticks: Sequence[Tick] = ()  #: empty: chosen when drawing
     xlog: bool = False
     top_label: str = ""
     small: bool = False  #: without a legend
-    named: bool = False  #: whether the points' notes are written beside them
+    named: bool = False  #: whether notes are written next to their points
 
     @property
     def values(self) -> list[float]:
-        """All y that are finite."""
+        """All finite y."""
         return [y for line in self.lines for y in line.y if math.isfinite(y)]
 
     @property
     def ylog(self) -> bool:
-        """Whether y spreads so widely that its axis is logarithmic."""
+        """Whether y spans so wide a range that its axis is logarithmic."""
         found = self.values
         return bool(found) and 0 < _LOG_FACTOR * min(found) < max(found)
 
     @property
     def has_curve(self) -> bool:
-        """Whether a line has two points or more, and not all values are the same."""
+        """Whether a line has two points or more, and not all values are equal."""
         counts = [sum(map(math.isfinite, line.y)) for line in self.lines if line.x]
         return max(counts, default=0) > 1 and len(set(self.values)) > 1
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Lowest and highest y, deviations included; there must be one."""
+        """Lowest and highest y, including standard deviations; at least one exists."""
         found = self.values
         for line in self.lines:
             for y, std in zip(line.y, line.std):
@@ -101,18 +101,18 @@ class Heatmap(NamedTuple):
     rows: Sequence[str]  #: from top to bottom
     columns: Sequence[str]
     values: Sequence[Sequence[float]]  #: [rows][columns], nan: none
-    shades: Sequence[Sequence[float]]  #: likewise, in [0, 1]: dark to bright
-    bar: str  #: what the values are
+    shades: Sequence[Sequence[float]]  #: same shape, in [0, 1]: dark to bright
+    bar: str  #: label of the colour bar
     bar_ticks: Sequence[tuple[float, str]]  #: shade, value
-    written: bool = True  #: whether the values stand in the cells
-    mark: tuple[int, str] | None = None  #: a column, and why
+    written: bool = True  #: whether the values are written in the cells
+    mark: tuple[int, str] | None = None  #: a column, and its label
 
 
 Figure = Chart | Heatmap
 
 
 def to_csv(figure: Figure) -> bytes:
-    """The numbers of a figure as a table: a row a point, or a row a row of cells."""
+    """The numbers of a figure as a table: one row per point, or per row of cells."""
     text = io.StringIO(newline="")
     write = csv.writer(text, lineterminator="\n").writerow
     if isinstance(figure, Heatmap):
@@ -138,14 +138,14 @@ def to_csv(figure: Figure) -> bytes:
 
 
 def to_json(figure: Figure) -> dict[str, Any]:
-    """A figure as the script of a page takes it."""
+    """A figure in the form that the script of a page reads."""
     kind = "heatmap" if isinstance(figure, Heatmap) else "chart"
     log = isinstance(figure, Chart) and figure.ylog
     return {"type": kind, "ylog": log, **_plain(figure)}
 
 
 def _plain(value: Any) -> Any:
-    """Named tuples as dicts, numbers with 7 digits, those not finite as None."""
+    """Named tuples as dicts, numbers with 7 digits, non-finite numbers as None."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {name: _plain(of) for name, of in value._asdict().items()}
     if isinstance(value, str | bool | int) or value is None:

@@ -1,16 +1,15 @@
-"""Two arms of a round compared: as well as dense, worse than winning.
+"""Comparison of two arms of a round: winning against dense, random against winning.
 
-- as well: mean(winning) is at most one standard deviation of the dense runs (ddof = 1)
-  worse than mean(dense), the border included;
-- worse: mean(random) is worse than mean(winning) and Welch's two-sided t-test gives
-  p < 0.05, for each round alone, not corrected for the number of rounds.
+- matches: mean(winning) is worse than mean(dense) by at most one standard deviation of
+  the dense runs (ddof = 1), inclusive;
+- worse: mean(random) is worse than mean(winning), and Welch's two-sided t-test gives
+  p < 0.05 in this round, not corrected for the number of rounds.
 
-A diverged run (flagged, or with a number that is not finite) is counted apart: means,
-deviations and tests are of the other runs. A winning arm with one does not match. Of a
-random arm at least two runs must be left for a test; one whose runs all diverged is
-worse. To leave its worst runs out can only make random look better; as a number they
-would need a value that nobody measured, whose distance to the others hides the
-difference in their variance.
+Diverged runs (flagged, or with a non-finite number) are excluded from means, deviations
+and tests. A winning arm with a diverged run does not match. A random arm needs at least
+two other runs for a test; if all its runs diverged, it is worse. Excluding its worst
+runs can only make the random arm look better. Including them would need an invented
+value, whose distance to the others would hide the difference in their variance.
 """
 
 import math
@@ -26,7 +25,7 @@ P_BORDER = 0.05
 
 
 class Round(NamedTuple):
-    """What a round says: `matches` and `worse` together are a ticket found."""
+    """The result of a round; a ticket is found if both `matches` and `worse` hold."""
 
     round: int
     sparsity: float
@@ -34,7 +33,7 @@ class Round(NamedTuple):
     random: Summary | None
     matches: bool
     worse: bool
-    p_value: float  #: nan where the random control is missing
+    p_value: float  #: nan if the random control is missing
 
     @property
     def found(self) -> bool:
@@ -45,7 +44,7 @@ Rounds = tuple[Round, ...]
 
 
 def matches(dense: Summary, winning: Summary, sign: int) -> bool:
-    """Is the winning mean within one dense deviation of the dense mean, or better?"""
+    """Whether the winning mean is better or at most one dense deviation worse."""
     if winning.num_diverged > 0:
         return False
     deficit = sign * (dense.mean - winning.mean)
@@ -58,7 +57,7 @@ def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
     (mean_a, std_a), (mean_b, std_b) = statistics.moments(a), statistics.moments(b)
     if std_a == std_b == 0:
         return float(mean_a == mean_b)
-    from scipy import stats  # here: it takes a second, which every start would wait
+    from scipy import stats  # here, because the import takes a second
 
     test = stats.ttest_ind_from_stats(
         mean_a, std_a, len(a), mean_b, std_b, len(b), equal_var=False
@@ -67,10 +66,10 @@ def welch_p(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def compare(a: Summary, b: Summary) -> float:
-    """Returns Welch's p of the runs of two arms that did not diverge.
+    """Returns Welch's p for the runs of two arms that did not diverge.
 
-    It is 0 where all runs of one arm diverged, and of the other at most one run in two;
-    nan where an arm has fewer than two runs left.
+    It is 0 if all runs of one arm diverged and fewer than half of the other's did; nan
+    if an arm has fewer than two runs left.
     """
     for one, other in ((a, b), (b, a)):
         if not one.values and len(other.values) > max(1, other.num_diverged):
@@ -83,7 +82,7 @@ def compare(a: Summary, b: Summary) -> float:
 def judge_round(
     dense: Summary, winning: Summary, random: Summary | None, sign: int
 ) -> Round:
-    """Judges a round; sign: +1 where higher is better, -1 where lower is."""
+    """Judges a round; sign: +1 if higher is better, -1 if lower is."""
     p_value, worse = math.nan, False
     if random is not None and random.num_runs >= MIN_RUNS:
         p_value = compare(winning, random)

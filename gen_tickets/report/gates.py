@@ -1,14 +1,14 @@
-"""Four gates that a training passes before a verdict on its tickets means anything.
+"""Gates: four conditions for a meaningful verdict on tickets.
 
 - converged: the best held-out evaluation is not the last one, or the last tenth of
   the training improved the metric by less than one standard deviation of the runs;
 - repeatable: that deviation is at most a tenth of the mean;
-- learned: the mean is better than what trivial models have, see `workdir.baselines`;
+- learned: the mean is better than that of trivial models, see `workdir.baselines`;
 - power: Welch's test found the random control worse, or would have found a difference
   of a tenth of the dense mean.
 
-A gate that fails is said before the verdict, power where no difference was found. None
-of them hides a number.
+A failed gate is stated before the verdict; power only if no difference was found. No
+gate hides a number.
 """
 
 import collections
@@ -26,25 +26,29 @@ _TENTH = 0.1
 
 
 class Gate(NamedTuple):
-    """One condition of a sound verdict."""
+    """One condition for a meaningful verdict."""
 
     name: str  #: "converged", "repeatable", "learned" or "power"
-    passed: bool | None  #: None: what it looks at is not recorded, or not there yet
-    sentence: str  #: the numbers in words, without a full stop
+    passed: bool | None  #: None: not recorded, or not measured yet
+    sentence: str  #: a sentence with the numbers, without a full stop
 
     @property
     def in_words(self) -> str:
-        """The sentence as it stands in a text."""
+        """The sentence as part of a text."""
         return f"{self.sentence[0].upper()}{self.sentence[1:]}."
 
 
-def failures(gates: Sequence[Gate]) -> str:
-    """Returns what fails of a training, in words; "" where nothing does.
+def failed(gates: Sequence[Gate]) -> list[Gate]:
+    """The gates that a training does not pass.
 
-    The gate of power stands beside a difference that was not found, see `verdict`.
+    The power gate is reported with a difference that was not found, see `verdict`.
     """
-    failed = [x for x in gates if x.passed is False and x.name != "power"]
-    return " ".join(gate.in_words for gate in failed)
+    return [x for x in gates if x.passed is False and x.name != "power"]
+
+
+def failures(gates: Sequence[Gate]) -> str:
+    """Returns what fails of a training, in words; "" where nothing does."""
+    return " ".join(gate.in_words for gate in failed(gates))
 
 
 def of_training(
@@ -54,8 +58,8 @@ def of_training(
 
     Args:
       metric: column that the verdict compares; lower or higher is better.
-      trained: of the networks that are judged, over their runs.
-      arm: theirs, such as "dense".
+      trained: summary of the judged networks over their runs.
+      arm: their arm, such as "dense".
       curves: rows of curves.csv.
       baselines: {column: {baseline: value}}.
     """
@@ -70,10 +74,10 @@ def of_training(
 
 
 def _mean_curve(metric: str, rows: Rows, final: float) -> dict[int, float]:
-    """{step: mean over the runs that are finite} in the order of the steps.
+    """{step: mean over finite runs} in the order of the steps.
 
-    A metric of samples is measured before the last tenth, and at the end for
-    results.csv, where its mean is `final`.
+    A metric of samples is only measured before the last tenth and at the end; its mean
+    there, in results.csv, is `final`.
     """
     values: dict[int, list[float]] = collections.defaultdict(list)
     for row in rows:
@@ -139,11 +143,11 @@ def _learned(
 def power(
     dense: Summary, winning: Summary | None, random: Summary | None, is_worse: bool
 ) -> Gate:
-    """Returns the gate of the comparison between a ticket and its random control.
+    """Returns the power gate: the comparison of a ticket with its random control.
 
     Args:
-      dense: of round 0, the scale of a difference that matters.
-      winning, random: of one round; None: there is none.
+      dense: of round 0; a relevant difference is relative to its mean.
+      winning, random: of one round; None: missing.
       is_worse: whether random is significantly worse there.
     """
     if winning is None or random is None:
@@ -166,17 +170,17 @@ def power(
 
 
 def smallest_difference(a: Summary, b: Summary) -> float:
-    """Returns the difference of means that Welch's two-sided test calls p = 0.05.
+    """Returns the difference of means that gives p = 0.05 in Welch's two-sided test.
 
     It is t(0.975, df) * sqrt(std_a^2 / n_a + std_b^2 / n_b) with the degrees of freedom
-    of Welch (1947); nan where an arm has fewer than two values.
+    of Welch (1947); nan if an arm has fewer than two values.
     """
     if min(len(a.values), len(b.values)) < 2:
         return math.nan
     variances = np.square([a.std, b.std]) / [len(a.values), len(b.values)]
     if not variances.any():
         return 0.0
-    from scipy import stats  # here: it takes a second, which every start would wait
+    from scipy import stats  # here, because the import takes a second
 
     freedom = np.subtract([len(a.values), len(b.values)], 1)
     df = variances.sum() ** 2 / (variances**2 / freedom).sum()

@@ -1,4 +1,4 @@
-"""Heat maps: sparsity of layers over rounds, distances of masks over epochs."""
+"""Heat maps: layer sparsity over rounds, mask distances over epochs."""
 
 from typing import Mapping
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from gen_tickets.report.charts import Heatmap
 
-_LEAST = 0.1  # percent remaining that has a colour of its own
+_LEAST = 0.1  # smallest remaining percentage with its own colour
 _BAR_TICKS = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)  # remaining, in percent
-_MOST_COLUMNS, _MOST_CELLS = 24, 1200  # whose values are written
+_MOST_COLUMNS, _MOST_CELLS = 24, 1200  # larger heat maps do not show their values
 
 
 def layers(sparsities: Mapping[str, Mapping[int, float]]) -> Heatmap:
-    """Sparsity in percent, a line a layer and a column a round.
+    """Sparsity in percent, with a row per layer and a column per round.
 
     Args:
       sparsities: {layer: {round: sparsity in [0, 1]}}, layers from top to bottom.
@@ -25,7 +25,7 @@ def layers(sparsities: Mapping[str, Mapping[int, float]]) -> Heatmap:
     lowest = min(50.0, np.nanmin(remaining))
 
     def shade(share: np.ndarray | float) -> np.ndarray:
-        """Of what remains, on a log scale: 98 and 99 % sparsity are far apart."""
+        """Log scale of the remaining fraction: 98 and 99 % sparsity are far apart."""
         return 1 - np.log(100 / np.asarray(share)) / np.log(100 / lowest)
 
     return Heatmap(
@@ -48,12 +48,12 @@ def layers(sparsities: Mapping[str, Mapping[int, float]]) -> Heatmap:
 
 
 def distances(found: np.ndarray, epoch: int, run: int = 0) -> Heatmap:
-    """How far the channel masks of every two epochs are apart.
+    """Distances between the channel masks of all epochs.
 
     Args:
       found: normalised Hamming distances, float [E, E].
-      epoch: counted from 1, that found an early-bird ticket; 0: none did.
-      run: whose search it is.
+      epoch: at which an early-bird ticket was found, from 1; 0: none.
+      run: run of the search.
     """
     epochs = [str(number) for number in range(1, len(found) + 1)]
     highest = found.max() or 1.0

@@ -9,27 +9,27 @@ from gen_tickets.report.charts import GREY, Chart, Line
 from gen_tickets.report.sparsity import axis_label
 from gen_tickets.workdir import columns
 
-_MOST_ROUNDS = 6  # of an arm, evenly spaced, the first and the last among them
-# Viridis without its darkest and its brightest shades, from the first round on.
+_MOST_ROUNDS = 6  # per arm, evenly spaced, including the first and the last
+# Viridis without its darkest and brightest shades, from the first round on.
 _SHADES = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39")
 
 
 class LearningCurve(NamedTuple):
-    """A metric in the course of one training, mean over runs; E = evaluations."""
+    """A metric during one training, averaged over runs; E = evaluations."""
 
     round: int
     label: str
     steps: np.ndarray  #: int [E]
-    training: np.ndarray  #: float [E], mean over the steps up to each evaluation
+    training: np.ndarray  #: float [E], mean over the steps before each evaluation
     heldout: np.ndarray  #: float [E]
-    std: np.ndarray  #: float [E], of `heldout` over runs (ddof = 1), nan of one run
+    std: np.ndarray  #: float [E], of `heldout` over runs (ddof = 1); nan for one run
 
 
 class Learning(NamedTuple):
     """One metric over the steps of every training."""
 
     metric: str
-    arms: dict[str, list[LearningCurve]]  #: of all arms but dense, a curve a round
+    arms: dict[str, list[LearningCurve]]  #: all but dense; a curve per round
     dense: LearningCurve | None
 
 
@@ -38,12 +38,12 @@ def learning(
 ) -> list[Learning]:
     """Returns the learning curves of every metric, in the order of the table.
 
-    A metric that is the same as an earlier one, such as the reconstruction error of an
-    autoencoder without any other loss, is left out.
+    Omits metrics that equal an earlier one, such as the reconstruction error of an
+    autoencoder without another loss term.
 
     Args:
       rows: of curves.csv.
-      labels: {round: in words}; others are "round 7".
+      labels: {round: label}; the default is "round 7".
     """
     groups = pd.DataFrame(rows).groupby(["arm", "round", "step"], sort=False)
     means = groups.mean(numeric_only=True)
@@ -69,7 +69,7 @@ def learning(
 
 
 def charts(found: Learning) -> list[Chart]:
-    """A chart an arm, with a line a round, and the dense network in each of them."""
+    """One chart per arm, with a line per round and the dense network."""
     chosen = {arm: _spread(curves) for arm, curves in found.arms.items()} or {
         "dense": []
     }
@@ -90,7 +90,7 @@ def charts(found: Learning) -> list[Chart]:
         )
         for arm, curves in chosen.items()
     ]
-    # All arms have the same axis, which begins above 0 where it may be logarithmic.
+    # All arms have the same axis, which starts above 0 if it may be logarithmic.
     low = min(chart.ends[0] for chart in drawn)
     high = max(chart.ends[1] for chart in drawn)
     margin = 0.04 * (high - low) or 1.0
@@ -104,7 +104,7 @@ def _spread(curves: Sequence[LearningCurve]) -> list[LearningCurve]:
 
 
 def _lines(curve: LearningCurve, color: str) -> list[Line]:
-    """Held-out images solid, training images dotted."""
+    """Solid for held-out images, dotted for training images."""
     steps = curve.steps.tolist()
     both = (
         ("held-out images", "", curve.heldout, curve.std),

@@ -1,4 +1,4 @@
-"""An experiment as its workdir holds it, finished or not, and how several differ."""
+"""The results of an experiment, finished or not, and how several experiments differ."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ from gen_tickets.workdir.baselines import Baselines
 
 
 class Outcome(NamedTuple):
-    """What a workdir holds: its flat config and its tables."""
+    """The contents of a workdir: its flat config and its tables."""
 
     workdir: pathlib.Path
     config: dict[str, Any]  #: {"data.name": "digits", ...}
@@ -37,12 +37,12 @@ class Outcome(NamedTuple):
         return published.winning_sparsity(self.config)
 
     def cost(self) -> tuple[float, float]:
-        """(FLOPs, seconds) of all trainings whose rows say their FLOPs."""
+        """(FLOPs, seconds) of all trainings whose rows have FLOPs."""
         early_bird = self.config["prune.schedule"] == "early_bird"
         column = "flops_compact" if early_bird else "flops_dense"
         rows = [row for row in self.rows if column in row]
-        # A round's seconds are those of all its members, and stand in the row of each;
-        # early-bird runs train alone.
+        # The seconds of a round are those of all members, repeated in every row;
+        # early-bird runs train one at a time.
         seconds = {
             (r["round"], r["run"] if early_bird else 0): r["seconds"] for r in rows
         }
@@ -52,23 +52,23 @@ class Outcome(NamedTuple):
 def load(workdir: str | pathlib.Path, metric: str = "") -> Outcome:
     """Reads a workdir.
 
-    Columns that this process does not know are what columns.json says.
+    Columns unknown to this process are taken from columns.json.
 
     Args:
-      workdir: of a run that has finished a round or more.
-      metric: column that the verdict compares; "" = as the run's eval.verdict.
+      workdir: of a run that has finished at least one round.
+      metric: column that the verdict compares; "" = the run's eval.verdict.
 
     Raises:
-      UserError: it is no workdir, a file of it is damaged or cannot be read, or it
-        does not measure the metric.
+      UserError: it is not a workdir, one of its files is damaged or cannot be read, or
+        the metric was not measured.
     """
     workdir = pathlib.Path(workdir)
     if not workdir.is_dir():
-        raise UserError(workdir, "is no folder", "give a workdir of gen_tickets")
+        raise UserError(workdir, "is not a folder", "give a workdir of gen_tickets")
     columns.remember(*tables.read_columns(workdir))
     rows = tables.read_rows(paths.results_path(workdir))
     if not all({"arm", "sparsity", "remaining", "diverged"} <= set(r) for r in rows):
-        raise UserError(paths.results_path(workdir), "is no table of results")
+        raise UserError(paths.results_path(workdir), "is not a table of results")
     layers, learning = paths.layers_path(workdir), paths.curves_path(workdir)
     config = config_of(workdir)
     if metric:
@@ -91,26 +91,26 @@ def load(workdir: str | pathlib.Path, metric: str = "") -> Outcome:
 
 
 def config_of(workdir: str | pathlib.Path) -> dict[str, Any]:
-    """The flat options of a workdir; raises UserError where there are none."""
+    """The flat options of a workdir; raises UserError if there are none."""
     path = paths.config_path(workdir)
     with reading.explained(path, "configuration", "restore it"):
         config = json.loads(path.read_bytes())
     flat = defaults.flatten_nested(config) if isinstance(config, dict) else {}
     if "eval.verdict" not in flat:
         raise UserError(path, "has no eval.verdict", "give a workdir of gen_tickets")
-    # Tuples, because that is how an option is written on the command line.
+    # Tuples, as options are written on the command line.
     return {k: tuple(v) if isinstance(v, list) else v for k, v in flat.items()}
 
 
 def differences(configs: list[dict[str, Any]]) -> dict[str, list]:
-    """Returns {option: its value in each config} where they are not all the same."""
+    """Returns {option: its value in each config} for all options that differ."""
     names = dict.fromkeys(name for config in configs for name in config)
     values = {name: [c.get(name, "–") for c in configs] for name in names}
     return {name: of for name, of in values.items() if any(v != of[0] for v in of)}
 
 
 def labels(runs: Sequence[Outcome], different: dict[str, list]) -> list[str]:
-    """Returns for each what differs, where that is short and tells; else its folder."""
+    """Returns a label for each run: its differing options if short, else its folder."""
     said = [
         ", ".join(f"{name}={values[i]!r}" for name, values in different.items())
         for i in range(len(runs))

@@ -1,11 +1,10 @@
 """Self-contained HTML pages, from the templates of this package (Jinja2).
 
-Templates lay a page out and escape every text; pictures, numbers and the script that
-draws them are inside the page. Charts are SVG by 17 kB of templates/page.js: Plotly's
-basic bundle would add 1 MB to every page, and a canvas does not print as lines, nor
-does it take the colours of a dark page. The macros of templates/macros.html are
-functions here, too, for a page that is put together in Python: each returns a piece,
-and `document` makes a page of pieces.
+Templates define the layout and escape every text. Images, numbers and the script that
+draws them are inside the page. Charts are SVG drawn by templates/page.js (17 kB):
+Plotly's basic bundle would add 1 MB to every page, and a canvas does not print as
+vectors or adapt to dark mode. The macros of templates/macros.html are also functions
+here, for pages built in Python: each returns a piece, and `document` joins pieces.
 """
 
 import base64
@@ -20,20 +19,20 @@ from gen_tickets.report import charts, figures
 
 
 class Cell(NamedTuple):
-    """A cell whose text is not what the column is sorted by."""
+    """A cell whose text differs from its sort key."""
 
     text: str
     value: float
 
 
 class Table(NamedTuple):
-    """A table of a page."""
+    """A table on a page."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
-    styles: Sequence[str] = ()  #: of the rows: "", "found" or "bad"
-    titles: Sequence[str] = ()  #: shown when the pointer is over a heading
-    arms: Sequence[str] = ()  #: of the rows, which are hidden with their arm
+    styles: Sequence[str] = ()  #: of each row: "", "found" or "bad"
+    titles: Sequence[str] = ()  #: tooltips of the headings
+    arms: Sequence[str] = ()  #: of each row, which is hidden with its arm
 
 
 class Sample(NamedTuple):
@@ -45,7 +44,7 @@ class Sample(NamedTuple):
 
 
 def number(value: Any) -> str:
-    """Returns a float with six significant digits, anything else as it is."""
+    """Returns a float with six significant digits, anything else unchanged."""
     if isinstance(value, Cell):
         return value.text
     if not isinstance(value, float):
@@ -54,12 +53,12 @@ def number(value: Any) -> str:
 
 
 def slug(text: str) -> str:
-    """A heading as the target of a link."""
+    """The link anchor of a heading."""
     return re.sub(r"\W+", "-", text.lower()).strip("-")
 
 
 def figure_json(figure: charts.Figure) -> dict[str, Any]:
-    """A figure as the script of a page draws it; a heat map with its colours."""
+    """A figure in the form that the page's script draws; heat maps with colours."""
     found = charts.to_json(figure)
     if isinstance(figure, charts.Heatmap):
         found["colors"] = [[figures.color(x) for x in row] for row in figure.shades]
@@ -100,11 +99,11 @@ picture = _macros.picture
 
 
 def render(template: str, **values: Any) -> bytes:
-    """Returns the page, UTF-8, that a template makes of values."""
+    """Renders a template; returns the page as UTF-8."""
     text = _ENVIRONMENT.get_template(template).render(**values)
     return text.encode("utf-8", "replace")
 
 
 def document(title: str, pieces: Iterable[str]) -> bytes:
-    """Returns a page of pieces that the macros returned, from top to bottom."""
+    """Returns a page made of the pieces, from top to bottom."""
     return render("base.html", title=title, pieces=pieces)

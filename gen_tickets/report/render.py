@@ -1,13 +1,12 @@
-"""Figures and one self-contained page for a workdir, from its files alone.
+"""Draws the figures and the self-contained page of a workdir, from its files alone.
 
 - python -m gen_tickets.report WORKDIR: redraws WORKDIR/report.html.
-- python -m gen_tickets.report WORKDIR WORKDIR ...: lays them over one another in
-  comparison.html.
+- python -m gen_tickets.report WORKDIR WORKDIR ...: compares them in comparison.html.
 
-Read: config.json, results.csv, and where they exist columns.json, layers.csv,
-curves.csv, searches/ and samples/; of an instability analysis stability.csv. Anything
-may be half finished: what is not there yet is left out of the page. Nothing but the
-page and the folder of its figures is written.
+Reads config.json, results.csv and, if they exist, columns.json, layers.csv, curves.csv,
+searches/ and samples/; for an instability analysis, stability.csv. Runs may be
+unfinished: the page omits what does not exist yet. Writes only the page and the folder
+of its figures.
 """
 
 import os
@@ -44,10 +43,10 @@ def draw(
     """Draws the page of one workdir and its figures; returns the page's path.
 
     Args:
-      workdir: of a run that has finished a round or more, or of an instability
+      workdir: of a run that has finished at least one round, or of an instability
         analysis.
-      output: where the page goes, or the folder for it; None: the workdir. The figures
-        lie beside it, as PNG, SVG, PDF and CSV.
+      output: path of the page, or its folder; None: the workdir. The figures are next
+        to it, as PNG, SVG, PDF and CSV.
       metric: see `outcomes.load`.
 
     Raises:
@@ -72,7 +71,7 @@ def _page_path(output: str | pathlib.Path, name: str) -> pathlib.Path:
 
 
 def figures_dir(page_path: pathlib.Path) -> pathlib.Path:
-    """The folder of a page's figures, beside the page."""
+    """The folder of a page's figures, next to the page."""
     stem = page_path.stem
     return page_path.with_name("figures" if stem == "report" else f"{stem}_figures")
 
@@ -121,7 +120,7 @@ def _report(run: Outcome, output: pathlib.Path) -> bytes:
 
 
 def _subtitle(options: dict[str, object]) -> str:
-    """What was trained, in a line."""
+    """One line about what was trained."""
     told = (
         ("data.name", "{}"),
         ("model.name", "{}"),
@@ -144,7 +143,7 @@ def _notes(run: Outcome, judged: Verdict) -> list[str]:
 
 
 def _learning(run: Outcome) -> list[list[Chart]]:
-    """The learning curves, those of the verdict's metric first; a chart an arm."""
+    """The learning curves, with a chart per arm; the verdict's metric is first."""
     if not run.curves:
         return []
     shares = pd.DataFrame(run.rows).groupby("round")["sparsity"].mean()
@@ -157,7 +156,7 @@ def _learning(run: Outcome) -> list[list[Chart]]:
 
 
 def _searches(run: Outcome) -> list[Heatmap]:
-    """The mask distances of every early-bird search that there is."""
+    """The mask distances of every early-bird search."""
     found = []
     for number in sorted({row["run"] for row in run.rows}):
         path = paths.search_path(run.workdir, number)
@@ -169,7 +168,7 @@ def _searches(run: Outcome) -> list[Heatmap]:
 
 
 def _rewind_point(run: Outcome) -> stability.Stability | None:
-    """The analysis that chose the rewind point, where there was one."""
+    """The analysis that chose the rewind step, if there was one."""
     folder = pathlib.Path(f"{run.workdir}-stability")
     if not paths.stability_path(folder).exists():
         return None
@@ -198,7 +197,7 @@ def compare(
     output: str | pathlib.Path,
     metric: str = "",
 ) -> pathlib.Path:
-    """Lays several workdirs over one another in one page at `output`; returns it."""
+    """Compares several workdirs on one page at `output`; returns its path."""
     output = _page_path(output, "comparison.html")
     runs = [outcomes.load(workdir, metric) for workdir in folders]
     differences = outcomes.differences([run.config for run in runs])

@@ -1,4 +1,4 @@
-"""Parts of a page: tables of rounds, images, options."""
+"""Sections of a page: tables of rounds, images, options."""
 
 import math
 import pathlib
@@ -26,11 +26,11 @@ def samples(run: Outcome, label: str = "") -> tuple[list[Sample], Rounds]:
     """The image grids of a workdir.
 
     Args:
-      run: what the workdir holds.
+      run: the contents of the workdir.
       label: of the workdir, before each caption.
 
     Returns:
-      (originals and those of the dense network, those of each other round).
+      (grids of originals and of the dense network, grids of the other rounds).
     """
     originals = paths.originals_path(run.workdir)
     fixed = []
@@ -60,7 +60,7 @@ def samples(run: Outcome, label: str = "") -> tuple[list[Sample], Rounds]:
 def compared_samples(
     runs: Sequence[Outcome], labels: Sequence[str]
 ) -> tuple[list[Sample], Rounds]:
-    """The grids of several workdirs, rounds of the same number side by side."""
+    """The image grids of several workdirs, side by side in every round."""
     fixed: list[Sample] = []
     rounds: Rounds = {}
     for run, label in zip(runs, labels, strict=True):
@@ -77,7 +77,7 @@ def _said(label: str, text: str) -> str:
 
 
 def _caption(run: Outcome, number: int, arm: str, kind: str) -> str:
-    """What a grid shows, and how good that is: the metric is one of what is shown."""
+    """The caption of a grid, with the value of a metric of the same images."""
     caption = f"{arm.replace('_', ' ')}, {kind} of run 0"
     if name := _quality(run, kind):
         summary = statistics.summarize(run.rows, name).get(arm, {}).get(number)
@@ -88,9 +88,9 @@ def _caption(run: Outcome, number: int, arm: str, kind: str) -> str:
 
 
 def _quality(run: Outcome, kind: str) -> str:
-    """The column that judges these images, "" where none does.
+    """The column that judges these images; "" if there is none.
 
-    Samples are judged by metrics of samples, which belong to no task's loss.
+    Samples are judged by metrics of samples, never by a task's loss.
     """
     names = statistics.of_role(run.rows, "metric")
     if kind == "reconstructions":
@@ -101,13 +101,13 @@ def _quality(run: Outcome, kind: str) -> str:
 
 
 def parameters(workdir: pathlib.Path) -> str:
-    """Returns the table of weights, "" of a workdir that has none."""
+    """Returns the table of weights; "" if the workdir has none."""
     path = paths.parameters_path(workdir)
     return path.read_text("utf-8", "replace") if path.exists() else ""
 
 
 def facts(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns all options by group; those of no group are the runs'."""
+    """Returns all options by group; options without a group are under the run's."""
     groups: dict[str, dict[str, Any]] = {}
     for name, value in config.items():
         group, _, leaf = name.rpartition(".")
@@ -121,11 +121,11 @@ def rounds(
 ) -> Table:
     """Returns mean and standard deviation of every arm in every round.
 
-    Columns have their labels and units as headings. One that has the very same values
-    as an earlier one is named in that one's heading.
+    Headings are the labels and units of columns. A column with the same values as an
+    earlier one is named in the heading of that one.
 
     Args:
-      runs: of one or more workdirs, whose labels are the first column then.
+      runs: of one or more workdirs; with several, their labels are the first column.
       labels, judged: of each workdir.
     """
     names = [runs[0].metric]
@@ -184,7 +184,7 @@ def _rounds(
 
 
 def _share(shares: Sequence[float]) -> Cell:
-    """Mean of a share over runs in percent, ± its deviation where there is one."""
+    """Mean fraction over runs in percent, ± its standard deviation if it has one."""
     mean, std = statistics.moments(shares)
     text = statistics.percent(mean)
     if std > 5e-4:

@@ -1,6 +1,6 @@
-"""How sparse a network may train from its first step, by each method.
+"""Verdict of dynamic sparse training: the largest sparsity of each method.
 
-Of experiments with `procedure=dynamic`, whose arms are the values of `dynamic.methods`.
+For experiments with `procedure=dynamic`, whose arms are those of `dynamic.methods`.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from gen_tickets.workdir import columns
 
 
 def methods(arms: Summaries) -> Summaries:
-    """The arms of a results table that trained sparse from the first step."""
+    """The arms of a results table that were sparse from the first step."""
     known = OPTIONS["dynamic.methods"]
     names = known.names if isinstance(known, option.Choices) else ()
     return {name: arms[name] for name in names if name in arms}
@@ -24,7 +24,7 @@ def judge(
     of_methods: Mapping[str, Mapping[int, Summary]],
     matches: Callable[[Summary], bool],
 ) -> tuple[float | None, str]:
-    """The sparsities at which methods do as well as dense training, in words.
+    """The sparsities at which methods do as well as dense training.
 
     Args:
       metric: column compared.
@@ -33,7 +33,7 @@ def judge(
       matches: whether runs do as well as dense.
 
     Returns:
-      (largest sparsity of any method, None: none; the sentence).
+      (largest sparsity of any method or None, the sentence).
     """
     largest: float | None = None
     parts = []

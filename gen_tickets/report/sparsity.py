@@ -1,9 +1,9 @@
 """Charts against sparsity: one column of results.csv over the rounds.
 
-The horizontal axis is the share of prunable weights that remain, on a log scale from
-dense on the left: rounds that prune a fixed share of what is left are then evenly
-spaced. The sparsity is written along the top. Points are means over runs, bands one
-standard deviation (ddof = 1).
+The horizontal axis is the fraction of remaining prunable weights on a log scale, with
+dense on the left, so rounds that prune a fixed fraction are evenly spaced. The sparsity
+is written along the top. Points are means over runs, bands one standard deviation
+(ddof = 1).
 """
 
 import math
@@ -40,17 +40,17 @@ _LOOKS = {
 
 
 def axis_label(name: str) -> str:
-    """What a figure writes beside an axis: a column, and which side is better."""
+    """The axis label of a column, with the direction that is better."""
     column = columns.find(name)
     better = f"{column.better} is better" if column.better else ""
     return f"{column.title}\n{better}".strip()
 
 
 def measures(runs: Sequence[Outcome]) -> dict[str, list[str]]:
-    """The columns worth a chart, and for each those that have the very same values.
+    """{column to chart: other columns with equal values}.
 
-    The verdict's metric comes first. Training images' metrics are left out where the
-    held-out images' are there: the tables have them.
+    The verdict's metric comes first. Metrics on training images are omitted if those on
+    held-out images exist; the tables have them.
     """
     names = [runs[0].metric]
     for role in ("metric", "progress"):
@@ -66,14 +66,14 @@ def measures(runs: Sequence[Outcome]) -> dict[str, list[str]]:
 
 
 def distinct(runs: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[str]]:
-    """Of columns, the first of those with the very same values: {name: the others}.
+    """Groups columns with equal values: {first of them: the others}.
 
-    One that is a constant is the same as no other: that is chance.
+    Constant columns are never grouped, since equal constants are a coincidence.
     """
     found: dict[str, list[str]] = {}
     first: dict[tuple[str, ...], str] = {}
     for name in dict.fromkeys(names):
-        # As text, for nan is nan here.
+        # As text, because nan equals nan here.
         values = tuple(str(row.get(name)) for run in runs for row in run.rows)
         kept = first.setdefault(values, name) if len(set(values)) > 1 else name
         if kept == name:
@@ -86,12 +86,12 @@ def distinct(runs: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[st
 def charts(
     runs: Sequence[Outcome], labels: Sequence[str], judged: Verdict | None = None
 ) -> list[Chart]:
-    """The charts of all columns worth one, that of the verdict's metric first.
+    """The charts of all columns of `measures`; the verdict's metric is first.
 
     Args:
-      runs: of one or more workdirs; with several, each has a colour of its own.
-      labels: a name for each in the legend.
-      judged: marks the winning ticket found, where there is one.
+      runs: of one or more workdirs; with several, each has its own colour.
+      labels: names of the workdirs in the legend.
+      judged: if given, its winning ticket is marked.
     """
     found = []
     for name, others in measures(runs).items():
@@ -102,7 +102,7 @@ def charts(
             _marks(runs[0], judged if is_main else None),
             same=others,
         )
-        # A single point is no picture, but several arms at one sparsity are.
+        # A single point makes no chart, but several arms at one sparsity do.
         if drawn.has_curve or is_main and len(drawn.values) > 1:
             found.append(drawn._replace(small=not is_main))
     return found
@@ -139,14 +139,14 @@ def chart(
 
 
 def percentage(value: float) -> str:
-    """At most three digits: 100, 51.2, 98.8; two after the point where that is less."""
+    """Three significant digits (100, 51.2, 98.8); four near 100, two below 1."""
     if 99.05 <= value < 100:
         return f"{value:.2f}"
     return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
 
 
 def lines(run: Outcome, name: str) -> list[Line]:
-    """A line an arm; that of the dense network is horizontal."""
+    """One line per arm; that of the dense network is horizontal."""
     return [
         line(arm, of, *_LOOKS.get(arm, ("dotted", "square", GREEN)))
         for arm, of in (
@@ -157,7 +157,7 @@ def lines(run: Outcome, name: str) -> list[Line]:
 
 
 def _overlaid(runs: Sequence[Outcome], labels: Sequence[str], name: str) -> list[Line]:
-    """The lines of several workdirs, each in a colour of its own; a kind an arm."""
+    """The lines of several workdirs, with a colour per workdir and a style per arm."""
     return [
         line._replace(label=label, kind=line.label, color=PALETTE[i % len(PALETTE)])
         for i, (run, label) in enumerate(zip(runs, labels))

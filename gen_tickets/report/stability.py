@@ -1,4 +1,4 @@
-"""Chart and sentence of an instability analysis, from stability.csv alone."""
+"""Chart and summary of an instability analysis, from stability.csv."""
 
 import math
 import pathlib
@@ -13,12 +13,12 @@ from gen_tickets.workdir import columns, paths, tables
 
 
 class Stability(NamedTuple):
-    """What an analysis came to."""
+    """The result of an instability analysis."""
 
     sentence: str
     is_stable: bool
     chart: Chart
-    column: str  #: what is judged on the lines
+    column: str  #: the metric along the lines
     steps: Sequence[Instability]
 
 
@@ -47,7 +47,7 @@ def load(workdir: str | pathlib.Path) -> Stability:
 
 
 def column(verdict: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """What is judged on the lines: `eval.verdict`, or else the held-out loss."""
+    """The metric along the lines: `eval.verdict`, or else the held-out loss."""
     is_distance = verdict in rows[0] and columns.find(verdict).better == "lower"
     return verdict if is_distance else "heldout_loss"
 
@@ -62,7 +62,7 @@ def _sentence(stable: int | None, margin: float) -> str:
 
 
 def told(found: Stability) -> str:
-    """A line a step k, and what it comes to."""
+    """The text of an analysis: one line per step k, and the conclusion."""
     lines = ["  step k  instability (%)"]
     for one in found.steps:
         mean, std = 100 * one.mean, 100 * one.std
@@ -73,10 +73,10 @@ def told(found: Stability) -> str:
 def _chart(
     found: Sequence[Instability], name: str, margin: float, stable: int | None
 ) -> Chart:
-    """Instability in percent of the ends' mean, against step k."""
+    """Instability in percent of the mean of the ends, against step k."""
     title = columns.find(name).title
     means = [100 * one.mean for one in found]
-    # Steps are powers of two or shares of a training: evenly spaced by their order.
+    # Steps are powers of two or fractions of a training: evenly spaced by their order.
     places = [float(i) for i in range(len(found))]
     line = Line(
         label="copies trained apart",

@@ -1,8 +1,8 @@
 """Statistics of a results table: one metric of one arm and round, over its runs.
 
-Means and standard deviations (ddof = 1) are over the runs that did not diverge; how
-many did is counted beside them, and nothing leaves that count out. A run diverged if
-its row says so or if its number is not finite.
+Means and standard deviations (ddof = 1) are over the runs that did not diverge; the
+number of diverged runs is always reported with them. A run diverged if its row says so
+or if its number is not finite.
 """
 
 import math
@@ -41,8 +41,8 @@ def of_role(rows: Rows, role: columns.Role) -> list[str]:
 
 
 def summarize(rows: Rows, metric: str) -> Summaries:
-    """Returns {arm: {round: Summary}} of one column, for what has been measured."""
-    # A metric that is not finite is bad; an early stop that is not did not happen.
+    """Returns {arm: {round: Summary}} of one column, where it was measured."""
+    # A non-finite metric means divergence; a non-finite early stop did not happen.
     is_metric = columns.find(metric).role == "metric"
     groups: dict[str, dict[int, list]] = {}
     for row in rows:
@@ -75,10 +75,10 @@ def _summary(rows: Rows, metric: str) -> Summary:
 
 
 def moments(values: Sequence[float]) -> tuple[float, float]:
-    """Returns mean and standard deviation (ddof = 1), nan where there is none."""
+    """Returns mean and standard deviation (ddof = 1); nan if undefined."""
     if len(values) == 0:
         return math.nan, math.nan
-    # Equal values have no deviation at all; rounding in a mean would invent one.
+    # Equal values have a deviation of exactly 0, without rounding errors of the mean.
     equal = min(values) == max(values)
     mean = values[0] if equal else float(np.mean(values))
     if len(values) == 1:
@@ -87,7 +87,7 @@ def moments(values: Sequence[float]) -> tuple[float, float]:
 
 
 def layer_sparsity(layers: Rows) -> dict[str, dict[int, float]]:
-    """{layer: {round: sparsity in [0, 1]}} of layers.csv, the mean over runs."""
+    """{layer: {round: mean sparsity over runs, in [0, 1]}} of layers.csv."""
     shares: dict[str, dict[int, list[float]]] = {}
     for row in layers:
         rounds = shares.setdefault(row["layer"], {})
@@ -100,12 +100,12 @@ def layer_sparsity(layers: Rows) -> dict[str, dict[int, float]]:
 
 
 def percent(share: float) -> str:
-    """Returns a share in percent: 0.893 is "89.3 %"; two digits near 100 %."""
+    """Returns a fraction in percent: 0.893 is "89.3 %"; two decimals near 100 %."""
     return f"{100 * share:.{2 if 0.985 < share < 1 else 1}f} %"
 
 
 def mean_std(summary: Summary) -> str:
-    """Returns "0.01230 ± 0.00045": the deviation with two digits, the mean alike."""
+    """Returns "0.01230 ± 0.00045": two digits of the deviation, the mean to match."""
     if not summary.values:
         return "all diverged"
     mean, std = summary.mean, summary.std

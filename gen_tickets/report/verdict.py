@@ -1,11 +1,11 @@
-"""Was a winning ticket found? What a results table says, in numbers and in words.
+"""Verdict of a results table: was a winning ticket found, and at which sparsity?
 
-A winning ticket is *found* at a sparsity when the winning arm does as well as the
-unpruned network and the random control does significantly worse, as `report.comparison`
-has it. The dense runs must leave three that did not diverge.
+A winning ticket is *found* at a sparsity if the winning arm does as well as the dense
+network and the random control does significantly worse, by the rules of
+`report.comparison`. At least three dense runs must not have diverged.
 
-Four gates say whether the trainings allow a verdict at all, see `report.gates`. What
-fails stands before the sentence, and takes no number from it.
+Four gates check whether the training supports a verdict, see `report.gates`. Failed
+gates are stated before the verdict and do not change its numbers.
 """
 
 import math
@@ -30,24 +30,26 @@ from gen_tickets.workdir import columns
 
 
 class Verdict(NamedTuple):
-    """Largest sparsity with a winning ticket (None: none), said in words, and why."""
+    """The largest sparsity with a winning ticket (None: none), as text with reasons."""
 
     metric: str
     sparsity: float | None
     unbroken: float | None  #: the winning arm matches in every round up to here
-    finding: str  #: in words, whatever the gates say
+    finding: str  #: as text, regardless of the gates
     notes: tuple[str, ...]
     dense: Summary | None
     rounds: Rounds
-    gates: tuple[Gate, ...] = ()  #: none where nothing is measured yet
+    gates: tuple[Gate, ...] = ()  #: empty if nothing is measured yet
 
     @property
     def sentence(self) -> str:
-        """The finding, after what the gates of the training have against it."""
-        reservations = gates_lib.failures(self.gates)
-        if not reservations or self.finding.startswith("No verdict"):
+        """The finding, after the names of the gates that the training fails."""
+        failed = [x.sentence.partition(":")[0] for x in gates_lib.failed(self.gates)]
+        if not failed or self.finding.startswith("No verdict"):
             return self.finding
-        return f"{reservations} With this reservation: {self.finding}"
+        reservations = "this reservation" if len(failed) == 1 else "these reservations"
+        names = "; ".join(failed).capitalize()
+        return f"{names}. With {reservations}: {self.finding}"
 
 
 def verdict(
@@ -55,8 +57,8 @@ def verdict(
 ) -> Verdict:
     """Judges a results table by one of its columns.
 
-    Never raises on a table that is not finished: what is missing for a verdict is
-    what the sentence says then.
+    Never raises on an unfinished table: the sentence then says what is missing for a
+    verdict.
 
     Args:
       rows: of results.csv; round 0 is dense.
@@ -87,7 +89,7 @@ def verdict(
 
 
 def _power(dense: Summary, rounds: Rounds) -> Gate:
-    """Of the sparsest ticket found, else matched, else of the last round."""
+    """The power gate of the sparsest round found, else matched, else the last one."""
     compared = [x for x in rounds if x.random is not None]
     matched = [x for x in compared if x.matches]
     found = [x for x in matched if x.found]
@@ -98,7 +100,7 @@ def _power(dense: Summary, rounds: Rounds) -> Gate:
 
 
 def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
-    """Winning tickets against the dense network and the random control."""
+    """The verdict on winning tickets, against the dense network and random control."""
     dense = arms.get("dense", {}).get(0)
     winning, random = arms.get("winning", {}), arms.get("random", {})
     notes = _notes(arms)
@@ -110,7 +112,7 @@ def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
         judge_round(dense, winning[number], random.get(number), sign)
         for number in sorted(winning)
     )
-    # The sparsest round; of two that are as sparse (floors), the later one.
+    # The sparsest round; of two with equal sparsity (floors), the later one.
     best = max((r for r in rounds if r.found), key=_sparsity, default=None)
     unbroken = None
     for judged in rounds:
@@ -145,7 +147,7 @@ def _head_start(
 
 
 def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
-    """What early-bird tickets came to; how good they are, a comparison must say."""
+    """The outcome of early-bird searches; their quality needs a comparison."""
     epochs = [row["found_epoch"] for row in rows if math.isfinite(row["found_epoch"])]
     head = f"Early-bird tickets are found in {len(epochs)} of {len(rows)} runs"
     if epochs:
@@ -155,8 +157,8 @@ def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
     sparsity = float(np.mean([row["sparsity"] for row in rows]))
     share = np.mean([row["flops_compact"] / row["flops_dense"] for row in rows])
     sentence = (
-        f"{head}. On average {percent(sparsity)} of the weights are cut out, and the "
-        f"training takes {percent(float(share))} of the dense FLOPs, search included."
+        f"{head}. On average {percent(sparsity)} of the weights are removed. Training "
+        f"takes {percent(float(share))} of the dense FLOPs, including the search."
     )
     if "early_bird" in arms:
         sentence += f" {columns.find(metric).title}: {mean_std(arms['early_bird'][1])}."
@@ -167,7 +169,7 @@ def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
 def _of_methods(
     rows: Rows, metric: str, arms: Summaries, methods: Summaries
 ) -> Verdict:
-    """Networks that train sparse from the first step, against the dense one."""
+    """The verdict on dynamic sparse training, against the dense network."""
     dense, notes = arms.get("dense", {}).get(0), _notes(arms)
     missing = _missing(rows, metric, dense, methods)
     if missing or dense is None:
@@ -186,7 +188,7 @@ def _sparsity(judged: Round) -> tuple[float, int]:
 
 
 def _missing(rows: Rows, metric: str, dense: Summary | None, winning: dict) -> str:
-    """Returns what keeps a table from a verdict, or an empty text."""
+    """Returns what is missing for a verdict, or an empty text."""
     measured = statistics.of_role(rows, "metric")
     if metric not in measured:
         return f"{metric} is not measured here; measured are {', '.join(measured)}"
@@ -260,7 +262,7 @@ def _notes(arms: Summaries) -> tuple[str, ...]:
     if not parts:
         return ()
     return (
-        f"Diverged trainings: {', '.join(parts)}. Means, deviations and tests are of "
+        f"Diverged trainings: {', '.join(parts)}. Means, deviations and tests use "
         "the others. A winning arm with one does not match; a random arm is worse if "
         "all of its runs diverged.",
     )

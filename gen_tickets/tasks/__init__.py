@@ -1,4 +1,4 @@
-"""Tasks: how a model learns, as a tuple of pure functions of one member."""
+"""Tasks: how a model is trained, as a tuple of pure functions of one member."""
 
 from collections.abc import Mapping
 
@@ -20,8 +20,8 @@ def build(
 
     Args:
       config: validated options.
-      image_shape, num_steps, channels, lowering: see `Setting`; no channels: as
-        `model.widths` says.
+      image_shape, num_steps, channels, lowering: see `Setting`; channels=None: those
+        of `model.widths`.
 
     Raises:
       UserError: the sizes of the model do not fit the images.

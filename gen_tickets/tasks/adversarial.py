@@ -1,19 +1,19 @@
 """Generative adversarial networks: {generator, discriminator}.
 
-One step is `task.discriminator_steps` updates of the discriminator, each on real
-images and latents of its own, then one of the generator on fresh latents (Goodfellow
-et al. 2014, algorithm 1). An update changes one component, weights and statistics, and
-leaves the other as it is. Real and generated images pass batch norm separately.
+One step is `task.discriminator_steps` updates of the discriminator, each on its own
+real images and latents, then one of the generator on new latents (Goodfellow et al.
+2014, algorithm 1). An update changes the weights and statistics of one component and
+leaves the other unchanged. Real and generated images pass batch norm separately.
 
 Metrics of a step, and of an evaluation (there one number per image):
 
 - discriminator_loss: real term + fake term; generator_loss; loss: the sum of both
   objectives, which shows whether a member diverged, not how good it is.
-- discriminator_accuracy_real, _fake: share of real logits above 0, of generated ones
-  below. Meaningless for a Wasserstein critic.
+- discriminator_accuracy_real, _fake: fraction of real logits above 0, of generated
+  logits below 0. Meaningless for a Wasserstein critic.
 - gradient_penalty: if enabled, without its weight (steps only).
 - sample_spread (evaluation only): standard deviation of a pixel over a batch of
-  samples, in units of that over the real batch, mean over pixels. About 1 for a good
+  samples, divided by that over the real batch, averaged over pixels. About 1 for a good
   generator, about 0 for one that collapsed to a single image.
 """
 
@@ -41,7 +41,7 @@ _GREY_LEVEL = 1 / 127.5
 
 
 def clip_weights(params: Tree, limit: float) -> Tree:
-    """Clips kernels and their biases to [-limit, limit]; batch norm is left alone."""
+    """Clips kernels and their biases to [-limit, limit], but not batch norm."""
     names = trees.named_leaves(params)
 
     def clip(name: str, x: Array) -> Array:
@@ -103,7 +103,7 @@ class _Game:
         advance: Collection[str] = (),
     ) -> tuple[Float[Array, " n"], Tree]:
         """-> (logits [N], statistics of the discriminator)."""
-        # Always with the batch's own statistics, also in evaluation: training passes
+        # Always uses the batch's own statistics, also in evaluation: training passes
         # real and generated batches separately, and running statistics fit neither.
         logits, stats = networks.apply(
             self.discriminator, params, stats, images, True, advance
@@ -148,7 +148,7 @@ class _Game:
     def _fakes(
         self, params: Tree, stats: Tree, key: Key[Array, ""], count: int
     ) -> Float[Array, "n h w c"]:
-        """Images of a generator with these weights, for a discriminator's update."""
+        """Images of a generator with these weights, for a discriminator update."""
         return self._generate(params, stats, self._latents(key, count), True)[0]
 
     def _generator_objective(
@@ -172,7 +172,7 @@ class _Game:
         latent_key, mix_key = jax.random.split(key)
         generator = state.params["generator"], state.stats["generator"]
         fakes = self._fakes(*generator, latent_key, len(images))
-        # Differentiated in this component only: the other's gradient is never computed.
+        # Differentiates with respect to this component only.
         differentiate = jax.grad(self._discriminator_objective, has_aux=True)
         grads, (metrics, stats) = differentiate(
             state.params["discriminator"],
@@ -259,7 +259,7 @@ class _Game:
     def _samples(
         self, state: TrainState, latents: Float[Array, "n latent"]
     ) -> Float[Array, "n h w c"]:
-        """float images of the generator, as it is evaluated."""
+        """Float images of the generator in evaluation mode."""
         player = state.params["generator"], state.stats["generator"]
         return self._generate(*player, latents, self.batch_statistics)[0]
 
@@ -273,7 +273,7 @@ class _Game:
         fake, _ = self._judge(*player, fakes)
         named = self._discriminator_metrics(real, fake)
         generator_loss = self.terms.generator(fake)
-        # A batch that repeats one image has no spread: one grey level bounds the ratio.
+        # A batch that repeats one image has no spread; one grey level bounds the ratio.
         spread = fakes.std(0).mean() / jnp.maximum(images.std(0).mean(), _GREY_LEVEL)
         return {
             "loss": named["discriminator_loss"] + generator_loss,
@@ -288,7 +288,7 @@ class _Game:
         return pixels.to_uint8(self._samples(state, latents))
 
 
-# Losses of adversarial networks do not measure how good a model is: no direction.
+# Losses of adversarial networks do not measure quality, so no direction is better.
 _COLUMNS = (
     Column("discriminator_loss", label="discriminator loss"),
     Column("generator_loss", label="generator loss"),
@@ -314,7 +314,7 @@ _COLUMNS = (
     columns=_COLUMNS,
 )
 def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:
-    """Generator against discriminator; see `tasks.build`."""
+    """Generative adversarial network; see `tasks.build`."""
     game = _Game(config, setting)
     task = Task(
         init=game.init,

@@ -24,13 +24,13 @@ from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Tree
 
 _RECONSTRUCTION = Column("reconstruction", better="lower", label="reconstruction error")
-# Neither direction is better: it does not measure how good a model is.
+# Neither direction is better: the KL divergence does not measure quality.
 _KL = Column("kl", unit="nats", label="KL divergence")
 
 
 @registries.task("ae", columns=(_RECONSTRUCTION,))
 def autoencoder(config: ml_collections.ConfigDict, setting: Setting) -> Task:
-    """Autoencoder, mean squared error; see `tasks.build`."""
+    """Autoencoder with mean squared error; see `tasks.build`."""
     return _build(config, setting, variational=False)
 
 
@@ -38,12 +38,12 @@ def autoencoder(config: ml_collections.ConfigDict, setting: Setting) -> Task:
 def variational_autoencoder(
     config: ml_collections.ConfigDict, setting: Setting
 ) -> Task:
-    """Variational autoencoder, beta-VAE where task.beta is not 1; see `tasks.build`."""
+    """Variational autoencoder, or beta-VAE if task.beta is not 1; see `tasks.build`."""
     return _build(config, setting, variational=True)
 
 
 class _Autoencoder:
-    """Encoder and decoder; variational, or with one code per image."""
+    """Encoder and decoder, variational or deterministic."""
 
     def __init__(
         self, config: ml_collections.ConfigDict, setting: Setting, variational: bool
@@ -73,7 +73,7 @@ class _Autoencoder:
         x: Float[Array, "n ..."],
         train: bool,
     ) -> tuple[Array, Tree]:
-        """Runs one component; only training changes its statistics."""
+        """Runs one component; its statistics change only in training."""
         return networks.apply(
             self.parts[component].module,
             params[component],
@@ -112,7 +112,7 @@ class _Autoencoder:
         key: Key[Array, ""],
         train: bool,
     ) -> tuple[dict[str, Float[Array, " n"]], Tree]:
-        """Named loss terms [N] of a batch, and the statistics after it."""
+        """Named loss terms [N] of a batch, and the updated statistics."""
         latents, log_variance, after = self._encode(params, stats, images, train)
         kl = jnp.zeros(len(images))
         if log_variance is not None:

@@ -1,7 +1,7 @@
-"""Moving average of weights, like a moment of Adam: starts at 0, bias-corrected.
+"""Exponential moving average of weights: starts at 0, bias-corrected as in Adam.
 
-It is part of `opt_state`, so a rewind resets it like every moment. Pruned weights are 0
-in all terms of the sum, so they are exactly 0 in the average too.
+It is part of `opt_state`, so rewinding resets it like every moment. Pruned weights are
+0 in all terms of the sum, so they are exactly 0 in the average too.
 """
 
 import math
@@ -16,7 +16,7 @@ from gen_tickets.tasks.task import Examples, Metrics, Task
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Masks, Tree
 
-#: "count": int32, averaged steps; "total": tree as the weights
+#: "count": int32, number of averaged steps; "total": tree as the weights
 Average: TypeAlias = dict[str, Tree]
 
 
@@ -29,7 +29,7 @@ def begin(params: Tree) -> Average:
 
 
 def update(average: Average, params: Tree, decay: float) -> Average:
-    """Adds the weights after a step; 0 < decay < 1."""
+    """Adds the weights of a step; 0 < decay < 1."""
     total = jax.tree.map(
         lambda t, x: decay * t + (1.0 - decay) * x, average["total"], params
     )
@@ -47,12 +47,12 @@ def weights(average: Average, params: Tree, decay: float) -> Tree:
 
 
 def keep(task: Task, component: str, decay: float) -> Task:
-    """The same training, evaluated and sampled with a component's averaged weights.
+    """Wraps a task so that it evaluates and samples with averaged weights.
 
     Args:
       task: its step updates the component once.
-      component: whose weights are averaged, in opt_state["<component>_average"].
-      decay: of the average, below 1; 0: none is kept, the task is returned as it is.
+      component: its weights are averaged, in opt_state["<component>_average"].
+      decay: of the average, below 1; 0: no average, returns the task unchanged.
     """
     if decay == 0.0:
         return task

@@ -1,8 +1,9 @@
 """Classification of labelled images: {classifier}.
 
 Examples are {"images": uint8 [N, H, W, C], "labels": int32 [N]}. The loss is the mean
-over images of the cross-entropy in nats; SGD with Nesterov momentum, coupled weight
-decay, and a learning rate that rises for a fifth of the steps and falls as a cosine.
+over images of the cross-entropy in nats. Trains by SGD with Nesterov momentum, coupled
+weight decay, and a learning rate that warms up for a fifth of the steps and then decays
+as a cosine.
 """
 
 from typing import NamedTuple
@@ -26,18 +27,18 @@ _RISE = 0.2
 class Outputs(NamedTuple):
     """The outputs of a classifier."""
 
-    features: Float[Array, "n d"]  #: what the last layer reads
+    features: Float[Array, "n d"]  #: input of the last layer
     logits: Float[Array, "n classes"]
 
 
 class Recipe(NamedTuple):
-    """How a classifier is trained."""
+    """Hyperparameters of the training of a classifier."""
 
     num_steps: int
-    learning_rate: float = 0.1  #: at its peak
+    learning_rate: float = 0.1  #: peak value
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    shift: int = 0  #: most pixels in each direction; filled with black
+    shift: int = 0  #: maximum pixels in each direction; filled with black
     flip: bool = False  #: whether half of the images are mirrored
 
 
@@ -87,7 +88,7 @@ def build(
         key: Key[Array, ""],
         train: bool,
     ) -> tuple[Metrics, Tree]:
-        """Cross-entropy and accuracy [N] of a batch, and the statistics after it."""
+        """Cross-entropy and accuracy [N] of a batch, and the updated statistics."""
         images, labels = pixels.to_float(examples["images"]), examples["labels"]
         of_network = params[COMPONENT], stats[COMPONENT]
         advance = networks.ALL if train else ()

@@ -1,16 +1,16 @@
 """Denoising diffusion (Ho et al. 2020): {denoiser}.
 
-A network sees an image with noise of a random timestep, and the timestep, and predicts
-the noise (or v, see `noise_schedules`). A sample begins as noise, the latent, and is
-denoised step by step, with the averaged weights where `eval.average_decay` is not 0.
+A network gets an image with the noise of a random timestep, and the timestep, and
+predicts the noise (or v, see `noise_schedules`). A sample starts as noise, the latent,
+and is denoised step by step, with averaged weights if `eval.average_decay` is not 0.
 
 Metrics of a step, and of an evaluation (there one number per image):
 
-- loss: what is minimised, the mean over pixels of the squared error of the prediction,
-  times its weight (`diffusion.min_snr`). An evaluation takes one timestep in each
-  quarter of them, with noise that is the same for every arm and round of a run.
-- error_quarter_1 ... 4 (evaluation only): the error without a weight, by quarters of
-  the timesteps; the first has the least noise.
+- loss: the objective, the mean over pixels of the squared error of the prediction times
+  its weight (`diffusion.min_snr`). An evaluation uses one timestep in each quarter of
+  the timesteps, with the same noise in every arm and round of a run.
+- error_quarter_1 ... 4 (evaluation only): the unweighted error by quarter of the
+  timesteps; the first has the least noise.
 """
 
 import math
@@ -33,7 +33,7 @@ from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Tree
 
 _DENOISER = "denoiser"
-_HISTORY = "denoiser_timesteps"  # in opt_state, which every rewind starts anew
+_HISTORY = "denoiser_timesteps"  # in opt_state, which rewinding resets
 _NUM_QUARTERS = 4
 
 
@@ -44,7 +44,7 @@ _COLUMNS = tuple(
 
 
 class _Diffusion:
-    """A denoiser, what it minimises, and how it is trained and sampled."""
+    """A denoiser with its objective, training step and sampler."""
 
     def __init__(self, config: ml_collections.ConfigDict, setting: Setting):
         options = config.diffusion
@@ -176,7 +176,7 @@ class _Diffusion:
             errors, _ = self._errors(params, stats, images, steps, noise_key, False)
             return errors, self._weighted(errors, steps)
 
-        # One after the other: one forward pass to compile.
+        # Sequential, so that only one forward pass is compiled.
         errors, losses = lax.map(of_quarter, jnp.arange(_NUM_QUARTERS))
         named = {column.name: of for column, of in zip(_COLUMNS, errors, strict=True)}
         return {"loss": losses.mean(0), **named}
@@ -215,7 +215,7 @@ class _Diffusion:
 
 
 def _keys_of(latents: jax.Array) -> Any:
-    """A key [N] a latent, made of its bits: a sample depends on nothing else."""
+    """One key per latent [N], from its bits, so a sample depends only on its latent."""
     bits = lax.bitcast_convert_type(latents[:, :2].astype(jnp.float32), jnp.uint32)
     keys = jax.vmap(jax.random.key)(bits[:, 0])
     return jax.vmap(jax.random.fold_in)(keys, bits[:, 1])

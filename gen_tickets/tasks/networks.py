@@ -1,8 +1,8 @@
-"""Running the networks of a task: weights, and what else they carry along.
+"""Initializing and running the networks of a task: their weights and statistics.
 
-stats[component] = {collection: tree}, every linen collection of the network beside its
-weights: "batch_stats" (running mean and variance) and "spectral" (the vectors of the
-power iteration). A network without any has {}.
+stats[component] = {collection: tree} has every linen collection of a network besides
+its weights: "batch_stats" (running mean and variance) and "spectral" (the vectors of
+the power iteration). A network without any has {}.
 """
 
 from collections.abc import Collection, Mapping
@@ -30,7 +30,7 @@ class Network(NamedTuple):
 def init(
     networks: Mapping[str, Network], key: Key[Array, ""]
 ) -> tuple[dict[str, Tree], dict[str, Tree]]:
-    """Draws the weights of every component; component i uses fold_in(key, i).
+    """Initializes the weights of every component; component i uses fold_in(key, i).
 
     Returns:
       (params, stats), first level = component.
@@ -56,18 +56,17 @@ def apply(
     """Runs one network.
 
     Args:
-      module: the network; params, stats: its own, without the component's name.
+      module: the network; params, stats: its own, without the level of components.
       x: its input [N, ...].
       train: batch norm normalises with this batch's statistics, else the running ones.
-      advance: collections that this batch changes (ALL in training); a collection
-        that is not named stays as it is.
-      **further: inputs of the network beside x, by name, and `rngs` of its dropout.
+      advance: collections to update (ALL in training); all others stay unchanged.
+      **further: inputs of the network besides x, by name, and `rngs` of its dropout.
 
     Returns:
-      (output, stats after).
+      (output, updated stats).
     """
     # Batch norm updates its running statistics in every training pass: allow this, but
-    # keep the update only if asked.
+    # keep the update only on request.
     mutable = [
         name for name in stats if name in advance or (train and name == BATCH_NORM)
     ]

@@ -1,9 +1,9 @@
-"""Gaussian diffusion: signal and noise of every timestep, and what follows of them.
+"""Gaussian diffusion: signal and noise levels of every timestep, and formulas on them.
 
 At timestep t = 0 ... T - 1 an image is x_t = signal_t x + noise_t epsilon, with epsilon
 standard normal and signal_t^2 + noise_t^2 = 1 (Ho et al. 2020, equation 4: signal_t^2
 is their alpha-bar). A network predicts epsilon, or v = signal_t epsilon - noise_t x
-(Salimans & Ho 2022, appendix D); either gives the other and the image.
+(Salimans & Ho 2022, appendix D). Either determines the other and the image.
 """
 
 from typing import Literal, NamedTuple
@@ -20,7 +20,7 @@ _LARGEST_BETA = 0.999
 
 
 class Diffusion(NamedTuple):
-    """Signal and noise of T timesteps, float32 [T] each; noise grows along them."""
+    """Signal and noise levels of T timesteps, float32 [T]; the noise grows with t."""
 
     signal: np.ndarray
     noise: np.ndarray
@@ -34,7 +34,8 @@ class Diffusion(NamedTuple):
 def linear(num_steps: int) -> np.ndarray:
     """Noise variances that grow linearly, 1e-4 to 0.02 (Ho et al. 2020, section 4).
 
-    These are of 1000 steps; fewer have larger variances, to the same noise at the end.
+    These hold for 1000 steps; fewer steps have larger variances and end at the same
+    noise level.
     """
     scale = 1000 / num_steps
     return np.minimum(np.linspace(1e-4, 0.02, num_steps) * scale, _LARGEST_BETA)
@@ -49,10 +50,10 @@ def cosine(num_steps: int) -> np.ndarray:
 
 
 def make(name: str, num_steps: int) -> Diffusion:
-    """The diffusion of T steps by a schedule of `registries.noise_schedule`."""
+    """The diffusion with T steps of a schedule in `registries.noise_schedule`."""
     betas = registries.noise_schedule.get(name).betas(num_steps)
     log_power = np.cumsum(np.log1p(-betas))
-    # expm1: at the first steps the noise is 1 - 0.9999, most of whose digits are lost.
+    # expm1: in the first steps the noise is 1 - 0.9999, which would lose most digits.
     signal, noise = np.exp(log_power / 2), np.sqrt(-np.expm1(log_power))
     return Diffusion(signal.astype(np.float32), noise.astype(np.float32))
 
@@ -72,7 +73,7 @@ def target(
     epsilon: jax.Array,
     steps: jax.Array,
 ) -> jax.Array:
-    """What the network is to predict, [N, H, W, C]; arguments as those of `diffuse`."""
+    """The target of the prediction, [N, H, W, C]; other arguments as in `diffuse`."""
     if prediction == "epsilon":
         return epsilon
     signal, noise = _at(diffusion, steps)
@@ -86,7 +87,7 @@ def image_of(
     predicted: jax.Array,
     steps: jax.Array,
 ) -> jax.Array:
-    """The image that a prediction at x_t = `noisy` means, [N, H, W, C]."""
+    """The image implied by a prediction at x_t = `noisy`, [N, H, W, C]."""
     signal, noise = _at(diffusion, steps)
     if prediction == "epsilon":
         return (noisy - noise * predicted) / signal
@@ -98,8 +99,9 @@ def min_snr_weights(
 ) -> np.ndarray:
     """Weights [T] of the squared error of a prediction (Hang et al. 2023, section 3.4).
 
-    That of the image has min(SNR_t, gamma), SNR_t = signal_t^2 / noise_t^2; the error
-    of epsilon is SNR_t times that of the image, the error of v SNR_t + 1 times.
+    The squared error of the image has the weight min(SNR_t, gamma), with SNR_t =
+    signal_t^2 / noise_t^2. The error of epsilon is SNR_t times that of the image, the
+    error of v is SNR_t + 1 times that.
     """
     snr = diffusion.signal**2 / diffusion.noise**2
     return np.minimum(snr, gamma) / (snr if prediction == "epsilon" else snr + 1)
@@ -120,15 +122,15 @@ def previous(
 ) -> jax.Array:
     """x of the next timestep of a sampler, given the image predicted at this one.
 
-    Song et al. 2021, equation 12: without fresh noise DDIM (eta = 0); with it ancestral
-    sampling (eta = 1), which over all timesteps is that of Ho et al. 2020 with the
-    posterior's variance.
+    Song et al. 2021, equation 12: DDIM (eta = 0) without new noise, ancestral sampling
+    (eta = 1) with it. Over all timesteps the latter is the sampler of Ho et al. 2020
+    with the posterior variance.
 
     Args:
-      diffusion: signal and noise of all timesteps.
-      noisy: x at `step`, [N, H, W, C]; image: what is predicted there.
+      diffusion: signal and noise levels of all timesteps.
+      noisy: x at `step`, [N, H, W, C]; image: the image predicted there.
       step, next_step: scalars, next_step < step; -1 is the image itself.
-      epsilon: fresh standard normal noise [N, H, W, C]; None: DDIM.
+      epsilon: new standard normal noise [N, H, W, C]; None: DDIM.
     """
     signal, noise = jnp.asarray(diffusion.signal), jnp.asarray(diffusion.noise)
     is_last = next_step < 0

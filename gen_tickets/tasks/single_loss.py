@@ -1,4 +1,4 @@
-"""Tasks that minimize one loss in all of their components together."""
+"""Tasks that minimize one loss over all components."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -14,8 +14,8 @@ from gen_tickets.training import state as state_lib
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Masks, Tree
 
-#: (params, stats, examples, key, train) -> (named terms [N] of which "loss" is
-#: minimized, statistics after)
+#: (params, stats, examples, key, train) -> (named terms [N], of which "loss" is
+#: minimized; updated statistics)
 Terms: TypeAlias = Callable[[Tree, Tree, Examples, Array, bool], tuple[Metrics, Tree]]
 
 
@@ -25,13 +25,13 @@ def build(
     optimizer: optax.GradientTransformation,
     **others: Any,
 ) -> Task:
-    """Builds the task that minimizes the mean over a batch of the term "loss".
+    """Builds a task that minimizes the batch mean of the term "loss".
 
     Args:
       parts: {component: its network}.
-      terms: of a batch; every one is a metric of the step and of the evaluation.
+      terms: of a batch; each is a metric of the step and of the evaluation.
       optimizer: of each component.
-      **others: the further fields of the task.
+      **others: further fields of the task.
     """
 
     def init(key: Key[Array, ""]) -> TrainState:

@@ -1,8 +1,8 @@
 """Importance-sampled timesteps (Nichol & Dhariwal 2021, section 3.3).
 
-Timestep t is drawn in proportion to the root mean square of its last ten losses, and
-its loss divided by T p_t, so that the mean stays that of uniform timesteps. Until every
-timestep has ten losses, and in a thousandth of the draws, timesteps are uniform.
+Timestep t is drawn with a probability p_t proportional to the root mean square of its
+last ten losses. Its loss is divided by T p_t, which keeps the mean of uniform
+timesteps. Timesteps are uniform until each has ten losses, and in 0.1 % of the draws.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ def begin(num_steps: int) -> History:
 
 
 def probabilities(history: History) -> jax.Array:
-    """How likely each timestep is drawn, [T]."""
+    """The probability of each timestep, [T]."""
     num_steps = len(history.num_seen)
     root = jnp.sqrt(jnp.mean(history.losses**2, 1))
     share = root / jnp.maximum(root.sum(), jnp.finfo(root.dtype).tiny)
@@ -44,14 +44,14 @@ def draw(history: History, key: jax.Array, count: int) -> tuple[jax.Array, jax.A
 
 
 def note(history: History, steps: jax.Array, losses: jax.Array) -> History:
-    """Takes in the losses of a batch, one after the other; both arguments [N]."""
+    """Records the losses of a batch in order; both arguments [N]."""
     is_same = steps[:, None] == steps[None, :]
     order = jnp.arange(len(steps))
     before = (is_same & (order[None, :] < order[:, None])).sum(1)
     after = is_same.sum(1) - 1 - before
     slot = (history.num_seen[steps] + before) % NUM_KEPT
-    # A loss that later ones of the same batch push out is not written: of two writes to
-    # one place either may win.
+    # A loss that later ones of the same batch replace is not written, because the order
+    # of two writes to the same index is undefined.
     slot = jnp.where(after < NUM_KEPT, slot, NUM_KEPT)
     return History(
         history.losses.at[steps, slot].set(losses, mode="drop"),

@@ -1,1 +1,1 @@
-"""Training state, the compiled loop, and the driver that runs it."""
+"""Training: its state, the compiled loop, and the driver that runs it."""

@@ -1,7 +1,7 @@
-"""Trains one round to its end in stretches, with evaluations and checkpoints between.
+"""Trains a round in stretches of steps, with evaluations and checkpoints in between.
 
-The length of a stretch is chosen by the clock, so that progress, signals and
-checkpoints are timely; the results do not depend on where stretches begin and end.
+The length of a stretch depends on the clock, so that progress, signals and checkpoints
+are timely. The results do not depend on where stretches start and end.
 """
 
 import contextlib
@@ -37,14 +37,14 @@ class Training:
     first_step: int
     last_step: int
     later_steps: float = 0.0  #: steps of the experiment after this training
-    #: of a dense training: the step whose weights are kept for rewinding
+    #: dense training only: the step whose weights are kept for rewinding
     kept_step: int | None = None
     #: whether to end before the last step; called at multiples of `asked_every`
     is_over: Callable[[RoundState], bool] = lambda round_state: False
     asked_every: int | None = None
 
     def next_stop(self, step: int) -> int:
-        """The next step at which a stretch must end."""
+        """The next step at which a stretch has to end."""
         stops = [self.last_step, self.schedule.next_evaluation(step)]
         if self.kept_step is not None and step < self.kept_step:
             stops.append(self.kept_step)
@@ -73,7 +73,7 @@ class Hooks:
     """Callbacks of the driver."""
 
     save: Callable[[RoundState, Position], None]  #: writes a checkpoint
-    save_seconds: float  #: most seconds between two checkpoints
+    save_seconds: float  #: maximum seconds between two checkpoints
     evaluated: Callable[[Training, Position, Evaluation], None]
     stop: list[int]  #: filled by a signal, see `console.signals`
     profiler: Profiler = dataclasses.field(default_factory=Profiler)
@@ -86,10 +86,10 @@ def train(
     data: Data,
     hooks: Hooks,
 ) -> tuple[RoundState, Position]:
-    """Trains to the last step, or until the training is over.
+    """Trains to the last step, or until `training.is_over`.
 
     Args:
-      training: what is trained.
+      training: the population, its schedule and its compiled loop.
       round_state, position: where to continue; the state's buffers are donated.
       data: the images.
       hooks: see `Hooks`.
@@ -190,7 +190,7 @@ def _stretch(
 
 
 def _keep_weights(round_state: RoundState) -> RoundState:
-    """Late rewinding: keeps the weights and statistics of this step as step k."""
+    """Late rewinding: keeps the weights and statistics of this step, k."""
     state = round_state.state
     kept = {"params": state.params, "stats": state.stats}
     return round_state._replace(rewind=round_state_lib.copy(kept))
@@ -205,7 +205,7 @@ def _evaluate(
     position: Position,
     data: Data,
 ) -> tuple[RoundState, Evaluation]:
-    """Held-out metrics of every member: early stopping, divergence, curves."""
+    """Held-out metrics of every member, for early stopping, divergence and curves."""
     keys = training.population.evaluation_keys()
     examples, weights = data.heldout
     heldout = training.loop.evaluate(round_state.state, examples, weights, keys)
@@ -217,7 +217,7 @@ def _evaluate(
 
 
 def _agree(stretch_steps: int, due: bool, hooks: Hooks) -> tuple[int, bool, int]:
-    """Process 0 decides timing for all; a signal of any process counts for all."""
+    """Process 0 decides timing for all; a signal to any process applies to all."""
     signal_number = hooks.stop[0] if hooks.stop else 0
     of_all = processes.gather([stretch_steps, due, signal_number])
     return int(of_all[0, 0]), bool(of_all[0, 1]), int(of_all[:, 2].max())

@@ -1,17 +1,17 @@
-"""Compiled stretches of training and evaluation over a population, for any task.
+"""The training loop: compiled training and evaluation of a population, for any task.
 
-A population is one training state whose every array has a leading axis of members
+A population is one training state in which every array has a leading axis of members
 (runs x arms); one program trains them all. Masks, images, batch order and the number of
-steps are arguments, so all rounds, and stretches of any length, share one compile.
-On several devices each trains its own members (`jax.shard_map` over the mesh's members)
-and, where devices outnumber them, a part of their batches.
+steps are arguments, so all rounds, and stretches of any length, share one compilation.
+With several devices, each trains its own members (`jax.shard_map` over the mesh's
+members) and, if there are more devices than members, a part of their batches.
 
 An accelerator trains all its members at once (`jax.vmap`), since a single one would
-leave it idle. One member occupies a CPU, and members in sequence keep its caches warm
-and avoid batched matrix products, so there they run one after another inside the
+leave it idle. A CPU is fully used by one member, and sequential members keep its caches
+warm and avoid batched matrix products, so there they run one after another inside the
 program (`lax.map`). If memory is short, an accelerator trains them in waves.
 
-Examples are what a task's step takes: uint8 images [N, H, W, C], or a tree of arrays
+Examples are the input of a task's step: uint8 images [N, H, W, C], or a tree of arrays
 that share the axis N, such as {"images": ..., "labels": ...}.
 """
 
@@ -33,7 +33,7 @@ from gen_tickets.trees import Masks, Tree
 
 _MEMBERS = P(MEMBER)
 
-# Rows of batch order a stretch may hold: bounds the argument, not the training.
+# Maximum steps of a stretch: bounds the size of the batch-order argument.
 MAX_STRETCH = 512
 
 
@@ -45,7 +45,7 @@ class Loop(NamedTuple):
 
 
 def metric_names(task: Task, batch: Examples) -> tuple[str, ...]:
-    """Names of the metrics of a training step on `batch`, an array or its shape."""
+    """Names of the metrics of a training step; `batch` is an array or its shape."""
     key = jax.random.key(0)
     state = jax.eval_shape(task.init, key)
     masks = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, bool), state.params)
@@ -59,7 +59,7 @@ def empty_totals(task: Task, batch: Examples, num_members: int) -> Metrics:
 
 
 def _platform(mesh: Mesh | None) -> str:
-    """The platform that the loop is compiled for, which may not be the default one."""
+    """The platform for which the loop is compiled, which may not be the default one."""
     return jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
 
 
@@ -77,7 +77,7 @@ def _over_members(
 def _reader(examples: Examples) -> Callable[[Array], Examples]:
     """A function from indices [B] to examples [B, ...], given all of them [N, ...].
 
-    They are looked up as rows of one axis: a TPU pads the last two axes of an array to
+    Each example is stored as a flat row: a TPU pads the last two axes of an array to
     (8, 128), so a set of 32 x 32 images would take four times its memory.
     """
     flat = jax.tree.map(lambda x: x.reshape(len(x), -1), examples)
@@ -106,10 +106,10 @@ def _compile(
         mesh=mesh,
         in_specs=specs,
         out_specs=_MEMBERS,
-        axis_names={MEMBER},  # the compiler divides the batches
+        axis_names={MEMBER},  # the compiler splits the batches
         check_vma=False,
     )
-    # Fixed, so that a stretch finds its arguments where the previous one left them.
+    # Fixed, so that the outputs of a stretch are sharded like the inputs of the next.
     sharding = NamedSharding(mesh, _MEMBERS)
     return jax.jit(on_mesh, out_shardings=sharding, donate_argnums=donated)
 
@@ -129,8 +129,8 @@ def _stretch(
         num_steps: Int[Array, ""],
     ) -> tuple[Tree, ...]:
         read = None if streamed else _reader(examples)
-        # All members are at the same step: one number, which no vmap divides, so that
-        # masks are changed only in the steps where that is due.
+        # All members are at the same step. Read outside of the vmap, it stays a scalar,
+        # so the condition for changing masks stays a branch.
         first_step = state.step[0]
 
         def member(
@@ -154,7 +154,7 @@ def _stretch(
                 return state, totals, of_step
 
             carry = (state, totals) if task.rewire is None else (state, totals, masks)
-            # As lax.scan, but with a length known only at run time.
+            # Like lax.scan, but with a length known only at run time.
             return lax.fori_loop(0, num_steps, body, carry)
 
         rows = examples if order is None else order.swapaxes(0, 1)
@@ -202,7 +202,7 @@ def _evaluate(task: Task, at_once: int | None) -> Callable[..., Metrics]:
                 i, examples, weights = batch
                 examples = divide(examples)
                 values = task.evaluate(state, examples, jax.random.fold_in(key, i))
-                # where, not a product: the metrics of padding may not be finite.
+                # where, not a product, because metrics of padding may not be finite.
                 added = {
                     name: jnp.where(weights > 0, x, 0.0).sum()
                     for name, x in values.items()
@@ -227,15 +227,15 @@ def make_loop(
     at_once: int | None = None,
     streamed: bool = False,
 ) -> Loop:
-    """Compiles a task for populations.
+    """Compiles the training and evaluation of a task for populations.
 
     Args:
       task: see `tasks.task`.
-      mesh: from `distributed.mesh.Layout`; None: the device that the arguments are on.
-      at_once: members that a device trains at the same time, in waves beyond that;
-        None: 1 on a CPU, else all it has.
-      streamed: whether examples are each member's batches in order, instead of one set
-        of which batches are rows.
+      mesh: from `distributed.mesh.Layout`; None: the device of the arguments.
+      at_once: members that a device trains at the same time, more train in waves;
+        None: 1 on a CPU, else all members.
+      streamed: whether examples are each member's batches in order, instead of one data
+        set from which batches are gathered.
 
     Returns:
       Loop(stretch, evaluate).
@@ -270,7 +270,7 @@ def make_loop(
 def in_batches(
     examples: Examples, batch_size: int
 ) -> tuple[Examples, Float[np.ndarray, "batches batch"]]:
-    """Cuts examples [N, ...] into [batches, batch, ...] and weights, padded.
+    """Splits examples [N, ...] into padded [batches, batch, ...], with weights.
 
     Returns:
       (examples, weights): the last batch is padded with first examples of weight 0.

@@ -1,4 +1,4 @@
-"""Speed of a training, and the progress bar that tells it."""
+"""Training speed, and the progress bar that shows it."""
 
 import contextlib
 
@@ -10,17 +10,17 @@ _STRETCH_SECONDS = 1.0
 
 
 class Meter:
-    """Seconds per step and per evaluation; how long the next stretch may be.
+    """Measures seconds per step and evaluation, and sets the next stretch's length.
 
-    The first stretch and the first evaluation, which may compile, are left out. As a
-    context manager it shows the bar.
+    Ignores the first stretch and the first evaluation, which may compile. As a context
+    manager it shows the progress bar.
     """
 
     def __init__(self, title: str, num_steps: int, interval: int, later_steps: float):
         """Starts without measurements.
 
         Args:
-          title: what is trained, such as "round 3/20".
+          title: title of the bar, such as "round 3/20".
           num_steps: the last step of the training.
           interval: steps between two evaluations.
           later_steps: steps of the experiment after this training, each assumed to
@@ -44,7 +44,7 @@ class Meter:
         self._bars.close()
 
     def note(self, num_steps: int, seconds: float) -> None:
-        """Records one stretch and sets how long the next may be."""
+        """Records one stretch and sets the length of the next."""
         self._num_stretches += 1
         if self._num_stretches == 1:
             return
@@ -58,7 +58,7 @@ class Meter:
         self._evaluations.append(seconds)
 
     def _seconds_left(self, step: int) -> float | None:
-        """Of the whole experiment; None where nothing is measured yet."""
+        """Seconds left for the whole experiment; None before any measurement."""
         if self._seconds_per_step is None:
             return None
         steps = self._num_steps - step + self._later_steps

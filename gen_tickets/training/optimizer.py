@@ -40,22 +40,23 @@ def sgd(
 
 @registries.rate_schedule("constant")
 def constant(options: ConfigDict, num_steps: int) -> optax.Schedule:
-    """The same in every step."""
+    """Constant learning rate."""
     del num_steps
     return optax.constant_schedule(options.learning_rate)
 
 
 @registries.rate_schedule("cosine")
 def cosine(options: ConfigDict, num_steps: int) -> optax.Schedule:
-    """Half a cosine that falls to 0 at the last step."""
+    """Half a cosine, which decays to 0 at the last step."""
     return optax.cosine_decay_schedule(options.learning_rate, max(num_steps, 1))
 
 
 def _scale_by(rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
     """Scales by minus the learning rate of the training step, given to `update`.
 
-    `step` is that of the training state, not a count of the optimizer: a rewound ticket
-    continues with the rate of step k; discriminator updates of one step share a rate.
+    `step` is that of the training state, not the optimizer's own count: a rewound
+    ticket continues with the rate of step k, and all discriminator updates of a step
+    have the same rate.
     """
 
     def update(
@@ -91,12 +92,12 @@ def _add_scale_l1(coefficient: float) -> optax.GradientTransformation:
 def make(options: ConfigDict, num_steps: int) -> optax.GradientTransformationExtraArgs:
     """Builds the optimizer; its `update` takes step=state.step.
 
-    The L1 coefficient of the batch-norm scales is a term of the loss, with which
-    early-bird tickets are trained (You et al. 2020).
+    The L1 penalty of the batch-norm scales is a term of the loss for early-bird tickets
+    (You et al. 2020).
 
     Args:
       options: `config.optimizer`.
-      num_steps: steps of a training, over which the learning rate is scheduled.
+      num_steps: training steps, for the learning-rate schedule.
     """
     decay = optax.add_decayed_weights(options.weight_decay)
     chain = registries.optimizer.get(options.name).transformations(options, decay)
@@ -112,18 +113,18 @@ def make(options: ConfigDict, num_steps: int) -> optax.GradientTransformationExt
 def wrap_optax(
     optimizer: optax.GradientTransformation, masks: Tree
 ) -> optax.GradientTransformationExtraArgs:
-    """A custom optimizer whose pruned weights are exactly 0 after every update.
+    """Wraps an optimizer so that pruned weights are exactly 0 after every update.
 
-    Gradients are masked before the optimizer sees them, so that the moments of a pruned
-    weight stay 0; its update takes away what is left of the weight, so that neither
+    Gradients are masked before the optimizer sees them, so the moments of a pruned
+    weight stay 0. The update of a pruned weight is its negative value, so neither
     weight decay nor unmasked initial weights matter.
 
     Args:
-      optimizer: any of Optax; its `update` is given the weights.
-      masks: bool, structure and shapes of the weights.
+      optimizer: any Optax optimizer; call `update` with the weights.
+      masks: bool, with the structure and shapes of the weights.
 
     Raises:
-      UserError: by `update`, where it is not given the weights.
+      UserError: by `update`, if it is called without the weights.
     """
     inner = optax.with_extra_args_support(optimizer)
 

@@ -1,4 +1,4 @@
-"""Populations: the runs and arms that train as members of one program.
+"""Populations: runs and arms that train as members of one program.
 
 R = runs, A = arms, M = A * R members, ordered by arm: member a * R + r is arm a of the
 r-th run.
@@ -18,7 +18,7 @@ from gen_tickets.trees import Tree
 
 
 class Purpose(enum.IntEnum):
-    """Folded into the key of a run, so that no two uses share randomness."""
+    """Folded into the key of a run, so that different uses are independent."""
 
     INIT = 0
     TRAIN = 1
@@ -37,8 +37,8 @@ class Population:
     runs: tuple[int, ...]  #: run numbers
     arms: tuple[str, ...]  #: "dense", or "winning", "random", ...
     layout: Layout
-    #: of each arm: 0 is the run's own SGD noise (batch order and keys), any other
-    #: number an independent draw of it; () is 0 for all
+    #: SGD noise of each arm: 0 is the run's own (batch order and keys), any other
+    #: number is an independent draw; () is 0 for all
     noise: tuple[int, ...] = ()
 
     @property
@@ -101,5 +101,5 @@ def _take_first(layout: Layout, count: int) -> Callable[[Tree], Tree]:
     def first(tree: Tree) -> Tree:
         return jax.tree.map(lambda x: x[:count], tree)
 
-    # Explicit, because the compiler would use as many devices as for all members.
+    # Explicit, because the compiler would choose the devices of all members.
     return jax.jit(first, out_shardings=layout.sharding(count))

@@ -1,4 +1,4 @@
-"""A trace of training steps for the profile page of TensorBoard."""
+"""Traces of training steps, for the profile page of TensorBoard."""
 
 import contextlib
 import pathlib
@@ -9,18 +9,18 @@ from clu import profiler
 
 
 class Profiler:
-    """Traces the first training steps after those that compile.
+    """Traces the first training steps after compilation.
 
-    Each is a stretch of its own while it is traced, and marked, so that the overview
-    shows the time of a step.
+    Each traced step is a separate, annotated stretch, so that TensorBoard's overview
+    shows the step time.
     """
 
     def __init__(self, folder: pathlib.Path | None = None, num_steps: int = 0):
         """Starts no trace yet.
 
         Args:
-          folder: TensorBoard's; None in processes that only count steps, so that all
-            processes take the same stretches.
+          folder: of TensorBoard; None in processes that only count steps, so that all
+            processes run the same stretches.
           num_steps: steps to trace; 0 = none.
         """
         self._folder, self._steps_left = folder, num_steps
@@ -28,7 +28,7 @@ class Profiler:
         self._marker = contextlib.ExitStack()
 
     def begin(self, num_steps: int) -> int:
-        """Starts the trace when it is due -> how many of these steps to take now."""
+        """Starts the trace when it is due; returns how many of the steps to run now."""
         if not self._is_compiled or self._steps_left == 0:
             return num_steps
         if not self._is_tracing:
@@ -41,7 +41,7 @@ class Profiler:
         return min(num_steps, 1)
 
     def end(self, num_steps: int) -> None:
-        """Counts the steps that were taken; the last one ends the trace."""
+        """Counts the steps that were run; the last one ends the trace."""
         self._is_compiled = True
         self._marker.close()
         if self._is_tracing:

@@ -1,4 +1,4 @@
-"""The state of a round of training, which is what a checkpoint holds.
+"""The state of a round of training, as stored in a checkpoint.
 
 R = runs, A = arms, M = A * R members, ordered by arm (winning first).
 """
@@ -17,7 +17,7 @@ from gen_tickets.trees import Masks, Tree
 
 
 class RoundState(NamedTuple):
-    """Arrays only, so that Orbax can store it."""
+    """State of a round; contains only arrays, so that Orbax can store it."""
 
     state: TrainState  #: [M, ...]
     masks: Masks  #: bool [M, ...]; the winning and random arms of a run share them
@@ -25,16 +25,16 @@ class RoundState(NamedTuple):
         str, Tree
     ]  #: params and stats of the dense training at step k [R, ...]
     dense: Tree  #: trained dense weights [R, ...] for one-shot pruning, else {}
-    totals: Metrics  #: sums of training metrics since an evaluation [M]
+    totals: Metrics  #: sums of training metrics since the last evaluation [M]
     best_loss: Float[Array, " members"]  #: lowest held-out loss of this round
-    best_step: Int[Array, " members"]  #: the step of it; -1 before the first
-    #: a loss was not finite, here or in an ancestor
+    best_step: Int[Array, " members"]  #: its step; -1 before the first evaluation
+    #: whether a loss was not finite, in this round or an earlier one
     diverged: Bool[Array, " members"]
     floored: Int[Array, " runs"]  #: layers that only the floor of one weight kept
 
 
 class Position(NamedTuple):
-    """How far an experiment is; JSON, stored beside the arrays of a checkpoint."""
+    """Progress of an experiment; stored as JSON with the arrays of a checkpoint."""
 
     round: int = 0
     step: int = 0
@@ -58,14 +58,14 @@ def begin(
     rewind: Tree = None,
     dense: Tree = None,
 ) -> RoundState:
-    """A round at its first step, without measurements.
+    """The state of a round at its first step, without measurements.
 
     Args:
       state: [M, ...].
       metric_names: of the task's training metrics.
       masks: None: all weights are kept.
-      ancestors_diverged: None: no member's ancestor diverged.
-      floored: None: no layer was at the floor, of M runs.
+      ancestors_diverged: whether a member diverged in an earlier round; None: none did.
+      floored: layers at the floor, per run; None: none, for M runs.
       rewind, dense: as in `RoundState`.
     """
     num_members = state.step.shape[0]
@@ -91,7 +91,7 @@ def begin(
 def begin_dense(
     state: TrainState, metric_names: tuple[str, ...], keep_dense: bool
 ) -> RoundState:
-    """Round 0 of R runs: all weights kept, rewind weights those of step 0.
+    """Round 0 of R runs: keeps all weights; the rewind weights are those of step 0.
 
     Args:
       state: [R, ...].
@@ -114,7 +114,7 @@ def shapes(
     num_members: int,
     keep_dense: bool,
 ) -> RoundState:
-    """The shapes of a round's arrays, for reading a checkpoint.
+    """The shapes of the arrays of a round, for reading a checkpoint.
 
     Args:
       member: shapes of one member's training state.
@@ -163,5 +163,5 @@ def note_evaluation(
 
 @jax.jit
 def copy(tree: Tree) -> Tree:
-    """A copy with its own buffers, which donating the original does not invalidate."""
+    """A copy with its own buffers, which stay valid if the original is donated."""
     return jax.tree.map(jnp.copy, tree)

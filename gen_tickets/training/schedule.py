@@ -1,4 +1,4 @@
-"""The length of a training, and the steps at which weights are kept or evaluated."""
+"""Schedule of a training: its length, rewind step and evaluation steps."""
 
 import dataclasses
 
@@ -13,13 +13,13 @@ class Schedule:
 
     num_steps: int  #: training steps from the initial weights
     steps_per_epoch: int
-    images_per_step: int  #: of all discriminator updates of a step
+    images_per_step: int  #: over all discriminator updates of a step
     rewind_step: int  #: k: tickets are rewound to the dense weights of this step
     evaluation_interval: int  #: steps between two evaluations on held-out images
 
     @property
     def convergence_step(self) -> int:
-        """The last evaluated step before the last tenth of a training; 0: none."""
+        """The last evaluated step before the last tenth of the training; 0: none."""
         return self.last_evaluation(self.num_steps * 9 // 10 + 1)
 
     def is_evaluated(self, step: int) -> bool:
@@ -37,9 +37,9 @@ class Schedule:
 
 
 def parse_steps(text: str, steps_per_epoch: int) -> int:
-    """The training steps of a `rewind.step`: "10" steps, "2ep" epochs, or "auto".
+    """The step of a `rewind.step`: "10" is a step, "2ep" two epochs, or "auto".
 
-    "auto" is step 0 until an instability analysis has chosen one.
+    "auto" is step 0 until an instability analysis has chosen the step.
     """
     if text == "auto":
         return 0
@@ -56,8 +56,8 @@ def make(config: ConfigDict, num_images: int) -> Schedule:
       num_images: training images.
 
     Raises:
-      UserError: a step takes more images than there are, or the rewind step is not
-        within the training.
+      UserError: a step needs more images than there are, or the rewind step is outside
+        of the training.
     """
     images_per_step = config.data.batch_size * config.task.discriminator_steps
     if images_per_step > num_images:

@@ -14,12 +14,12 @@ from gen_tickets.trees import Masks, Tree
 
 
 class TrainState(NamedTuple):
-    """What a training step changes; data only, first level = component.
+    """The state that a training step changes; the first level is the component.
 
     In a population every array has a leading axis of members.
     """
 
-    step: Int[Array, " *members"]  #: int32, steps done
+    step: Int[Array, " *members"]  #: int32, number of steps done
     params: dict[str, Tree]
     stats: dict[str, Tree]  #: batch-norm statistics, spectral vectors
     opt_state: dict[str, Tree]
@@ -43,8 +43,8 @@ def apply_update(
 ) -> TrainState:
     """One masked optimizer step on the components named in `grads`.
 
-    Gradients are masked before the optimizer sees them, so the moments of a pruned
-    weight stay 0; weights are masked after, so weight decay cannot revive one.
+    Gradients are masked before the optimizer sees them, so the moments of pruned
+    weights stay 0. Weights are masked afterwards, so weight decay cannot revive them.
     The task itself advances `step` and `stats`.
     """
     optimizer = optax.with_extra_args_support(optimizer)
@@ -65,12 +65,12 @@ def apply_update(
 def map_like_params(
     function: Callable[[str, Tree], Tree], state: TrainState
 ) -> dict[str, Tree]:
-    """The optimizer state, with its moments and averages mapped.
+    """Maps a function over all moments and averages in the optimizer state.
 
     Args:
-      function: (component, tree of the structure of its weights) -> tree.
-      state: parts of its `opt_state` that have another structure stay as they are, and
-        so does what is named after no component.
+      function: (component, tree with the structure of its weights) -> tree.
+      state: parts of its `opt_state` that have another structure, or belong to no
+        component, do not change.
     """
 
     def of_component(component: str, tree: Tree) -> Tree:

@@ -1,1 +1,1 @@
-"""Everything that a run keeps on disk."""
+"""Files of a run: tables, tickets, checkpoints, events and their paths."""

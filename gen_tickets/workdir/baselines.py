@@ -11,9 +11,9 @@ from typing import Mapping
 
 from gen_tickets.workdir import paths, reading
 
-REAL = "held-out images"  #: no model: how good the metric can get
-MEAN = "mean training image"  #: given for every image
-NOISE = "noise images"  #: of independent uniform pixels
+REAL = "held-out images"  #: no model: a bound for the metric
+MEAN = "mean training image"  #: the output for every image
+NOISE = "noise images"  #: independent uniform pixels
 
 Baselines = Mapping[str, Mapping[str, float]]
 

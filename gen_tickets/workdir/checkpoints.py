@@ -1,8 +1,8 @@
 """Checkpoints: the state of a training, stored by Orbax and verified when read.
 
 Orbax writes under a temporary name and renames at the end. A checksum of every array is
-stored too, so a damaged checkpoint is detected and the previous one is used. A damaged
-one is moved to `damaged/`; one that cannot be read stops the run and is not touched.
+stored too, so a damaged checkpoint is detected; it is moved to `damaged/`, and the
+previous one is used. A checkpoint that cannot be read stops the run and is not touched.
 Arrays may be distributed over devices and processes, and are restored with the
 shardings of the template: training on 8 devices can continue on 1.
 """
@@ -29,16 +29,16 @@ from gen_tickets.workdir import paths, reading
 #: position -> pytree of `jax.ShapeDtypeStruct`
 MakeTemplate = Callable[[list[Any]], Tree]
 
-# Orbax tells every step, and also what is raised.
+# Orbax logs every step, and errors that it raises anyway.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager
 def _quiet_if_failed() -> Iterator[None]:
-    """Within and after a save that fails, TensorStore's threads print nothing.
+    """Silences TensorStore's threads during and after a failed save.
 
     Orbax raises at the first array that cannot be written and closes its event loop.
-    For each of the others a thread would then print that the loop is closed.
+    For each other array, a thread would then print that the loop is closed.
     """
     hook = sys.unraisablehook
 
@@ -48,7 +48,7 @@ def _quiet_if_failed() -> Iterator[None]:
 
     sys.unraisablehook = leave_out_closed_loops
     yield
-    sys.unraisablehook = hook  # not after an error: threads go on after it
+    sys.unraisablehook = hook  # not after an error: threads are still running
 
 
 def _words(x: Array) -> UInt32[Array, "..."]:
@@ -62,8 +62,8 @@ def _words(x: Array) -> UInt32[Array, "..."]:
 def _checksum(x: Array) -> UInt32[Array, ""]:
     """Sum of element i * (2 i + 1), modulo 2^32.
 
-    The odd factors are invertible, so that a single changed element is always detected;
-    a sum can be computed on sharded arrays, in any order.
+    The odd factors are invertible, so a single changed element is always detected. A
+    sum can be computed on sharded arrays, in any order.
     """
     place, stride = jnp.zeros(x.shape, jnp.uint32), 1
     for axis in reversed(range(x.ndim)):
@@ -104,12 +104,12 @@ class Checkpoints:
             ) from error
 
     def save(self, number: int, tree: Tree, position: list[Any]) -> None:
-        """Saves a pytree of arrays and a JSON-able position.
+        """Saves a pytree of arrays and a JSON-serializable position.
 
         Args:
           number: increases with every save; an existing number is not overwritten.
           tree: pytree of arrays, without typed PRNG keys.
-          position: how far the experiment is.
+          position: progress of the experiment.
 
         Raises:
           UserError: the disk is full or not writable.
@@ -127,7 +127,7 @@ class Checkpoints:
                         meta=ocp.args.JsonSave(meta),
                     ),
                 )
-        except Exception as error:  # tensorstore raises many kinds
+        except Exception as error:  # TensorStore raises many kinds
             raise UserError(
                 self._manager.directory,
                 f"checkpoint {number} cannot be written ({reading.reason(error)})",
@@ -153,12 +153,12 @@ class Checkpoints:
             return template, arrays, meta
 
     def _read(self, number: int, make_template: MakeTemplate) -> tuple[Tree, list[Any]]:
-        # Together: if one process cannot read it, the others must not use it either.
+        # If one process cannot read it, the others must not use it either.
         template, arrays, meta = processes.together(
             lambda: self._load(number, make_template)
         )
         if _checksums(arrays) != meta["checksums"]:
-            raise Damaged(f"checkpoint {number}", "an array does not have its checksum")
+            raise Damaged(f"checkpoint {number}", "the checksum of an array is wrong")
         return trees.like(template, arrays), meta["position"]
 
     def restore(self, make_template: MakeTemplate) -> tuple[Tree, list[Any]] | None:
@@ -171,8 +171,8 @@ class Checkpoints:
           (tree, position), or None if there is no checkpoint.
 
         Raises:
-          UserError: one cannot be read, which does not mean that it is damaged, or
-            all are damaged; nothing is moved.
+          UserError: a checkpoint cannot be read (it may be intact), or all are damaged;
+            nothing is moved.
         """
         numbers = sorted(self._manager.all_steps(), reverse=True)
         damaged: list[Damaged] = []
@@ -196,7 +196,7 @@ class Checkpoints:
         return pathlib.Path(self._manager.directory) / str(number)
 
     def _move_aside(self, numbers: list[int], errors: list[Damaged]) -> None:
-        """Damaged checkpoints out of the way of those that are saved from here on."""
+        """Moves damaged checkpoints away, so that later saves can use their numbers."""
         if not numbers:
             return
 

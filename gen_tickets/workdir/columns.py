@@ -4,11 +4,11 @@ Readers and writers of CSV files, figures, the verdict and the paper's claims lo
 columns up here. Metrics and tasks declare their own columns, see `config.registries`;
 all others are declared below.
 
-The members of some families of columns need no declaration:
+Columns of these families need no declaration:
 
-- a metric X of a task is measured as `train_X` (on training images, as the network is
-  evaluated), as `heldout_X` (on held-out images) and as `interval_X` (mean over the
-  training steps since the last evaluation);
+- a metric X of a task is measured as `train_X` (on training images, in evaluation
+  mode), `heldout_X` (on held-out images) and `interval_X` (mean over the training steps
+  since the last evaluation);
 - `X_std` is the standard deviation of an estimate X;
 - `sparsity_C` is the sparsity of a component C.
 
@@ -44,7 +44,7 @@ _OF_NO_ENTRY = (
     Column("flops_dense", "float", "cost", "lower", "FLOPs", "dense training"),
     Column("flops_masked", "float", "cost", "lower", "FLOPs", "masked training"),
     Column("flops_compact", "float", "cost", "lower", "FLOPs", "compact training"),
-    # Metrics of every task, and of a classifier.
+    # Metrics of every task and of a classifier.
     Column("loss", better="lower", label="loss"),
     Column("accuracy", better="higher", label="accuracy"),
     Column("num_samples", "int", "provenance", label="samples"),
@@ -55,7 +55,7 @@ _TABLE = {column.name: column for column in _OF_NO_ENTRY}
 # Columns described by columns.json of a workdir.
 _remembered: dict[str, Column] = {}
 
-# {prefix: label} of the families of a task's metric.
+# {prefix: label} of the families of task metrics.
 _FAMILIES = {
     "train_": "training {}",
     "heldout_": "held-out {}",
@@ -64,10 +64,10 @@ _FAMILIES = {
 
 
 def find(name: str) -> Column:
-    """Returns a column: as declared, from its family, or a plain number.
+    """Returns a column: declared, from its family, or a plain number.
 
-    Modules that declare columns are imported only for names that are otherwise unknown,
-    so that a report of a workdir with columns.json needs no JAX.
+    Imports modules that declare columns only for unknown names, so that a report of a
+    workdir with columns.json does not need JAX.
     """
     column = _resolve(name, _without_import) or _resolve(name, _of_any_entry)
     if column is None and name.endswith("_std"):
@@ -76,7 +76,7 @@ def find(name: str) -> Column:
 
 
 def metric_of(name: str) -> str:
-    """The metric of the task that a column measures: "loss" for "heldout_loss"."""
+    """The task metric that a column measures: "loss" for "heldout_loss"."""
     for prefix in _FAMILIES:
         if name.startswith(prefix):
             return name.removeprefix(prefix)
@@ -99,7 +99,7 @@ def is_valid(column: Column) -> bool:
 
 
 def _resolve(name: str, look_up: Callable[[str], Column | None]) -> Column | None:
-    """A declared column, or one in the family of a declared one; None: neither."""
+    """A declared column, or one in the family of a declared one; else None."""
     column = look_up(name)
     if column is not None:
         return column
@@ -118,13 +118,13 @@ def _resolve(name: str, look_up: Callable[[str], Column | None]) -> Column | Non
 
 
 def _without_import(name: str) -> Column | None:
-    """As declared in this process so far, or else as described by a workdir."""
+    """The column declared in this process so far, else described by a workdir."""
     entries = (*registries.metric.loaded(), *registries.task.loaded())
     return _TABLE.get(name) or _among(entries, name) or _remembered.get(name)
 
 
 def _of_any_entry(name: str) -> Column | None:
-    """As declared by any metric or task, or else a plain number."""
+    """The column declared by any metric or task, else a plain number."""
     entries = [x for _, x in (*registries.metric.items(), *registries.task.items())]
     return _TABLE.get(name) or _among(entries, name)
 

@@ -5,10 +5,10 @@ training metric X over the steps since the last evaluation (or since the round b
 `heldout_X` is X on the held-out images at this step. Columns of `eval.metrics` have a
 value at the last evaluation before the last tenth of the dense training.
 
-Rows are appended in the order in which they are measured, and are on disk when the call
-returns. A process that resumes from a checkpoint repeats the measurements after it:
-rows that a killed process wrote beyond that point are dropped with the first new ones,
-so the file is identical to that of an undisturbed run.
+Rows are appended in the order of measurement, and are on disk when the call returns. A
+process that resumes from a checkpoint repeats the measurements after it: its first new
+rows replace all rows that a killed process wrote beyond that point, so the file is
+identical to that of an uninterrupted run.
 """
 
 import itertools
@@ -20,7 +20,7 @@ import numpy as np
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths, reading, tables
 
-_TAIL_BYTES = 8192  # at the end of a file, enough for its last row
+_TAIL_BYTES = 8192  # read from the end of a file, enough for its last row
 
 Rows = list[dict[str, Any]]
 
@@ -57,7 +57,7 @@ class CurveWriter:
         """Writes one evaluation of a population of M = arms x runs members.
 
         Args:
-          tag: of the events, such as "round_03": one of TensorBoard's runs an arm.
+          tag: of the events, such as "round_03"; each arm is a TensorBoard run.
           round_number, step: of the evaluation.
           arms, runs: names of the arms and numbers of the runs; members are ordered
             by arm.
@@ -112,7 +112,7 @@ def _scalars(
 
 
 def append(path: pathlib.Path, rows: Rows) -> None:
-    """Adds the rows of one evaluation to the table at `path`, made if absent.
+    """Appends the rows of one evaluation to the table at `path`, created if missing.
 
     Args:
       rows: of one round and step, with the columns round, run, arm, step first.
@@ -130,17 +130,17 @@ def append(path: pathlib.Path, rows: Rows) -> None:
     def is_earlier(row: Mapping[str, Any]) -> bool:
         return row["run"] not in runs or (row["round"], row["step"]) < place
 
-    # Rows are in the order of measurement, so all rows after one that is repeated
-    # will be repeated as well.
+    # Rows are in the order of measurement, so all rows after a repeated one will be
+    # repeated too.
     earlier = itertools.takewhile(is_earlier, read(path) if path.exists() else [])
     tables.write_rows(path, [*earlier, *rows])
 
 
 def _columns_if_continued(path: pathlib.Path, rows: Rows) -> list[str]:
-    """The columns of the file, if these rows may follow its last one; else [].
+    """The columns of the file, if these rows can be appended to it; else [].
 
-    They may if the file has all their columns, and its last row is complete and
-    earlier, of the same runs.
+    They can if the file has all their columns, and its last row is complete, earlier
+    and of the same runs.
     """
     if not path.exists():
         return []
@@ -160,7 +160,7 @@ def _columns_if_continued(path: pathlib.Path, rows: Rows) -> list[str]:
 
 
 def read(path: str | pathlib.Path) -> Rows:
-    """Returns the rows of curves.csv; an incomplete last line is left out.
+    """Returns the rows of curves.csv, without an incomplete last line.
 
     Raises:
       UserError: the file is missing or damaged.

@@ -19,13 +19,13 @@ _log = logging.getLogger(__name__)
 class EventWriter:
     """TensorBoard events of an experiment; does nothing without TensorBoard.
 
-    What TensorBoard calls a run is a folder of events here, and it lays runs over one
-    another whose tags are the same: "winning/round_03" and "random/round_03".
+    A TensorBoard run is a folder of events, such as "winning/round_03" and
+    "random/round_03"; TensorBoard overlays runs that have the same tags.
 
-    Each call is on the disk when it returns (no thread, no queue), so an event outlives
-    any end of the process. A process that goes on writes files of its own; TensorBoard
-    drops what earlier files have from the step on where it begins. All without
-    TensorFlow, whose import would cost every start more seconds than all others.
+    Events are on disk when a call returns (no thread, no queue), so they survive any
+    end of the process. A process that resumes writes its own files; TensorBoard drops
+    events of earlier files from the step where the new file starts. TensorFlow is not
+    used, because its import takes longer than all others together.
     """
 
     def __init__(self, folder: str | pathlib.Path | None):
@@ -60,11 +60,11 @@ class EventWriter:
             _put_values(file, 0, [value])
 
     def hparams(self, run: str, step: int, values: Mapping[str, Any]) -> None:
-        """Writes options and outcomes of a run for the table of the HParams tab.
+        """Writes options and results of a run for the table of the HParams tab.
 
         Args:
-          run, step: whose they are; the table has the run's last scalars beside them.
-          values: of type bool, int, float, or anything else as text.
+          run, step: of TensorBoard; the table also shows the run's last scalars.
+          values: bool, int or float; anything else is written as text.
         """
         if file := self._file(run, step):
             from tensorboard.plugins.hparams import metadata, plugin_data_pb2
@@ -93,12 +93,12 @@ class EventWriter:
         self._files, self._folder = {}, None
 
     def _file(self, run: str, step: int) -> Any:
-        """The file of a run, begun at this step if need be; None: none is written."""
+        """The file of a run, created at this step if needed; None: nothing to write."""
         if self._folder is None:
             return None
         if run not in self._files:
             file = _event_file(self._folder / run)
-            if file is None:  # TensorBoard is not there, for no run
+            if file is None:  # TensorBoard is not installed
                 self._folder = None
                 return None
             _put_start(file, step)
@@ -107,7 +107,7 @@ class EventWriter:
 
 
 class CluWriter:
-    """As `EventWriter`, with `clu.metric_writers`; imports TensorFlow."""
+    """Like `EventWriter`, with `clu.metric_writers`; imports TensorFlow."""
 
     def __init__(self, folder: pathlib.Path | None):
         """Writes into `folder`; None in processes that do not write."""
@@ -169,7 +169,7 @@ def make(name: str, folder: pathlib.Path | None) -> EventWriter | CluWriter:
 
 
 def over_rounds(arm: str, tag: str) -> str:
-    """The run of what an arm has once a round; tag: of its training."""
+    """The TensorBoard run for values of an arm per round; tag: of its training."""
     return str(pathlib.PurePosixPath(arm, tag).parent)
 
 
@@ -180,17 +180,18 @@ def write_results(
     rows: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any],
 ) -> None:
-    """Writes a round's means over runs: over the rounds, and for the HParams tab.
+    """Writes the means over runs of a round, as curves over rounds and as HParams.
 
     Args:
-      writer, tag, round_number: of the training, such as "round_03", and the step.
+      writer: of the events.
+      tag, round_number: of the training, such as "round_03"; the step.
       rows: of results.csv, of one round.
-      options: that the HParams tab has beside arm, round and sparsity.
+      options: shown in the HParams tab besides arm, round and sparsity.
     """
     for arm in dict.fromkeys(row["arm"] for row in rows):
         scalars = _means([row for row in rows if row["arm"] == arm])
         writer.write(over_rounds(arm, tag), round_number, scalars)
-        # A run of its own: what is written again after a kill replaces all of it.
+        # A separate run, so that writing it again after a kill replaces all of it.
         run = f"{arm}/{tag}/result"
         sparsity = scalars["sparsity/total"]
         place = {"arm": arm, "round": round_number, "sparsity": sparsity}
@@ -199,7 +200,7 @@ def write_results(
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """{"sparsity/encoder": mean over runs, "result/heldout_loss": ...}, finite ones."""
+    """Finite means over runs, {"sparsity/encoder": ..., "result/heldout_loss": ...}."""
     means = {"sparsity/total": float(np.mean([row["sparsity"] for row in rows]))}
     for name in dict.fromkeys(name for row in rows for name in row):
         if name.startswith("sparsity_"):
@@ -231,7 +232,7 @@ def _event_file(folder: str | pathlib.Path) -> Any:
 
 
 def _put_start(file: Any, step: int) -> None:
-    """A later file's start takes this step and all after it from earlier files."""
+    """Starts a file: TensorBoard drops the events of earlier files from `step` on."""
     from tensorboard.compat.proto import event_pb2
 
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)

@@ -13,7 +13,7 @@ from gen_tickets.workdir import paths
 
 
 def image_grid(images: np.ndarray, columns: int, border: int = 2) -> np.ndarray:
-    """Returns one image with all images row by row, white lines between them.
+    """Returns one image with all images in a grid, separated by white lines.
 
     Args:
       images: uint8 [N, H, W, C], N >= 1.

@@ -1,7 +1,7 @@
 """Access to a workdir: one process at a time, with an unchanged configuration.
 
-`check` only reads; `claim` takes the lock and writes config.json. The lock belongs to
-the operating system, so it ends with the process, in whatever way.
+`check` only reads; `claim` takes the lock and writes config.json. The operating system
+holds the lock, so it is released whenever the process ends, for any reason.
 """
 
 import json
@@ -47,7 +47,7 @@ def stored_config(workdir: Path) -> ml_collections.ConfigDict:
     Options of devices and hosts are at their defaults.
 
     Raises:
-      UserError: it is no workdir, or its config.json is damaged.
+      UserError: it is not a workdir, or its config.json is damaged.
     """
     stored = _stored(workdir)
     if stored is None:
@@ -61,9 +61,9 @@ def stored_config(workdir: Path) -> ml_collections.ConfigDict:
 
 
 def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Changes that a restart may not make, as 'name: stored -> wanted'.
+    """Changes that are not allowed at a restart, as 'name: stored -> wanted'.
 
-    An option added since the workdir was written counts as its present default.
+    Options added since the workdir was written count as their current defaults.
     """
     found: list[str] = []
     free = set(HOW_TO_RUN)
@@ -80,7 +80,7 @@ def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 
 def _check_name(workdir: Path) -> None:
-    """Refuses what is no folder of a disk, and names that cannot be passed on."""
+    """Refuses addresses that are not folders, and names that cannot be encoded."""
     if re.match(r"\w\w+:/", str(workdir)):
         raise UserError(
             f"--workdir={workdir}",
@@ -100,7 +100,7 @@ def _check_name(workdir: Path) -> None:
 
 
 def _check_folder(place: pathlib.Path) -> None:
-    """Raises UserError unless a folder is there or may be made, ours or empty."""
+    """Raises UserError unless the folder is a workdir, empty, or can be created."""
     if place.exists() and not place.is_dir():
         raise UserError(f"--workdir={place}", "is a file", "give a folder")
     parent = place
@@ -125,7 +125,7 @@ def _check_folder(place: pathlib.Path) -> None:
 def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
     """Raises UserError unless `config` may run in `workdir`; writes nothing.
 
-    A folder that holds another configuration is refused with the differences; more
+    A folder with another configuration is refused, and the differences are listed. More
     `prune.rounds` than before is a continuation, not a difference.
     """
     _check_name(workdir)
@@ -144,7 +144,7 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
 
 
 def _check_provenance(workdir: Path, new: dict[str, Any]) -> None:
-    """Refuses other images than before; prints other versions of packages."""
+    """Refuses changed images; prints changed versions of packages."""
     stored = _stored(workdir)
     if stored is None:
         return
@@ -158,8 +158,8 @@ def _check_provenance(workdir: Path, new: dict[str, Any]) -> None:
     if images:
         raise UserError(
             f"--workdir={workdir}",
-            f"its images have changed since it began ({'; '.join(images)})",
-            "bring them back, or give another folder",
+            f"its images have changed since it started ({'; '.join(images)})",
+            "restore them, or give another folder",
         )
     versions = [
         changed[x]
@@ -175,7 +175,7 @@ def _check_provenance(workdir: Path, new: dict[str, Any]) -> None:
 
 
 def lock(workdir: Path) -> filelock.BaseFileLock:
-    """Takes the lock of a workdir, which is made if absent; `release` frees it.
+    """Takes the lock of a workdir, created if missing; `release` frees it.
 
     Raises:
       UserError: another process holds it, or the folder cannot be written.
@@ -202,19 +202,19 @@ def lock(workdir: Path) -> filelock.BaseFileLock:
 def claim(
     workdir: Path, config: ml_collections.ConfigDict, provenance: dict[str, Any]
 ) -> filelock.BaseFileLock:
-    """Makes the folder, locks it, writes config.json.
+    """Creates the folder, locks it and writes config.json.
 
     Args:
       workdir: folder of the experiment.
       config: validated options.
-      provenance: versions, hardware and data, stored beside the options.
+      provenance: versions, hardware and data, stored with the options.
 
     Returns:
       The lock; keep it as long as the folder is written, then `release` it.
 
     Raises:
-      UserError: `check` fails, another process holds the lock, or the images are not
-        those of before.
+      UserError: `check` fails, another process holds the lock, or the images have
+        changed.
     """
     check(workdir, config)
     held = lock(workdir)

@@ -1,7 +1,7 @@
-"""Writing an .npz, and the headers of its arrays, read before any of the arrays.
+"""Writing .npz files, and reading the headers of their arrays before the arrays.
 
-NumPy allocates the shape and dtype that a header claims, so the headers of an untrusted
-file are checked first.
+NumPy allocates what a header declares, so the headers of an untrusted file must be
+checked first.
 """
 
 import io
@@ -24,7 +24,7 @@ def write(
     arrays: Mapping[str, Any],
     save: Callable[..., None] = np.savez,
 ) -> None:
-    """Writes arrays by their names to one file, atomically.
+    """Writes named arrays to one file, atomically.
 
     Args:
       save: `np.savez`, or `np.savez_compressed`.
@@ -44,7 +44,7 @@ def headers(file: str | os.PathLike[str] | BinaryIO) -> Headers:
       file: path, or file opened for reading bytes.
 
     Raises:
-      OSError, ValueError, zipfile.BadZipFile, zlib.error: it is no .npz.
+      OSError, ValueError, zipfile.BadZipFile, zlib.error: it is not an .npz.
     """
     found = {}
     with zipfile.ZipFile(file) as archive:
@@ -62,5 +62,5 @@ def headers(file: str | os.PathLike[str] | BinaryIO) -> Headers:
 
 
 def announced_bytes(arrays: Headers) -> int:
-    """Memory that arrays with these headers take."""
+    """Memory in bytes of arrays with these headers."""
     return sum(math.prod(shape) * dtype.itemsize for shape, dtype in arrays.values())

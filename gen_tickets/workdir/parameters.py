@@ -13,7 +13,7 @@ from gen_tickets.workdir import paths
 
 @dataclasses.dataclass(frozen=True)
 class _Leaf:
-    """A line of the table of all arrays of weights."""
+    """A line of the table of weight arrays."""
 
     name: str
     shape: tuple[int, ...]
@@ -35,7 +35,7 @@ class _Component:
 def write(
     workdir: str | pathlib.Path, params: trees.Tree, prunable: Collection[str]
 ) -> str:
-    """Writes parameters.txt, with one line per array of weights and per component.
+    """Writes parameters.txt, with one line per weight array and per component.
 
     Args:
       workdir: of the experiment.
@@ -59,7 +59,7 @@ def write(
 def _components(
     leaves: Mapping[str, Any], prunable: Collection[str]
 ) -> list[_Component]:
-    """One line per component, and a last one with the sums."""
+    """One line per component, then one with the sums."""
     groups: dict[str, dict[str, Any]] = {}
     for name, leaf in leaves.items():
         groups.setdefault(name.split("/")[0], {})[name] = leaf

@@ -1,8 +1,8 @@
-"""The names of all files in a workdir, and atomic writing.
+"""The paths of all files in a workdir, and atomic writing.
 
-Paths are `pathlib.Path`; rounds have at least two digits, so that a listing is in the
-order of the rounds. Only `write_atomically`, `append` and `move_into` access the disk,
-and only the standard library and `errors` are imported.
+Paths are `pathlib.Path`; round numbers have at least two digits, so that listings are
+in order. Only `write_atomically`, `append` and `move_into` access the disk, and only
+the standard library and `errors` are imported.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from gen_tickets.errors import UserError
 
 
 def _named(name: str) -> Callable[[str | os.PathLike[str]], pathlib.Path]:
-    """A function from a workdir to the path of what has this name there."""
+    """A function from a workdir to the path of the file or folder with this name."""
     return lambda workdir: pathlib.Path(workdir) / name
 
 
@@ -26,7 +26,7 @@ layers_path = _named("layers.csv")
 curves_path = _named("curves.csv")
 columns_path = _named("columns.json")
 baselines_path = _named("baselines.json")
-#: Metrics on the lines between copies in an instability analysis.
+#: Metrics on the lines between the copies of an instability analysis.
 stability_path = _named("stability.csv")
 parameters_path = _named("parameters.txt")
 report_path = _named("report.html")
@@ -75,8 +75,8 @@ def expanded(path: str | os.PathLike[str]) -> pathlib.Path:
 def write_atomically(path: str | pathlib.Path, data: bytes) -> None:
     """Writes `data` to `path`; readers and crashes see the old or the new file.
 
-    Written to a temporary file in the same folder (made if absent), synced to disk
-    and renamed; the temporary file is removed if any of this fails.
+    Writes a temporary file in the same folder (created if missing), syncs it to disk
+    and renames it; the temporary file is removed if any of this fails.
 
     Raises:
       UserError: the disk is full or not writable.
@@ -115,17 +115,17 @@ def append(path: str | pathlib.Path, data: bytes) -> None:
 
 
 def move_into(path: pathlib.Path, folder: str) -> pathlib.Path:
-    """Moves a file or folder into a folder beside it, made if absent.
+    """Moves a file or folder into a sibling folder, created if missing.
 
     Args:
-      path: what is moved.
-      folder: name of the folder beside it.
+      path: the file or folder to move.
+      folder: name of the sibling folder.
 
     Returns:
-      Where it is now: a number is added to a name that is taken.
+      The new path; if the name is taken, a number is appended.
 
     Raises:
-      UserError: the disk is not to be written.
+      UserError: the disk cannot be written.
     """
     with disk_errors_told(path):
         place = path.parent / folder
@@ -152,7 +152,7 @@ def disk_errors_told(path: str | pathlib.Path) -> Iterator[None]:
 
 
 def _sync_folder(folder: pathlib.Path) -> None:
-    """Syncs new names to disk, which are stored separately from file contents."""
+    """Syncs new file names to disk, which are stored apart from file contents."""
     descriptor = os.open(folder, os.O_RDONLY)
     with contextlib.suppress(OSError):  # not every file system supports it
         os.fsync(descriptor)

@@ -12,9 +12,9 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def collect() -> dict:
-    """Versions of Python and packages, and the devices; JSON-able."""
+    """Versions of Python and packages, and the devices; JSON-serializable."""
     device = jax.devices()[0]
-    is_cpu = device.platform == "cpu"  # whose kind is "cpu", too
+    is_cpu = device.platform == "cpu"  # its device_kind is "cpu" too
     kind = "CPU" if is_cpu else f"{device.device_kind} ({device.platform})"
     return {
         "gen_tickets": gen_tickets.__version__,

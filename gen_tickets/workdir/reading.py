@@ -1,8 +1,8 @@
-"""Why a file could not be read: its content is damaged, or it was not accessible.
+"""Reading errors: tells damaged files from files that could not be accessed.
 
-Only readable content that is invalid counts as damage. A file that this process may not
-open, that the disk fails to read, or whose name cannot be encoded may be intact, and is
-never replaced, moved or recomputed.
+A file is damaged only if it can be read and its content is invalid. A file that this
+process may not open, that the disk fails to read, or whose name cannot be encoded may
+be intact, and is never replaced, moved or recomputed.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from gen_tickets.errors import Damaged, UserError
 
 _PIECE = 2**16
 _INTACT = "it may be intact: nothing was changed; make it readable, then try again"
-# Numbers of errors that content may be to blame for: a file's directory that tells of
-# places before its beginning, of files that are not in its folder.
+# Error numbers that invalid content can cause: an archive directory with offsets before
+# the start of the file, or references to files that are not in the folder.
 _OF_CONTENT = (
     *(None, errno.EINVAL, errno.EOVERFLOW),
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
@@ -27,9 +27,9 @@ _STATUS = re.compile(
     "PERMISSION_DENIED|UNAUTHENTICATED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
     "|RESOURCE_EXHAUSTED"
 )
-# A process that may start no more threads.
+# Messages of a process that may start no more threads.
 _OF_THREADS = re.compile("can't start new thread|cannot schedule new futures")
-# The error of the system in others of its messages.
+# The number of a system error in its other messages.
 _NUMBER = re.compile(r"\[os_error_code='(\d+)'\]")
 
 
@@ -39,7 +39,7 @@ def reason(error: BaseException) -> str:
 
 
 def is_there(path: str | os.PathLike[str]) -> bool:
-    """Whether there is anything of that name, readable or not.
+    """Whether a file or folder of that name exists, readable or not.
 
     Raises:
       OSError: the folder cannot be read.
@@ -55,7 +55,7 @@ def check_readable(path: str | os.PathLike[str]) -> None:
     """Reads every byte of a file, or of all files in a folder.
 
     Raises:
-      OSError: as the first file or folder that cannot be read.
+      OSError: from the first file or folder that cannot be read.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
@@ -81,17 +81,17 @@ def _raise(error: OSError) -> None:
 def explained(
     path: str | os.PathLike[str], kind: str, remedy: str = "", field: str = ""
 ) -> Iterator[None]:
-    """Turns errors in reading `path` into a UserError that tells damage from the rest.
+    """Turns errors in reading `path` into a UserError: Damaged, or another reason.
 
     Args:
       path: the file or folder that is read.
-      kind: what it should be, such as "ticket".
+      kind: its kind in messages, such as "ticket".
       remedy: what to do about damage.
       field: its name in messages; "" = the path.
 
     Raises:
       Damaged: every byte can be read, but the content is invalid.
-      UserError: it is missing or cannot be read; any UserError of the body.
+      UserError: it is missing or cannot be read; also any UserError of the body.
     """
     field = field or str(path)
     try:
@@ -107,22 +107,22 @@ def explained(
                 field, f"cannot be read ({reason(unread)})", _INTACT
             ) from error
         if type(error).__name__ == "JaxRuntimeError":
-            raise  # of a device, such as its memory
+            raise  # an error of a device, such as its memory
         raise Damaged(
             field, f"is not an intact {kind} ({reason(error)})", remedy
         ) from error
 
 
 def _unread(path: str | os.PathLike[str], error: Exception) -> Exception | None:
-    """The error that prevents reading `path`; None if its content raised `error`."""
-    if isinstance(error, UnicodeEncodeError):  # of its name
+    """The error that prevents reading `path`; None if its content caused `error`."""
+    if isinstance(error, UnicodeEncodeError):  # from its name
         return error
-    # This process lacks a module, a codec (content lacks a KeyError's) or threads.
+    # The process lacks a module, a codec (content raises KeyErrors) or threads.
     if isinstance(error, ImportError) or type(error) is LookupError:
         return error
     if isinstance(error, RuntimeError) and _OF_THREADS.search(str(error)):
         return error
-    # Decoders raise OSErrors of their own, which have no number.
+    # Decoders also raise OSErrors, but without a number.
     if isinstance(error, OSError) and error.errno not in _OF_CONTENT:
         return error
     if isinstance(error, ValueError) and _is_of_system(str(error)):
@@ -135,7 +135,7 @@ def _unread(path: str | os.PathLike[str], error: Exception) -> Exception | None:
 
 
 def _is_of_system(message: str) -> bool:
-    """Whether TensorStore tells of an error of the system, which may not come again."""
+    """Whether a TensorStore message is about a system error, which may be transient."""
     number = _NUMBER.search(message)
     if number is None:
         return _STATUS.match(message) is not None

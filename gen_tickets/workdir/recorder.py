@@ -1,6 +1,6 @@
-"""Writes the results of a run: tables, tickets, image grids, events.
+"""Writes the results of a run: tables, tickets, image grids and events.
 
-A recorder takes arrays and rows, independent of models, and writes in process 0 only.
+A recorder takes arrays and rows, independent of models; only process 0 writes.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ from gen_tickets.workdir import images as images_lib
 from gen_tickets.workdir import parameters, paths, tables, tickets
 
 _GRID_COLUMNS = 8
-_WORTH_A_PAGE = 60.0  # seconds; after longer rounds the page is drawn
+_WORTH_A_PAGE = 60.0  # seconds; the page is drawn after longer rounds
 
 
 def check_tables(workdir: str | pathlib.Path) -> None:
-    """Raises UserError if a table of a workdir, to which rounds add, is damaged."""
+    """Raises UserError if a table to which rounds add rows is damaged."""
     for path in (paths.results_path(workdir), paths.layers_path(workdir)):
         if path.exists():
             tables.read_rows(path)
@@ -49,15 +49,15 @@ class Recorder:
     curves: curves.CurveWriter
 
     def parameters(self, params: Any, prunable: Collection[str]) -> None:
-        """Writes parameters.txt, every array of weights; a log has the components.
+        """Writes parameters.txt with every weight array; logs print the components.
 
         Args:
           params: weights of one run, or their shapes.
-          prunable: names of those that may be pruned.
+          prunable: names of the prunable ones.
         """
         if processes.is_first():
             table = parameters.write(self.workdir, params, prunable)
-            if not display.shows_bars():  # in a log; a terminal has its sums alone
+            if not display.shows_bars():  # in a log; a terminal shows only the sums
                 display.say(table)
             whole = paths.parameters_path(self.workdir).read_text()
             self.events.text("", "parameters", f"```\n{whole}```")
@@ -72,8 +72,8 @@ class Recorder:
         """Writes learning curves: rows of curves.csv and TensorBoard events.
 
         Args:
-          training, position, evaluation: the step, and the metrics of the task.
-          measured: {column of eval.metrics: its values [M]}, if they are measured.
+          training, position, evaluation: the step and the task's metrics.
+          measured: {column of eval.metrics: its values [M]}, if measured.
         """
         self.curves.write(
             training.tag,
@@ -88,9 +88,9 @@ class Recorder:
         )
 
     def rows(self, tag: str, round_number: int, rows: list[dict[str, Any]]) -> None:
-        """Replaces the rows of these runs and this round in results.csv; shows them.
+        """Replaces the rows of these runs and this round in results.csv; prints them.
 
-        TensorBoard has their means; tag: of the training.
+        Also writes their means to TensorBoard; tag: of the training.
         """
         _update_table(paths.results_path(self.workdir), round_number, rows)
         if not processes.is_first():
@@ -101,7 +101,7 @@ class Recorder:
         self.show_rounds()
 
     def show_rounds(self) -> None:
-        """Shows the rounds that are in results.csv and have not been shown."""
+        """Prints the rounds of results.csv that have not been printed."""
         path = paths.results_path(self.workdir)
         if processes.is_first() and path.exists():
             self._table.show(tables.read_rows(path))
@@ -121,7 +121,7 @@ class Recorder:
         _update_table(paths.layers_path(self.workdir), round_number, rows)
 
     def stability(self, rows: list[dict[str, Any]]) -> None:
-        """Writes stability.csv: metrics on lines between copies."""
+        """Writes stability.csv: metrics on the lines between copies."""
         if processes.is_first():
             tables.write_rows(paths.stability_path(self.workdir), rows)
 
@@ -138,10 +138,10 @@ class Recorder:
 
         Args:
           ticket: without provenance.
-          round_number, run: whose it is.
-          step: of the weights that it holds.
-          sparsity: of the whole networks; None: that of its masks.
-          arm: of a trained member; "": it is the ticket of a round.
+          round_number, run: round and run of the ticket.
+          step: of its weights.
+          sparsity: of the full networks; None: that of its masks.
+          arm: of a trained member; "": the ticket of a round.
         """
         if not processes.is_first():
             return
@@ -157,10 +157,10 @@ class Recorder:
         tickets.save(path, ticket._replace(provenance=about))
 
     def remove_superseded(self, round_number: int) -> None:
-        """Removes trained networks that were kept until this round's were there.
+        """Removes trained networks that `keep.rounds` drops after this round.
 
-        Only those that `keep.rounds` had kept up to the round before are looked at, so
-        that a restart with another `keep.rounds` removes nothing that is older.
+        Considers only those that `keep.rounds` kept after the previous round, so a
+        restart with another `keep.rounds` removes nothing older.
         """
         policy = self.config.keep.rounds
         if not processes.is_first() or policy == "all" or round_number == 0:
@@ -174,11 +174,11 @@ class Recorder:
             folder = paths.trained_dir(self.workdir, number)
             for path in folder.glob("*_run_*.npz"):
                 path.unlink()
-            with contextlib.suppress(OSError):  # absent, or something else is in it
+            with contextlib.suppress(OSError):  # missing, or not empty
                 folder.rmdir()
 
     def originals(self, images: Any) -> None:
-        """Writes the grid of the held-out images that are reconstructed."""
+        """Writes the image grid of the held-out images to reconstruct."""
         if processes.is_first():
             _write_grid(paths.originals_path(self.workdir), images)
 
@@ -189,8 +189,8 @@ class Recorder:
 
         Args:
           tag: of the training.
-          round_number, arm: whose images.
-          kind: samples or reconstructions.
+          round_number, arm: round and arm of the images.
+          kind: "samples" or "reconstructions".
           images: on any device.
         """
         path = paths.sample_path(self.workdir, round_number, arm, kind)
@@ -198,7 +198,7 @@ class Recorder:
         self.events.image(events.over_rounds(arm, tag), round_number, kind, grid)
 
     def page(self, seconds: float) -> None:
-        """Draws the report of the rounds so far, if the round took long enough."""
+        """Draws the report of all rounds so far, if the last one took long enough."""
         if seconds > _WORTH_A_PAGE and processes.is_first():
             # Imported late: plotting libraries take two seconds to import.
             from gen_tickets.report import render
@@ -207,7 +207,7 @@ class Recorder:
 
 
 def _write_grid(path: pathlib.Path, images: Any) -> np.ndarray:
-    """Writes uint8 [N, H, W, C] as one image [H', W', C], and returns that."""
+    """Writes uint8 [N, H, W, C] as one image [H', W', C] and returns it."""
     grid = images_lib.image_grid(np.asarray(images), _GRID_COLUMNS)
     images_lib.write_image(path, grid)
     return grid

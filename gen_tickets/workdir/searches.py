@@ -1,4 +1,4 @@
-"""Early-bird searches on disk: the masks that were drawn and the channels kept.
+"""Early-bird searches on disk: the mask of every epoch, and the kept channels.
 
 One .npz per run, read without pickle; `report` plots the mask distances.
 """
@@ -14,10 +14,10 @@ from gen_tickets.workdir import npz, reading
 
 
 class Search(NamedTuple):
-    """The search of one run; E = epochs it took, C = channels that have a score."""
+    """The search of one run; E = epochs of the search, C = channels with a score."""
 
     drawn: Any  #: bool [E, C], the mask of every epoch, True = kept
-    found: int  #: the epoch, counted from 1, that found the ticket; 0: none did
+    found: int  #: epoch at which the ticket was found, from 1; 0: none
     #: {component: {group: bool [channels]}}, True = kept
     kept: dict[str, dict[str, Any]]
 
@@ -38,7 +38,7 @@ def load(path: str | pathlib.Path) -> Search:
     """Reads a search.
 
     Raises:
-      UserError: no such file, or not an intact one.
+      UserError: the file is missing or damaged.
     """
     with reading.explained(path, "search"):
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -55,7 +55,7 @@ def load(path: str | pathlib.Path) -> Search:
 
 
 def distances(drawn: Any) -> np.ndarray:
-    """Normalised Hamming distance of every two masks: bool [E, C] -> float [E, E]."""
+    """Normalised Hamming distances between masks: bool [E, C] -> float [E, E]."""
     x = np.asarray(drawn, np.float64)
     # Two masks agree on a channel if both keep it or neither does.
     both = x @ x.T
@@ -64,7 +64,7 @@ def distances(drawn: Any) -> np.ndarray:
 
 
 def outcome(search: Search, run: int, options: ConfigDict) -> str:
-    """The outcome of a search in a sentence; options: `config.early_bird`."""
+    """The outcome of a search as a sentence; options: `config.early_bird`."""
     from gen_tickets.pruning import detection  # imported here: reports need no JAX
 
     epochs = len(search.drawn)
@@ -74,7 +74,7 @@ def outcome(search: Search, run: int, options: ConfigDict) -> str:
     after = (
         "the last mask is taken"
         if options.take_last
-        else "nothing is cut (early_bird.take_last=true would take the last mask)"
+        else "nothing is pruned (early_bird.take_last=true would take the last mask)"
     )
     return (
         f"run {run}: no early-bird ticket in {epochs} epochs, the last mask is "

@@ -2,9 +2,8 @@
 
 A table is a list of dicts, one per line of the file: `results.csv` has one row per
 round, run and arm, `layers.csv` one per round, run and layer. `columns` defines the
-columns. A column that a row lacks is an empty cell; a number that is not finite is
-`nan`. Files are replaced atomically, so a killed run leaves the table of its last
-finished round.
+columns. A missing value is an empty cell; a non-finite number is `nan`. Files are
+replaced atomically, so a killed run leaves the table of its last finished round.
 """
 
 import csv
@@ -39,10 +38,10 @@ _RESTORE = "restore the file or start anew"
 
 
 def write_rows(path: str | pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replaces the table at `path` by one or more `rows`.
+    """Replaces the table at `path` with one or more `rows`.
 
-    Columns are the union of the rows' keys in first-seen order. Floats are written with
-    enough digits to restore the same float64.
+    Columns are the union of the rows' keys in first-seen order. Floats have enough
+    digits to restore the same float64.
     """
     if not rows:
         raise ValueError(f"{path}: a table needs at least one row")
@@ -73,7 +72,7 @@ def _lines(lines: Iterable[Sequence[str]]) -> str:
 def read_rows(path: str | pathlib.Path) -> list[dict[str, Any]]:
     """Returns the rows of the table at `path`, each value with the type of its column.
 
-    An unknown integer is the float nan. Empty cells are left out of their rows.
+    An unknown integer is the float nan. Rows have no keys for empty cells.
 
     Raises:
       UserError: the file is missing, empty, truncated or not such a table.
@@ -100,7 +99,7 @@ def read_text(path: str | pathlib.Path) -> str:
 
 
 def parse(path: str | pathlib.Path, text: str) -> list[dict[str, Any]]:
-    """Returns the rows in the text of a table, as `read_rows`.
+    """Returns the rows in the text of a table, like `read_rows`.
 
     Args:
       path: of the file, for messages.
@@ -126,7 +125,7 @@ def _format(column: Column, value: Any) -> str:
         return str(value)
     value = np.asarray(value).item()
     if isinstance(value, str):
-        raise ValueError(f"column {column.name!r}: {value!r} is no number")
+        raise ValueError(f"column {column.name!r}: {value!r} is not a number")
     if isinstance(value, (bool, int)):
         return str(value)
     return repr(float(value)) if math.isfinite(value) else "nan"
@@ -169,8 +168,8 @@ def replace_round(
 ) -> list[dict[str, Any]]:
     """Returns `rows` with those of one round replaced by `new_rows`, in table order.
 
-    Order: round, arm (in the order of ARMS), run; rows that agree in these, such
-    as the layers of one run, keep their order.
+    Order: round, arm (in the order of ARMS), run. Rows that are equal in these, such as
+    the layers of one run, keep their order.
     """
     if any(row["round"] != round_number for row in new_rows):
         raise ValueError(f"rows of another round among those of round {round_number}")
@@ -187,8 +186,8 @@ def _place(row: Mapping[str, Any]) -> tuple:
 def write_columns(workdir: str | pathlib.Path) -> None:
     """Writes columns.json, the description of the columns of the workdir's tables.
 
-    It describes the columns of user-defined metrics to programs that have not loaded
-    the file that declares them, such as `python -m gen_tickets.report`.
+    It describes the columns of user-defined metrics for programs that do not load the
+    file in which they are declared, such as `python -m gen_tickets.report`.
     """
     names: list[str] = []
     for find_path in (paths.results_path, paths.layers_path, paths.curves_path):
@@ -204,7 +203,7 @@ def read_columns(workdir: str | pathlib.Path) -> list[Column]:
     """Returns the columns described by columns.json; none if there is no such file.
 
     Raises:
-      UserError: it is damaged.
+      UserError: the file is damaged.
     """
     path = paths.columns_path(workdir)
     with reading.explained(

@@ -1,13 +1,13 @@
-"""Tickets: a mask together with the weights that its training starts from.
+"""Tickets: a mask together with the weights from which training starts.
 
 On disk a ticket is one .npz that NumPy reads without pickle: masks as packed bits, the
-weights that are kept, the batch-norm statistics of the rewind step, and the provenance
-as JSON. For a compacted network it has the channels of each group, and arrays of the
-smaller shapes, which fit `tasks.build(config, ..., channels)`.
+kept weights, the batch-norm statistics of the rewind step, and the provenance as JSON.
+For a compacted network it has the channels of each group, and arrays of the smaller
+shapes, which fit `tasks.build(config, ..., channels)`.
 
 A ticket of a custom model needs only masks and params, which may be any pytree. Dicts
-and lists are restored as such; `load(path, like=params)` restores every structure, such
-as tuples, FrozenDicts, states of nnx and modules of Equinox.
+and lists are restored as such; `load(path, like=params)` restores any structure, such
+as tuples, FrozenDicts, nnx states and Equinox modules.
 """
 
 import json
@@ -28,7 +28,7 @@ from gen_tickets.workdir import npz, reading
 
 
 class Ticket(NamedTuple):
-    """One ticket of one run; trees have the component as first level."""
+    """One ticket of one run; the first level of the trees is the component."""
 
     masks: Tree  #: bool, True = kept
     params: Tree  #: float32 weights of the rewind step, exactly 0.0 where pruned
@@ -41,8 +41,8 @@ def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
     """Writes a ticket to one file, atomically.
 
     Raises:
-      UserError: weights or statistics that are not float32, masks of another structure,
-        or the disk is full.
+      UserError: weights or statistics are not float32, masks have another structure, or
+        the disk is full.
     """
     masks, params = trees.named_leaves(ticket.masks), trees.named_leaves(ticket.params)
     if masks.keys() != params.keys():
@@ -77,11 +77,11 @@ def _float32(name: str, leaf: Any) -> np.ndarray:
 def _nest(
     leaves: dict[str, Any], paths: Mapping[str, Sequence[str | int]] | None = None
 ) -> Any:
-    """Nested dicts and lists of {name: leaf}.
+    """Nested dicts and lists from {name: leaf}.
 
     Args:
       leaves: by name.
-      paths: {name: its parts}, whole numbers of lists; None: what is between "/".
+      paths: {name: its parts}, integers for lists; None: splits names at "/".
     """
     nested: dict[str | int, Any] = {}
     for name, leaf in leaves.items():
@@ -90,7 +90,7 @@ def _nest(
         for part in parts:
             place = place.setdefault(part, {})
         if last in place:
-            raise ValueError(f"{name} is there twice")
+            raise ValueError(f"{name} occurs twice")
         place[last] = leaf
     return _with_lists(nested)
 
@@ -105,7 +105,7 @@ def _with_lists(tree: Any) -> Any:
 
 
 def _check_arrays(path: str | os.PathLike[str]) -> None:
-    """Raises ValueError unless sizes and dtypes are those of a ticket; reads none."""
+    """Raises ValueError unless sizes and dtypes are a ticket's; reads no array."""
     arrays, size = npz.headers(path), os.path.getsize(path)
     if npz.announced_bytes(arrays) > size:
         raise ValueError(f"its arrays are said to be larger than its {size} bytes")
@@ -115,7 +115,7 @@ def _check_arrays(path: str | os.PathLike[str]) -> None:
 
 
 def _check_header(header: dict[str, Any]) -> None:
-    """Raises ValueError unless all of a header but the shapes can be used."""
+    """Raises ValueError unless a header is valid, except for its shapes."""
     if not isinstance(header["provenance"], dict):
         raise ValueError("its provenance is no table")
     stats = header.get("stats", [])
@@ -148,9 +148,9 @@ def _unpack(
 
 
 def _read(path: str | os.PathLike[str]) -> Ticket:
-    """Reads a ticket; invalid files raise exceptions of many kinds."""
+    """Reads a ticket; invalid files raise many kinds of exceptions."""
     _check_arrays(path)
-    # Opened here, because NumPy does not close a file that is no archive.
+    # Opened here, because NumPy does not close a file that is not an archive.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         header = json.loads(arrays["header"].tobytes())
         _check_header(header)
@@ -162,7 +162,7 @@ def _read(path: str | os.PathLike[str]) -> Ticket:
             for name in arrays.files
             if name.startswith("stats/")
         }
-        # Files of earlier versions lack some of them.
+        # Files of earlier versions lack some of these.
         components = header.get("stats", [name.split("/")[0] for name in params])
         channels, parts = header.get("channels", {}), header.get("paths")
         return Ticket(
@@ -175,16 +175,16 @@ def _read(path: str | os.PathLike[str]) -> Ticket:
 
 
 def load(path: str | os.PathLike[str], like: Tree = None) -> Ticket:
-    """Reads a ticket; NumPy arrays in nested dicts and lists.
+    """Reads a ticket as NumPy arrays in nested dicts and lists.
+
+    Never runs code from the file, and never allocates more than the file can contain.
 
     Args:
       path: of the file.
-      like: weights whose structure masks and params get; None: as they are stored.
+      like: weights that define the structure of masks and params; None: as stored.
 
     Raises:
-      UserError: no such file, not an intact ticket, or one of another model. No code in
-        it is ever run, and nothing is allocated that the file is not large enough to
-        hold.
+      UserError: the file is missing, not an intact ticket, or of another model.
     """
     with reading.explained(path, "ticket"):
         ticket = _read(path)

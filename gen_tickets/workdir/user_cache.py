@@ -1,7 +1,7 @@
-"""The folder for what is computed once a machine: GEN_TICKETS_CACHE, or the user's own.
+"""The cache folder: GEN_TICKETS_CACHE, or the user's cache.
 
-An environment variable that is empty counts as not set, and so does an XDG_CACHE_HOME
-that is not absolute, as the XDG base directory specification has it.
+An empty environment variable counts as not set, and so does an XDG_CACHE_HOME that is
+not absolute, as in the XDG base directory specification.
 """
 
 import os
@@ -13,7 +13,7 @@ VARIABLE = "GEN_TICKETS_CACHE"
 
 
 def folder() -> pathlib.Path | None:
-    """The folder, which need not exist; None: there is no home folder to have one in.
+    """The cache folder, which may not exist; None: there is no home folder.
 
     GEN_TICKETS_CACHE, else gen_tickets/ in XDG_CACHE_HOME, else in ~/.cache.
     """
@@ -25,5 +25,5 @@ def folder() -> pathlib.Path | None:
         return pathlib.Path(caches) / "gen_tickets"
     try:
         return pathlib.Path.home() / ".cache" / "gen_tickets"
-    except RuntimeError:  # a container's user without HOME and without an entry
+    except RuntimeError:  # in a container: no HOME and no user entry
         return None

@@ -1,4 +1,4 @@
-"""Maps a compiled function over many images, in batches of one shape."""
+"""Applies a compiled function to many images, in batches of one shape."""
 
 from collections.abc import Callable
 from contextlib import nullcontext as _no_bar
@@ -17,7 +17,7 @@ def check_images(images: ArrayLike) -> UInt8[np.ndarray, "n h w c"]:
     """Returns the images as a NumPy array.
 
     Raises:
-      UserError: they are not uint8 [N, H, W, 1] or [N, H, W, 3] with N >= 1.
+      UserError: not uint8 [N, H, W, 1] or [N, H, W, 3] with N >= 1.
     """
     images = np.asarray(images)
     if (

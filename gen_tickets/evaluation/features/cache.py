@@ -1,9 +1,8 @@
-"""A cache on disk of computed arrays, under a key of everything they depend on.
+"""Disk cache of computed arrays; the key has everything they depend on.
 
-A key is a JSON-able dict. A file holds the arrays, the key and a SHA-256 of the arrays.
-It is written atomically and verified when read; the arrays of a damaged file are
-computed again, and a file that cannot be read is not changed. The folder is
-`weights.cache_folder`.
+A key is a JSON-serializable dict. A file holds the arrays, the key and a SHA-256 of the
+arrays. It is written atomically and verified when read. A damaged file is recomputed;
+a file that cannot be read is not changed. The folder is `weights.cache_folder`.
 """
 
 import hashlib
@@ -40,7 +39,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def path_of(kind: str, key: Mapping[str, Any]) -> pathlib.Path:
-    """The file of a key; its name begins with `kind`."""
+    """The file of a key; its name starts with `kind`."""
     return weights.cache_folder() / f"{kind}_{short_hash(key)}.npz"
 
 
@@ -50,9 +49,9 @@ def fetch(
     """The arrays of a key: from the cache, or computed and stored there.
 
     Args:
-      kind: prefix of the file's name.
+      kind: prefix of the file name.
       key: everything that the arrays depend on.
-      compute: () -> {name: array}, of no object type.
+      compute: () -> {name: array}, without object dtypes.
     """
     path, may_replace = path_of(kind, key), True
     try:
@@ -62,8 +61,8 @@ def fetch(
     except Damaged:
         display.say(f"{path}: damaged; computed again")
     except UserError as error:
-        may_replace = False  # It may be intact.
-        display.say(f"{error}; computed for this run alone")
+        may_replace = False  # it may be intact
+        display.say(f"{error}; computed for this run only")
     arrays = {name: np.asarray(array) for name, array in compute().items()}
     if may_replace:
         try:
@@ -79,11 +78,11 @@ def _about(key: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> np.ndarr
 
 
 def _read(path: pathlib.Path, key: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The arrays of a file; ValueError where they are not those of the key."""
+    """The arrays of a file; raises ValueError if they do not belong to the key."""
     # Opened here, because np.load does not close a file that is not a zip.
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
         arrays = dict(found)
     about = json.loads(arrays.pop(_ABOUT).tobytes())
     if about != {"key": json.loads(json.dumps(key)), "sha256": digest(arrays)}:
-        raise ValueError("its key or its SHA-256 is another")
+        raise ValueError("its key or its SHA-256 differs")
     return arrays

@@ -1,7 +1,7 @@
-"""A classifier of a data set's labels: ResNet-18 in its variant for small images.
+"""Classifier of the labels of a data set: a ResNet-18 for small images.
 
-It is trained once for a data set and cached. It measures whether a reconstruction keeps
-its class and how classes are distributed over samples. Its features define
+It is trained once per data set and cached. It measures whether reconstructions keep
+their class and how classes are distributed over samples. Its features define
 `fd_classifier`, a Frechet distance that is not the FID: values are comparable only
 within one data set and one classifier.
 """
@@ -43,16 +43,16 @@ from gen_tickets.trees import Tree
 
 _SEED = 0
 _SHIFT = 4
-_EXTRACT_BATCH = 256
-_STRETCH = 16  # steps between two updates of the progress bar
-_WORTH_A_WORD = 30.0  # seconds of a training
+_EXTRACT_BATCH = 128  # of any number of images, so that one program is compiled
+_STRETCH = 16  # steps between updates of the progress bar
+_WORTH_A_WORD = 30.0  # seconds of training worth a message
 
 
 class ResNet18(nn.Module):
     """[N, S, S, C] in [-1, 1] -> `Outputs`, features [N, 8 * width].
 
-    He et al. 2016 with a stem of one convolution k3 s1 and no pooling after it: four
-    stages of two blocks, the side halved from stage to stage.
+    He et al. 2016, with a stem of one convolution (kernel 3, stride 1) and no pooling
+    after it; four stages of two blocks, each with half the side of the previous one.
     """
 
     width: int
@@ -88,7 +88,7 @@ class Classifier(NamedTuple):
         """Features [N, D] and logits [N, classes] of uint8 [N, S, S, C]; float32.
 
         Raises:
-          UserError: images of another type or size than the classifier's.
+          UserError: the images do not have the type or size of the classifier.
         """
         images = check_images(images)
         size, channels = self.key["image_size"], self.key["channels"]
@@ -98,20 +98,23 @@ class Classifier(NamedTuple):
                 f"the classifier takes [N, {size}, {size}, {channels}]",
                 "give images of that size",
             )
-        outputs: Outputs = map_batches(
-            functools.partial(_outputs, self.network, self.variables),
-            images,
-            min(_EXTRACT_BATCH, len(images)),
-            "classifier",
-        )
-        return outputs
+        return _extract(self.network, self.variables, images, "classifier")
+
+
+def _extract(
+    network: ResNet18, variables: Tree, images: np.ndarray, title: str | None = None
+) -> Outputs:
+    """`Classifier.extract` of checked images; title: of a progress bar, if any."""
+    function = functools.partial(_outputs, network, variables)
+    outputs: Outputs = map_batches(function, images, _EXTRACT_BATCH, title)
+    return outputs
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _outputs(
     network: ResNet18, variables: Tree, images: UInt8[Array, "n s s c"]
 ) -> classifier.Outputs:
-    # Accelerators round at the default precision, so features would depend on them.
+    # At the default precision, features would depend on the accelerator's rounding.
     with jax.default_matmul_precision("highest"):
         outputs: Tree = network.apply(variables, pixels.to_float(images), False)
         return outputs
@@ -126,7 +129,7 @@ def load_classifier(
       dataset: data.Dataset with labels.
       epochs: passes over the training images.
       width: channels of the first stage.
-      most_seconds: that a training may take, as its second step tells.
+      most_seconds: limit of the training time, estimated at the second step.
 
     Raises:
       UserError: the data set has no labels, or the training diverged or would take
@@ -162,15 +165,15 @@ def check_labels(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Returns the labels of both sets.
 
     Raises:
-      UserError: a set has none, or there are fewer than two classes.
+      UserError: a set has no labels, or there are fewer than two classes.
     """
     name = dataset.provenance["name"]
     if dataset.train.labels is None or dataset.heldout.labels is None:
         raise UserError(
             f"data.name={name}",
-            "has no labels, which the classifier of fd_classifier, accuracy and the "
-            "like needs",
-            "take a labelled set, or the metrics of Inception: fid, kid, precision, "
+            "has no labels, which the classifier of fd_classifier, accuracy and "
+            "similar metrics needs",
+            "use a labelled set, or the metrics of Inception: fid, kid, precision, "
             "recall",
         )
     labels = np.concatenate([dataset.train.labels, dataset.heldout.labels])
@@ -187,7 +190,7 @@ def _key(dataset: Dataset, epochs: int, width: int) -> dict[str, Any]:
     """Everything that the weights and the accuracy depend on."""
     labels, heldout_labels = check_labels(dataset)
     count, size, _, channels = dataset.train.images.shape
-    # Smaller batches for small sets, so that there are enough steps.
+    # Smaller batches for small sets, for enough steps.
     batch_size = min(128, max(16, count // 64), count)
     colour = channels == 3
     recipe = classifier.Recipe(
@@ -225,40 +228,43 @@ def _train(
     most_seconds: float = math.inf,
 ) -> dict[str, np.ndarray]:
     """{name: array} of weights, statistics, and the accuracy on held-out images."""
-    train_set, heldout = (
-        {"images": jnp.asarray(part.images), "labels": jnp.asarray(part.labels)}
-        for part in (dataset.train, dataset.heldout)
-    )
-    task = classifier.build(network, dataset.train.images.shape[1:], recipe)
+    train, heldout = dataset.train, dataset.heldout
+    examples = {
+        "images": jnp.asarray(train.images),
+        "labels": jnp.asarray(train.labels),
+    }
+    task = classifier.build(network, train.images.shape[1:], recipe)
     loop = loop_lib.make_loop(task)
     keys = jax.random.key(_SEED)[None]  # a population of one
     state = jax.jit(jax.vmap(task.init))(keys)
     title = f"classifier of {dataset.provenance['name']}"
-    totals = loop_lib.empty_totals(task, train_set, 1)
+    totals = loop_lib.empty_totals(task, examples, 1)
     with display.bar(f"training the {title}", recipe.num_steps) as progress:
         costs = functools.partial(_tell_cost, title, most_seconds)
-        state = _fit(loop, state, totals, train_set, keys, key, progress, costs)
-    found = loop.evaluate(state, *loop_lib.in_batches(heldout, _EXTRACT_BATCH), keys)
-    if not np.isfinite(found["loss"][0]):
+        state = _fit(loop, state, totals, examples, keys, key, progress, costs)
+    kept = jax.tree.map(
+        lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
+    )
+    arrays = trees.named_leaves(kept)
+    logits = _extract(network, variables_of(arrays), heldout.images).logits
+    if not np.isfinite(logits).all():
         raise UserError(
             f"eval.classifier_epochs={key['epochs']}",
             "the classifier's training diverged",
             "give another number, or another eval.classifier_width",
         )
-    accuracy, count = float(found["accuracy"][0]), len(dataset.heldout.images)
+    accuracy = np.mean(logits.argmax(1) == heldout.labels)
+    count = len(heldout.images)
     display.say(f"{title}: {100 * accuracy:.2f} % right on {count} held-out images")
-    kept = jax.tree.map(
-        lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
-    )
-    return {**trees.named_leaves(kept), "accuracy": np.float64(accuracy)}
+    return {**arrays, "accuracy": np.float64(accuracy)}
 
 
 def _tell_cost(title: str, most_seconds: float, seconds: float) -> None:
-    """Says how long the training takes; refuses one that takes more than allowed."""
+    """Prints the expected training time; refuses it if above the limit."""
     if seconds > most_seconds:
         raise UserError(
             title,
-            f"its training takes about {display.duration(seconds)} here, once",
+            f"its one-time training takes about {display.duration(seconds)} here",
             "--train-classifier allows it, --classifier-width=8 takes less, and "
             "--metrics=fid takes Inception's weights in its place",
         )
@@ -277,11 +283,11 @@ def _fit(
     progress: Any,
     tell_cost: Callable[[float], None],
 ) -> TrainState:
-    """Trains for all steps, a few at a time so that the progress bar moves.
+    """Trains for all steps, a few at a time to update the progress bar.
 
     Args:
-      tell_cost: takes the seconds that the training needs, after the second step; the
-        first one compiles.
+      tell_cost: called after the second step (the first one compiles) with the expected
+        seconds of training.
     """
     masks, count = masks_lib.dense(state.params), len(examples["images"])
     batch_size, num_steps = key["batch_size"], key["recipe"]["num_steps"]

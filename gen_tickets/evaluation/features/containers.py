@@ -1,7 +1,7 @@
 """Reads named arrays from untrusted files of torch.save and numpy.savez.
 
-PyTorch is not needed, and no code of the file runs (`unpickle`). Sizes are checked
-before memory is allocated. Any problem with a file is a one-line `UserError`.
+Needs no PyTorch and runs no code of the file (`unpickle`). Sizes are checked before
+memory is allocated. Any problem with a file is a one-line `UserError`.
 """
 
 import io
@@ -23,8 +23,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """{name: array} of a .pth file (either container of torch.save) or an .npz file.
 
     Raises:
-      UserError: not such a file, truncated, corrupt, too large, or it holds anything
-        but named float32 and int64 arrays.
+      UserError: not such a file, truncated, corrupt, too large, or with contents other
+        than named float32 and int64 arrays.
     """
     with reading.explained(
         path,
@@ -46,7 +46,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """{name: its entry}, after checking the sizes that they claim."""
+    """{name: its entry}, after checking the declared sizes."""
     entries = archive.infolist()
     if sum(entry.file_size for entry in entries) > MAX_BYTES:
         raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
@@ -134,7 +134,7 @@ def _tensors(state: object) -> dict[str, unpickle.Tensor]:
 def _arrays(
     state: object, numbers: Callable[[unpickle.Storage], np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """{name: array} of a state dict, from a function: storage -> its numbers."""
+    """{name: array} of a state dict, given a function from storages to numbers."""
     arrays = {}
     for name, tensor in _tensors(state).items():
         flat = numbers(tensor.storage)

@@ -1,4 +1,4 @@
-"""One interface to the networks that turn images into features."""
+"""Feature extractors: a common interface to Inception and the classifier."""
 
 import math
 from collections.abc import Callable
@@ -18,10 +18,10 @@ class Extractor(NamedTuple):
     fingerprint: str  #: SHA-256 of its weights
     #: uint8 [N, H, W, C] -> object with `features` [N, D] and `logits` [N, K]
     extract: Callable[[ArrayLike], Outputs]
-    about: dict[str, Any]  #: further provenance; JSON-able
+    about: dict[str, Any]  #: further provenance; JSON-serializable
 
     def provenance(self) -> dict:
-        """Identifies the network; JSON."""
+        """Identifies the network; JSON-serializable."""
         return {"kind": self.kind, "sha256": self.fingerprint, **self.about}
 
 
@@ -29,7 +29,7 @@ def of_inception(path: str | None = None, download: bool = False) -> Extractor:
     """The Inception network; see `weights.load_weights`.
 
     Raises:
-      UserError: no weights, or wrong ones.
+      UserError: no weights, or invalid ones.
     """
     found = weights.load_weights(path or None, download)
     return Extractor(

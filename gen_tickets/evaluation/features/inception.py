@@ -1,13 +1,13 @@
 """The Inception-v3 that defines FID, KID and Inception Score.
 
 It is the network of the TensorFlow graph inception-2015-12-05 (Heusel et al. 2017). It
-differs from the common ImageNet one: average pools do not count padded cells, the last
-block has a max pool instead of an average pool, 1008 classes, no auxiliary head. Layer
-names are those of the public PyTorch port of its weights.
+differs from the common ImageNet network: average pools do not count padded cells, the
+last block has a max pool instead of an average pool, and there are 1008 classes and no
+auxiliary head. Layer names are those of the public PyTorch port of its weights.
 
 Images are uint8 [N, H, W, 3] or [N, H, W, 1] (tiled to three channels) of any size.
-They are resized to 299 by TensorFlow 1's bilinear rule, scaled as (x - 128) / 128. All
-is float32; `weights` loads the weights, with batch norm folded into them.
+They are resized to 299 by TensorFlow 1's bilinear rule and scaled by (x - 128) / 128.
+Everything is float32; `weights` loads the weights and folds batch norm into them.
 """
 
 import functools
@@ -33,15 +33,15 @@ from gen_tickets.trees import Tree
 INPUT_SIZE = 299
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
-# On CPUs larger batches exceed the cache; accelerators are idle with smaller ones.
+# Larger batches exceed the cache of CPUs; smaller ones leave accelerators idle.
 _BATCH_SIZES: dict[str, int] = {"product": 16, "library": 128}
 
 
 class Features(NamedTuple):
-    """What the metrics are computed from, float32."""
+    """The inputs of the metrics, float32."""
 
-    features: Float[Array, "n 2048"]  #: mean of the last block over space
-    logits: Float[Array, "n 1008"]  #: without the bias, as Inception Score has it
+    features: Float[Array, "n 2048"]  #: spatial mean of the last block
+    logits: Float[Array, "n 1008"]  #: without the bias, as in the Inception Score
 
 
 class Stem(blocks.Block):
@@ -131,11 +131,11 @@ def resize(images: Shaped[Array, "n h w c"]) -> Float[Array, "n 299 299 c"]:
 def network(
     variables: Tree, images: UInt8[Array, "n h w c"], lowering: Lowering
 ) -> tuple[Features, dict[str, Array]]:
-    """uint8 [N, H, W, C] -> (`Features`, {layer or block: [N, C'] mean over space})."""
+    """uint8 [N, H, W, C] -> (`Features`, {layer or block: spatial mean [N, C']})."""
     with jax.default_matmul_precision("highest"):
         stem = functools.partial(Stem(lowering).apply, variables)
         if lowering.alone == "product":
-            # The stem's arrays are large: one image at a time stays in the cache.
+            # The stem has large arrays: one image at a time stays in the cache.
             alone = lax.map(lambda image: stem(image[None]), images)
             x, means = jax.tree.map(lambda leaf: leaf[:, 0], alone)
         else:

@@ -15,7 +15,7 @@ from gen_tickets.kernels.pools import average_pool, max_pool
 
 
 class Folded(nn.Module):
-    """Kernel and bias of a convolution whose batch norm is folded in."""
+    """Kernel and bias of a convolution with its batch norm folded in."""
 
     shape: tuple[int, ...]
 
@@ -50,7 +50,7 @@ class Block(nn.Module):
     def siblings(
         self, x: Float[Array, "n h w c"], **features: int
     ) -> list[Float[Array, "n h w _"]]:
-        """1x1 layers that read the same input, as one wide layer: name -> channels."""
+        """1x1 layers with the same input, as one wide layer: name -> channels."""
         kernels, biases = zip(
             *(
                 Folded((1, 1, x.shape[-1], width), name=name)()

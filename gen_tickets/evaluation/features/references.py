@@ -1,6 +1,6 @@
-"""Statistics of the features of real images, cached on disk.
+"""Feature statistics of real images, cached on disk.
 
-The key of a reference is everything that its numbers depend on: the data set, the
+The key of a reference has everything that its numbers depend on: the data set, the
 split, the pixels (size, crop, resize, reader, encoding, SHA-256) and the network's
 weights.
 """
@@ -76,8 +76,8 @@ def load_reference(
       extractor: extractors.Extractor.
 
     Raises:
-      UserError: the extractor does not take the images, or gives numbers that are not
-        finite.
+      UserError: the extractor does not accept the images, or returns non-finite
+        numbers.
     """
     arrays = cache.fetch("reference", key, lambda: _compute(images, extractor))
     moments = Moments(int(arrays["count"]), arrays["mean"], arrays["covariance"])
@@ -87,7 +87,7 @@ def load_reference(
 def _compute(images: ArrayLike, extractor: Extractor) -> dict[str, ArrayLike]:
     features = extractor.extract(images).features
     moments = Moments.of(features)
-    # Sets may be sorted by class, so rows are random, always the same.
+    # Sets may be sorted by class, so rows are random, but always the same.
     rows = np.random.RandomState(0).permutation(len(features))[:MAX_ROWS]
     return {
         "count": np.int64(moments.count),

@@ -1,7 +1,7 @@
-"""Unpickles the description of a state dict in a PyTorch file; runs none of its code.
+"""Unpickles the description of a state dict in a PyTorch file without running code.
 
-Only an allow-list of opcodes is accepted. Globals named in a pickle are recognized,
-never imported. Storages are described, not read.
+Accepts only an allow-list of opcodes. Globals named in a pickle are recognized, never
+imported. Storages are described, not read.
 """
 
 import io
@@ -64,12 +64,12 @@ class _StateDict(dict):
 
 
 class _Global(NamedTuple):
-    """A global that a pickle names."""
+    """A global named in a pickle."""
 
     name: str
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the global would return, for the names of a state dict."""
+        """The return value of the global, for the names used in state dicts."""
         if self.name == "collections OrderedDict" and not arguments:
             return _StateDict()
         if self.name == "torch._utils _rebuild_parameter":
@@ -116,13 +116,13 @@ def load(data: bytes, start: int = 0) -> tuple[Any, int]:
 
     Args:
       data: bytes that contain the pickle.
-      start: position at which the pickle begins.
+      start: position at which the pickle starts.
 
     Returns:
       (object, position after the pickle).
 
     Raises:
-      Exception: of any type, if it is no pickle of a state dict.
+      Exception: of any type, if it is not a pickle of a state dict.
     """
     stream = io.BytesIO(data[start : start + _MAX_PICKLE])
     _check_opcodes(stream)
@@ -132,7 +132,7 @@ def load(data: bytes, start: int = 0) -> tuple[Any, int]:
 
 
 def _check_opcodes(stream: BinaryIO) -> None:
-    """Reads a pickle to its end, if it holds only what state dicts are made of.
+    """Reads a pickle to its end; raises unless it has only parts of state dicts.
 
     Only strings and globals may be referenced twice, so the objects are no larger than
     the pickle, and hashing takes no longer. The memo is an array up to its last index.

@@ -1,10 +1,10 @@
 """Finds, checks and converts the weights of the Inception network.
 
-They are looked for at a given path, then at the path in the environment variable
+They are searched at a given path, then at the path in the environment variable
 GEN_TICKETS_INCEPTION_WEIGHTS, then in the cache folder (see `workdir.user_cache`), and
-last, if allowed, at the public release. The public file must have its published
-SHA-256. Any other file is accepted with its own SHA-256, which is
-part of the key of every cached statistic.
+finally, if allowed, downloaded from the public release. The public file must have its
+published SHA-256. Any other file is accepted; its SHA-256 is part of the key of every
+cached statistic.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ def find_weights(path: _Path | None = None, download: bool = False) -> pathlib.P
 
 
 def cache_folder() -> pathlib.Path:
-    """The folder of the public file and of `cache`; a temporary one without a home."""
+    """The folder of the public file and of `cache`; temporary without a home folder."""
     temporary = pathlib.Path(tempfile.gettempdir()) / "gen_tickets"
     return user_cache.folder() or temporary
 
@@ -105,7 +105,7 @@ def fingerprint(path: _Path) -> str:
 
 
 def _download(target: pathlib.Path) -> pathlib.Path:
-    """Downloads the public file to a temporary name and renames it if it is right."""
+    """Downloads the public file to a temporary name; renames it if it is correct."""
     by_hand = f"put the file at {str(target)!r} by other means"
     name = None
     try:
@@ -117,7 +117,7 @@ def _download(target: pathlib.Path) -> pathlib.Path:
         if fingerprint(name) != SHA256:
             raise UserError(
                 "weights=None",
-                f"what {URL} sent has not SHA-256 {SHA256[:8]}...",
+                f"the file from {URL} does not have SHA-256 {SHA256[:8]}...",
                 f"try again, or {by_hand}",
             )
         os.replace(name, target)
@@ -134,7 +134,7 @@ def _download(target: pathlib.Path) -> pathlib.Path:
 def read_state(path: _Path) -> dict[str, np.ndarray]:
     """Reads the 472 arrays of `state_shapes` as {name: float32 array}.
 
-    Batch norm's counters (`num_batches_tracked`) are dropped.
+    Batch-norm counters (`num_batches_tracked`) are dropped.
 
     Raises:
       UserError: a name, shape, type or value does not fit the network.

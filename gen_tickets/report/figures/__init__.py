@@ -1,4 +1,4 @@
-"""Figures as PNG, SVG and PDF, by Matplotlib; what they draw are numbers, no files."""
+"""Figures as PNG, SVG and PDF by Matplotlib, drawn from numbers in memory."""
 
 from typing import Sequence
 
@@ -24,7 +24,7 @@ def draw_files(
         with style.figure(style.MIDDLE if figure.named else size) as drawn:
             lines.draw(drawn.add_subplot(), figure)
             return style.to_bytes(drawn, suffixes)
-    # A line of text is 0.26 inches high, a table without text is a square.
+    # A line of text is 0.26 inches high; a table without text is a square.
     height = 1.3 + 0.26 * len(figure.rows)
     with style.figure((9.0, height) if figure.written else style.SMALL) as drawn:
         heatmaps.draw(drawn.add_subplot(), figure)

@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 
 from gen_tickets.report.charts import ORANGE, Heatmap
 
-COLORS = "cividis"  # told apart by all
+COLORS = "cividis"  # colour-blind safe
 _BRIGHT = 0.55  # shades above it need dark text
-_MOST_NAMES = 12  # of columns or rows whose names are numbers
+_MOST_NAMES = 12  # maximum, for columns or rows named by numbers
 
 
 def color(shade: float) -> str:
-    """The colour of a shade in [0, 1], as "#rrggbb"; white where it is nan."""
+    """The colour of a shade in [0, 1], as "#rrggbb"; white for nan."""
     if np.isnan(shade):
         return "#ffffff"
     red, green, blue, _ = matplotlib.colormaps[COLORS](shade, bytes=True)
@@ -21,7 +21,7 @@ def color(shade: float) -> str:
 
 
 def draw(axes: Axes, heatmap: Heatmap) -> None:
-    """Draws a heat map with its colour bar into axes that are empty."""
+    """Draws a heat map with its colour bar into empty axes."""
     shades = np.array(heatmap.shades)
     image = axes.imshow(shades, aspect="auto", cmap=COLORS, vmin=0, vmax=1)
     for axis, names in ((axes.yaxis, heatmap.rows), (axes.xaxis, heatmap.columns)):

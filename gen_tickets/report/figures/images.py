@@ -1,4 +1,4 @@
-"""Pictures side by side, as one figure."""
+"""Images side by side, as one figure."""
 
 from typing import Mapping, Sequence
 
@@ -10,12 +10,11 @@ from gen_tickets.report.figures import style
 def draw_images(
     names: Sequence[str], lines: Mapping[str, Sequence[np.ndarray | None]]
 ) -> bytes:
-    """Draws pictures in a table.
+    """Draws images in a table.
 
     Args:
       names: of the columns.
-      lines: {name of a line: a picture for each column, uint8 [H, W] or [H, W, C],
-        None: there is none}.
+      lines: {row name: an image for each column, uint8 [H, W] or [H, W, C], or None}.
 
     Returns:
       PNG bytes.

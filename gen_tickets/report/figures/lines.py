@@ -1,4 +1,4 @@
-"""Charts by Matplotlib."""
+"""Line charts by Matplotlib."""
 
 from typing import Any, Sequence
 
@@ -22,7 +22,7 @@ _MOST_TICKS = {True: 8, False: 21}  # on the horizontal axis; small: True
 
 
 def draw(axes: Axes, chart: Chart) -> None:
-    """Draws a chart into axes that are empty."""
+    """Draws a chart into empty axes."""
     if chart.xlog:
         axes.set_xscale("log")
     if chart.xlim:
@@ -77,7 +77,7 @@ def _draw_line(axes: Axes, line: Line) -> None:
 
 
 def _mark_diverged(axes: Axes, line: Line, height: float) -> None:
-    """Crosses along the top; `height` in shares of the axes, one line for a curve."""
+    """Draws crosses along the top, a row per curve; `height`: fraction of the axes."""
     for place in line.crosses:
         axes.annotate(
             "×",
@@ -114,7 +114,7 @@ def _write_ticks(axes: Axes, chart: Chart) -> None:
 
 
 def chosen_ticks(chart: Chart, most: int) -> list[Tick]:
-    """The ticks that have room for their text, the last one in any case."""
+    """The ticks that have room for their text, always including the last one."""
     if chart.xlim is None:
         return list(chart.xticks)
     places = np.array([*chart.xlim, *(tick.x for tick in chart.xticks)])
@@ -128,7 +128,7 @@ def chosen_ticks(chart: Chart, most: int) -> list[Tick]:
 
 
 def _add_legend(axes: Axes, chart: Chart) -> None:
-    """A line a label, then what the kinds of line are, then the marks."""
+    """Adds an entry per label, then the kinds of lines, then the marks."""
     first = {line.label: line for line in reversed(chart.lines)}
     handles = [
         _handle(label, first[label], first[label].color)
@@ -158,7 +158,7 @@ def _mark_handle(mark: Mark) -> Line2D:
 
 
 def _write_names(axes: Axes, lines: Sequence[Line]) -> None:
-    """Writes each point's note beside it."""
+    """Writes each note next to its point."""
     for line in lines:
         for x, y, note in zip(line.x, line.y, line.notes):
             axes.annotate(

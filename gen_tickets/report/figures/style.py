@@ -1,4 +1,4 @@
-"""What all figures share: sizes, fonts, and how they become files."""
+"""Common style of all figures: sizes, fonts and file formats."""
 
 import contextlib
 import io
@@ -22,23 +22,23 @@ _STYLE: Any = {
     "xtick.color": "#444444",
     "ytick.color": "#444444",
     "legend.frameon": False,
-    "pdf.fonttype": 42,  # letters stay letters, for whoever edits the file
+    "pdf.fonttype": 42,  # text stays editable
     "svg.fonttype": "none",
     "svg.hashsalt": "gen_tickets",  # the same numbers give the same file
 }
-# No date in a file.
+# Files contain no date, so that the same numbers give the same file.
 _METADATA: Any = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None}
 
 
 @contextlib.contextmanager
 def figure(size: tuple[float, float]) -> Iterator[Figure]:
-    """A new figure of this size in inches; drawn and written in the style of all."""
+    """A new figure of this size in inches, in the common style."""
     with matplotlib.rc_context(_STYLE):
         yield Figure(figsize=size, dpi=_DPI)
 
 
 def to_bytes(of: Figure, suffixes: Sequence[str]) -> dict[str, bytes]:
-    """Returns {suffix: file} of a figure, cut to what is drawn: png, svg, pdf."""
+    """Returns {suffix: file} of a figure, cropped to its contents: png, svg, pdf."""
     box = of.get_tightbbox(FigureCanvasAgg(of).get_renderer()).padded(0.06)
     return {suffix: _to_bytes(of, suffix, box) for suffix in suffixes}
 
