@@ -230,5 +230,5 @@ KINDS = {
     "bit rot": bit_rot,
     "fuzz": fuzz,
 }
-#: Takes many minutes and 16 GiB of memory: only if asked for.
+#: Takes minutes and 6 GiB of memory: only if asked for.
 LARGE_KINDS = {"preemption of 20 DCGANs": dcgans.preemption}
