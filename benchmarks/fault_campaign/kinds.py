@@ -31,6 +31,7 @@ SMOKE = Experiment(
 )
 _ROOT = pathlib.Path(__file__).parents[2]
 _ONE_IN = (200, 400, 800, 1600, 3200)  # calls that fail, fewer from start to start
+_IMAGES, _STEPS_AN_EPOCH = 64, 4  # that are streamed
 _CASES = 250  # of each kind of the eight and a quarter that tests/test_fuzz.py has
 
 
@@ -144,17 +145,18 @@ def preemptions(
 
 def bit_rot(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
     """Bits of streamed images turn while they are trained on."""
-    images = folder.parent / "images"
+    images = folder.parent / "streamed"
     if not images.exists():
         _write_images(images)
     experiment = SMOKE._replace(
         options=(
             *SMOKE.options,
             *("--config.data.name=folder", "--config.data.resident=False"),
+            f"--config.data.batch_size={_IMAGES // _STEPS_AN_EPOCH}",
             f"--config.data.dir={images}",
         )
     )
-    calm = folder.parent / "calm_images"
+    calm = folder.parent / "calm_streamed"
     runs.calm(experiment, calm)
     mine, workdir, log = folder / "images", folder / "run", folder / "log"
     shutil.copytree(images, mine)
@@ -165,8 +167,9 @@ def bit_rot(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
     while True:
         processes = experiment.start(workdir, log)
         with runs.ended(processes):
-            if not found and _wait_for_a_checkpoint(processes, workdir):
-                turned += _turn_a_bit(draw.choice(sorted(mine.iterdir())), draw)
+            if not found and _wait_for_an_epoch(processes, workdir):
+                chosen = draw.choice(sorted((mine / "train").iterdir()))
+                turned += _turn_a_bit(chosen, draw)
             [status] = runs.wait(processes)
         if status == 0:
             break
@@ -180,10 +183,12 @@ def bit_rot(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
 
 def _write_images(folder: pathlib.Path) -> None:
     """Uncompressed ones, which have no checksum of their own."""
-    folder.mkdir(parents=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (80, 28, 28, 3), np.uint8)
-    for i, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{i:02}.bmp")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", _IMAGES), ("heldout", 16)):
+        (folder / split).mkdir(parents=True)
+        for i in range(count):
+            pixels = generator.integers(0, 256, (28, 28, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / split / f"{i:02}.bmp")
 
 
 def _turn_a_bit(path: pathlib.Path, draw: random.Random) -> int:
@@ -193,13 +198,10 @@ def _turn_a_bit(path: pathlib.Path, draw: random.Random) -> int:
     return 1
 
 
-def _wait_for_a_checkpoint(
-    processes: list[runs.Process], workdir: pathlib.Path
-) -> bool:
-    """Whether there is one while the run goes on: all images were read by then."""
-    folder = runs.paths.checkpoints_dir(workdir)
+def _wait_for_an_epoch(processes: list[runs.Process], workdir: pathlib.Path) -> bool:
+    """Whether the run goes on after its first epoch: all images were read by then."""
     while all(x.poll() is None for x in processes):
-        if folder.exists() and sum(x.name.isdigit() for x in folder.iterdir()) > 1:
+        if runs.newest_checkpoint(workdir) > _STEPS_AN_EPOCH:
             return True
         time.sleep(0.01)
     return False
