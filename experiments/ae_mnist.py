@@ -3,8 +3,7 @@ r"""Linear autoencoder on MNIST (paper Fig. 4, Table 1: winning ticket at 89.2 %
     python -m gen_tickets.main --config=experiments/ae_mnist.py \
         --config.data.download=true
 
-Rewinds to one epoch: there the instability is 5.6 %, at the paper's step 10 it is 67 %
-(RESULTS.md).
+Rewinds to one epoch, where the instability is 5.6 % (67 % at the paper's step 10).
 
 Found with this file (docs/ae_mnist.png; seed 0; 42 min 36 s on one core of an Intel
 Xeon, other jobs on the other core): winning tickets in every round up to 86.6 %, all

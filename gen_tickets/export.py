@@ -201,26 +201,26 @@ def _export(options: argparse.Namespace) -> str:
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = command_line.Parser("python -m gen_tickets.export", __doc__)
     add = parser.add_argument
-    add("workdir", metavar="WORKDIR", help="or an .npz that --format=npz wrote")
+    add("workdir", metavar="WORKDIR", help="or an .npz written by --format=npz")
     add("output", metavar="OUTPUT", help="a new file or folder")
     add("--what", choices=_KINDS, help="default: samples; with --format weights")
-    add("--format", choices=_FORMATS, help="of weights; default: npz")
+    add("--format", choices=_FORMATS, help="format of weights; default: npz")
     add("--round", type=int, help="default: the best one, else the last one kept")
-    add("--arm", default="", help="default: winning, where the round has it")
+    add("--arm", default="", help="default: winning, if the round has it")
     add("--run", type=int, default=0, help="default: 0")
-    add("--num", type=int, help="images; default 5000, or all held-out ones")
-    add("--seed", type=int, help="of the latents; default: the experiment's own")
+    add("--num", type=int, help="number of images; default: 5000, or all held-out ones")
+    add("--seed", type=int, help="seed of the latents; default: that of the experiment")
     add(
         "--data.dir",
         default="",
         dest="data_dir",
         metavar="DIR",
-        help="where the experiment's images lie now; default: where they lay",
+        help="folder of the experiment's images; default: unchanged",
     )
     add(
         "--extensions",
         metavar="FILE.py",
-        help="the file that adds a model or a data set of your own",
+        help="the file that registers your own model or data set",
     )
     return parser.parse_args(words)
 

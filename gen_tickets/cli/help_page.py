@@ -16,16 +16,19 @@ _GROUPS = {
     "": "The experiment",
     "data": "Images",
     "model": "Networks",
-    "task": "What is learned",
+    "task": "Learning task",
     "optimizer": "Optimizer",
-    "train": "Length of a training",
+    "train": "Length of training",
     "prune": "Pruning",
     "early_bird": "Early-bird tickets (prune.schedule=early_bird)",
+    "dynamic": "Dynamic sparse training (procedure=dynamic)",
+    "diffusion": "Diffusion (task.name=diffusion)",
     "ticket": "Transferred tickets",
     "rewind": "Rewinding",
     "stability": "Instability analysis (procedure=stability, rewind.step=auto)",
     "eval": "Evaluation",
     "checkpoint": "Checkpoints",
+    "keep": "Trained networks that are kept",
     "log": "Logs",
     "profile": "Profile",
     "parallel": "Devices and processes",
@@ -44,7 +47,7 @@ def of_run() -> str:
 
 def _group(group: str) -> str:
     """The options of one group, with its title."""
-    lines = [_GROUPS.get(group, group)]
+    lines = [_GROUPS[group]]
     for name, option in OPTIONS.items():
         if name.rpartition(".")[0] != group:
             continue

@@ -60,12 +60,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="",
         dest="data_dir",
         metavar="DIR",
-        help="where SET lies; '' is TFDS_DATA_DIR, else ~/tensorflow_datasets",
+        help="folder of SET; '' is TFDS_DATA_DIR, else ~/tensorflow_datasets",
     )
-    add("--image-size", type=int, default=0, help="side that all are resized to")
+    add(
+        "--image-size", type=int, default=0, help="side to which all images are resized"
+    )
     add("--crop", type=int, default=0, help="side of the reference's centre square")
     add("--metrics", default="", help=f"some of {','.join(_of_samples())}")
-    add("--num", type=int, default=0, help="images scored, the first ones; 0 = all")
+    add("--num", type=int, default=0, help="score only the first images; 0 = all")
     add("--inception-weights", default="", metavar="PATH")
     add("--download-weights", action="store_true")
     add(
@@ -81,7 +83,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"channels of its first stage; default {_GREY_WIDTH} for grey images, "
         f"else {_COLOUR_WIDTH}",
     )
-    add("--json", metavar="FILE", help="where all of it is written, too")
+    add("--json", metavar="FILE", help="file to which the result is also written")
     return parser.parse_args(arguments)
 
 

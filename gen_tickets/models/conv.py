@@ -72,7 +72,7 @@ def _check(options: Mapping[str, Any]) -> None:
         )
     if task != "ae":
         raise UserError(
-            f"task.name={task!r}", "model.name='conv' has no other latents than 'ae'"
+            f"task.name={task!r}", "model.name='conv' is a network of task.name='ae' only"
         )
 
 

@@ -32,7 +32,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("figure", metavar="FIGURE", choices=[*FIGURES, "all", "results"])
     add("--scale", required=True, choices=list(SCALES), help=scales)
-    add("--plan", action="store_true", help="list the experiments, and end")
+    add("--plan", action="store_true", help="only list the experiments")
     add("--workdir", default="runs/paper", help="folder of all results")
     add("--data-dir", default="", help="folder of prepared TFDS sets")
     add("--download", action="store_true", help="fetch missing sets and weights")

@@ -44,7 +44,7 @@ def conv(x, kernel, strides, padding):
 
 
 def conv_transpose(x, kernel, strides, padding, output_padding):
-    """x [N, H, W, C] by a kernel [h, w, in, out] that is turned by 180 degrees."""
+    """x [N, H, W, C] by a kernel [h, w, in, out] rotated by 180 degrees."""
     x, kernel = x.permute(0, 3, 1, 2), kernel.flip(0, 1).permute(2, 3, 0, 1)
     x = F.conv_transpose2d(
         x, kernel, stride=strides, padding=padding, output_padding=output_padding

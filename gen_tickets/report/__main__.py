@@ -21,15 +21,15 @@ def _run(arguments: Sequence[str] | None) -> None:
     parser.add_argument("workdirs", nargs="+", metavar="WORKDIR")
     parser.add_argument(
         "--output",
-        help="the page, or a folder for it; the figures go beside it, and nothing is "
-        "written elsewhere (default: WORKDIR/report.html; of several: comparison.html)",
+        help="the page, or its folder; the figures are written next to it, and nothing "
+        "elsewhere (default: WORKDIR/report.html; for several: comparison.html)",
     )
     parser.add_argument(
         "--config.eval.verdict",
         dest="metric",
         default="",
         metavar="COLUMN",
-        help="column that the verdict compares (default: as the run was told)",
+        help="column that the verdict compares (default: the run's eval.verdict)",
     )
     options = parser.parse_args(arguments)
     workdirs, metric = options.workdirs, options.metric

@@ -1,6 +1,6 @@
 """Charts against sparsity: one column of results.csv over the rounds.
 
-The horizontal axis is the fraction of remaining prunable weights on a log scale, with
+The horizontal axis is the fraction of remaining kernel weights on a log scale, with
 dense on the left, so rounds that prune a fixed fraction are evenly spaced. The sparsity
 is written along the top. Points are means over runs, bands one standard deviation
 (ddof = 1).
