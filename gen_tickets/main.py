@@ -6,6 +6,8 @@ Runs or resumes an experiment; the default is experiments/quickstart.py. A bare 
 gen_tickets/config/options.py can be given, as --config.prune.rounds=5
 """
 
+import os
+
 import ml_collections
 from absl import flags
 
@@ -31,7 +33,9 @@ def main(
     devices.find()
     if experiment.size == "smoke":
         command_line.compile_quickly()
-    procedures.run(config, _WORKDIR.value or experiment.workdir)
+    # A shell leaves the ~ of --workdir=~/runs/mine.
+    workdir = os.path.expanduser(_WORKDIR.value or experiment.workdir)
+    procedures.run(config, workdir)
 
 
 if __name__ == "__main__":

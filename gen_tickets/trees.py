@@ -2,8 +2,8 @@
 
 A name is the path from the root, its parts joined with "/"; positions in lists are
 indices. In `params`, `stats` and `masks` of a task, the first part is the component.
-A key may itself contain "/", as in Haiku's "mlp/~/linear_0"; it is escaped as "\\/"
-only if two leaves would otherwise have the same name.
+A key may itself contain "/", as in Haiku's "mlp/~/linear_0"; it is escaped as "\\/",
+and a backslash is doubled, only if two leaves would otherwise have the same name.
 """
 
 import fnmatch
@@ -36,7 +36,11 @@ def names(tree: Tree) -> list[str]:
     joined = ["/".join(path) for path in parts]
     if len(set(joined)) == len(joined):
         return joined
-    return ["/".join(part.replace("/", "\\/") for part in path) for path in parts]
+    return ["/".join(map(_escaped, path)) for path in parts]
+
+
+def _escaped(part: str) -> str:
+    return part.replace("\\", "\\\\").replace("/", "\\/")
 
 
 def named_leaves(tree: Tree) -> dict[str, Any]:

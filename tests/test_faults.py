@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +21,10 @@ from test_workdir import start
 from gen_tickets import procedures
 from gen_tickets.cli import command_line
 from gen_tickets.distributed import memory
-from gen_tickets.errors import UserError
+from gen_tickets.errors import Interrupted, UserError
+from gen_tickets.training import driver
 from gen_tickets.training.meter import Meter
+from gen_tickets.training.round_state import Position
 from gen_tickets.workdir import lock, paths
 from gen_tickets.workdir.checkpoints import Checkpoints
 
@@ -132,6 +135,12 @@ def test_run_damaged_table_raises_user_error_before_training(tmp_path):
         procedures.run(configure(), tmp_path)
 
 
+def test_run_of_options_that_nobody_validated_refuses_them_at_once(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'heldout_loss'"):
+        procedures.run(configure(eval__verdict="heldout_los"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_run_population_beyond_memory_raises_before_training(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "memory_of", lambda device: 1e4)
@@ -177,6 +186,21 @@ def test_signal_while_training_saves_and_exits_with_its_status(
         "to continue"
     )
     assert [x for x in paths.checkpoints_dir(tmp_path).iterdir() if x.name.isdigit()]
+
+
+def test_signal_between_rounds_saves_before_the_next_is_compiled():
+    saved = []
+    hooks = driver.Hooks(
+        save=lambda *state: saved.append(state),
+        save_seconds=60.0,
+        evaluated=pytest.fail,
+        stop=[signal.SIGTERM],
+    )
+    schedule = types.SimpleNamespace(num_steps=9, evaluation_interval=3)
+    training = types.SimpleNamespace(title="", schedule=schedule, later_steps=0.0)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        driver.train(training, "state", Position(1, 3), None, hooks)
+    assert saved == [("state", Position(1, 3))]
 
 
 def test_ctrl_c_before_training_prints_one_line(capsys):

@@ -21,6 +21,14 @@ def test_seconds_left_counts_remaining_steps_and_evaluations(meter):
     assert meter._seconds_left(40) == pytest.approx(260 * 0.5 + 26 * 3.0)
 
 
+def test_stretch_steps_before_a_measurement_is_one(meter):
+    """A signal waits for the end of a stretch, whatever a step takes."""
+    for seconds in (300.0, 90.0, 90.0):
+        assert meter.stretch_steps == 1
+        meter.note(1, seconds)
+    assert meter.stretch_steps == 1
+
+
 def test_stretch_steps_unchanged_by_slow_evaluation(meter):
     for _ in range(3):
         meter.note(4, 0.4)

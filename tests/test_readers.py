@@ -337,6 +337,12 @@ def test_folder_broken_files_are_named_and_counted(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["folder", "arrays", "mnist"])
+def test_check_folder_of_an_unknown_user_raises_user_error(name):
+    with pytest.raises(UserError, match="~no_such_user/x"):
+        dataset_lib.check(configure(name=name, dir="~no_such_user/x"))
+
+
 def test_folder_without_training_images_raises_user_error(tmp_path):
     with pytest.raises(UserError, match="no training images"):
         dataset_lib.check(folder(tmp_path))

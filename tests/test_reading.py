@@ -85,6 +85,9 @@ def _raise(error):
         (ValueError("PERMISSION_DENIED: Error reading local file"), False),
         (ValueError("UNKNOWN: Failed to read: Input [os_error_code='5']"), False),
         (ValueError("NOT_FOUND: Failed to open: x [os_error_code='2']"), True),
+        (ModuleNotFoundError("No module named 'lzma'"), False),
+        (LookupError("unknown encoding: cp437"), False),
+        (RuntimeError("can't start new thread"), False),
         (ValueError("DATA_LOSS: checksum"), True),
         (OSError("image file is truncated"), True),
         (OSError(22, "Invalid argument"), True),  # a seek to before the beginning

@@ -4,12 +4,15 @@ import pathlib
 import re
 import subprocess
 import sys
+import types
 import zipfile
 
 import jax
 import pytest
+from test_defaults import configure
 
 import gen_tickets
+from gen_tickets import main, procedures
 from gen_tickets.cli import command_line, commands, experiment_file
 from gen_tickets.distributed import devices
 from gen_tickets.errors import UserError
@@ -34,6 +37,7 @@ def no_home():
         ({"XDG_CACHE_HOME": ""}, "/home/u/.cache/gen_tickets"),
         ({"XDG_CACHE_HOME": "relative"}, "/home/u/.cache/gen_tickets"),
         ({"GEN_TICKETS_CACHE": ""}, "/home/u/.cache/gen_tickets"),
+        ({"GEN_TICKETS_CACHE": "~no_such_user/c"}, "~no_such_user/c"),
     ],
 )
 def test_user_cache_folder_of_empty_variables_is_that_of_unset_ones(
@@ -63,6 +67,16 @@ def test_caches_without_a_home_or_a_writable_folder_are_not_fatal(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     command_line.use_compilation_cache()
     assert not changed
+
+
+def test_workdir_in_the_home_folder_is_not_a_folder_called_tilde(monkeypatch):
+    seen = []
+    monkeypatch.setenv("HOME", "/home/u")
+    monkeypatch.setattr(main, "_WORKDIR", types.SimpleNamespace(value="~/runs/mine"))
+    monkeypatch.setattr(command_line, "use_compilation_cache", lambda: None)
+    monkeypatch.setattr(procedures, "run", lambda config, workdir: seen.append(workdir))
+    main.main(configure(), command_line.Experiment("mine.py", ""))
+    assert seen == ["/home/u/runs/mine"]
 
 
 # --- devices and 64 bits ---------------------------------------------------------

@@ -49,6 +49,9 @@ def test_names_of_colliding_keys_with_slashes_are_escaped():
     tree = {"a": {"b": {"c": 1}}, "a/b": {"c": 2}}
     assert trees.named_leaves(tree) == {"a/b/c": 1, "a\\/b/c": 2}
     assert trees.like(tree, trees.named_leaves(tree)) == tree
+    tree |= {"a/b\\": {"c": 3}, "a\\": {"b": {"c": 4}}, "a\\/b": {"c": 5}}
+    assert len(set(trees.names(tree))) == 5
+    assert trees.like(tree, trees.named_leaves(tree)) == tree
 
 
 @pytest.mark.parametrize(

@@ -194,3 +194,15 @@ def test_verdict_on_any_table_follows_the_definition(data):
     if abs(gap) > 1e-9 and abs(np.mean(random) - np.mean(winning)) > 1e-9:
         expected = gap < 0 and np.mean(random) > np.mean(winning) and p_value < 0.05
         assert (judged.sparsity is not None) == expected
+
+
+def test_verdict_of_emptied_layers_names_round_and_component():
+    rows = table([GOOD, GOOD], [BAD, BAD])
+    assert not any("collapse" in x for x in verdict.verdict(rows, METRIC).notes)
+    for row in rows:
+        if row["arm"] != "dense" and row["round"] == 2:
+            row |= {"floored_layers": 3 + row["run"], "sparsity_encoder": 0.999}
+            row["sparsity_decoder"] = 0.2
+    [note] = verdict.verdict(rows, METRIC).notes
+    assert "from round 2 (36.0 %) on, up to 5 layers" in note
+    assert "the encoder is pruned to 99.90 %" in note

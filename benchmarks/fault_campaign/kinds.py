@@ -1,7 +1,8 @@
 """The kinds of faults. A trial disturbs one experiment until it has come to its end.
 
-A trial takes (folder, draw) and returns what it counted; the experiment must then have
-the results of the undisturbed run, bit for bit, or else it raises `Loss`.
+A trial takes (folder, draw) and returns what it counted, the faults first. What is in
+the workdir after each fault, and all of it at the end, must be what an undisturbed run
+has, bit for bit, or else it raises `Loss`.
 """
 
 import os
@@ -16,8 +17,10 @@ import time
 import numpy as np
 from PIL import Image
 
-from benchmarks.fault_campaign import runs
-from benchmarks.fault_campaign.runs import Experiment, Loss
+from benchmarks.fault_campaign import checks, dcgans, runs
+from benchmarks.fault_campaign.checks import Loss
+from benchmarks.fault_campaign.dcgans import NOTICE_SECONDS
+from benchmarks.fault_campaign.runs import Experiment
 
 SMOKE = Experiment(
     "experiments/quickstart.py:smoke",
@@ -27,8 +30,8 @@ SMOKE = Experiment(
     ),
 )
 _ROOT = pathlib.Path(__file__).parents[2]
-_NOTICE_SECONDS = 30.0  # between SIGTERM and the end, as clouds give them
 _ONE_IN = (200, 400, 800, 1600, 3200)  # calls that fail, fewer from start to start
+_IMAGES, _STEPS_AN_EPOCH = 64, 4  # that are streamed
 _CASES = 250  # of each kind of the eight and a quarter that tests/test_fuzz.py has
 
 
@@ -51,11 +54,11 @@ def kills(
                 if any(statuses):
                     raise Loss(f"ended by itself with {statuses}: {log}")
                 break
-            draw.choice(processes).kill()
-            count += 1
+            count += runs.kill_one(processes, draw)
             runs.end_rest(processes)
             halves += bool(runs.half_written(workdir) - before)
-    runs.compare(calm, workdir)
+        checks.compare_so_far(calm, workdir)
+    checks.compare(calm, workdir)
     return {"kills": count, "in a save": halves, "runs": 1}
 
 
@@ -83,9 +86,10 @@ def network(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
         [status] = runs.wait(SMOKE.start(workdir, log, **environment))
         if status == 0:
             break
-        runs.check_told(log, status)
+        checks.check_told(log, status)
         told += 1
-    runs.compare(calm, workdir)
+        checks.compare_so_far(calm, workdir)
+    checks.compare(calm, workdir)
     lines = faults.read_text().splitlines() if faults.exists() else []
     return {"faults": len(lines), "told in one line": told, "runs": 1}
 
@@ -108,8 +112,10 @@ def preemptions(
     """SIGTERM at random moments; all must be saved before the notice is over."""
     calm = folder.parent / "calm_1"
     length = runs.calm(experiment, calm)
-    workdir, log, count, longest = folder / "run", folder / "log", 0, 0.0
+    workdir, log, longest = folder / "run", folder / "log", 0.0
+    count = saved = 0
     while True:
+        at_start = runs.newest_checkpoint(workdir)
         processes = experiment.start(workdir, log)
         with runs.ended(processes):
             seconds = draw.uniform(0.3, 1.0) * length
@@ -117,31 +123,40 @@ def preemptions(
                 if any(runs.wait(processes)):
                     raise Loss(f"ended by itself: {log}")
                 break
-            started = time.monotonic()
+            before, started = runs.newest_checkpoint(workdir), time.monotonic()
             runs.send(processes[0], signal.SIGTERM)
             [status] = runs.wait(processes)
             longest = max(longest, time.monotonic() - started)
             count += 1
-            # Before the training there is nothing to save: it ends at once.
-            if status not in (0, -signal.SIGTERM) or longest > _NOTICE_SECONDS:
-                raise Loss(f"exit status {status} after {longest:.1f} s: {log}")
-    runs.compare(calm, workdir)
-    return {"signals": count, "longest seconds": longest, "runs": 1}
+        if status not in (0, -signal.SIGTERM) or longest > NOTICE_SECONDS:
+            raise Loss(f"exit status {status} after {longest:.1f} s: {log}")
+        is_saved = "stopped by SIGTERM" in checks.read(log)
+        saved += is_saved
+        if is_saved and runs.newest_checkpoint(workdir) <= before:
+            raise Loss(f"says that all is saved, but no checkpoint is new: {log}")
+        # Before the training there is nothing to save, and after it all is: it ends at
+        # once. In between it does not.
+        if status and before > at_start and not checks.is_complete(calm, workdir):
+            raise Loss(f"training, but ended with {status} and saved nothing: {log}")
+        checks.compare_so_far(calm, workdir)
+    checks.compare(calm, workdir)
+    return {"signals": count, "saved": saved, "longest seconds": longest, "runs": 1}
 
 
 def bit_rot(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
     """Bits of streamed images turn while they are trained on."""
-    images = folder.parent / "images"
+    images = folder.parent / "streamed"
     if not images.exists():
         _write_images(images)
     experiment = SMOKE._replace(
         options=(
             *SMOKE.options,
             *("--config.data.name=folder", "--config.data.resident=False"),
+            f"--config.data.batch_size={_IMAGES // _STEPS_AN_EPOCH}",
             f"--config.data.dir={images}",
         )
     )
-    calm = folder.parent / "calm_images"
+    calm = folder.parent / "calm_streamed"
     runs.calm(experiment, calm)
     mine, workdir, log = folder / "images", folder / "run", folder / "log"
     shutil.copytree(images, mine)
@@ -152,24 +167,28 @@ def bit_rot(folder: pathlib.Path, draw: random.Random) -> dict[str, float]:
     while True:
         processes = experiment.start(workdir, log)
         with runs.ended(processes):
-            if not found and _wait_for_a_checkpoint(processes, workdir):
-                turned += _turn_a_bit(draw.choice(sorted(mine.iterdir())), draw)
+            if not found and _wait_for_an_epoch(processes, workdir):
+                chosen = draw.choice(sorted((mine / "train").iterdir()))
+                turned += _turn_a_bit(chosen, draw)
             [status] = runs.wait(processes)
         if status == 0:
             break
-        runs.check_told(log, status)
+        checks.check_told(log, status)
+        checks.compare_so_far(calm, workdir)
         found += 1
         shutil.copytree(images, mine, dirs_exist_ok=True)
-    runs.compare(calm, workdir)
+    checks.compare(calm, workdir)
     return {"bits turned": turned, "found": found, "runs": 1}
 
 
 def _write_images(folder: pathlib.Path) -> None:
     """Uncompressed ones, which have no checksum of their own."""
-    folder.mkdir(parents=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (80, 28, 28, 3), np.uint8)
-    for i, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{i:02}.bmp")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", _IMAGES), ("heldout", 16)):
+        (folder / split).mkdir(parents=True)
+        for i in range(count):
+            pixels = generator.integers(0, 256, (28, 28, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / split / f"{i:02}.bmp")
 
 
 def _turn_a_bit(path: pathlib.Path, draw: random.Random) -> int:
@@ -179,13 +198,10 @@ def _turn_a_bit(path: pathlib.Path, draw: random.Random) -> int:
     return 1
 
 
-def _wait_for_a_checkpoint(
-    processes: list[runs.Process], workdir: pathlib.Path
-) -> bool:
-    """Whether there is one while the run goes on: all images were read by then."""
-    folder = runs.paths.checkpoints_dir(workdir)
+def _wait_for_an_epoch(processes: list[runs.Process], workdir: pathlib.Path) -> bool:
+    """Whether the run goes on after its first epoch: all images were read by then."""
     while all(x.poll() is None for x in processes):
-        if folder.exists() and sum(x.name.isdigit() for x in folder.iterdir()) > 1:
+        if runs.newest_checkpoint(workdir) > _STEPS_AN_EPOCH:
             return True
         time.sleep(0.01)
     return False
@@ -216,3 +232,5 @@ KINDS = {
     "bit rot": bit_rot,
     "fuzz": fuzz,
 }
+#: Takes minutes and 6 GiB of memory: only if asked for.
+LARGE_KINDS = {"preemption of 20 DCGANs": dcgans.preemption}

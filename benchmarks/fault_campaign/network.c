@@ -1,8 +1,8 @@
 /* What a network file system does now and then, for LD_PRELOAD.
 
-   Below FAULT_FOLDER, one call in FAULT_ONE_IN fails: a stale handle on open, an
-   input/output error on read, write and fsync, and of a rename either nothing is done,
-   or all is done and the answer gets lost. Each fault is a line in FAULT_LOG. */
+   Below FAULT_FOLDER, one call in FAULT_ONE_IN fails: a stale handle on open and mkdir,
+   an input/output error on read, write and fsync, and of a rename either nothing is
+   done, or all is done and the answer gets lost. Each fault is a line in FAULT_LOG. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,7 +12,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define MAX_FILES 65536
@@ -114,6 +116,16 @@ ssize_t pread64(int file, void *data, size_t size, off64_t place) {
 ssize_t write(int file, const void *data, size_t size) {
   if (is_file(file) && fails("write", EIO)) return -1;
   return REAL(write)(file, data, size);
+}
+
+ssize_t writev(int file, const struct iovec *parts, int count) {
+  if (is_file(file) && fails("write", EIO)) return -1; /* TensorStore's */
+  return REAL(writev)(file, parts, count);
+}
+
+int mkdir(const char *path, mode_t mode) {
+  if (is_below(path) && fails("mkdir", ESTALE)) return -1;
+  return REAL(mkdir)(path, mode);
 }
 
 int fsync(int file) {

@@ -1,4 +1,4 @@
-"""Small experiments in processes of their own: started, disturbed, compared."""
+"""Experiments in processes of their own: started, waited for, ended."""
 
 import contextlib
 import multiprocessing
@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
-from benchmarks import compare_results
+from benchmarks.fault_campaign import checks
+from benchmarks.fault_campaign.checks import Loss
 
 # Imported so that the forks of this process have them.
 from gen_tickets import procedures  # noqa: F401
@@ -28,10 +29,6 @@ _SAVE_SECONDS = 0.03  # a save of a small experiment; blows fall within it
 _MOST_SECONDS = 900.0  # after which a run hangs
 _LAUNCHER_SECONDS = 10.0  # until a launcher ends the rest of several
 _FORKS = multiprocessing.get_context("fork")
-
-
-class Loss(Exception):
-    """Something was lost, or the user was not told properly."""
 
 
 class Fork:
@@ -145,6 +142,17 @@ def wait(processes: Sequence[Process]) -> list[int]:
         kill(processes)
 
 
+def kill_one(processes: Sequence[Process], draw: random.Random) -> bool:
+    """kill -9 to one of them; False: it had come to its end before."""
+    victim = draw.choice(processes)
+    with contextlib.suppress(ProcessLookupError):
+        victim.kill()
+    status = victim.wait(_MOST_SECONDS)
+    if status not in (0, -signal.SIGKILL):
+        raise Loss(f"ended by itself with {status}")
+    return status == -signal.SIGKILL
+
+
 def end_rest(processes: Sequence[Process]) -> None:
     """Ends the rest of several, one of which was killed, as a launcher does.
 
@@ -176,35 +184,24 @@ def calm(experiment: Experiment, workdir: pathlib.Path) -> float:
             statuses = wait(experiment.start(place, place.with_suffix(".log")))
             if any(statuses):
                 raise SystemExit(f"the undisturbed run ended with {statuses}: {place}")
-        done.write_text(str(time.monotonic() - started))
+        seconds = time.monotonic() - started
+        if not checks.is_complete(workdir, timed):
+            raise SystemExit(f"two undisturbed runs differ: {workdir}, {timed}")
+        done.write_text(str(seconds))
     return float(done.read_text())
-
-
-def compare(before: pathlib.Path, after: pathlib.Path) -> None:
-    """Raises Loss where the results of two workdirs differ in a bit.
-
-    Or where a checkpoint was taken for damaged: no kind of faults damages one.
-    """
-    found = compare_results.differences(before, after)
-    if found:
-        raise Loss(f"{after}: other results: {'; '.join(found[:3])}")
-    aside = paths.checkpoints_dir(after) / "damaged"
-    if aside.exists():
-        raise Loss(f"{aside}: taken for damaged, but intact")
-
-
-def check_told(log: pathlib.Path, status: int) -> None:
-    """Raises Loss unless a run that ended badly said so in one line of its own."""
-    text = pathlib.Path(f"{log}.0").read_text(errors="replace")
-    lines = [x for x in text.splitlines() if x.startswith("gen_tickets: ")]
-    if status != 2 or "Traceback" in text or len(lines) != 1:
-        raise Loss(f"exit status {status}, not told in one line: {text[-1500:]}")
 
 
 def half_written(workdir: pathlib.Path) -> set[str]:
     """Names of checkpoints that are being written, or were left so."""
     folder = paths.checkpoints_dir(workdir)
     return {x.name for x in folder.glob("*tmp*")} if folder.exists() else set()
+
+
+def newest_checkpoint(workdir: pathlib.Path) -> int:
+    """Its number, which increases with every save; -1 if there is none."""
+    folder = paths.checkpoints_dir(workdir)
+    names = (x.name for x in folder.iterdir()) if folder.exists() else ()
+    return max((int(name) for name in names if name.isdigit()), default=-1)
 
 
 def wait_for_a_moment(

@@ -14,7 +14,7 @@ from gen_tickets.config import registries
 from gen_tickets.data import folders
 from gen_tickets.data.decoding import Facts, decode, open_image
 from gen_tickets.errors import UserError
-from gen_tickets.workdir import npz, reading
+from gen_tickets.workdir import npz, paths, reading
 
 #: (uint8 [N, S, S, C], int32 [N] or None, facts of the images)
 Read = tuple[np.ndarray, np.ndarray | None, Facts]
@@ -52,7 +52,7 @@ def find_folder(directory: str) -> Reader:
     Raises:
       UserError: no such folder, or no image in it.
     """
-    field, root = f"data.dir={directory}", pathlib.Path(directory).expanduser()
+    field, root = f"data.dir={directory}", paths.expanded(directory)
     with reading.explained(root, "folder of images", field=field):
         if not directory or not root.is_dir():
             raise UserError(field, "is not a folder", "give a folder of images")
@@ -66,19 +66,19 @@ def find_folder(directory: str) -> Reader:
         )
 
     def read(split: str, indices: np.ndarray, crop: int, size: int) -> Read:
-        paths = [found.splits[split][i] for i in indices]
+        names = [found.splits[split][i] for i in indices]
         images, facts = decode(
-            (root / path for path in paths),
-            len(paths),
+            (root / name for name in names),
+            len(names),
             lambda path: open_image(path, "RGB", turn=True),
-            lambda position: paths[position],
+            lambda position: names[position],
             crop,
             size,
             field,
         )
         return images, None, facts
 
-    counts = {split: len(paths) for split, paths in found.splits.items()}
+    counts = {split: len(names) for split, names in found.splits.items()}
     about = {"reader": "folder", "set": str(root.resolve()), **found.about}
     return Reader(counts, found.heldout, read, about, streams=True)
 
@@ -157,7 +157,7 @@ def find_arrays(directory: str) -> Reader:
     Raises:
       UserError: no such file, or arrays with another name, dtype or shape.
     """
-    path = pathlib.Path(directory).expanduser()
+    path = paths.expanded(directory)
     headers = _npz_headers(path)
     prefixes = {"train": ""} | (
         {"heldout": "heldout_"} if "heldout_images" in headers else {}

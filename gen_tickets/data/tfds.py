@@ -17,7 +17,7 @@ from gen_tickets.config import registries
 from gen_tickets.data import tfds_records
 from gen_tickets.data.readers import Reader
 from gen_tickets.errors import UserError
-from gen_tickets.workdir import reading
+from gen_tickets.workdir import paths, reading
 
 _NAME = re.compile(r"(\w+)(?:/([\w.\-]+))?(?::(\d+\.\d+\.\d+))?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -37,8 +37,7 @@ _OTHER_WAYS = (
 def tfds_folder(directory: str) -> pathlib.Path:
     """The folder of prepared TFDS sets; '' means TFDS's own default."""
     default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    # Without a home folder, "~" is not expanded and nothing is found.
-    return pathlib.Path(os.path.expanduser(directory or default))
+    return paths.expanded(directory or default)
 
 
 def parse_name(name: str) -> tuple[str, str | None, str | None]:

@@ -1,7 +1,6 @@
 """Reads images to score and reference images, from files or a data set."""
 
 import hashlib
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from gen_tickets.config import defaults
 from gen_tickets.data import about as about_lib
 from gen_tickets.data import dataset, decoding, readers
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths
 
 # Sets that are published losslessly: JPEG in a copy means that it was re-encoded.
 _LOSSLESS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "svhn_cropped")
@@ -36,7 +36,7 @@ def read_files(field: str, path: str, crop: int = 0, size: int = 0) -> dataset.D
     Raises:
       UserError: there is nothing, or nothing that can be read.
     """
-    place = pathlib.Path(path).expanduser()
+    place = paths.expanded(path)
     if not place.exists():
         raise UserError(f"{field}={path}", "is not there", "give a folder or an .npz")
     parts, facts = [], decoding.Facts()
@@ -105,7 +105,7 @@ def read_reference(
     Raises:
       UserError: neither can be read.
     """
-    if pathlib.Path(name).expanduser().exists():
+    if paths.expanded(name).exists():
         return read_files("--reference", name, crop, size)
     config = defaults.get_config()
     config.data.name, config.data.dir = name, directory

@@ -8,6 +8,7 @@ import types
 import jax
 from ml_collections import ConfigDict
 
+from gen_tickets.config import defaults
 from gen_tickets.console import display, signals, verdict
 from gen_tickets.data import about
 from gen_tickets.data import dataset as dataset_lib
@@ -44,13 +45,14 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     """Runs or resumes an experiment in `workdir`.
 
     Args:
-      config: validated options.
+      config: all options.
       workdir: folder for all results; see `workdir.paths`.
 
     Raises:
       UserError: the data, the options or the folder are not valid.
       errors.Interrupted: a signal arrived; everything is saved.
     """
+    defaults.validate(config)
     devices.find()
     # Networks, checkpoints and results use 32 bits, even if JAX_ENABLE_X64 is set.
     with memory.memory_errors_told(), jax.enable_x64(False):

@@ -121,12 +121,12 @@ def keep_count(total: int, fraction: float, round_number: int) -> int:
     """Number of weights left: round(total * (1 - fraction) ** round_number).
 
     Raises:
-      UserError: the fraction is not within (0, 1).
+      UserError: the fraction is not within (0, 1), or the round is negative.
     """
-    if not 0 < fraction < 1:
+    if not 0 < fraction < 1 or round_number < 0:
         raise UserError(
-            f"fraction={fraction}",
-            "is the share of weights removed a round, above 0 and below 1",
+            f"fraction={fraction}, round_number={round_number}",
+            "removed is a share above 0 and below 1 a round; the dense round is 0",
             "give 0.2 for 20 %",
         )
     return round(total * (1.0 - fraction) ** round_number)

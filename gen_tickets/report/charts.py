@@ -73,7 +73,9 @@ class Chart(NamedTuple):
     def ylog(self) -> bool:
         """Whether y spans so wide a range that its axis is logarithmic."""
         found = self.values
-        return bool(found) and 0 < _LOG_FACTOR * min(found) < max(found)
+        if not found or self.ylim and self.ylim[0] <= 0:
+            return False
+        return 0 < _LOG_FACTOR * min(found) < max(found)
 
     @property
     def has_curve(self) -> bool:

@@ -43,6 +43,11 @@ class Round(NamedTuple):
 Rounds = tuple[Round, ...]
 
 
+def by_sparsity(judged: Round) -> tuple[float, int]:
+    """Sorting key; of two rounds of equal sparsity (floors) the later one is last."""
+    return judged.sparsity, judged.round
+
+
 def matches(dense: Summary, winning: Summary, sign: int) -> bool:
     """Whether the winning mean is better or at most one dense deviation worse."""
     if winning.num_diverged > 0:

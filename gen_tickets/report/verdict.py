@@ -14,13 +14,13 @@ from typing import Any, Mapping, NamedTuple
 import numpy as np
 
 from gen_tickets.report import gates as gates_lib
+from gen_tickets.report import notes as notes_lib
 from gen_tickets.report import sparse_training, statistics
 from gen_tickets.report.comparison import (
     MIN_RUNS,
-    P_BORDER,
     Round,
     Rounds,
-    compare,
+    by_sparsity,
     judge_round,
     matches,
 )
@@ -93,7 +93,7 @@ def _power(dense: Summary, rounds: Rounds) -> Gate:
     compared = [x for x in rounds if x.random is not None]
     matched = [x for x in compared if x.matches]
     found = [x for x in matched if x.found]
-    one = max(found or matched or compared[-1:], key=_sparsity, default=None)
+    one = max(found or matched or compared[-1:], key=by_sparsity, default=None)
     if one is None:
         return gates_lib.power(dense, None, None, False)
     return gates_lib.power(dense, one.winning, one.random, one.worse)
@@ -103,7 +103,7 @@ def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
     """The verdict on winning tickets, against the dense network and random control."""
     dense = arms.get("dense", {}).get(0)
     winning, random = arms.get("winning", {}), arms.get("random", {})
-    notes = _notes(arms)
+    notes = notes_lib.diverged(arms) + notes_lib.layer_collapse(rows)
     missing = _missing(rows, metric, dense, winning)
     if missing or dense is None:
         return Verdict(metric, None, None, f"No verdict: {missing}.", notes, dense, ())
@@ -113,7 +113,7 @@ def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
         for number in sorted(winning)
     )
     # The sparsest round; of two with equal sparsity (floors), the later one.
-    best = max((r for r in rounds if r.found), key=_sparsity, default=None)
+    best = max((r for r in rounds if r.found), key=by_sparsity, default=None)
     unbroken = None
     for judged in rounds:
         if not judged.matches:
@@ -121,29 +121,8 @@ def _of_rounds(rows: Rows, metric: str, arms: Summaries) -> Verdict:
         unbroken = judged.sparsity
     sentence = _sentence(metric, dense, rounds, best, unbroken)
     sparsity = None if best is None else best.sparsity
-    notes += _head_start(rounds, arms.get("rewound_random", {}), sign)
+    notes += notes_lib.head_start(rounds, arms.get("rewound_random", {}), sign)
     return Verdict(metric, sparsity, unbroken, sentence, notes, dense, rounds)
-
-
-def _head_start(
-    rounds: Rounds, controls: dict[int, Summary], sign: int
-) -> tuple[str, ...]:
-    """Whether the ticket is more than the head start of its rewound weights."""
-    known = [x for x in rounds if x.round in controls]
-    found = [x for x in known if x.found]
-    one = max(found or known[-1:], key=_sparsity, default=None)
-    if one is None:
-        return ()
-    winning, control = one.winning, controls[one.round]
-    p_value = compare(winning, control)
-    ahead = not control.values or sign * (winning.mean - control.mean) > 0
-    is_mask = ahead and p_value < P_BORDER
-    says = "so the mask matters" if is_mask else "so this may be their head start alone"
-    return (
-        f"The same rewound weights under a random mask, at {percent(one.sparsity)}: "
-        f"{mean_std(control)}, winning {mean_std(winning)}, which is "
-        f"{'' if is_mask else 'not '}significantly better, {says}.",
-    )
 
 
 def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
@@ -163,14 +142,14 @@ def _of_searches(rows: Rows, metric: str, arms: Summaries) -> Verdict:
     if "early_bird" in arms:
         sentence += f" {columns.find(metric).title}: {mean_std(arms['early_bird'][1])}."
     found = sparsity if len(epochs) == len(rows) else None
-    return Verdict(metric, found, None, sentence, _notes(arms), None, ())
+    return Verdict(metric, found, None, sentence, notes_lib.diverged(arms), None, ())
 
 
 def _of_methods(
     rows: Rows, metric: str, arms: Summaries, methods: Summaries
 ) -> Verdict:
     """The verdict on dynamic sparse training, against the dense network."""
-    dense, notes = arms.get("dense", {}).get(0), _notes(arms)
+    dense, notes = arms.get("dense", {}).get(0), notes_lib.diverged(arms)
     missing = _missing(rows, metric, dense, methods)
     if missing or dense is None:
         return Verdict(metric, None, None, f"No verdict: {missing}.", notes, dense, ())
@@ -181,10 +160,6 @@ def _of_methods(
 
     sparsity, sentence = sparse_training.judge(metric, dense, methods, is_match)
     return Verdict(metric, sparsity, None, sentence, notes, dense, ())
-
-
-def _sparsity(judged: Round) -> tuple[float, int]:
-    return judged.sparsity, judged.round
 
 
 def _missing(rows: Rows, metric: str, dense: Summary | None, winning: dict) -> str:
@@ -250,19 +225,4 @@ def _reach(rounds: Rounds, unbroken: float | None) -> str:
     return (
         "The winning arm matches the dense network at every sparsity from the first "
         f"round to {percent(unbroken)}{gap}."
-    )
-
-
-def _notes(arms: Summaries) -> tuple[str, ...]:
-    counts = {
-        arm: np.sum([(s.num_diverged, s.num_runs) for s in of.values()], axis=0)
-        for arm, of in arms.items()
-    }
-    parts = [f"{bad} of {total} {arm}" for arm, (bad, total) in counts.items() if bad]
-    if not parts:
-        return ()
-    return (
-        f"Diverged trainings: {', '.join(parts)}. Means, deviations and tests use "
-        "the others. A winning arm with one does not match; a random arm is worse if "
-        "all of its runs diverged.",
     )

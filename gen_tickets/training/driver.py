@@ -101,6 +101,11 @@ def train(
       Interrupted: a signal arrived; everything is saved.
     """
     with contextlib.closing(hooks.profiler), _meter(training) as meter:
+        # One that came while a round was measured: before the next is compiled.
+        _, _, signal_number = _agree(1, False, hooks)
+        if signal_number:
+            hooks.save(round_state, position)
+            raise Interrupted(signal_number)
         return _train(training, round_state, position, data, hooks, meter)
 
 
@@ -142,7 +147,7 @@ def _train(
         meter.show(position.step, population.arms, best_loss)
         due = time.monotonic() - saved_at > hooks.save_seconds
         meter.stretch_steps, due, signal_number = _agree(
-            meter.stretch_steps, due, hooks.stop[0] if hooks.stop else 0
+            meter.stretch_steps, due, hooks
         )
         if due or signal_number:
             hooks.save(round_state, position)
@@ -211,7 +216,8 @@ def _evaluate(
     return _note_evaluation(round_state, heldout["loss"]), evaluation
 
 
-def _agree(stretch_steps: int, due: bool, signal_number: int) -> tuple[int, bool, int]:
+def _agree(stretch_steps: int, due: bool, hooks: Hooks) -> tuple[int, bool, int]:
     """Process 0 decides timing for all; a signal to any process applies to all."""
+    signal_number = hooks.stop[0] if hooks.stop else 0
     of_all = processes.gather([stretch_steps, due, signal_number])
     return int(of_all[0, 0]), bool(of_all[0, 1]), int(of_all[:, 2].max())

@@ -33,7 +33,7 @@ class Meter:
         self._seconds_per_step: float | None = None
         self._evaluations: list[float] = []
         self._num_stretches = 0
-        self.stretch_steps = 8
+        self.stretch_steps = 1  # a step may take minutes, and a signal waits for it
 
     def __enter__(self) -> "Meter":
         self._bar = self._bars.enter_context(display.bar(self._title, self._num_steps))

@@ -67,6 +67,11 @@ def sample_path(
     return samples_dir(workdir) / f"round_{round_number:02d}_{arm}_{kind}.png"
 
 
+def expanded(path: str | os.PathLike[str]) -> pathlib.Path:
+    """A path with "~" as a home folder; it stays "~" where there is none."""
+    return pathlib.Path(os.path.expanduser(path))
+
+
 def write_atomically(path: str | pathlib.Path, data: bytes) -> None:
     """Writes `data` to `path`; readers and crashes see the old or the new file.
 

@@ -27,6 +27,8 @@ _STATUS = re.compile(
     "PERMISSION_DENIED|UNAUTHENTICATED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
     "|RESOURCE_EXHAUSTED"
 )
+# Messages of a process that may start no more threads.
+_OF_THREADS = re.compile("can't start new thread|cannot schedule new futures")
 # The number of a system error in its other messages.
 _NUMBER = re.compile(r"\[os_error_code='(\d+)'\]")
 
@@ -114,6 +116,11 @@ def explained(
 def _unread(path: str | os.PathLike[str], error: Exception) -> Exception | None:
     """The error that prevents reading `path`; None if its content caused `error`."""
     if isinstance(error, UnicodeEncodeError):  # from its name
+        return error
+    # The process lacks a module, a codec (content raises KeyErrors) or threads.
+    if isinstance(error, ImportError) or type(error) is LookupError:
+        return error
+    if isinstance(error, RuntimeError) and _OF_THREADS.search(str(error)):
         return error
     # Decoders also raise OSErrors, but without a number.
     if isinstance(error, OSError) and error.errno not in _OF_CONTENT:

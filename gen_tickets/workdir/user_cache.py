@@ -7,6 +7,8 @@ not absolute, as in the XDG base directory specification.
 import os
 import pathlib
 
+from gen_tickets.workdir import paths
+
 VARIABLE = "GEN_TICKETS_CACHE"
 
 
@@ -17,7 +19,7 @@ def folder() -> pathlib.Path | None:
     """
     given = os.environ.get(VARIABLE)
     if given:
-        return pathlib.Path(given).expanduser()
+        return paths.expanded(given)
     caches = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(caches):
         return pathlib.Path(caches) / "gen_tickets"

@@ -25,7 +25,7 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import containers, inception
 from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.trees import Tree
-from gen_tickets.workdir import user_cache
+from gen_tickets.workdir import paths, user_cache
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = (
@@ -68,7 +68,7 @@ def find_weights(path: _Path | None = None, download: bool = False) -> pathlib.P
     field = "weights" if path else PATH_VARIABLE
     path = path or os.environ.get(PATH_VARIABLE)
     if path:
-        path = pathlib.Path(path).expanduser()
+        path = paths.expanded(path)
         if not path.is_file():
             raise UserError(
                 f"{field}={str(path)!r}", "no such file", "give a .pth or .npz"
