@@ -72,7 +72,8 @@ def _check(options: Mapping[str, Any]) -> None:
         )
     if task != "ae":
         raise UserError(
-            f"task.name={task!r}", "model.name='conv' is a network of task.name='ae' only"
+            f"task.name={task!r}",
+            "model.name='conv' is a network of task.name='ae' only",
         )
 
 
