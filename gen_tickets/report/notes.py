@@ -28,7 +28,8 @@ def layer_collapse(rows: Rows) -> tuple[str, ...]:
     small for the pool, as those of a critic whose weights are clipped are in a pool
     with a generator's.
     """
-    collapsed = [x for x in rows if x["arm"] == "winning" and x["floored_layers"]]
+    winning = [row for row in rows if row["arm"] == "winning"]
+    collapsed = [row for row in winning if row.get("floored_layers", 0)]
     if not collapsed:
         return ()
     number = min(row["round"] for row in collapsed)
