@@ -13,11 +13,6 @@ from gen_tickets.errors import Damaged, UserError
 from gen_tickets.training import state
 from gen_tickets.workdir import checkpoints, paths
 
-# When one read of a checkpoint fails, Orbax abandons the others unawaited.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-
 
 def make_tree(seed):
     rng = np.random.default_rng(seed)

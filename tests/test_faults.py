@@ -30,11 +30,6 @@ from gen_tickets.workdir.checkpoints import Checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# When one write of a checkpoint fails, Orbax abandons the others unawaited.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-
 
 @contextlib.contextmanager
 def files_no_larger_than(num_bytes):

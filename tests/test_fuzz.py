@@ -381,7 +381,6 @@ def saved(tmp_path_factory):
     return folder
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(parent=fuzz, max_examples=max(1, CASES // 4))
 @given(data=st.data())
 def test_files_of_a_checkpoint(saved, data):

@@ -8,6 +8,7 @@ shardings of the template: training on 8 devices can continue on 1.
 """
 
 import contextlib
+import inspect
 import logging
 import os
 import pathlib
@@ -35,18 +36,21 @@ logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 @contextlib.contextmanager
 def _quiet_if_failed() -> Iterator[None]:
-    """Silences TensorStore's threads during and after a failed save.
+    """Silences what Orbax leaves behind during and after a failed save or restore.
 
-    Orbax raises at the first array that cannot be written and closes its event loop.
-    For each other array, a thread would then print that the loop is closed.
+    It raises at the first array that cannot be written or read and closes its event
+    loop. For each other array, a thread of TensorStore would then print that the loop
+    is closed, or an abandoned coroutine that it was interrupted.
     """
     hook = sys.unraisablehook
 
-    def leave_out_closed_loops(raised: "sys.UnraisableHookArgs") -> None:
-        if str(raised.exc_value) != "Event loop is closed":
+    def leave_out_orbax(raised: "sys.UnraisableHookArgs") -> None:
+        left: Any = raised.object
+        is_coroutine = inspect.iscoroutine(left) and "orbax" in left.cr_code.co_filename
+        if not is_coroutine and str(raised.exc_value) != "Event loop is closed":
             hook(raised)
 
-    sys.unraisablehook = leave_out_closed_loops
+    sys.unraisablehook = leave_out_orbax
     yield
     sys.unraisablehook = hook  # not after an error: threads are still running
 
@@ -139,9 +143,8 @@ class Checkpoints:
         self, number: int, make_template: MakeTemplate
     ) -> tuple[Tree, dict[str, Array], dict[str, Any]]:
         """-> (template, arrays, meta)."""
-        with reading.explained(
-            self._place(number), "checkpoint", field=f"checkpoint {number}"
-        ):
+        place, field = self._place(number), f"checkpoint {number}"
+        with reading.explained(place, "checkpoint", field=field), _quiet_if_failed():
             meta = self._manager.restore(
                 number, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
             )["meta"]
