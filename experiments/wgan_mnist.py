@@ -19,6 +19,8 @@ def get_config(size="full"):
     config.task.weight_clip = 0.01
     config.task.discriminator_steps = 5
     config.optimizer.b1 = 0.0
+    # Clipped to 0.01, all of the critic's weights would be pruned before a generator's.
+    config.prune.scope = "component"
     config.train.steps = 1000
     config.rewind.step = "100"
     config.eval.every_steps = 100
