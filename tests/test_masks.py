@@ -186,12 +186,12 @@ def test_keep_count_equals_published_schedule(total):
     assert counts[0] == total and counts == sorted(counts, reverse=True)
 
 
-@pytest.mark.parametrize(
-    "fraction, number", [(20, 1), (1, 1), (0, 1), (-0.2, 1), (math.nan, 1), (0.2, -1)]
-)
-def test_keep_count_invalid_fraction_or_round_raises_user_error(fraction, number):
-    with pytest.raises(UserError, match=f"fraction={fraction}, .*give 0.2 for 20 %"):
-        masks_lib.keep_count(100, fraction, number)
+@pytest.mark.parametrize("fraction", [20, 1, 0, -0.2, math.nan])
+def test_keep_count_invalid_fraction_or_round_raises_user_error(fraction):
+    with pytest.raises(UserError, match=f"fraction={fraction}: .*give 0.2 for 20 %"):
+        masks_lib.keep_count(100, fraction, 1)
+    with pytest.raises(UserError, match="round_number=-1: 0 .* allowed"):
+        masks_lib.keep_count(100, 0.2, -1)
 
 
 def test_select_with_empty_layer_keeps_exact_count():

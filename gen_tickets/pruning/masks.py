@@ -123,11 +123,15 @@ def keep_count(total: int, fraction: float, round_number: int) -> int:
     Raises:
       UserError: the fraction is not within (0, 1), or the round is negative.
     """
-    if not 0 < fraction < 1 or round_number < 0:
+    if not 0 < fraction < 1:
         raise UserError(
-            f"fraction={fraction}, round_number={round_number}",
-            "removed is a share above 0 and below 1 a round; the dense round is 0",
+            f"fraction={fraction}",
+            "is the share of weights that a round removes, above 0 and below 1",
             "give 0.2 for 20 %",
+        )
+    if round_number < 0:
+        raise UserError(
+            f"round_number={round_number}", "0 (dense) or a later round allowed"
         )
     return round(total * (1.0 - fraction) ** round_number)
 
