@@ -10,8 +10,8 @@ Radford et al. 2016: initialized N(0, 0.02), most kernels start within the clip.
 Pruned component by component, because a ranking of all weights together removes the
 clipped critic first (RESULTS.md). Found so in one round of 80 % (3 runs, 32 min on one
 core, beside other work), `fd_classifier`: dense 10.5 ± 1.1, winning 12.3 ± 1.1, random
-14.77 ± 0.32, no winning ticket; the deviation of dense, 10.8 %, is just above the gate's
-10 %. The finer rounds of this file have not been run.
+14.77 ± 0.32, no winning ticket; the deviation of dense, 10.8 %, is just above the 10 %
+of the gate. The finer rounds of this file have not been run.
 """
 
 from gen_tickets.config import defaults
