@@ -40,9 +40,10 @@ def _quiet_if_failed() -> Iterator[None]:
 
     It raises at the first array that cannot be written or read and closes its event
     loop. For each other array, a thread of TensorStore would then print that the loop
-    is closed, or an abandoned coroutine that it was interrupted.
+    is closed, an abandoned coroutine that it was interrupted, or asyncio that nobody
+    has asked for its error.
     """
-    hook = sys.unraisablehook
+    hook, asyncio_logger = sys.unraisablehook, logging.getLogger("asyncio")
 
     def leave_out_orbax(raised: "sys.UnraisableHookArgs") -> None:
         left: Any = raised.object
@@ -51,8 +52,15 @@ def _quiet_if_failed() -> Iterator[None]:
             hook(raised)
 
     sys.unraisablehook = leave_out_orbax
+    asyncio_logger.addFilter(_is_retrieved)
     yield
-    sys.unraisablehook = hook  # not after an error: threads are still running
+    # Not after an error: threads are still running.
+    sys.unraisablehook = hook
+    asyncio_logger.removeFilter(_is_retrieved)
+
+
+def _is_retrieved(record: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in record.getMessage()
 
 
 def _words(x: Array) -> UInt32[Array, "..."]:
