@@ -6,8 +6,6 @@ Runs or resumes an experiment; the default is experiments/quickstart.py. A bare 
 gen_tickets/config/options.py can be given, as --config.prune.rounds=5
 """
 
-import os
-
 import ml_collections
 from absl import flags
 
@@ -27,6 +25,7 @@ def main(
     # Imported late, so that --help and a wrong option do not wait for JAX to load.
     from gen_tickets import procedures
     from gen_tickets.distributed import devices, processes
+    from gen_tickets.workdir import paths
 
     command_line.use_compilation_cache()
     processes.start(config.parallel)
@@ -34,7 +33,7 @@ def main(
     if experiment.size == "smoke":
         command_line.compile_quickly()
     # A shell leaves the ~ of --workdir=~/runs/mine.
-    workdir = os.path.expanduser(_WORKDIR.value or experiment.workdir)
+    workdir = str(paths.expanded(_WORKDIR.value or experiment.workdir))
     procedures.run(config, workdir)
 
 

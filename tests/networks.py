@@ -20,6 +20,17 @@ _GAN = {"task.name": "gan", "model.latent_size": 3}
 _CONVSTACK = {"model.name": "convstack", "model.widths": (4, 6)}
 _RESNET = {"model.name": "resnet", "model.widths": (4, 6)}
 
+# A U-Net of one width, for tests of diffusion on 4x4 images.
+TINY_DDPM = {
+    "task.name": "diffusion",
+    "model.name": "unet",
+    "model.widths": (4,),
+    "model.blocks": 1,
+    "model.attention": (),
+    "model.norm_groups": 2,
+    "train.steps": 40,
+}
+
 # name -> (image shape, options)
 MODELS = {
     "linear_ae": ((4, 4, 1), {**_AE, "model.widths": (7, 5), "model.latent_size": 2}),
@@ -60,6 +71,15 @@ MODELS = {
         },
     ),
 }
+
+
+def configure(options, **changes):
+    """Validated options; changes are given as prune__scope="layer"."""
+    config = defaults.get_config()
+    changes = {name.replace("__", "."): value for name, value in changes.items()}
+    config.update_from_flattened_dict(options | changes)
+    defaults.validate(config)
+    return config
 
 
 class AffineDenoiser(nn.Module):

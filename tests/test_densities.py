@@ -18,6 +18,7 @@ from gen_tickets.pruning import densities
 from gen_tickets.pruning.pruner import Pruner
 from gen_tickets.tasks import networks
 from gen_tickets.training.state import TrainState
+from tests import networks as tiny
 
 SHAPES = {"a/kernel": (3, 3, 8, 16), "b/kernel": (16, 40), "c/kernel": (40, 2)}
 
@@ -96,24 +97,13 @@ def test_counts_at_rates_are_exact_in_sum_and_no_layer_grows(layers, rates, shar
 # --- a network that is pruned by depth ----------------------------------------------
 
 OPTIONS = {
-    "task.name": "diffusion",
-    "model.name": "unet",
-    "model.widths": (4,),
-    "model.blocks": 1,
-    "model.attention": (),
-    "model.norm_groups": 2,
-    "train.steps": 40,
+    **tiny.TINY_DDPM,
     "prune.scope": "layer",
     "prune.rates": (1, 3, 1),
 }
 
 
-def configure(**changes):
-    config = defaults.get_config()
-    changes = {name.replace("__", "."): value for name, value in changes.items()}
-    config.update_from_flattened_dict(OPTIONS | changes)
-    defaults.validate(config)
-    return config
+configure = functools.partial(tiny.configure, OPTIONS)
 
 
 @functools.cache

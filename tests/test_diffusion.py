@@ -13,17 +13,13 @@ from gen_tickets.errors import UserError
 from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import noise_schedules, timestep_sampling
+from tests import networks
 from tests.networks import AffineDenoiser
 
 RNG = np.random.default_rng(0)
 SHAPE = (4, 4, 1)
 OPTIONS = {
-    "task.name": "diffusion",
-    "model.name": "unet",
-    "model.widths": (4,),
-    "model.blocks": 1,
-    "model.attention": (),
-    "model.norm_groups": 2,
+    **networks.TINY_DDPM,
     "model.dropout": 0.1,
     "diffusion.steps": 20,
     "diffusion.timesteps": "importance",
@@ -31,15 +27,10 @@ OPTIONS = {
     "diffusion.sampler": "ancestral",
     "diffusion.sampling_steps": 5,
     "eval.average_decay": 0.9,
-    "train.steps": 40,
 }
 
 
-def configure(**changes):
-    config = defaults.get_config()
-    changes = {name.replace("__", "."): value for name, value in changes.items()}
-    config.update_from_flattened_dict(OPTIONS | changes)
-    return config
+configure = functools.partial(networks.configure, OPTIONS)
 
 
 def betas_of(name, num_steps):

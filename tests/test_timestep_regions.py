@@ -1,45 +1,36 @@
 """Denoisers of regions of timesteps: each sees its own, and they take turns."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from gen_tickets import models, tasks, trees
-from gen_tickets.config import defaults
 from gen_tickets.errors import UserError
 from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import noise_schedules, timestep_regions
+from tests import networks
 from tests.networks import AffineDenoiser
 
 RNG = np.random.default_rng(0)
 SHAPE = (4, 4, 1)
 NAMES = ("denoiser_1", "denoiser_2")
 OPTIONS = {
-    "task.name": "diffusion",
-    "model.name": "unet",
-    "model.widths": (4,),
-    "model.blocks": 1,
-    "model.attention": (),
-    "model.norm_groups": 2,
+    **networks.TINY_DDPM,
     "diffusion.steps": 20,
     "diffusion.regions": 2,
     "diffusion.sampling_steps": 5,
     "diffusion.timesteps": "importance",
     "eval.average_decay": 0.5,
     "data.batch_size": 8,
-    "train.steps": 40,
 }
 
 
-def configure(**changes):
-    config = defaults.get_config()
-    changes = {name.replace("__", "."): value for name, value in changes.items()}
-    config.update_from_flattened_dict(OPTIONS | changes)
-    defaults.validate(config)
-    return config
+configure = functools.partial(networks.configure, OPTIONS)
 
 
 @pytest.fixture(scope="module")

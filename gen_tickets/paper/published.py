@@ -1,6 +1,6 @@
 """Published numbers of the paper: Tables 1 and 2, and its early-bird ticket.
 
-And of later papers, from their abstracts.
+And of later papers on diffusion models and sparse training.
 """
 
 import functools
