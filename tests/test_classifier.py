@@ -294,6 +294,7 @@ def test_key_of_each_changed_input_gives_another_hash():
             (other, 1, 4),
             (pixels, 1, 4),
             (fake_set(3), 1, 4),
+            (one, 1, 4, 1),  # of one stage
         )
     ]
     assert len({cache.short_hash(key) for key in keys}) == len(keys)

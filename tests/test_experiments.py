@@ -61,7 +61,10 @@ def test_get_config_of_each_size_is_valid_and_its_task_builds(path, size):
         state.params, config.prune.components, config.prune.exclude
     )
     if size == "smoke":
-        assert config.train.steps <= 50 and config.prune.rounds <= 2
+        assert config.train.steps <= 16 and config.prune.rounds <= 2
+        assert 0 < config.data.image_size <= 32
+        per_step = config.data.batch_size * config.task.discriminator_steps
+        assert per_step <= config.data.limit <= 80
         assert max(config.model.widths) <= 8
 
 

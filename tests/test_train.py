@@ -8,7 +8,7 @@ import pytest
 from gen_tickets import tasks
 from gen_tickets.config import defaults
 from gen_tickets.pruning import masks as masks_lib
-from gen_tickets.training import loop
+from gen_tickets.training import in_turn, loop
 
 MEMBERS, BATCH = 3, 4
 IMAGES = np.random.default_rng(0).integers(0, 256, (22, 8, 8, 1), np.uint8)
@@ -116,6 +116,29 @@ def test_stretch_population_of_one_equals_member(vae):
         6,
     )
     assert_close(member(state.params, 1), member(alone.params, 0), rtol=1e-5, atol=1e-6)
+
+
+def test_in_turn_arms_equal_one_population_and_share_one_program(vae):
+    """Six members in two arms, by the programs of three."""
+    compiled = vae.loop.stretch._cache_size()
+    turns = in_turn.in_turn(vae.loop, MEMBERS)
+    keys = jax.random.split(jax.random.key(5), 2 * MEMBERS)
+
+    def population():
+        masks = jax.tree.map(lambda m: jnp.concatenate([m, ~m]), vae.masks)
+        order = jnp.concatenate([ORDER, ORDER[::-1]], 1)
+        totals = vae.totals(2 * MEMBERS)
+        return vae.init(keys), totals, masks, vae.images, order, keys, 5
+
+    found = turns.stretch(*population())
+    assert vae.loop.stretch._cache_size() == compiled + 1  # one for both arms
+    expected = vae.loop.stretch(*population())
+    assert_same(found, expected)
+    examples, weights = loop.in_batches(IMAGES, 8)
+    assert_same(
+        turns.evaluate(found[0], examples, weights, keys),
+        vae.loop.evaluate(expected[0], examples, weights, keys),
+    )
 
 
 def test_stretch_other_masks_and_lengths_compile_nothing(vae):

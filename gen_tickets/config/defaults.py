@@ -21,22 +21,26 @@ EARLY_BIRD_CHANNELS = 0.665
 
 _SMOKE = {
     "runs": 3,  # a verdict needs three
-    "data.limit": 128,
+    "data.limit": 32,
     "data.batch_size": 16,
     "train.epochs": 0,
-    "train.steps": 16,
-    "eval.every_steps": 4,
-    "eval.num_shown": 8,
+    "train.steps": 8,
+    "eval.every_steps": 2,
+    "eval.num_shown": 16,  # the batch size, so that sampling is compiled once
     "eval.num_samples": 32,
     "eval.classifier_epochs": 1,
     "eval.classifier_width": 4,
+    "eval.classifier_stages": 1,
 }
+_SMOKE_SIDE = 16  # pixels, or as many as a model needs
 _SMOKE_WIDTH = 8  # maximum units or channels of a layer
-_SMOKE_STAGES = 2  # maximum number of widths, for models with one stage per width
+_SMOKE_STAGES = 1  # maximum number of widths, for models with one stage per width
 _SMOKE_EARLY_BIRD = {
-    "data.limit": 32,  # 2 steps per epoch
+    "train.steps": 16,  # 2 per epoch
+    "eval.every_steps": 4,
     "early_bird.epochs": 6,
     "early_bird.take_last": True,
+    "prune.scope": "layer",  # tickets of one shape, which share their programs
 }
 
 
@@ -162,8 +166,8 @@ def resize(
 
     Args:
       config: the full-size experiment; changed in place.
-      size: "full" (unchanged), "smoke" (3 runs, at most 2 rounds of 16 steps), or the
-        name of a recipe.
+      size: "full" (unchanged), "smoke" (3 runs, at most 2 rounds of 8 steps), or the name
+        of a recipe.
       recipes: {option: value} for each further size, such as gpu={"train.epochs": 30}.
 
     Raises:
@@ -180,16 +184,17 @@ def resize(
         config.update_from_flattened_dict(_SMOKE)
         config.prune.rounds = min(config.prune.rounds, 2)
         if config.rewind.step != "0":
-            config.rewind.step = "4"
+            config.rewind.step = "2"
         if config.prune.schedule == "early_bird":
             config.update_from_flattened_dict(_SMOKE_EARLY_BIRD)
     return config
 
 
 def narrow(config: ml_collections.ConfigDict) -> None:
-    """Makes the networks of a smoke run narrow and shallow, to compile quickly.
+    """Makes networks and images of a smoke run small, to compile and train quickly.
 
-    A latent vector that is a feature map shrinks with its channels.
+    A latent vector that is a feature map shrinks with its channels. There are images
+    for one step at least.
     """
     model = registries.model.get(config.model.name)
     widths = [min(width, _SMOKE_WIDTH) for width in config.model.widths]
@@ -199,6 +204,11 @@ def narrow(config: ml_collections.ConfigDict) -> None:
     if model.any_depth:
         widths = widths[:_SMOKE_STAGES]
     config.model.widths = tuple(widths)
+    side = max(_SMOKE_SIDE, model.multiple(config.model.widths))
+    if not 0 < config.data.image_size <= side:
+        config.data.image_size = side
+    per_step = config.data.batch_size * config.task.discriminator_steps
+    config.data.limit = max(config.data.limit, per_step)
 
 
 def validate(config: ml_collections.ConfigDict) -> None:

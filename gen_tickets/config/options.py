@@ -297,6 +297,12 @@ OPTIONS: dict[str, Option] = {
     "eval.classifier_width": option.Whole(
         64, "channels of the classifier's first stage; 16 for a CPU", 1
     ),
+    "eval.classifier_stages": option.Whole(
+        4,
+        "stages of the classifier; fewer than a ResNet-18's 4 only check a setup",
+        1,
+        4,
+    ),
     "eval.verdict": option.Text(
         "heldout_reconstruction",
         "column on which the verdict is based",

@@ -76,7 +76,7 @@ def estimate(
     def bytes_of(at_once: int) -> float:
         if at_once == 1:
             return size_of(arguments) + size_of(arguments[0])
-        stretch = loop.make_loop(task, mesh, at_once, streamed).stretch
+        stretch: Any = loop.make_loop(task, mesh, at_once, streamed).stretch
         memory: Any = stretch.lower(*arguments, 1).compile().memory_analysis()
         return (
             memory.argument_size_in_bytes

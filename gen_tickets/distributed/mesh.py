@@ -7,7 +7,7 @@ devices, the remaining factor divides the batch. Arguments are placed with
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -16,6 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
+from gen_tickets.distributed import processes
 from gen_tickets.errors import UserError
 from gen_tickets.trees import Tree
 
@@ -42,9 +43,6 @@ class Layout:
 
     def __init__(self, devices: Sequence[jax.Device]) -> None:
         self.devices = tuple(devices)
-        self._take: Callable[[Tree, int], Tree] | None = (
-            None  # compiled at the first call of `member`
-        )
 
     def mesh(self, num_members: int) -> Mesh:
         """The mesh; its `member` axis is the largest divisor of members and devices."""
@@ -87,15 +85,14 @@ class Layout:
         )
 
     def member(self, tree: Tree, index: int) -> Tree:
-        """One member of a population, as arrays of this process's first device."""
-        if self._take is None:
-            everywhere = NamedSharding(self.mesh(1), P())
-            self._take = jax.jit(_member, out_shardings=everywhere)
-        return jax.tree.map(lambda x: x.addressable_data(0), self._take(tree, index))
+        """One member of a population, as arrays of this process's first device.
 
-
-def _member(tree: Tree, index: int) -> Tree:
-    return jax.tree.map(lambda x: x[index], tree)
+        All processes must call it. It takes the member on the host, which compiles
+        nothing; of several members, give `processes.to_host(tree)`.
+        """
+        # A copy: a population's memory is reused by its next steps.
+        member = jax.tree.map(lambda x: np.array(x[index]), processes.to_host(tree))
+        return jax.device_put(member, self.mesh(1).local_devices[0])
 
 
 def _same(tree: Tree) -> Tree:

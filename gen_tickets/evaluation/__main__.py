@@ -25,7 +25,7 @@ from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.distributed import devices
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import metrics, scores, sources
-from gen_tickets.evaluation.features import extractors, references
+from gen_tickets.evaluation.features import classifier, extractors, references
 from gen_tickets.workdir import paths, provenance
 
 # Seconds that training a classifier may take without --train-classifier.
@@ -175,12 +175,13 @@ def _extractor(
         )
     try:
         is_grey = dataset.train.images.shape[-1] == 1
-        return extractors.of_classifier(
+        found = classifier.load_classifier(
             dataset,
             options.classifier_epochs,
             options.classifier_width or (_GREY_WIDTH if is_grey else _COLOUR_WIDTH),
             math.inf if options.train_classifier else _UNASKED_SECONDS,
         )
+        return extractors.of_classifier(found)
     except UserError as error:  # it names data.name, an option of experiments
         field = f"--reference={options.reference}"
         raise UserError(field, error.problem, error.remedy) from None

@@ -19,7 +19,13 @@ from gen_tickets.config import registries
 from gen_tickets.data.dataset import Dataset
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation import scores
-from gen_tickets.evaluation.features import cache, extractors, references, weights
+from gen_tickets.evaluation.features import (
+    cache,
+    classifier,
+    extractors,
+    references,
+    weights,
+)
 from gen_tickets.evaluation.features.batches import map_batches
 from gen_tickets.evaluation.scores import Outputs
 from gen_tickets.workdir import baselines as baselines_lib
@@ -259,6 +265,10 @@ def _extractor(
         return extractors.of_inception(
             options.inception_weights, options.download_weights
         )
-    return extractors.of_classifier(
-        dataset, options.classifier_epochs, options.classifier_width
+    found = classifier.load_classifier(
+        dataset,
+        options.classifier_epochs,
+        options.classifier_width,
+        stages=options.classifier_stages,
     )
+    return extractors.of_classifier(found)

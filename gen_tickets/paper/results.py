@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Sequence
 
 from ml_collections import ConfigDict
 
-from gen_tickets.config import defaults, registries
+from gen_tickets.config import defaults
 from gen_tickets.paper.claims import Evidence, NotTried
 from gen_tickets.paper.figures import FIGURES, Claim, Curve, Variant, alone
 from gen_tickets.report import gates, outcomes
@@ -110,10 +110,8 @@ def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDic
             config.eval.num_samples = 50_000
     if scale == "smoke":
         defaults.resize(config, "smoke")
+        defaults.narrow(config)
         config.data.name = "digits"
-        if registries.model.get(config.model.name).any_depth:
-            config.model.widths = config.model.widths[:2]
-            config.data.image_size = 0  # digits are smaller
     return config
 
 

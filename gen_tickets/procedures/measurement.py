@@ -69,7 +69,7 @@ class Measurement:
         """Keeps the trained networks, and removes those `keep.rounds` drops."""
         population, position = self.training.population, self.position
         averaged, channels = self.prepared.task.averaged, dict(self.prepared.channels)
-        members = self.round_state.state, self.round_state.masks
+        members = processes.to_host((self.round_state.state, self.round_state.masks))
         for arm in population.arms:
             for run in population.runs:
                 member = population.index(arm, run)
@@ -196,7 +196,7 @@ def _evaluations(
     diverged: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Columns of eval.metrics for every member."""
-    layout = training.population.layout
+    layout, state = training.population.layout, processes.to_host(state)
     found = []
     for member, is_diverged in enumerate(diverged):
         if is_diverged:

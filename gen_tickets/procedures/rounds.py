@@ -15,7 +15,7 @@ from gen_tickets.procedures import measurement, setup
 from gen_tickets.procedures.setup import Prepared
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.pruning.pruner import Pruner
-from gen_tickets.training import driver
+from gen_tickets.training import driver, in_turn
 from gen_tickets.training.population import Purpose
 from gen_tickets.training.profiler import Profiler
 from gen_tickets.training.round_state import Position, RoundState
@@ -74,10 +74,15 @@ def restore(
 
 def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Training]:
     """A function round -> training; all rounds of tickets share one compiled loop."""
-    dense_loop = setup.make_loop(prepared, prepared.dense, streamed)
-    tickets_loop = dense_loop
-    if prepared.tickets.num_members != prepared.dense.num_members:
-        tickets_loop = setup.make_loop(prepared, prepared.tickets, streamed)
+    dense, arms = prepared.dense, prepared.tickets
+    dense_loop = tickets_loop = setup.make_loop(prepared, dense, streamed)
+    if arms.num_members != dense.num_members:
+        one_by_one = prepared.members_at_once.get(arms.num_members, 1) == 1
+        is_faster = in_turn.is_faster(arms, prepared.shapes.params)
+        if is_faster and one_by_one and not streamed:
+            tickets_loop = in_turn.in_turn(dense_loop, dense.num_members)
+        else:
+            tickets_loop = setup.make_loop(prepared, arms, streamed)
     num_rounds, schedule = prepared.config.prune.rounds, prepared.schedule
 
     def training(round_number: int) -> driver.Training:
@@ -126,7 +131,7 @@ def record(
         return prepared.costs.of_training(masks, steps, beside)
 
     _record_tickets(prepared, round_state, position, recorder)
-    layout = training.population.layout
+    masks = processes.to_host(round_state.masks)
     measurement.Measurement(
         prepared,
         training,
@@ -134,9 +139,7 @@ def record(
         position,
         data,
         recorder,
-        masks_of=lambda member: processes.to_host(
-            layout.member(round_state.masks, member)
-        ),
+        masks_of=lambda member: jax.tree.map(lambda x: x[member], masks),
         columns_of=columns_of,
     ).record()
 
@@ -151,8 +154,9 @@ def _record_tickets(
     population, rewind = prepared.dense, round_state.rewind
     masks = population.first_arm(round_state.masks)
     weights = _apply(masks, rewind["params"])
+    of_runs = processes.to_host((masks, weights, rewind["stats"]))
     for i, run in enumerate(population.runs):
-        parts = population.layout.member((masks, weights, rewind["stats"]), i)
+        parts = jax.tree.map(lambda x, i=i: x[i], of_runs)
         step = prepared.schedule.rewind_step
         recorder.ticket(tickets.Ticket(*parts), position.round, run, step)
 

@@ -196,9 +196,6 @@ def _keep_weights(round_state: RoundState) -> RoundState:
     return round_state._replace(rewind=round_state_lib.copy(kept))
 
 
-_note_evaluation = jax.jit(round_state_lib.note_evaluation)
-
-
 def _evaluate(
     training: Training,
     round_state: RoundState,
@@ -213,7 +210,7 @@ def _evaluate(
     totals, on_host = processes.to_host((round_state.totals, heldout))
     state = round_state.state
     evaluation = Evaluation(position.step, num_steps, totals, on_host, state)
-    return _note_evaluation(round_state, heldout["loss"]), evaluation
+    return round_state_lib.note_evaluation(round_state, heldout["loss"]), evaluation
 
 
 def _agree(stretch_steps: int, due: bool, hooks: Hooks) -> tuple[int, bool, int]:

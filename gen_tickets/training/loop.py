@@ -16,7 +16,7 @@ that share the axis N, such as {"images": ..., "labels": ...}.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,8 +40,8 @@ MAX_STRETCH = 512
 class Loop(NamedTuple):
     """The compiled functions of one task; see `make_loop`."""
 
-    stretch: jax.stages.Wrapped
-    evaluate: jax.stages.Wrapped
+    stretch: Callable[..., Any]
+    evaluate: Callable[..., Any]
 
 
 def metric_names(task: Task, batch: Examples) -> tuple[str, ...]:

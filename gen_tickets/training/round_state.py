@@ -150,14 +150,37 @@ def note_evaluation(
       round_state: at the evaluated step.
       heldout_loss: [M].
     """
-    step = round_state.state.step
-    better = heldout_loss < round_state.best_loss
-    finite = jnp.isfinite(round_state.totals["loss"]) & jnp.isfinite(heldout_loss)
+    best_loss, best_step, diverged, totals = _note_evaluation(
+        round_state.state.step,
+        heldout_loss,
+        round_state.best_loss,
+        round_state.best_step,
+        round_state.diverged,
+        round_state.totals,
+    )
     return round_state._replace(
-        best_loss=jnp.where(better, heldout_loss, round_state.best_loss),
-        best_step=jnp.where(better, step, round_state.best_step),
-        diverged=round_state.diverged | ~finite,
-        totals=jax.tree.map(jnp.zeros_like, round_state.totals),
+        best_loss=best_loss, best_step=best_step, diverged=diverged, totals=totals
+    )
+
+
+# Without the weights and masks, of which each array would be compiled.
+@jax.jit
+def _note_evaluation(
+    step: Int[Array, " members"],
+    heldout_loss: Float[Array, " members"],
+    best_loss: Float[Array, " members"],
+    best_step: Int[Array, " members"],
+    diverged: Bool[Array, " members"],
+    totals: Metrics,
+) -> tuple[Tree, ...]:
+    """-> (best_loss, best_step, diverged, totals)."""
+    better = heldout_loss < best_loss
+    finite = jnp.isfinite(totals["loss"]) & jnp.isfinite(heldout_loss)
+    return (
+        jnp.where(better, heldout_loss, best_loss),
+        jnp.where(better, step, best_step),
+        diverged | ~finite,
+        jax.tree.map(jnp.zeros_like, totals),
     )
 
 

@@ -43,13 +43,14 @@ from gen_tickets.trees import Tree
 
 _SEED = 0
 _SHIFT = 4
-_EXTRACT_BATCH = 128  # of any number of images, so that one program is compiled
+_EXTRACT_BATCH = 128  # or all training images, if there are fewer
+_STAGES = 4  # of a ResNet-18
 _STRETCH = 16  # steps between updates of the progress bar
 _WORTH_A_WORD = 30.0  # seconds of training worth a message
 
 
 class ResNet18(nn.Module):
-    """[N, S, S, C] in [-1, 1] -> `Outputs`, features [N, 8 * width].
+    """[N, S, S, C] in [-1, 1] -> `Outputs`, features [N, 2^(stages - 1) * width].
 
     He et al. 2016, with a stem of one convolution (kernel 3, stride 1) and no pooling
     after it; four stages of two blocks, each with half the side of the previous one.
@@ -57,6 +58,7 @@ class ResNet18(nn.Module):
 
     width: int
     num_classes: int
+    stages: int = _STAGES
     lowering: lowering_lib.Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
@@ -65,7 +67,7 @@ class ResNet18(nn.Module):
         block = functools.partial(Block, lowering=self.lowering)
         x = conv(self.width, 3, 1, 1, use_bias=False, name="stem")(x)
         x = nn.relu(layers.BatchNorm(name="norm_stem")(x, train))  # [N, S, S, width]
-        for stage in range(4):
+        for stage in range(self.stages):
             for i in range(2):
                 strides = 2 if stage > 0 and i == 0 else 1
                 name, width = f"block_{stage}_{i}", self.width << stage
@@ -83,6 +85,8 @@ class Classifier(NamedTuple):
     accuracy: float  #: on the held-out images, in [0, 1]
     key: dict[str, Any]  #: everything that the training depends on
     fingerprint: str  #: SHA-256 of the weights
+    #: images at a time, of any number, so that one program is compiled
+    batch_size: int = _EXTRACT_BATCH
 
     def extract(self, images: ArrayLike) -> Outputs:
         """Features [N, D] and logits [N, classes] of uint8 [N, S, S, C]; float32.
@@ -98,15 +102,20 @@ class Classifier(NamedTuple):
                 f"the classifier takes [N, {size}, {size}, {channels}]",
                 "give images of that size",
             )
-        return _extract(self.network, self.variables, images, "classifier")
+        size = self.batch_size
+        return _extract(self.network, self.variables, images, size, "classifier")
 
 
 def _extract(
-    network: ResNet18, variables: Tree, images: np.ndarray, title: str | None = None
+    network: ResNet18,
+    variables: Tree,
+    images: np.ndarray,
+    batch_size: int,
+    title: str | None = None,
 ) -> Outputs:
     """`Classifier.extract` of checked images; title: of a progress bar, if any."""
     function = functools.partial(_outputs, network, variables)
-    outputs: Outputs = map_batches(function, images, _EXTRACT_BATCH, title)
+    outputs: Outputs = map_batches(function, images, batch_size, title)
     return outputs
 
 
@@ -121,7 +130,11 @@ def _outputs(
 
 
 def load_classifier(
-    dataset: Dataset, epochs: int, width: int, most_seconds: float = math.inf
+    dataset: Dataset,
+    epochs: int,
+    width: int,
+    most_seconds: float = math.inf,
+    stages: int = _STAGES,
 ) -> Classifier:
     """The classifier of a data set: from the cache, or trained and cached.
 
@@ -130,15 +143,16 @@ def load_classifier(
       epochs: passes over the training images.
       width: channels of the first stage.
       most_seconds: limit of the training time, estimated at the second step.
+      stages: of the network, at most the 4 of a ResNet-18.
 
     Raises:
       UserError: the data set has no labels, or the training diverged or would take
         longer than allowed.
     """
-    key = _key(dataset, epochs, width)
+    key = _key(dataset, epochs, width, stages)
     recipe = classifier.Recipe(**key["recipe"])
     lowering = lowering_lib.choose()
-    network = ResNet18(width, key["num_classes"], lowering=lowering)
+    network = ResNet18(width, key["num_classes"], stages, lowering=lowering)
     arrays = cache.fetch(
         "classifier", key, lambda: _train(dataset, network, recipe, key, most_seconds)
     )
@@ -148,7 +162,12 @@ def load_classifier(
         float(arrays["accuracy"]),
         key,
         cache.digest(arrays),
+        _extraction_batch(dataset),
     )
+
+
+def _extraction_batch(dataset: Dataset) -> int:
+    return min(_EXTRACT_BATCH, len(dataset.train.images))
 
 
 def variables_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Tree]:
@@ -186,7 +205,9 @@ def check_labels(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return dataset.train.labels, dataset.heldout.labels
 
 
-def _key(dataset: Dataset, epochs: int, width: int) -> dict[str, Any]:
+def _key(
+    dataset: Dataset, epochs: int, width: int, stages: int = _STAGES
+) -> dict[str, Any]:
     """Everything that the weights and the accuracy depend on."""
     labels, heldout_labels = check_labels(dataset)
     count, size, _, channels = dataset.train.images.shape
@@ -199,8 +220,9 @@ def _key(dataset: Dataset, epochs: int, width: int) -> dict[str, Any]:
         shift=_SHIFT if colour else 0,
         flip=colour,
     )
+    fewer = "" if stages == _STAGES else f", stages 1 to {stages}"
     return {
-        "network": "ResNet-18, stem k3 s1",
+        "network": f"ResNet-18, stem k3 s1{fewer}",
         "width": width,
         "image_size": size,
         "channels": channels,
@@ -246,7 +268,8 @@ def _train(
         lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
     )
     arrays = trees.named_leaves(kept)
-    logits = _extract(network, variables_of(arrays), heldout.images).logits
+    variables, size = variables_of(arrays), _extraction_batch(dataset)
+    logits = _extract(network, variables, heldout.images, size).logits
     if not np.isfinite(logits).all():
         raise UserError(
             f"eval.classifier_epochs={key['epochs']}",

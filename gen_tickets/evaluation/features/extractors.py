@@ -1,12 +1,10 @@
 """Feature extractors: a common interface to Inception and the classifier."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
-from gen_tickets.data.dataset import Dataset
 from gen_tickets.evaluation.features import classifier, inception, weights
 from gen_tickets.evaluation.scores import Outputs
 
@@ -44,15 +42,8 @@ def of_inception(path: str | None = None, download: bool = False) -> Extractor:
     )
 
 
-def of_classifier(
-    dataset: Dataset, epochs: int, width: int, most_seconds: float = math.inf
-) -> Extractor:
-    """The data set's own classifier; see `classifier.load_classifier`.
-
-    Raises:
-      UserError: the data set has no labels, or the training takes longer than allowed.
-    """
-    found = classifier.load_classifier(dataset, epochs, width, most_seconds)
+def of_classifier(found: classifier.Classifier) -> Extractor:
+    """The data set's own classifier, from `classifier.load_classifier`."""
     return Extractor(
         "classifier",
         found.fingerprint,
