@@ -166,8 +166,8 @@ def resize(
 
     Args:
       config: the full-size experiment; changed in place.
-      size: "full" (unchanged), "smoke" (3 runs, at most 2 rounds of 8 steps), or the name
-        of a recipe.
+      size: "full" (unchanged), "smoke" (3 runs, at most 2 rounds of 8 steps; see also
+        `narrow`), or the name of a recipe.
       recipes: {option: value} for each further size, such as gpu={"train.epochs": 30}.
 
     Raises:

@@ -298,10 +298,7 @@ OPTIONS: dict[str, Option] = {
         64, "channels of the classifier's first stage; 16 for a CPU", 1
     ),
     "eval.classifier_stages": option.Whole(
-        4,
-        "stages of the classifier; fewer than a ResNet-18's 4 only check a setup",
-        1,
-        4,
+        4, "the classifier's stages, of a ResNet-18's 4; fewer to check a setup", 1, 4
     ),
     "eval.verdict": option.Text(
         "heldout_reconstruction",
