@@ -15,8 +15,8 @@ from gen_tickets.workdir import paths
 
 def _run(arguments: Sequence[str] | None) -> None:
     parser = command_line.Parser(
-        "python -m gen_tickets.report",
-        "Redraws the page of one workdir, or compares several.",
+        "gen_tickets report",
+        "Redraws the page of one workdir, or compares several, as gen_tickets compare.",
     )
     parser.add_argument("workdirs", nargs="+", metavar="WORKDIR")
     parser.add_argument(
