@@ -3,7 +3,6 @@
 import sys
 
 from gen_tickets.console import display
-from gen_tickets.report.gates import Gate
 from gen_tickets.report.verdict import Verdict
 
 # (rich style, mark) of a gate that passed, failed, or is unknown.
@@ -22,26 +21,22 @@ def show(judged: Verdict, title: str = "verdict") -> None:
         return
     print(f"{title}: {' '.join((judged.sentence, *judged.notes))}")
     for gate in judged.gates:
-        print(f"  {_line(gate)}")
-
-
-def _line(gate: Gate) -> str:
-    """A gate as "+ converged: dense heldout_loss is best at step 400 of 500"."""
-    _, mark = _MARKS[gate.passed]
-    return f"{mark} {gate.sentence}"
+        print(f"  {_MARKS[gate.passed][1]} {gate.sentence}")
 
 
 def _box(judged: Verdict, title: str) -> None:
     from rich.console import Console, Group  # here: only where there is a terminal
     from rich.padding import Padding
     from rich.panel import Panel
+    from rich.table import Table
     from rich.text import Text
 
     failed = any(gate.passed is False for gate in judged.gates)
-    lines = [Padding(Text(judged.sentence, "bold"), (0, 0, 1, 0))]
+    gates = Table.grid(padding=(0, 1))  # further lines of a gate are indented
     for gate in judged.gates:
         style, mark = _MARKS[gate.passed]
-        lines.append(Padding(Text(_line(gate), style), (0, 0)))
+        gates.add_row(mark, Text(gate.sentence), style=style)
+    lines = [Padding(Text(judged.sentence, "bold"), (0, 0, 1, 0)), gates]
     lines += [
         Padding(Text(note, "bright_black"), (1, 0, 0, 0)) for note in judged.notes
     ]
