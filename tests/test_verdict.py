@@ -57,6 +57,7 @@ def test_verdict_on_random_that_is_not_worse_finds_nothing():
 def test_verdict_on_winning_that_never_matches_finds_nothing():
     judged = verdict.verdict(table([BAD], [(90.0, 91.0, 92.0)]), METRIC)
     assert judged.sparsity is None and judged.unbroken is None
+    assert "found at 20.0 % sparsity: by the held-out" in judged.sentence
     assert "never does as well as dense" in judged.sentence
     assert "already does not match" in judged.sentence
 

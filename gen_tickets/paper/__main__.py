@@ -101,6 +101,8 @@ def main(words: Sequence[str]) -> None:
         plan(names, results)
         return
     if options.figure != "results":
+        if options.scale == "smoke":
+            command_line.compile_quickly()
         run(names, results)
     if processes.is_first():
         draw(names, results)
