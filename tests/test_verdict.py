@@ -207,3 +207,7 @@ def test_verdict_of_emptied_layers_names_round_and_component():
     [note] = verdict.verdict(rows, METRIC).notes
     assert "from round 2 (36.0 %) on, up to 5 layers" in note
     assert "the encoder is pruned to 99.90 %" in note
+    for row in rows:
+        row["floored_layers"] = min(row["floored_layers"], 1)
+    [note] = verdict.verdict(rows, METRIC).notes
+    assert "on, one layer keeps a single weight" in note

@@ -25,7 +25,8 @@ def show(judged: Verdict, title: str = "verdict") -> None:
 
 
 def _box(judged: Verdict, title: str) -> None:
-    from rich.console import Console, Group  # here: only where there is a terminal
+    # Here: only where there is a terminal.
+    from rich.console import Console, Group, RenderableType
     from rich.padding import Padding
     from rich.panel import Panel
     from rich.table import Table
@@ -36,7 +37,10 @@ def _box(judged: Verdict, title: str) -> None:
     for gate in judged.gates:
         style, mark = _MARKS[gate.passed]
         gates.add_row(mark, Text(gate.sentence), style=style)
-    lines = [Padding(Text(judged.sentence, "bold"), (0, 0, 1, 0)), gates]
+    lines: list[RenderableType] = [
+        Padding(Text(judged.sentence, "bold"), (0, 0, 1, 0)),
+        gates,
+    ]
     lines += [
         Padding(Text(note, "bright_black"), (1, 0, 0, 0)) for note in judged.notes
     ]
