@@ -150,6 +150,8 @@ def test_verdict_in_a_pipe_is_lines_and_on_a_terminal_a_box(capsys, monkeypatch)
         f"{'+' if gate.passed else '?' if gate.passed is None else '-'} {gate.sentence}"
         for gate in judged.gates
     ]
+    verdict.show(judged, with_gates=False)  # of several runs; it still names failures
+    assert capsys.readouterr().out == f"{first}\n" and "Too noisy to judge. " in first
     monkeypatch.setattr(display, "is_terminal", lambda stream: True)
     monkeypatch.setenv("COLUMNS", "100")
     verdict.show(judged, "runs/a")

@@ -1,30 +1,34 @@
 """Prints the verdict of a run on stdout, on a terminal in a box, else as lines."""
 
 import sys
+from collections.abc import Sequence
 
 from gen_tickets.console import display
+from gen_tickets.report.gates import Gate
 from gen_tickets.report.verdict import Verdict
 
 # (rich style, mark) of a gate that passed, failed, or is unknown.
 _MARKS = {True: ("green", "+"), False: ("red", "-"), None: ("bright_black", "?")}
 
 
-def show(judged: Verdict, title: str = "verdict") -> None:
+def show(judged: Verdict, title: str = "verdict", with_gates: bool = True) -> None:
     """Writes the verdict, its gates and its notes.
 
     Args:
       judged: the verdict.
       title: of the box.
+      with_gates: whether the gates are listed; the verdict names the failed ones.
     """
+    gates = judged.gates if with_gates else ()
     if display.is_terminal(sys.stdout):
-        _box(judged, title)
+        _box(judged, title, gates)
         return
     print(f"{title}: {' '.join((judged.sentence, *judged.notes))}")
-    for gate in judged.gates:
+    for gate in gates:
         print(f"  {_MARKS[gate.passed][1]} {gate.sentence}")
 
 
-def _box(judged: Verdict, title: str) -> None:
+def _box(judged: Verdict, title: str, listed: Sequence[Gate]) -> None:
     # Here: only where there is a terminal.
     from rich.console import Console, Group, RenderableType
     from rich.padding import Padding
@@ -34,7 +38,7 @@ def _box(judged: Verdict, title: str) -> None:
 
     failed = any(gate.passed is False for gate in judged.gates)
     gates = Table.grid(padding=(0, 1))  # further lines of a gate are indented
-    for gate in judged.gates:
+    for gate in listed:
         style, mark = _MARKS[gate.passed]
         gates.add_row(mark, Text(gate.sentence), style=style)
     lines: list[RenderableType] = [

@@ -54,7 +54,7 @@ def _show(workdir: str, metric: str, with_gates: bool) -> None:
         print(f"{workdir}: {stability.load(workdir).sentence}")
         return
     judged = outcomes.load(workdir, metric).judge()
-    verdict.show(judged if with_gates else judged._replace(gates=()), str(workdir))
+    verdict.show(judged, str(workdir), with_gates)
 
 
 if __name__ == "__main__":
