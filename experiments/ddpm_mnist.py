@@ -5,9 +5,9 @@ r"""Winning tickets of a small DDPM on MNIST at 16x16, on a laptop.
 
 Jiang et al. 2023 (arXiv 2310.18823) report winning tickets of DDPMs at 90 to 99 % on
 MNIST and CIFAR-10, with different sparsities by layer, as does here
---config.prune.scope=layer --config.prune.rates="(1, 2, 1)". A U-Net of 90,532 weights
-uses patches of 2 x 2 pixels and predicts v; DDIM samples take 20 steps, with averaged
-weights. Quality and tickets have not been measured yet.
+--config.prune.scope=layer --config.prune.rates="(1, 2, 1)". A U-Net of 358,924
+weights uses patches of 2 x 2 pixels and predicts v; DDIM samples take 20 steps, with
+averaged weights. Quality and tickets have not been measured yet.
 """
 
 from gen_tickets.config import defaults
@@ -21,7 +21,7 @@ def get_config(size="full"):
     config.data.batch_size = 64
     config.data.limit = 10_000
     config.model.name = "unet"
-    config.model.widths = (24,)
+    config.model.widths = (24, 48)
     config.model.patch = 2
     config.model.blocks = 1
     config.model.attention = ()
@@ -29,11 +29,11 @@ def get_config(size="full"):
     config.task.name = "diffusion"
     config.diffusion.update(prediction="v", schedule="cosine", sampling_steps=20)
     config.optimizer.update(learning_rate=2e-3, schedule="cosine")
-    config.train.steps = 1500
+    config.train.steps = 1000
     config.prune.fraction = 0.36
     config.prune.rounds = 8
-    config.rewind.step = 150
-    config.eval.update(every_steps=500, average_decay=0.99, num_samples=1000)
+    config.rewind.step = 100
+    config.eval.update(every_steps=100, average_decay=0.99, num_samples=1000)
     config.eval.update(metrics=("fd_classifier",), verdict="fd_classifier")
     config.eval.update(classifier_epochs=2, classifier_width=8)
     return defaults.resize(config, size, laptop={})

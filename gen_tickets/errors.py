@@ -39,6 +39,13 @@ class Damaged(UserError):
     """
 
 
+class LostProcess(UserError):
+    """Another process of the experiment was killed, or cannot be reached any more.
+
+    The command line ends at once: at exit JAX would wait for that process, then abort.
+    """
+
+
 class Interrupted(Exception):
     """A signal stopped the run; everything is saved, the same command resumes it."""
 

@@ -38,6 +38,7 @@ def _known_flags() -> str:
 
 if "XLA_FLAGS" not in os.environ:  # Workers and processes of tests have it from here.
     os.environ["XLA_FLAGS"] = _known_flags()
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest  # noqa: E402
@@ -46,6 +47,15 @@ from hypothesis import settings  # noqa: E402
 # The same examples at every run, but for the long fuzz; no test depends on time.
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("default" if "GEN_TICKETS_FUZZ" in os.environ else "same")
+
+
+def pytest_configure() -> None:
+    """Checks the shapes in the hints of all functions while the tests run."""
+    import jaxtyping
+
+    from tests import shape_checks  # imports JAX, which reads the variables above
+
+    jaxtyping.install_import_hook("gen_tickets", f"{shape_checks.__name__}.check")
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ import pytest
 from pair import OPTIONS
 from test_lottery import configure, make, read, run
 
+from gen_tickets.cli import command_line
 from gen_tickets.distributed import processes as processes_lib
-from gen_tickets.errors import UserError
+from gen_tickets.errors import LostProcess, UserError
 from gen_tickets.procedures import rounds
 from gen_tickets.workdir import checkpoints, columns
 
@@ -165,6 +166,50 @@ def test_start_unreachable_processes_raises_one_line_user_error(monkeypatch):
     with pytest.raises(UserError, match="parallel.processes=2.*nobody") as caught:
         processes_lib.start(config.parallel)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer [::1]"),
+        jax.errors.JaxRuntimeError("UNAVAILABLE: Socket closed\nat once"),
+        RuntimeError("DEADLINE_EXCEEDED: Barrier timed out"),
+    ],
+)
+def test_lost_process_told_names_the_loss_in_one_line(monkeypatch, error):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(LostProcess, match="parallel.processes=2: ") as caught:
+        with processes_lib.lost_process_told():
+            raise error
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "count, error",
+    [
+        (1, ValueError("UNKNOWN: Gloo AllGather failed")),
+        (2, ValueError("shapes do not match")),
+        (2, UserError("data.dir", "no such folder")),
+    ],
+)
+def test_lost_process_told_lets_other_errors_through(monkeypatch, count, error):
+    monkeypatch.setattr(jax, "process_count", lambda: count)
+    with pytest.raises(type(error)) as caught, processes_lib.lost_process_told():
+        raise error
+    assert caught.value is error
+
+
+def test_exit_status_of_lost_process_skips_jax_at_exit(monkeypatch, capsys):
+    left = []
+    monkeypatch.setattr(os, "_exit", left.append)
+
+    def work():
+        raise LostProcess("parallel.processes=2", "another process was lost", "go on")
+
+    command_line.exit_status(work)
+    assert left == [2]
+    told = "gen_tickets: parallel.processes=2: another process was lost; go on\n"
+    assert capsys.readouterr().err == told
 
 
 def test_read_shares_three_processes_keeps_index_order(monkeypatch):

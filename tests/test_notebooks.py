@@ -52,7 +52,7 @@ def repository():
 
 
 def test_notebooks_folder_has_expected_files():
-    assert [name[:3] for name in NAMES] == ["01_", "02_", "03_"]
+    assert [name[:3] for name in NAMES] == ["01_", "02_", "03_", "04_"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -228,4 +228,32 @@ def test_notebook_read_results_output_equals_results(folder, optimized):
         assert (np.ptp(halves) < 0.01) == (scope == "layer")
     assert re.search(r"winning +93.8 % +0\.\d+ ± ", text)
     assert "kept, others 0.0" in text and "'prune.scope': ['global', 'layer']" in text
+    assert len(pictures) == 3 and all(picture.std() > 1 for picture in pictures)
+
+
+@pytest.mark.notebooks
+def test_notebook_diffusion_output_equals_results(folder):
+    quick = (
+        "--config.train.steps=24 --config.data.limit=160 --config.model.widths='(8,)'"
+    )
+    quick += " --config.eval.every_steps=8 --config.eval.num_samples=32"
+    quick += " --config.eval.classifier_epochs=1"
+    name = "04_diffusion_and_sparse_training"
+    text, pictures = execute(name, folder, f"QUICK = {quick!r}")
+    tickets_, sparse = (
+        outcomes.load(folder / "runs" / name)
+        for name in ("ddpm_tickets", "ddpm_sparse")
+    )
+    assert {row["arm"] for row in tickets_.rows} == {"dense", "winning", "random"}
+    assert {row["arm"] for row in sparse.rows} == {"dense", "rigl", "static"}
+    for run in (tickets_, sparse):
+        for row in run.rows:
+            expected = (0, 0.5, 0.8)[row["round"]]
+            assert row["sparsity"] == pytest.approx(expected, abs=1e-3)
+        flops = statistics.summarize(run.rows, "flops_masked")
+        for arm, of_rounds in statistics.summarize(run.rows, run.metric).items():
+            for number, found in of_rounds.items():
+                share = flops[arm][number].mean / flops["dense"][0].mean
+                told = f"{share:.0%} FLOPs  {statistics.mean_std(found)}"
+                assert re.search(rf"{arm} .* {re.escape(told)}", text)
     assert len(pictures) == 3 and all(picture.std() > 1 for picture in pictures)

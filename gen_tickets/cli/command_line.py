@@ -17,7 +17,7 @@ from gen_tickets.cli import experiment_file, help_page, streams
 from gen_tickets.config import defaults, option
 from gen_tickets.config.options import OPTIONS
 from gen_tickets.config.registry import nearest
-from gen_tickets.errors import Interrupted, UserError
+from gen_tickets.errors import Interrupted, LostProcess, UserError
 from gen_tickets.workdir import user_cache
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([^=]+)(=.*)?", re.DOTALL)
@@ -180,6 +180,9 @@ def exit_status(work: Callable[[], int | None]) -> int:
     streams.outlast_readers()
     try:
         return work() or 0
+    except LostProcess as error:
+        print(f"gen_tickets: {error}", file=sys.stderr, flush=True)
+        os._exit(2)
     except (UserError, OSError) as error:
         print(f"gen_tickets: {error}", file=sys.stderr)
         return 2

@@ -6,11 +6,13 @@ files, except that in Orbax checkpoints every process writes the data of its dev
 """
 
 import collections
+import contextlib
 import glob
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias, TypeVar
 
 import jax
@@ -19,13 +21,18 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from numpy.typing import ArrayLike
 
-from gen_tickets.errors import Damaged, UserError
+from gen_tickets.errors import Damaged, LostProcess, UserError
 from gen_tickets.trees import Tree
 
 Result = TypeVar("Result")
 # images [n, ...], labels [n] or None, facts and the number of images with each
 Images: TypeAlias = tuple[np.ndarray, np.ndarray | None, collections.Counter[str]]
 
+# In the message of an operation that waits for other processes in vain.
+_LOST = re.compile(
+    "Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|[Cc]oordination|[Hh]eartbeat"
+    "|[Cc]onnection (reset|closed|refused)"
+)
 _TEXT_BYTES = 2048  # of a message between processes; longer ones are truncated
 # Set in TPU containers (Colab, Kaggle, Kubernetes), which often have no such server.
 _TPU_TOLD = {"TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES", "TPU_SKIP_MDS_QUERY"}
@@ -88,6 +95,26 @@ def start(options: ConfigDict) -> None:
             f"the processes cannot connect ({reason})",
             "give all three, or start with srun",
         ) from None
+
+
+@contextlib.contextmanager
+def lost_process_told() -> Iterator[None]:
+    """Turns the error of a collective that waits for a lost process into `LostProcess`.
+
+    JAX raises it as different types, by platform and operation. If process 0 is lost,
+    JAX may abort the others before any of them can raise it.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if jax.process_count() == 1 or not _LOST.search(str(error)):
+            raise
+        reason = str(error).splitlines()[0][:200]
+        raise LostProcess(
+            f"parallel.processes={jax.process_count()}",
+            f"another process was lost ({reason})",
+            "start all of them again with the same command; they continue",
+        ) from error
 
 
 def is_first() -> bool:

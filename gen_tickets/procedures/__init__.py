@@ -55,7 +55,11 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     defaults.validate(config)
     devices.find()
     # Networks, checkpoints and results use 32 bits, even if JAX_ENABLE_X64 is set.
-    with memory.memory_errors_told(), jax.enable_x64(False):
+    with (
+        processes.lost_process_told(),
+        memory.memory_errors_told(),
+        jax.enable_x64(False),
+    ):
         _run(config, workdir)
     if not processes.is_first():
         return
