@@ -119,20 +119,15 @@ def _parse(argv: list[str]) -> None:
 
 
 def unknown(word: str) -> UserError:
-    """The error for a word that is no option; suggests the nearest one.
-
-    An option may be given without its prefix or its group, such as --rounds=3 instead
-    of --config.prune.rounds=3.
-    """
+    """The error for a word that is no option, such as --rounds=3; suggests one."""
     name = word.lstrip("-").partition("=")[0]
     meant = [x for x in OPTIONS if name in (x, x.rpartition(".")[2])]
+    remedy = "options begin with --, and the experiment comes first"
     if meant:
         remedy = f"did you mean '--config.{meant[0]}'?"
     elif word.startswith("-"):
         known = ["--config", *(f"--{flag}" for flag in flags.FLAGS)]
         remedy = nearest(f"--{name}", known) or "--help lists all options"
-    else:
-        remedy = "options begin with --, and the experiment comes first"
     return UserError(word, "there is no such option", remedy)
 
 
