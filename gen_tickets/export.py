@@ -1,7 +1,7 @@
 """Exports samples, reconstructions or weights of a trained network to files.
 
-  python -m gen_tickets.export WORKDIR OUTPUT [--what samples] [--num 5000]
-  python -m gen_tickets.export WORKDIR OUTPUT --format torch [--round 4]
+  gen_tickets export WORKDIR OUTPUT [--what samples] [--num 5000]
+  gen_tickets export WORKDIR OUTPUT --format torch [--round 4]
 
 The network is the winning ticket of the best round unless --round, --arm and --run say
 otherwise; `keep.rounds` determines which rounds exist. Images are written to an .npz
@@ -199,7 +199,7 @@ def _export(options: argparse.Namespace) -> str:
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = command_line.Parser("python -m gen_tickets.export", __doc__)
+    parser = command_line.Parser("gen_tickets export", __doc__)
     add = parser.add_argument
     add("workdir", metavar="WORKDIR", help="or an .npz written by --format=npz")
     add("output", metavar="OUTPUT", help="a new file or folder")

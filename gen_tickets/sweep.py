@@ -1,7 +1,7 @@
 """Sweeps: one experiment for all combinations of option values, as an array job.
 
-  python -m gen_tickets.sweep --config=FILE.py --over seed 0 10 20 \\
-      --over prune.fraction 0.2 0.36 [--workdir=DIR] [--config.OPTION=VALUE ...]
+  gen_tickets sweep EXPERIMENT --over seed 0 10 20 --over prune.fraction 0.2 0.36 \\
+      [--workdir=DIR] [--config.OPTION=VALUE ...]
 
 prints the entries (all combinations of the values) and three commands: to run them with
 Slurm, to run them in a shell, and to compare their results. With --entry=I, the same
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from gen_tickets.cli import command_line
+from gen_tickets.cli import command_line, experiment_file
 from gen_tickets.config import defaults
 from gen_tickets.config.options import OPTIONS
 from gen_tickets.errors import UserError
@@ -71,30 +71,50 @@ def _lines(words: list[str], count: int, workdir: pathlib.Path) -> list[str]:
     ]
 
 
+def _changes(entry: dict[str, str]) -> list[str]:
+    """The options of an entry, as words of a command line."""
+    return [f"--config.{name}={value}" for name, value in entry.items()]
+
+
+def _check(
+    experiment: command_line.Experiment, words: list[str], entry: dict[str, str]
+) -> None:
+    """Raises UserError if the options of an entry are not valid."""
+    config = experiment_file.load(experiment.path, experiment.size)
+    for word in command_line.override(config, [*words, *_changes(entry)]):
+        raise command_line.unknown(word)
+    defaults.validate(config)
+
+
 def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    prog = "python -m gen_tickets.sweep"
+    prog = "gen_tickets sweep"
+    usage = f"{prog} [EXPERIMENT] --over OPTION VALUE [VALUE ...] [--over ...] ..."
     parser = command_line.Parser(prog, __doc__, allow_abbrev=False)
-    parser.add_argument("--over", nargs="+", action="append", required=True)
-    parser.add_argument("--workdir")
-    parser.add_argument("--entry", type=int)
+    parser.usage = usage
+    add = parser.add_argument
+    add(
+        "--over",
+        nargs="+",
+        action="append",
+        required=True,
+        metavar=("OPTION", "VALUE"),
+        help="an option of the experiment and its values",
+    )
+    add("--workdir", help="folder of all entries (default: runs/EXPERIMENT-sweep)")
+    add("--entry", type=int, help="number of the entry to run or resume, from 0")
     return parser.parse_known_args(words)
 
 
-def main(words: list[str]) -> None:
-    """Prints the sweep of a command line, or runs one entry; exits as `main` does."""
+def _run(words: list[str]) -> None:
     options, rest = _parse(words)
-    try:
-        found = entries(options.over)
-        experiment, _ = command_line.split(rest)
-        if options.entry is not None and not 0 <= options.entry < len(found):
-            raise UserError(
-                f"--entry={options.entry}", f"allowed is 0 to {len(found) - 1}"
-            )
-    except UserError as error:
-        print(f"gen_tickets: {error}", file=sys.stderr)
-        sys.exit(2)
+    found = entries(options.over)
+    experiment, others = command_line.split(rest)
+    if options.entry is not None and not 0 <= options.entry < len(found):
+        raise UserError(f"--entry={options.entry}", f"allowed is 0 to {len(found) - 1}")
     workdir = pathlib.Path(options.workdir or f"runs/{experiment.workdir.name}-sweep")
     if options.entry is None:
+        for entry in found:
+            _check(experiment, others, entry)
         for i, entry in enumerate(found):
             print(f"{i:3d}  {workdir / folder_of(entry)}")
         print("", *_lines(words, len(found), workdir), sep="\n")
@@ -102,10 +122,14 @@ def main(words: list[str]) -> None:
     from gen_tickets import main as experiments  # late: defines flags
 
     entry = found[options.entry]
-    changes = [f"--config.{name}={value}" for name, value in entry.items()]
     place = f"--workdir={workdir / folder_of(entry)}"
-    command_line.run(experiments.main, ["main", *rest, *changes, place])
+    command_line.run(experiments.main, ["main", *rest, *_changes(entry), place])
+
+
+def main(words: list[str]) -> int:
+    """Prints a sweep, or runs one of its entries; returns or exits with the status."""
+    return command_line.exit_status(lambda: _run(words))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -152,8 +152,9 @@ def _not_kept(
     else:
         arms, runs = {x.arm for x in of_round}, {x.run for x in of_round}
         problem = f"has arms {listed(arms)} and runs {listed(runs)} in that round"
+    given = [f"{name}={x}" for name, x in wanted._asdict().items() if x != ""]
     return UserError(
-        "round={}, arm={}, run={}".format(*wanted),
+        ", ".join(given),
         f"{workdir} {problem}",
         "give one of them; keep.rounds='all' keeps every round of a run",
     )

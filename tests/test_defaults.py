@@ -165,7 +165,7 @@ def test_resize_smoke_is_small_and_valid_and_unknown_size_is_refused():
     assert small.train.epochs == 0 and small.train.steps <= 50
     assert small.runs == 3 and small.prune.rounds <= 2 and small.data.limit <= 1000
     for size in ("Smoke", "", "tiny"):
-        with pytest.raises(UserError, match="full or smoke"):
+        with pytest.raises(UserError, match="it has full, smoke|mean 'smoke'"):
             defaults.resize(defaults.get_config(), size)
 
 

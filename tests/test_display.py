@@ -132,6 +132,15 @@ def test_round_table_on_a_terminal_has_columns_that_fit_80():
     assert dense.index("dense") == head.index("ticket")
 
 
+def test_round_table_of_three_arms_on_80_columns_leaves_out_deviations():
+    with terminal() as screen:
+        arms = (*ARMS, "rewound_random")
+        rounds.RoundTable(result_rows.METRIC, arms).show(ROWS)
+    title, head, _, first, *_ = Text.from_ansi(screen.getvalue()).plain.splitlines()[1:]
+    assert title.endswith("mean") and len(head) <= 80
+    assert first.split() == ["1", "20.0", "%", "2.033", "9.5", "found", "1s"]
+
+
 def test_verdict_in_a_pipe_is_lines_and_on_a_terminal_a_box(capsys, monkeypatch):
     judged = judge(ROWS, result_rows.METRIC)
     verdict.show(judged)
@@ -141,9 +150,13 @@ def test_verdict_in_a_pipe_is_lines_and_on_a_terminal_a_box(capsys, monkeypatch)
         f"{'+' if gate.passed else '?' if gate.passed is None else '-'} {gate.sentence}"
         for gate in judged.gates
     ]
+    verdict.show(judged, with_gates=False)  # of several runs; it still names failures
+    assert capsys.readouterr().out == f"{first}\n" and "Too noisy to judge. " in first
     monkeypatch.setattr(display, "is_terminal", lambda stream: True)
     monkeypatch.setenv("COLUMNS", "100")
     verdict.show(judged, "runs/a")
     box = capsys.readouterr().out.splitlines()
     assert "runs/a" in box[0] and {len(line) for line in box} == {100}
     assert any("too noisy" in line for line in box)
+    of_gates = box[box.index(next(x for x in box if x[2] in "+-?")) : -1]
+    assert {line[2] for line in of_gates} <= set("+-? ")  # indented below the mark

@@ -257,6 +257,7 @@ def test_export_mistakes_print_one_line_and_write_nothing(finished, tmp_path, ca
         ((folder, tmp_path / "x.npz", "--arm=dense"), "arms random, winning and runs"),
         ((folder, tmp_path / "x.npz", "--run=2"), "runs 0, 1 in that round; give one"),
         ((folder, tmp_path / "x.npz", "--round=2"), "keeps rounds 0, 1; give one"),
+        ((folder, tmp_path / "x.npz", "--round=2"), "gen_tickets: round=2, run=0: "),
         (
             (folder, tmp_path / "x.npz", "--what=reconstructions", "--num=17"),
             "there are 16 held-out",

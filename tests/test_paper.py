@@ -380,17 +380,30 @@ def test_paper_command_with_plan_writes_nothing(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_paper_command_interrupted_exits_with_130(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def compiled_quickly(monkeypatch):
+    """The calls of `compile_quickly`, which would change the process of the tests."""
+    calls = []
+    monkeypatch.setattr(command_line, "compile_quickly", lambda: calls.append(None))
+    return calls
+
+
+def test_paper_command_interrupted_exits_with_130(
+    tmp_path, monkeypatch, capsys, compiled_quickly
+):
     def stop(config, folder):
         raise errors.Interrupted(2)
 
     monkeypatch.setattr(procedures, "run", stop)
     assert status(["fig3", "--scale=smoke", f"--workdir={tmp_path}"]) == 130
+    assert compiled_quickly
     assert "run the same command to continue" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_paper_command_end_to_end_draws_and_then_skips_finished(tmp_path, capsys):
+def test_paper_command_end_to_end_draws_and_then_skips_finished(
+    tmp_path, capsys, compiled_quickly
+):
     words = ["fig8", "--scale=smoke", f"--workdir={tmp_path}"]
     assert status(words) == 0
     assert "0 of 3 experiments are finished" in capsys.readouterr().out

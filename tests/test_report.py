@@ -547,4 +547,5 @@ def test_chart_axis_is_logarithmic_only_above_zero():
     line = charts.Line(label="dense", color="#000000", x=[1, 2], y=[0.001, 10.0])
     chart = charts.Chart("loss", "loss", "step", "loss", [line])
     assert chart.ylog and chart._replace(ylim=(1e-4, 20.0)).ylog
+    assert not chart._replace(ylim=(1.0, 20.0)).ylog  # as another arm's chart
     assert not chart._replace(ylim=(-0.4, 10.4)).ylog  # another arm's loss is 0

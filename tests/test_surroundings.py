@@ -14,6 +14,7 @@ from test_defaults import configure
 import gen_tickets
 from gen_tickets import main, procedures
 from gen_tickets.cli import command_line, commands, experiment_file
+from gen_tickets.config import defaults
 from gen_tickets.distributed import devices
 from gen_tickets.errors import UserError
 from gen_tickets.evaluation.features import weights
@@ -153,6 +154,11 @@ def test_command_without_words_or_with_help_lists_all_commands(monkeypatch, caps
         (["export", "a", "b.npz", "--what=sampls"], "mean 'samples'"),
         (["score", "--images=x", "--reference=y", "--nun=3"], "mean '--num'"),
         (["sweep", "--over"], "--over"),
+        (["sweep", "quickstrt", "--over", "seed", "1"], "mean 'quickstart'"),
+        (["sweep", "--over", "seed", "1", "--conifg=x"], "mean '--config'"),
+        (["sweep", "--over", "runs", "3", "0"], "runs=0: allowed"),
+        (["run", "prune.rounds=3"], "mean '--config.prune.rounds'"),
+        (["run", "quickstart:smok"], "quickstart.py:smok: .* mean 'smoke'"),
         (["paper", "fig9", "--scale=smoke"], "fig9: allowed is one of fig1"),
         (["report", "x", "--outptu=y"], "mean '--output'"),
     ],
@@ -192,6 +198,6 @@ def test_config_json_of_a_workdir_gives_its_options_and_is_not_executed(tmp_path
 
 
 def test_help_of_run_is_in_groups_with_short_ranges():
-    text = command_line.help_page.of_run()
+    text = command_line.help_page.of_run(defaults.get_config(), "mine")
     assert "\n\nImages\n  --config.data.name='digits'\n" in text
     assert "2147483647" not in text and max(map(len, text.splitlines())) < 200

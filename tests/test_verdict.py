@@ -57,6 +57,7 @@ def test_verdict_on_random_that_is_not_worse_finds_nothing():
 def test_verdict_on_winning_that_never_matches_finds_nothing():
     judged = verdict.verdict(table([BAD], [(90.0, 91.0, 92.0)]), METRIC)
     assert judged.sparsity is None and judged.unbroken is None
+    assert "found at 20.0 % sparsity: by the held-out" in judged.sentence
     assert "never does as well as dense" in judged.sentence
     assert "already does not match" in judged.sentence
 
@@ -206,3 +207,7 @@ def test_verdict_of_emptied_layers_names_round_and_component():
     [note] = verdict.verdict(rows, METRIC).notes
     assert "from round 2 (36.0 %) on, up to 5 layers" in note
     assert "the encoder is pruned to 99.90 %" in note
+    for row in rows:
+        row["floored_layers"] = min(row["floored_layers"], 1)
+    [note] = verdict.verdict(rows, METRIC).notes
+    assert "on, one layer keeps a single weight" in note

@@ -111,15 +111,24 @@ def _parse(argv: list[str]) -> None:
     try:
         _, *others = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
-        known = ["--config", *(f"--{name}" for name in flags.FLAGS)]
-        remedy = nearest(f"--{error.flagname}", known) or "--help lists all options"
-        raise UserError(
-            f"--{error.flagname}", "there is no such option", remedy
-        ) from None
+        raise unknown(f"--{error.flagname}") from None
     except flags.Error as error:
         raise UserError("command line", str(error), "--help lists all") from None
     for word in others:
-        raise UserError(word, "is no option", "options begin with --")
+        raise unknown(word)
+
+
+def unknown(word: str) -> UserError:
+    """The error for a word that is no option, such as --rounds=3; suggests one."""
+    name = word.lstrip("-").partition("=")[0]
+    meant = [x for x in OPTIONS if name in (x, x.rpartition(".")[2])]
+    remedy = "options begin with --, and the experiment comes first"
+    if meant:
+        remedy = f"did you mean '--config.{meant[0]}'?"
+    elif word.startswith("-"):
+        known = ["--config", *(f"--{flag}" for flag in flags.FLAGS)]
+        remedy = nearest(f"--{name}", known) or "--help lists all options"
+    return UserError(word, "there is no such option", remedy)
 
 
 class Parser(argparse.ArgumentParser):
@@ -228,7 +237,9 @@ def run(
 
 def _run(main: Callable[[Any, Experiment], None], argv: list[str]) -> None:
     if {"--help", "-h", "--helpfull"} & set(argv):
-        print(help_page.of_run())
+        experiment, _ = split(argv)
+        config = experiment_file.load(experiment.path, experiment.size)
+        print(help_page.of_run(config, experiment.workdir.name))
         return
     if "--version" in argv:
         print(f"gen_tickets {gen_tickets.__version__}")

@@ -41,8 +41,9 @@ def help_text() -> str:
 def _run(name: str, words: Sequence[str]) -> int:
     """Runs one command; returns its exit status."""
     module = importlib.import_module(_COMMANDS[name][0])
-    if name in ("run", "stability"):
+    if name in ("run", "stability", "sweep"):
         words = _of_experiment(name, words)
+    if name in ("run", "stability"):
         command_line.run(module.main, [f"gen_tickets {name}", *words])
     return module.main(list(words)) or 0
 
@@ -50,7 +51,8 @@ def _run(name: str, words: Sequence[str]) -> int:
 def _of_experiment(name: str, words: Sequence[str]) -> list[str]:
     """The words in the form that `gen_tickets.main` expects."""
     found = list(words)
-    if found and not found[0].startswith("-"):
+    # OPTION=VALUE is not an experiment, but an option without its --config.
+    if found and not found[0].startswith("-") and "=" not in found[0]:
         found[0] = f"--config={found[0]}"
     if name == "stability" and not {"--help", "-h"} & set(found):
         found.append("--config.procedure=stability")

@@ -63,6 +63,8 @@ def load(path: str, size: str) -> ml_collections.ConfigDict:
         raise UserError(path, "has no function get_config", "docs/configs.md shows one")
     try:
         config = get_config(size) if size else get_config()
+    except defaults.UnknownSize as error:  # of the command line, not of the file
+        raise UserError(f"{path}:{size}", error.problem, error.remedy) from error
     except Exception as error:
         raise _located(path, error) from error
     if not isinstance(config, ml_collections.ConfigDict):

@@ -1,17 +1,24 @@
-"""The help page of `gen_tickets run --help`: every option, in groups."""
+"""The help page of `gen_tickets run [EXPERIMENT] --help`: every option, in groups."""
 
 import textwrap
+from typing import Any
+
+import ml_collections
 
 from gen_tickets import experiments
+from gen_tickets.config import defaults
 from gen_tickets.config.options import OPTIONS
 
 _WIDTH = 88
 _USAGE = """\
-usage: gen_tickets run [EXPERIMENT[:SIZE]] [--workdir=DIR] [--config.OPTION=VALUE]
-       python -m gen_tickets.main [--config=EXPERIMENT[:SIZE]]
+usage: gen_tickets run [EXPERIMENT[:SIZE]] [--workdir=DIR] [--config.OPTION=VALUE ...]
+       gen_tickets stability [EXPERIMENT[:SIZE]] ...
+       python -m gen_tickets.main [--config=EXPERIMENT[:SIZE]] ...
 
-Runs an experiment, or continues it. EXPERIMENT is the name of one that comes along,
-a file, or the config.json of a workdir; SIZE is smoke, or what the file states."""
+Runs an experiment, or continues it; stability finds the steps to which tickets can be
+rewound. EXPERIMENT is the name of one that comes along (default: quickstart), a
+file, or the config.json of a workdir. SIZE is smoke, or what the file states. DIR, by
+default runs/EXPERIMENT, holds all results."""
 _GROUPS = {
     "": "The experiment",
     "data": "Images",
@@ -35,23 +42,30 @@ _GROUPS = {
 }
 
 
-def of_run() -> str:
-    """Usage, experiments and every option with default, meaning and choices."""
+def of_run(config: ml_collections.ConfigDict, name: str) -> str:
+    """Usage, experiments and every option with its value, meaning and choices.
+
+    Args:
+      config: the options of an experiment.
+      name: of the experiment.
+    """
+    default = {option: of.default for option, of in OPTIONS.items()}
+    values = default | defaults.flatten_nested(config.to_dict())
     names = f"experiments: {', '.join(experiments.names())}"
     wrapped = textwrap.fill(names, _WIDTH, subsequent_indent="  ")
-    parts = [_USAGE, wrapped]
+    parts = [_USAGE, wrapped, f"Options, with their values in {name}:"]
     groups = dict.fromkeys(name.rpartition(".")[0] for name in OPTIONS)
-    parts += [_group(group) for group in groups]
+    parts += [_group(group, values) for group in groups]
     return "\n\n".join(parts)
 
 
-def _group(group: str) -> str:
+def _group(group: str, values: dict[str, Any]) -> str:
     """The options of one group, with its title."""
     lines = [_GROUPS[group]]
     for name, option in OPTIONS.items():
         if name.rpartition(".")[0] != group:
             continue
-        lines.append(f"  --config.{name}={option.default!r}")
+        lines.append(f"  --config.{name}={values[name]!r}")
         summaries = option.summaries()
         allowed = "" if summaries else f"; {option.allowed}"
         lines.append(_indented(f"{option.meaning}{allowed}", 6))

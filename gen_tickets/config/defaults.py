@@ -173,11 +173,12 @@ def resize(
     Raises:
       UnknownSize: the experiment has no such size.
     """
-    if size not in ("full", "smoke", *recipes):
+    sizes = ("full", "smoke", *recipes)
+    if size not in sizes:
         raise UnknownSize(
             f"--config=FILE:{size}",
             "this experiment has no such size",
-            "after ':' give full or smoke, or a size that the file states",
+            nearest(size, sizes) or f"it has {', '.join(sizes)}",
         )
     config.update_from_flattened_dict(recipes.get(size, {}))
     if size == "smoke":

@@ -244,7 +244,8 @@ class Choice(Option):
         return other or (isinstance(value, (str, tuple)) and value in self.names)
 
     def summaries(self) -> dict[str, str]:
-        return _summaries(self.choices)
+        others = {"NAME": f"{self.others}."} if self.others else {}
+        return _summaries(self.choices) | others
 
     def remedy(self, value: Any) -> str:
         return nearest(value, self.names) if isinstance(value, str) else ""

@@ -36,7 +36,7 @@ OPTIONS: dict[str, Option] = {
         "digits",
         "data set",
         registries.data_set,
-        others="the name of a TFDS image set",
+        others="the name of a TFDS image set, such as mnist or cifar10",
     ),
     "data.dir": option.Text("", "prepared TFDS sets, image folder or .npz file"),
     "data.download": option.Switch(

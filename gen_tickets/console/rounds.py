@@ -1,6 +1,6 @@
 """A permanent line for every round: sparsity, result of each arm, outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gen_tickets.console import display
 from gen_tickets.console.display import Span
@@ -9,8 +9,10 @@ from gen_tickets.report.statistics import Rows, Summary
 from gen_tickets.report.verdict import MIN_RUNS, Round, verdict
 from gen_tickets.workdir import columns
 
-_ARM_WIDTH = 18
-_OUTCOME_WIDTH = 20
+_ARM_WIDTH = 19  # of "0.02440 ± 0.00080" and a gap
+_MEAN_WIDTH = 11  # without the deviation
+_OUTCOME_WIDTH = 19
+_REST_WIDTH = 42  # round, sparsity, outcome and time
 
 
 class RoundTable:
@@ -32,8 +34,9 @@ class RoundTable:
         Args:
           rows: all of results.csv.
         """
+        widths = _widths(self._arms, display.width())
         if rows and not self._shown and display.shows_bars():
-            display.say((_head(self._metric, self._arms), "bold"))
+            display.say((_head(self._metric, widths), "bold"))
         for number in sorted({row["round"] for row in rows}):
             of_round = [row for row in rows if row["round"] == number]
             key = (number, len({row["run"] for row in of_round}))
@@ -41,15 +44,26 @@ class RoundTable:
                 self._shown.add(key)
                 seconds = float(of_round[-1]["seconds"])
                 if display.shows_bars():
-                    spans = row_spans(rows, self._metric, number, seconds, self._arms)
+                    spans = row_spans(rows, self._metric, number, seconds, widths)
                 else:
                     spans = log_spans(rows, self._metric, number, seconds)
                 display.say(*spans)
 
 
-def _head(metric: str, arms: Sequence[str]) -> str:
-    names = "".join(f"{arm:<{_ARM_WIDTH}}" for arm in arms)
-    title = f"\n{columns.find(metric).title}, mean ± sd\n"
+def _widths(arms: Sequence[str], terminal: int) -> dict[str, int]:
+    """{arm: width of its column}; without deviations where the terminal is narrow."""
+    wide, narrow = (
+        {arm: max(len(arm) + 2, width) for arm in arms}
+        for width in (_ARM_WIDTH, _MEAN_WIDTH)
+    )
+    return wide if sum(wide.values()) + _REST_WIDTH <= terminal else narrow
+
+
+def _head(metric: str, widths: Mapping[str, int]) -> str:
+    names = "".join(f"{arm:<{width}}" for arm, width in widths.items())
+    has_deviations = max(widths.values()) >= _ARM_WIDTH
+    kind = "mean ± sd" if has_deviations else "mean"
+    title = f"\n{columns.find(metric).title}, {kind}\n"
     return f"{title}round  sparsity  {names}{'ticket':<{_OUTCOME_WIDTH}}time"
 
 
@@ -76,18 +90,26 @@ def outcome(rows: Rows, metric: str, number: int) -> Span:
 
 
 def row_spans(
-    rows: Rows, metric: str, number: int, seconds: float, arms: Sequence[str]
+    rows: Rows, metric: str, number: int, seconds: float, widths: Mapping[str, int]
 ) -> list[Span]:
-    """A round as a line of the table; the dense arm is in the first column."""
+    """A round as a line of the table; the dense arm is in the first column.
+
+    Args:
+      widths: {arm: characters of its column}.
+    """
     of_arms = _of_round(rows, metric, number)
     share = statistics.percent(next(iter(of_arms.values())).sparsity) if of_arms else ""
     text, style = outcome(rows, metric, number)
     colors = {"winning": "blue", "random": "yellow", "dense": ""}
     spans: list[Span] = [(f"{number:>5}  {share:>8}  ", "")]
-    for place, column in enumerate(arms):
+    for place, (column, width) in enumerate(widths.items()):
         arm = "dense" if place == 0 and "dense" in of_arms else column
-        value = statistics.mean_std(of_arms[arm]) if arm in of_arms else ""
-        spans.append((f"{value:<{_ARM_WIDTH}}", colors.get(arm, "green")))
+        value = ""
+        if arm in of_arms:
+            of_arm = of_arms[arm]
+            is_wide = width >= _ARM_WIDTH
+            value = statistics.mean_std(of_arm) if is_wide else f"{of_arm.mean:.4g}"
+        spans.append((f"{value:<{width}}", colors.get(arm, "green")))
     time = display.duration(seconds)
     return [*spans, (f"{text:<{_OUTCOME_WIDTH}}", style), (time, "bright_black")]
 

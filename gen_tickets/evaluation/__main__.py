@@ -1,6 +1,6 @@
 """Scores any folder or array of images against a data set.
 
-  python -m gen_tickets.evaluation --images DIR_OR_NPZ --reference SET
+  gen_tickets score --images DIR_OR_NPZ --reference SET
 
 SET is a value of data.name (digits, mnist, cifar10, ...), or another folder of images
 or .npz with uint8 `images` [N, H, W, C]. The reference keeps its own size unless
@@ -47,7 +47,7 @@ def _by_default(network: str) -> tuple[str, ...]:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = command_line.Parser("python -m gen_tickets.evaluation", __doc__)
+    parser = command_line.Parser("gen_tickets score", __doc__)
 
     def add(name: str, **options: Any) -> None:
         parser.add_argument(name, **options)
@@ -66,7 +66,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--image-size", type=int, default=0, help="side to which all images are resized"
     )
     add("--crop", type=int, default=0, help="side of the reference's centre square")
-    add("--metrics", default="", help=f"some of {','.join(_of_samples())}")
+    add(
+        "--metrics", default="", help=f"some of {', '.join(_of_samples())}, with commas"
+    )
     add("--num", type=int, default=0, help="score only the first images; 0 = all")
     add("--inception-weights", default="", metavar="PATH")
     add("--download-weights", action="store_true")

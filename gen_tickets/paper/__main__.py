@@ -1,4 +1,4 @@
-"""python -m gen_tickets.paper FIGURE --scale=laptop|gpu|full|smoke [--plan]
+"""gen_tickets paper FIGURE --scale=laptop|gpu|full|smoke [--plan]
 
 Runs or resumes the experiments of a figure or table of the paper, and draws it next to
 the paper's numbers. FIGURE is fig1 to fig8, table1, table2, `beyond` (diffusion models
@@ -26,8 +26,7 @@ from gen_tickets.workdir import lock
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    prog = "python -m gen_tickets.paper"
-    parser = command_line.Parser(prog, __doc__, allow_abbrev=False)
+    parser = command_line.Parser("gen_tickets paper", __doc__, allow_abbrev=False)
     scales = "; ".join(f"{name}: {text}" for name, text in SCALES.items())
     add = parser.add_argument
     add("figure", metavar="FIGURE", choices=[*FIGURES, "all", "results"])
@@ -102,6 +101,8 @@ def main(words: Sequence[str]) -> None:
         plan(names, results)
         return
     if options.figure != "results":
+        if options.scale == "smoke":
+            command_line.compile_quickly()
         run(names, results)
     if processes.is_first():
         draw(names, results)

@@ -66,9 +66,10 @@ def restore(
     position = Position(*restored[1])
     if processes.is_first():
         of_run = f"run {position.run}, " if position.run else ""
-        step = "finished" if position.finished else f"step {position.step:,}"
-        place = f"{of_run}round {position.round}, {step}"
-        display.say((f"continuing from {place}", "bold green"))
+        place = f"from {of_run}round {position.round}, step {position.step:,}"
+        if position.finished:
+            place = f"after {of_run}round {position.round}, which is finished"
+        display.say((f"continuing {place}", "bold green"))
     return restored[0], position
 
 

@@ -15,8 +15,8 @@ from gen_tickets.workdir import paths
 
 def _run(arguments: Sequence[str] | None) -> None:
     parser = command_line.Parser(
-        "python -m gen_tickets.report",
-        "Redraws the page of one workdir, or compares several.",
+        "gen_tickets report",
+        "Redraws the page of one workdir, or compares several, as gen_tickets compare.",
     )
     parser.add_argument("workdirs", nargs="+", metavar="WORKDIR")
     parser.add_argument(
@@ -54,7 +54,7 @@ def _show(workdir: str, metric: str, with_gates: bool) -> None:
         print(f"{workdir}: {stability.load(workdir).sentence}")
         return
     judged = outcomes.load(workdir, metric).judge()
-    verdict.show(judged if with_gates else judged._replace(gates=()), str(workdir))
+    verdict.show(judged, str(workdir), with_gates)
 
 
 if __name__ == "__main__":

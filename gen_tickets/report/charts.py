@@ -71,11 +71,12 @@ class Chart(NamedTuple):
 
     @property
     def ylog(self) -> bool:
-        """Whether y spans so wide a range that its axis is logarithmic."""
-        found = self.values
-        if not found or self.ylim and self.ylim[0] <= 0:
-            return False
-        return 0 < _LOG_FACTOR * min(found) < max(found)
+        """Whether y spans so wide a range that its axis is logarithmic.
+
+        Charts with the same `ylim` have the same kind of axis.
+        """
+        ends = self.ylim or self.values or (0.0,)
+        return 0 < _LOG_FACTOR * min(ends) < max(ends)
 
     @property
     def has_curve(self) -> bool:

@@ -160,10 +160,10 @@ def power(
     passed = is_worse or share <= _TENTH
     numbers = (
         f"with {len(winning.values)} and {len(random.values)} runs at "
-        f"{percent(winning.sparsity)} sparsity Welch's test sees differences from "
-        f"{smallest:.2g}, {percent(share)} of the dense mean"
+        f"{percent(winning.sparsity)} sparsity, Welch's test detects a difference of "
+        f"{smallest:.2g} or more ({percent(share)} of the dense mean)"
     )
-    more = "" if passed else "; more runs see smaller ones"
+    more = "" if passed else "; more runs detect smaller ones"
     return Gate(
         "power", passed, f"{'power' if passed else 'no power'}: {numbers}{more}"
     )

@@ -35,6 +35,7 @@ def layer_collapse(rows: Rows) -> tuple[str, ...]:
     number = min(row["round"] for row in collapsed)
     first = [row for row in collapsed if row["round"] == number]
     layers = max(row["floored_layers"] for row in first)
+    count = "one layer keeps" if layers == 1 else f"up to {layers} layers keep"
     shares = {
         name.removeprefix("sparsity_"): float(np.mean([row[name] for row in first]))
         for name in first[0]
@@ -43,8 +44,8 @@ def layer_collapse(rows: Rows) -> tuple[str, ...]:
     component = max(shares, key=shares.__getitem__)
     sparsity = percent(float(np.mean([row["sparsity"] for row in first])))
     return (
-        f"Layer collapse: from round {number} ({sparsity}) on, up to {layers} layers "
-        f"keep a single weight; the {component} is pruned to "
+        f"Layer collapse: from round {number} ({sparsity}) on, {count} a single "
+        f"weight; the {component} is pruned to "
         f"{percent(shares[component])}. prune.scope=component or layer prevents this.",
     )
 

@@ -189,7 +189,10 @@ def _sentence(
     unbroken: float | None,
 ) -> str:
     words = f"the {columns.find(metric).wording}"
-    none = f"No winning ticket is found at any of {len(rounds)} sparsities:"
+    tried = f"any of {len(rounds)} sparsities"
+    if len(rounds) == 1:
+        tried = f"{percent(rounds[0].sparsity)} sparsity"
+    none = f"No winning ticket is found at {tried}:"
     if best is not None and best.random is not None:
         head = (
             f"Winning tickets are found up to {percent(best.sparsity)} sparsity "

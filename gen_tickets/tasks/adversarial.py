@@ -314,7 +314,7 @@ _COLUMNS = (
     columns=_COLUMNS,
 )
 def gan(config: ml_collections.ConfigDict, setting: Setting) -> Task:
-    """Generative adversarial network; see `tasks.build`."""
+    """Generative adversarial network."""
     game = _Game(config, setting)
     task = Task(
         init=game.init,

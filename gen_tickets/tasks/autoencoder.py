@@ -30,7 +30,7 @@ _KL = Column("kl", unit="nats", label="KL divergence")
 
 @registries.task("ae", columns=(_RECONSTRUCTION,))
 def autoencoder(config: ml_collections.ConfigDict, setting: Setting) -> Task:
-    """Autoencoder with mean squared error; see `tasks.build`."""
+    """Autoencoder with mean squared error."""
     return _build(config, setting, variational=False)
 
 
@@ -38,7 +38,7 @@ def autoencoder(config: ml_collections.ConfigDict, setting: Setting) -> Task:
 def variational_autoencoder(
     config: ml_collections.ConfigDict, setting: Setting
 ) -> Task:
-    """Variational autoencoder, or beta-VAE if task.beta is not 1; see `tasks.build`."""
+    """Variational autoencoder, or beta-VAE if task.beta is not 1."""
     return _build(config, setting, variational=True)
 
 

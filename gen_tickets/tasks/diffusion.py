@@ -297,7 +297,7 @@ def _check_regions(options: Mapping[str, Any]) -> None:
     check=_check_regions,
 )
 def diffusion(config: ml_collections.ConfigDict, setting: Setting) -> Task:
-    """Denoising of images at random noise levels; see `tasks.build`."""
+    """Denoising of images at random noise levels."""
     denoising = _Diffusion(config, setting)
     task = Task(
         init=denoising.init,
