@@ -14,8 +14,8 @@ from gen_tickets.experiments import ddpm_mnist
 
 NARROW = {"model.widths": (64, 128, 128, 128), "train.steps": 60_000, "runs": 3}
 NARROW |= {"eval.average_decay": 0.999}
-TINY = {"model.widths": (8, 16), "model.norm_groups": 4, "model.blocks": 1}
-TINY |= {"diffusion.sampling_steps": 5}
+TINY = {"model.widths": (8,), "model.norm_groups": 4, "model.blocks": 1}
+TINY |= {"model.attention": (), "diffusion.sampling_steps": 5}
 
 
 def get_config(size="full"):
