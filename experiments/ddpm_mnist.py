@@ -3,11 +3,11 @@ r"""Winning tickets of a small DDPM on MNIST at 16x16, on a laptop.
     python -m gen_tickets.main --config=experiments/ddpm_mnist.py \
         --config.data.download=true
 
-Jiang et al. 2023 (arXiv 2310.18823) report winning tickets of DDPMs at 90 to 99 % on
-MNIST and CIFAR-10, with different sparsities by layer, as does here
---config.prune.scope=layer --config.prune.rates="(1, 2, 1)". A U-Net of 358,924
-weights uses patches of 2 x 2 pixels and predicts v; DDIM samples take 20 steps, with
-averaged weights. Quality and tickets have not been measured yet.
+Jiang et al. 2023 (arXiv 2310.18823) report tickets of DDPMs at 90 to 99 %, also with
+sparsities by layer: --config.prune.scope=layer --config.prune.rates="(1, 2, 1)". This
+U-Net has 358,924 weights. Rewinds to a tenth of the training. Found up to 59 % so far,
+the second round (3 runs, 19 min a round on one loaded core): fd_classifier winning
+6.86 ± 0.38, dense 9.31 ± 0.78, random 16.46 ± 0.43 (RESULTS.md).
 """
 
 from gen_tickets.config import defaults

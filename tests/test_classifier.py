@@ -229,7 +229,7 @@ def test_loop_with_labels_equals_single_steps(linear):
         batches["labels"].reshape(-1)[:20], EXAMPLES["labels"]
     )
     found = loop.evaluate(state, batches, sizes, keys)
-    plain = linear.evaluate(jax.tree.map(lambda x: x[0], state), EXAMPLES, None)
+    plain = linear.evaluate(jax.tree.map(lambda x: x[0], state), EXAMPLES, keys[0])
     np.testing.assert_allclose(found["loss"][0], plain["loss"].mean(), rtol=1e-5)
 
 

@@ -75,7 +75,7 @@ def test_experiment_file_has_its_command_and_refuses_unknown_sizes(path):
     assert path.stem == "quickstart" or path.name in module.__doc__
     assert len(path.read_text().splitlines()) <= 40
     assert module.get_config() == module.get_config("full")
-    with pytest.raises(UserError, match="full or smoke"):
+    with pytest.raises(UserError, match="it has full, smoke"):
         module.get_config("tiny")
 
 

@@ -231,7 +231,7 @@ def test_notebook_read_results_output_equals_results(folder, optimized):
     assert len(pictures) == 3 and all(picture.std() > 1 for picture in pictures)
 
 
-@pytest.mark.notebooks
+@pytest.mark.slow  # a U-Net takes minutes to compile
 def test_notebook_diffusion_output_equals_results(folder):
     quick = (
         "--config.train.steps=24 --config.data.limit=160 --config.model.widths='(8,)'"

@@ -100,7 +100,7 @@ def test_registry_option_allows_its_names_and_suggests_the_nearest(registry):
     is_tuple = isinstance(option.default, tuple)
     assert option.is_allowed((name,) if is_tuple else name)
     assert name in option.allowed
-    assert option.summaries() == registry.summaries()
+    assert registry.summaries().items() <= option.summaries().items()
     mistyped = name + "q"
     if registry is not registries.data_set:  # any TFDS set is allowed there
         value = (mistyped,) if is_tuple else mistyped

@@ -114,7 +114,8 @@ def toy(params):
 def losses_between(one, other, loss):
     points = np.linspace(0, 1, 11)
     return [
-        float(loss(line.interpolate(toy(one), toy(other), p).params)) for p in points
+        float(loss(line.interpolate(toy(one), toy(other), jnp.float32(p)).params))
+        for p in points
     ]
 
 

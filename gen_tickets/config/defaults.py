@@ -173,7 +173,7 @@ def resize(
     Raises:
       UnknownSize: the experiment has no such size.
     """
-    sizes = ("full", "smoke", *recipes)
+    sizes = dict.fromkeys(("full", "smoke", *recipes))
     if size not in sizes:
         raise UnknownSize(
             f"--config=FILE:{size}",

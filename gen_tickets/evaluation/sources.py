@@ -130,7 +130,7 @@ def sha256(images: UInt8[np.ndarray, "..."]) -> str:
 
 def fit(
     images: UInt8[np.ndarray, "n h w c"], shape: tuple[int, ...]
-) -> UInt8[np.ndarray, "n h w c"]:
+) -> UInt8[np.ndarray, "n h w channels"]:
     """Converts images to the channels of [H, W, C] = shape.
 
     Raises:
