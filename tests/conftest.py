@@ -54,7 +54,7 @@ CHECKED += " evaluation.scores evaluation.sources data.pixels procedures.line"
 
 
 def pytest_configure() -> None:
-    """Checks the shapes in the hints of the pure packages while the tests run."""
+    """Checks the shapes in the hints of the `CHECKED` packages while the tests run."""
     import jaxtyping
 
     from tests import shape_checks  # imports JAX, which reads the variables above

@@ -190,6 +190,7 @@ def test_lost_process_told_names_the_loss_in_one_line(monkeypatch, error):
         (1, ValueError("UNKNOWN: Gloo AllGather failed")),
         (2, ValueError("shapes do not match")),
         (2, UserError("data.dir", "no such folder")),
+        (2, UserError("data.dir", "Connection reset by peer")),
     ],
 )
 def test_lost_process_told_lets_other_errors_through(monkeypatch, count, error):

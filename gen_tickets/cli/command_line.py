@@ -176,8 +176,9 @@ def exit_status(work: Callable[[], int | None]) -> int:
     try:
         return work() or 0
     except LostProcess as error:
+        sys.stdout.flush()
         print(f"gen_tickets: {error}", file=sys.stderr, flush=True)
-        os._exit(2)
+        os._exit(2)  # without JAX's handlers, which would wait for the lost process
     except (UserError, OSError) as error:
         print(f"gen_tickets: {error}", file=sys.stderr)
         return 2

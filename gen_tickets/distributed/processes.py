@@ -107,7 +107,8 @@ def lost_process_told() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        if jax.process_count() == 1 or not _LOST.search(str(error)):
+        is_told = isinstance(error, UserError) or jax.process_count() == 1
+        if is_told or not _LOST.search(str(error)):
             raise
         reason = str(error).splitlines()[0][:200]
         raise LostProcess(
