@@ -18,7 +18,7 @@ from gen_tickets.training.population import Population
 from gen_tickets.training.state import TrainState
 from gen_tickets.trees import Masks, Tree
 
-# Weights of a population. With 2.8 M, as in the quickstart, a round took 32 s instead of
+# Weights of a population. With 2.8 M, as in the quickstart, a round took 32 instead of
 # 27 s on one core: copying cost more than the compilation that it saved.
 _SMALL = 2**21
 
