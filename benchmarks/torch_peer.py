@@ -35,6 +35,10 @@ class Setup(NamedTuple):
     compiled: bool = False  #: torch.compile of the networks
     latent_size: int = 128
     widths: tuple[int, ...] = ()  #: of the networks; () = those of WIDTHS
+    blocks: int = 1  #: of a U-Net, at each width
+    attention: tuple[int, ...] = ()  #: of a U-Net, sides of its maps
+    norm_groups: int = 8  #: of a U-Net
+    dropout: float = 0.0  #: of a U-Net
 
 
 def _contract(widths, num_outputs):
@@ -123,6 +127,13 @@ class _Trainer:
                 parameter.mul_(mask)
 
 
+def unet(setup: Setup) -> torch_unet.UNet:
+    """The denoiser of "ddpm"."""
+    widths = setup.widths or WIDTHS["ddpm"]
+    sizes = (3, 32, widths, setup.blocks, setup.norm_groups)
+    return torch_unet.UNet(*sizes, setup.attention, setup.dropout)
+
+
 def _images(batch_size, setup):
     layout = torch.channels_last if setup.channels_last else torch.contiguous_format
     images = torch.rand(batch_size, 3, 32, 32) * 2 - 1
@@ -199,7 +210,7 @@ def build(name: str, batch_size: int, setup: Setup) -> Any:
       name: "conv_ae" (5 + 5 convolutions, squared error), "vae" (convolution stack,
         widths 64 to 512), "dcgan" (widths 128 to 512) or "resnet_dcgan" (one residual
         block a width, 28 to 224), both with cross-entropy, or "ddpm" (a U-Net of
-        widths 32 and 64, noise predicted).
+        widths 32 and 64 and, by default, no attention; noise predicted).
       batch_size: images a step.
       setup: device, precision, layout, masks.
     """
@@ -207,7 +218,7 @@ def build(name: str, batch_size: int, setup: Setup) -> Any:
         return _autoencoder_step(_conv_autoencoder(), batch_size, setup)
     widths, latent_size = setup.widths or WIDTHS[name], setup.latent_size
     if name == "ddpm":
-        return _diffusion_step(torch_unet.UNet(3, widths, 1, 8), batch_size, setup)
+        return _diffusion_step(unet(setup), batch_size, setup)
     if name == "vae":
         networks = _contract(widths, 2 * latent_size), _expand(widths, latent_size)
         return _vae_step(networks, batch_size, setup)

@@ -1,15 +1,32 @@
-"""DDPM's U-Net in PyTorch, like `gen_tickets.models.unet` without attention."""
+"""DDPM's U-Net in PyTorch, like `gen_tickets.models.unet`."""
 
 import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
+
+
+class _Attention(nn.Module):
+    """Single-head self-attention over all positions of a map, added to it."""
+
+    def __init__(self, width, groups):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, width)
+        self.inputs = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x):
+        y = self.norm(x).flatten(2).transpose(1, 2)
+        query, key, value = self.inputs(y)[:, None].chunk(3, -1)  # of one head
+        y = F.scaled_dot_product_attention(query, key, value)[:, 0]
+        return x + self.output(y).transpose(1, 2).reshape(x.shape)
 
 
 class _Block(nn.Module):
-    """Two convolutions k3 around a shortcut; between them the time is added."""
+    """Two convolutions k3 around a shortcut, the time added between; then attention."""
 
-    def __init__(self, channels, width, time_size, groups):
+    def __init__(self, channels, width, time_size, groups, dropout, attends):
         super().__init__()
         self.first = nn.Sequential(
             nn.GroupNorm(groups, channels),
@@ -18,21 +35,27 @@ class _Block(nn.Module):
         )
         self.time = nn.Linear(time_size, width)
         self.second = nn.Sequential(
-            nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, width, 3, 1, 1)
+            nn.GroupNorm(groups, width),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            nn.Conv2d(width, width, 3, 1, 1),
         )
         self.shortcut = nn.Identity()
         if channels != width:
             self.shortcut = nn.Conv2d(channels, width, 1)
+        self.attention = _Attention(width, groups) if attends else nn.Identity()
 
     def forward(self, x, time):
         y = self.first(x) + self.time(time)[:, :, None, None]
-        return self.shortcut(x) + self.second(y)
+        return self.attention(self.shortcut(x) + self.second(y))
 
 
 class UNet(nn.Module):
-    """Images [N, C, S, S] and times [N] in [0, 1) -> [N, C, S, S]."""
+    """Images [N, C, side, side] and times [N] in [0, 1) -> [N, C, side, side]."""
 
-    def __init__(self, channels, widths, blocks, groups):
+    def __init__(
+        self, channels, side, widths, blocks, groups, attention=(), dropout=0.0
+    ):
         super().__init__()
         self.features, time_size = widths[0], 4 * widths[0]
         self.embed = nn.Sequential(
@@ -42,19 +65,24 @@ class UNet(nn.Module):
             nn.SiLU(),
         )
         self.stem = nn.Conv2d(channels, widths[0], 3, 1, 1)
+
+        def block(channels, width, attends):
+            return _Block(channels, width, time_size, groups, dropout, attends)
+
+        attends = [side >> level in attention for level in range(len(widths))]
         width, kept, down, up = widths[0], [widths[0]], [], []
         for level, wanted in enumerate(widths):
             for _ in range(blocks):
-                down.append(_Block(width, wanted, time_size, groups))
+                down.append(block(width, wanted, attends[level]))
                 width = wanted
                 kept.append(width)
             if level < len(widths) - 1:
                 down.append(nn.Conv2d(width, width, 3, 2, 1))
                 kept.append(width)
-        middle = [_Block(width, width, time_size, groups) for _ in range(2)]
+        middle = [block(width, width, bool(attention)), block(width, width, False)]
         for level, wanted in reversed([*enumerate(widths)]):
             for _ in range(blocks + 1):
-                up.append(_Block(width + kept.pop(), wanted, time_size, groups))
+                up.append(block(width + kept.pop(), wanted, attends[level]))
                 width = wanted
             if level > 0:
                 resize = nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, 1, 1)

@@ -17,6 +17,7 @@ from benchmarks.accelerator import (
     models,
     plan,
     recommendation,
+    scales,
     tables,
     targets,
 )
@@ -30,7 +31,7 @@ GPU = plan.Device("gpu", "library", "library")
 EXPERIMENT = {"experiment": "dcgan_cifar10", "seconds": 1.0}
 
 
-def make(results=None, scale=plan.FULL, parts=plan.PARTS):
+def make(results=None, scale=scales.FULL, parts=plan.PARTS):
     return plan.make(scale, GPU, parts, EXPERIMENT, results or {})
 
 
@@ -73,7 +74,7 @@ def test_accelerator_smoke_killed_and_resumed_keeps_results(tmp_path):
     assert before and all(found[name] == result for name, result in before.items())
     device = plan.Device(jax.default_backend(), *choose())
     expected = plan.make(
-        plan.SMOKE, device, plan.PARTS, {"experiment": "ae_mnist"}, found
+        scales.SMOKE, device, plan.PARTS, {"experiment": "ae_mnist"}, found
     )
     if importlib.util.find_spec("torch") is None:
         assert "torch: not installed" in output
@@ -99,7 +100,39 @@ def test_plan_full_scale_orders_parts_by_priority():
     first = {m.arguments["model"] for m in planned[3:11]}
     assert first == {"dcgan_cifar10", "vae_cifar10"}
     steps = [m for m in planned if m.part == "steps"]
-    assert len(steps) == 9 * 4 * 3 * 3  # models, members, precisions, variants
+    # Models, members, precisions, variants; and the few of DDPM.
+    assert len(steps) == 9 * 4 * 3 * 3 + 5
+    assert {m.arguments["model"] for m in steps[-5:]} == {"ddpm_cifar10"}
+
+
+def test_plan_restricted_to_ddpm_measures_it_alone_and_in_torch_first():
+    scale = scales.restrict(scales.FULL, ["ddpm_cifar10"])
+    planned = make(scale=scale, parts=("rates", "steps", "torch"))
+    assert [m.name for m in planned[3:9]] == [
+        *(f"step/ddpm_cifar10/{x}/1/masked/library" for x in ("tf32", "bfloat16")),
+        *(f"torch/ddpm_cifar10/{x}" for x in ("channels_last", "autocast")),
+        *(f"step/ddpm_cifar10/{x}/3/masked/library" for x in ("tf32", "bfloat16")),
+    ]
+
+
+def test_parse_unknown_model_raises_user_error_with_all_names():
+    assert __main__._parse(["--models=ddpm_cifar10,vae_cifar10"]).models
+    with pytest.raises(UserError, match="--models=ddpm: is none of dcgan_cifar10, vae"):
+        __main__._parse(["--models=vae_cifar10,ddpm"])
+
+
+@pytest.mark.parametrize("smoke", [True, False])
+def test_torch_peer_unet_has_as_many_weights_as_ours(smoke):
+    pytest.importorskip("torch")
+    from benchmarks import torch_peer
+    from benchmarks.accelerator import torch_peers
+
+    options = models.configure("ddpm_cifar10", smoke).model
+    peer = torch_peer.unet(torch_peers.setup_of(options))
+    task = models.build("ddpm_cifar10", smoke)
+    ours = jax.eval_shape(task.init, jax.random.key(0)).params
+    count = sum(math.prod(x.shape) for x in jax.tree.leaves(ours))
+    assert sum(x.numel() for x in peer.parameters()) == count
 
 
 def test_plan_with_measured_shapes_includes_layers():
@@ -148,7 +181,7 @@ def test_results_damaged_file_raises_user_error_and_keeps_it(tmp_path):
 @pytest.mark.parametrize("model", ["resnet_dcgan_cifar10", "ae_cifar10"])
 def test_shapes_of_model_layers_equal_its_kernels(model):
     """Shapes of the kernels that are timed are those of the model's weights."""
-    names = lowering.shapes(plan.SMOKE, model)["layers"]
+    names = lowering.shapes(scales.SMOKE, model)["layers"]
     task = models.build(model, smoke=True)
     params = jax.eval_shape(task.init, jax.random.key(0)).params
     kernels = {x.shape for x in jax.tree.leaves(params) if x.ndim == 4}
@@ -215,7 +248,7 @@ def content():
 
 
 def test_targets_known_times_give_expected_ratios_and_verdicts():
-    found = {x.what: x for x in targets.all_of(plan.FULL, Measured(content()))}
+    found = {x.what: x for x in targets.all_of(scales.FULL, Measured(content()))}
     peer = found["dcgan_cifar10, tf32, masked: PyTorch's channels_last / ours"]
     assert (peer.ratio, peer.verdict) == (pytest.approx(1.5), "aim")
     many = found["dcgan_cifar10, tf32: 10 trainings / 10 members at once"]
@@ -247,6 +280,6 @@ def test_choices_without_steps_use_layer_times():
 
 
 def test_page_failed_measurement_lists_its_error():
-    text = tables.page(plan.FULL, content())
+    text = tables.page(scales.FULL, content())
     assert "| torch/dcgan_cifar10/compile | no compiler / here |" in text
     assert '"gpu": Lowering("library", "batched_product"),' in text

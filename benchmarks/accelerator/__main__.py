@@ -7,7 +7,7 @@ Parts, with the most valuable measurements of each first (`plan`):
   steps: seconds and memory of a training step of every model of Table 1, for TF32, true
     float32 and bfloat16, 1 to 20 members, masked, without masks, and compacted at 88 %
     fewer FLOPs.
-  torch: the same DCGAN, VAE and ResNet-DCGAN in PyTorch, if it is installed.
+  torch: the same DCGAN, VAE, ResNet-DCGAN and DDPM in PyTorch, if it is installed.
   lowering: every convolution of the models in the two lowerings that compete on the
     device (`kernels.lowering`), and the choice that their times recommend.
   experiment: an experiment of experiments/ through the real driver.
@@ -15,6 +15,8 @@ Parts, with the most valuable measurements of each first (`plan`):
 Results are saved after every measurement as <output>/<device>.json, with a page of
 tables. It can be stopped at any time; the same command resumes it, and retries failed
 measurements at the end. --smoke measures narrow networks, in seconds on a CPU.
+--models=ddpm_cifar10 restricts every part to these models: DDPM's U-Net, which needs
+minutes to compile, is otherwise the last one.
 """
 
 import argparse
@@ -24,7 +26,7 @@ import signal
 import sys
 import time
 
-from benchmarks.accelerator import plan, tables
+from benchmarks.accelerator import plan, scales, tables
 from benchmarks.accelerator.plan import Device, Measurement
 from benchmarks.accelerator.results import Results
 from benchmarks.accelerator.workers import Unfinished, Workers
@@ -72,8 +74,13 @@ def _measure_all(options, scale, parts, workers, results, started) -> None:
         tried.add(measurement.name)
         spent[measurement.part] += took
         results.add(measurement.name, found, took)
-        results.save(tables.page(scale, results.content))
+        results.save(_page(scale, results))
         print(tables.line(measurement.name, found, took), flush=True)
+
+
+def _page(scale: scales.Scale, results: Results) -> str:
+    """The tables, also of models that an earlier run measured."""
+    return tables.page(scales.restrict(scale, scales.FULL.models), results.content)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -81,22 +88,27 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--smoke", action="store_true", help="narrow networks")
     parser.add_argument("--parts", default=",".join(plan.PARTS))
+    parser.add_argument("--models", help="only these")
     parser.add_argument("--output", default=str(_OUTPUT), help="folder of the results")
     parser.add_argument(
-        "--experiment", default="", help="a name; dcgan_cifar10 if none"
+        "--experiment", default="", help="a name; if none, the first model"
     )
     parser.add_argument("--data", default="", help=".npz with images; random if none")
     parser.add_argument("--workdir", default="", help="of the experiment, to go on")
     options = parser.parse_args(argv)
-    for part in options.parts.split(","):
-        if part not in plan.PARTS:
-            parser.error(f"--parts={part}: is none of {', '.join(plan.PARTS)}")
+    for name, allowed in (("parts", plan.PARTS), ("models", scales.FULL.models)):
+        given = getattr(options, name)
+        for value in () if given is None else given.split(","):
+            if value not in allowed:
+                parser.error(f"--{name}={value}: is none of {', '.join(allowed)}")
     return options
 
 
 def _run(argv: list[str]) -> None:
     started, options = time.monotonic(), _parse(argv)
-    scale = plan.SMOKE if options.smoke else plan.FULL
+    scale = scales.SMOKE if options.smoke else scales.FULL
+    if options.models is not None:
+        scale = scales.restrict(scale, options.models.split(","))
     parts = options.parts.split(",")
     if importlib.util.find_spec("torch") is None and "torch" in parts:
         print("torch: not installed, its part is left out", file=sys.stderr)
@@ -112,7 +124,7 @@ def _run(argv: list[str]) -> None:
             _measure_all(options, scale, parts, workers, results, started)
         except KeyboardInterrupt:
             print("stopped; the same command goes on", file=sys.stderr)
-    page = tables.page(scale, results.content)
+    page = _page(scale, results)
     results.save(page)
     print(page)
     print(f"saved: {results.json_path}, {results.page_path}")

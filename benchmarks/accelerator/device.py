@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.accelerator.plan import Scale
+from benchmarks.accelerator.scales import Scale
 from benchmarks.train_step import hardware
 from gen_tickets.kernels import lowering
 

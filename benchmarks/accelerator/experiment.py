@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from benchmarks.accelerator import models, timing
-from benchmarks.accelerator.plan import Scale
+from benchmarks.accelerator.scales import Scale
 from gen_tickets import procedures
 from gen_tickets.cli import command_line
 from gen_tickets.console import signals

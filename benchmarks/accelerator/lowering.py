@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 
 from benchmarks.accelerator import models, timing
-from benchmarks.accelerator.plan import Scale
+from benchmarks.accelerator.scales import Scale
 from benchmarks.accelerator.steps import dtype_of, precision_of
 from gen_tickets.kernels import convolutions
 from gen_tickets.kernels.lowering import Lowering
@@ -86,7 +86,7 @@ def layer(
     Args:
       scale: how long it is measured.
       layer: from `shapes`.
-      precision: one of `plan.PRECISIONS`.
+      precision: one of `scales.PRECISIONS`.
       members: under a `vmap`; 1 = none.
       form: of the convolution, see `kernels.lowering`.
     """

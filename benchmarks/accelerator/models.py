@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from benchmarks import compaction
-from benchmarks.accelerator.plan import REDUCTION
+from benchmarks.accelerator.scales import REDUCTION
 from gen_tickets import tasks
 from gen_tickets.evaluation import flops
 from gen_tickets.kernels.lowering import LIBRARY, Lowering
@@ -17,6 +17,7 @@ from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import channels
 
 _SMOKE_WIDTH, _SMOKE_BATCH = 16, 8
+_SMOKE_GROUPS = 4  # of group norm
 _NUM_STEPS = 10  # of a schedule of the learning rate, which none of these has time for
 
 
@@ -29,6 +30,8 @@ def configure(model: str, smoke: bool) -> Any:
         config.model.widths = widths
         if config.model.name == "conv":
             config.model.latent_size = widths[-1]  # of a 1x1 map
+        elif config.model.name == "unet":  # with one side that has attention
+            config.model.update(widths=widths[:2], blocks=1, norm_groups=_SMOKE_GROUPS)
     return config
 
 

@@ -4,10 +4,11 @@ A plan depends on the options, the device and the results so far (the layers to 
 known only after analysing the models), so it is recomputed before every measurement.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
+
+from benchmarks.accelerator.scales import COMPILED, EAGER, LARGE, VARIANTS, Scale
 
 #: part -> share of the minutes that it may take before the others have had theirs
 PARTS = {
@@ -17,83 +18,6 @@ PARTS = {
     "lowering": 0.15,
     "experiment": 0.1,
 }
-PRECISIONS = ("tf32", "bfloat16", "float32")
-VARIANTS = ("masked", "dense", "compact")
-REDUCTION = 0.88  # of a step's FLOPs, by compaction
-
-#: model of Table 1 -> its peer in `benchmarks.torch_peer`
-PEERS = {"dcgan_cifar10": "dcgan", "vae_cifar10": "vae"}
-PEERS["resnet_dcgan_cifar10"] = "resnet_dcgan"
-#: way of PyTorch -> how it differs from float32 (TF32 on a GPU) with channels last
-TORCH_VARIANTS: dict[str, dict[str, bool]] = {
-    "channels_last": {},
-    "autocast": {"bfloat16": True},
-    "compile_autocast": {"compiled": True, "bfloat16": True},
-    "compile": {"compiled": True},
-    "eager": {"channels_last": False},
-}
-_EAGER = ("channels_last", "autocast")
-_COMPILED = ("compile_autocast", "compile", "eager")
-
-
-@dataclasses.dataclass(frozen=True)
-class Scale:
-    """How much is measured."""
-
-    smoke: bool  #: narrow networks and small batches
-    models: tuple[str, ...]
-    first: tuple[str, ...]  #: models measured first
-    peers: tuple[str, ...]  #: models that have a PyTorch peer
-    experiment: str
-    members: tuple[int, ...]
-    first_members: tuple[int, ...]  #: measured first: alone, and a population
-    variants: tuple[str, ...]  #: of every model; those of `first` are all measured
-    precisions: tuple[str, ...]  #: the first two are measured first
-    torch: tuple[str, ...]
-    layers: int  #: of a model that are timed
-    seconds: float  #: of a repetition
-    repetitions: int
-
-
-FULL = Scale(
-    smoke=False,
-    models=(
-        *PEERS,
-        "wgan_cifar10",
-        "sngan_cifar10",
-        "resnet_vae_cifar10",
-        "ae_cifar10",
-        "beta_vae_cifar10",
-        "ae_mnist",
-    ),
-    first=tuple(PEERS),
-    peers=tuple(PEERS),
-    experiment="dcgan_cifar10",
-    members=(1, 10, 5, 20),
-    first_members=(1, 10),
-    variants=VARIANTS,
-    precisions=PRECISIONS,
-    torch=tuple(TORCH_VARIANTS),
-    layers=100,
-    seconds=0.3,
-    repetitions=5,
-)
-SMOKE = Scale(
-    smoke=True,
-    models=("ae_mnist",),
-    first=("ae_mnist",),
-    peers=("vae_cifar10",),
-    experiment="ae_mnist",
-    members=(1, 2),
-    first_members=(1, 2),
-    variants=("masked",),
-    # On a CPU TF32 is the same, and a bfloat16 product not known to every XLA:CPU.
-    precisions=("float32",),
-    torch=_EAGER,
-    layers=1,
-    seconds=0.01,
-    repetitions=2,
-)
 
 
 class Device(NamedTuple):
@@ -162,18 +86,18 @@ def _step(model, precision, members, variant, form, part="steps") -> Measurement
     return Measurement(name, part, "step", arguments)
 
 
-def _other_forms(scale: Scale, device: Device) -> Iterator[Measurement]:
-    """Whole steps in the form that the code does not choose, a population's first."""
-    for members, model, precision in itertools.product(
-        reversed(scale.first_members), scale.first, scale.precisions[:2]
+def _other_forms(scale, device, models, members) -> Iterator[Measurement]:
+    """Whole steps in the form that the code does not choose."""
+    for count, model, precision in itertools.product(
+        members, models, scale.precisions[:2]
     ):
         for form in candidates(device):
-            if form != form_of(device, members):
-                yield _step(model, precision, members, "masked", form, "lowering")
+            if form != form_of(device, count):
+                yield _step(model, precision, count, "masked", form, "lowering")
 
 
-def _torch(scale, device, variants: Iterable[str]) -> Iterator[Measurement]:
-    for variant, model in itertools.product(variants, scale.peers):
+def _torch(scale, device, models, variants: Iterable[str]) -> Iterator[Measurement]:
+    for variant, model in itertools.product(variants, models):
         if variant in scale.torch:
             arguments = {
                 "model": model,
@@ -201,6 +125,17 @@ def _layers(scale, device, models, members, results) -> Iterator[Measurement]:
             yield Measurement(name, "lowering", "layer", arguments)
 
 
+def _large(scale: Scale, device: Device, model: str) -> Iterator[Measurement]:
+    """All of a large model but its layers and its compacted step."""
+    fast, alone, population = scale.precisions[:2], LARGE[model][:1], LARGE[model][1:]
+    yield from _steps(device, [model], alone, fast, ("masked",))
+    yield from _torch(scale, device, [model], EAGER)
+    yield from _other_forms(scale, device, [model], alone)
+    yield from _steps(device, [model], population, fast, ("masked",))
+    yield from _torch(scale, device, [model], COMPILED)
+    yield from _steps(device, [model], alone, fast[:1], ("dense",))
+
+
 def make(
     scale: Scale,
     device: Device,
@@ -218,21 +153,27 @@ def make(
       results: {name of a measurement: result} so far.
     """
     alone, population = scale.first_members[:1], scale.first_members
-    fast, first, models = scale.precisions[:2], scale.first, scale.models
+    fast, first = scale.precisions[:2], scale.first
+    models, peers = (
+        [x for x in y if x not in LARGE] for y in (scale.models, scale.peers)
+    )
     masked, name = ("masked",), f"experiment/{experiment['experiment']}"
+    trained = [Measurement(name, "experiment", "experiment", dict(experiment))]
     blocks = (
         _rates(scale),
         _steps(device, first[:2], population, fast, masked),
-        _torch(scale, device, _EAGER),
+        _torch(scale, device, peers, EAGER),
         _steps(device, first[2:], population, fast, masked),
-        [Measurement(name, "experiment", "experiment", dict(experiment))],
-        _other_forms(scale, device),
+        [] if experiment["experiment"] in LARGE else trained,
+        _other_forms(scale, device, first, population[::-1]),
         _steps(device, first, alone, ("tf32",), VARIANTS),
-        _torch(scale, device, _COMPILED),
-        _layers(scale, device, scale.peers, population[-1:], results),
+        _torch(scale, device, peers, COMPILED),
+        _layers(scale, device, peers, population[-1:], results),
         _steps(device, models, population, fast, masked),
         _layers(scale, device, models, population, results),
         _steps(device, models, scale.members, scale.precisions, scale.variants),
+        *(_large(scale, device, model) for model in scale.models if model in LARGE),
+        trained,
     )
     planned = {m.name: m for m in itertools.chain(*blocks) if m.part in parts}
     return list(planned.values())

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.accelerator import models, timing
-from benchmarks.accelerator.plan import Scale
+from benchmarks.accelerator.scales import Scale
 from gen_tickets.distributed import mesh
 from gen_tickets.kernels.lowering import Lowering
 from gen_tickets.pruning import masks as masks_lib
@@ -80,7 +80,7 @@ def step(
     Args:
       scale: how long it is measured.
       model: an experiment of Table 1.
-      precision: one of `plan.PRECISIONS`.
+      precision: one of `scales.PRECISIONS`.
       members: of the population, all in one program.
       variant: "masked" (half of each kernel, and the program of a dense training too),
         "dense" (no masks in the program), "compact" (channels cut out).

@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.accelerator import plan, recommendation, targets
-from benchmarks.accelerator.plan import Scale
+from benchmarks.accelerator import plan, recommendation, scales, targets
 from benchmarks.accelerator.results import Measured
+from benchmarks.accelerator.scales import Scale
 
 _GIB = 2.0**30
 _NONE = "–"
@@ -98,10 +98,11 @@ def _rates(scale: Scale, measured: Measured) -> list[str]:
 
 
 def _step_rows(scale: Scale, measured: Measured) -> Iterator[Sequence[str]]:
+    counts = sorted({*scale.members, *itertools.chain(*scales.LARGE.values())})
     for model, members, precision in itertools.product(
-        scale.models, sorted(scale.members), scale.precisions
+        scale.models, counts, scale.precisions
     ):
-        of = {x: measured.step(model, precision, members, x) for x in plan.VARIANTS}
+        of = {x: measured.step(model, precision, members, x) for x in scales.VARIANTS}
         shown = next((x for x in of.values() if x), None)
         if shown is not None:
             yield (
@@ -141,14 +142,15 @@ def _torch(scale: Scale, measured: Measured) -> list[str]:
 
 
 def _whole_steps(scale: Scale, measured: Measured) -> list[str]:
-    members, names = scale.first_members[-1], plan.candidates(measured.device)
-    rows = []
-    for model, precision in itertools.product(scale.first, ("tf32", "bfloat16")):
-        of = [measured.step(model, precision, members, "masked", x) for x in names]
-        if all(of):
-            rows.append((model, precision, *(_times(x, members) for x in of)))
-    title = f"Forms of convolutions: a step of {members} members, ms a member"
-    return _table(title, ("model", "precision", *names), rows)
+    names, rows = plan.candidates(measured.device), []
+    for model, precision in itertools.product(scale.models, ("tf32", "bfloat16")):
+        for members in scale.populations(model):
+            of = [measured.step(model, precision, members, "masked", x) for x in names]
+            if all(of):
+                times = (_times(x, members) for x in of)
+                rows.append((model, str(members), precision, *times))
+    title = "Forms of convolutions: a step, ms a member"
+    return _table(title, ("model", "members", "precision", *names), rows)
 
 
 def _layers(measured: Measured) -> list[str]:

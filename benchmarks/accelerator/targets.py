@@ -1,10 +1,11 @@
 """The measured ratios and their targets."""
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from benchmarks.accelerator.plan import TORCH_VARIANTS, Scale
 from benchmarks.accelerator.results import Measured
+from benchmarks.accelerator.scales import TORCH_VARIANTS, Scale
 
 
 class Target(NamedTuple):
@@ -71,12 +72,15 @@ def _ratios(scale: Scale, measured: Measured, above: tuple, below: tuple):
 
 
 def _members(scale: Scale, measured: Measured) -> Iterator[Target]:
-    count = scale.first_members[-1]
-    for precision in ("tf32", "bfloat16"):
-        one, many = ((precision, members, "masked") for members in (1, count))
-        for model, ratio in _ratios(scale, measured, one, many):
+    for precision, model in itertools.product(("tf32", "bfloat16"), scale.models):
+        count = scale.populations(model)[-1]
+        one, many = (
+            measured.member_seconds(model, precision, members, "masked")
+            for members in (1, count)
+        )
+        if one is not None and many is not None:
             what = f"{model}, {precision}: {count} trainings / {count} members at once"
-            yield Target(what, ratio, 1.0, 3.0)
+            yield Target(what, one / many, 1.0, 3.0)
 
 
 def _bfloat16(scale: Scale, measured: Measured) -> Iterator[Target]:

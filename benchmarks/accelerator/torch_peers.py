@@ -6,7 +6,20 @@ import torch
 
 from benchmarks import torch_peer
 from benchmarks.accelerator import models, timing
-from benchmarks.accelerator.plan import PEERS, TORCH_VARIANTS, Scale
+from benchmarks.accelerator.scales import PEERS, TORCH_VARIANTS, Scale
+
+
+def setup_of(options: Any, **training: Any) -> torch_peer.Setup:
+    """The peer of a network with these options `model.*`, trained like `training`."""
+    return torch_peer.Setup(
+        latent_size=options.latent_size,
+        widths=tuple(options.widths),
+        blocks=options.blocks,
+        attention=tuple(options.attention),
+        norm_groups=options.norm_groups,
+        dropout=options.dropout,
+        **training,
+    )
 
 
 def measure(scale: Scale, model: str, variant: str, platform: str) -> dict[str, Any]:
@@ -30,12 +43,7 @@ def measure(scale: Scale, model: str, variant: str, platform: str) -> dict[str, 
     torch.backends.cudnn.benchmark = True
     torch.compiler.reset()  # what was compiled for another model counts for no limit
     config = models.configure(model, scale.smoke)
-    setup = torch_peer.Setup(
-        device=device,
-        latent_size=config.model.latent_size,
-        widths=tuple(config.model.widths),
-        **TORCH_VARIANTS[variant],
-    )
+    setup = setup_of(config.model, device=device, **TORCH_VARIANTS[variant])
     step = torch_peer.build(PEERS[model], config.data.batch_size, setup)
 
     def run(num_steps):

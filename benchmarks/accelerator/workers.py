@@ -9,7 +9,8 @@ import multiprocessing
 import time
 from typing import Any
 
-from benchmarks.accelerator.plan import Measurement, Scale
+from benchmarks.accelerator.plan import Measurement
+from benchmarks.accelerator.scales import Scale
 
 #: kind of a measurement -> (module, function)
 _FUNCTIONS = {
