@@ -35,4 +35,4 @@ def get_config(size="full"):
     config.eval.update(every_steps=150, average_decay=0.99, num_samples=5000)
     config.eval.update(metrics=("fd_classifier",), verdict="fd_classifier")
     config.eval.update(classifier_epochs=2, classifier_width=8)
-    return defaults.resize(config, size)
+    return defaults.resize(config, size, laptop={})

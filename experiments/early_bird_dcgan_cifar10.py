@@ -31,6 +31,7 @@ def in_channels(config, size, fraction):
     config.rewind.step = 0
     config.optimizer.scale_l1 = 1e-4
     laptop = {"data.limit": 6400, "train.steps": 4000, "early_bird.epochs": 10}
+    laptop |= {"early_bird.multiple": 1}  # the same channels on every machine
     return defaults.resize(config, size, gpu={"train.epochs": 60}, laptop=laptop)
 
 

@@ -5,7 +5,7 @@ r"""Early-bird ticket of DDPM on CIFAR-10, by the scales of its group norms.
 
 Whalen et al. 2025 (arXiv 2504.09606) train diffusion models 2.9 to 5.8 times as fast.
 Removes half of the groups of group norm. experiments/ddpm_cifar10.py has the dense
-training.
+training. `:laptop` is experiments/ddpm_mnist.py with 3,200 images.
 """
 
 from gen_tickets.config import defaults
@@ -13,12 +13,12 @@ from gen_tickets.experiments import ddpm_cifar10
 
 
 def get_config(size="full"):
-    config = ddpm_cifar10.get_config()
+    config = ddpm_cifar10.get_config("laptop" if size == "laptop" else "full")
     config.prune.schedule = "early_bird"
     config.prune.fraction = 0.5
     config.prune.rounds = 1
     config.rewind.step = 0
     config.optimizer.scale_l1 = 1e-4
-    return defaults.resize(
-        config, size, gpu=ddpm_cifar10.NARROW, smoke=ddpm_cifar10.TINY
-    )
+    laptop = {"data.limit": 3200, "early_bird.epochs": 10, "early_bird.multiple": 1}
+    recipes = {"gpu": ddpm_cifar10.NARROW, "smoke": ddpm_cifar10.TINY}
+    return defaults.resize(config, size, laptop=laptop, **recipes)

@@ -19,5 +19,5 @@ def get_config(size="full"):
     config.prune.fraction = defaults.EARLY_BIRD_CHANNELS
     config.prune.rounds = 1
     config.rewind.step = 0
-    laptop = {"early_bird.epochs": 14}  # of 31 steps; found at 10 to 13
+    laptop = {"early_bird.epochs": 10, "early_bird.multiple": 1}
     return defaults.resize(config, size, gpu={}, laptop=laptop)

@@ -9,6 +9,7 @@ statement of the paper with the test that judges it.
 from functools import partial
 from typing import Any, Callable, NamedTuple
 
+from gen_tickets.experiments import rigl_ddpm_mnist
 from gen_tickets.paper import claims
 from gen_tickets.paper.published import (
     DDPM_TICKETS,
@@ -24,6 +25,7 @@ class Variant(NamedTuple):
 
     name: str = ""
     changes: tuple[tuple[str, Any], ...] = ()
+    width: float = 1.0  #: factor of all widths: below 1, a smaller dense network
 
 
 class Curve(NamedTuple):
@@ -161,31 +163,45 @@ def _against_sparsity(
 # {name: fraction of the channels to remove}; "dense" removes none, but is searched,
 # measured and timed like the others.
 _SHARES = {"dense": 1e-9, "10": 0.1, "30": 0.3, "50": 0.5, "65": 0.65, "80": 0.8}
+_NOTHING = ("prune.fraction", _SHARES["dense"])
 _of_cost = partial(Claim, is_of_quality=False)
 _SAVES_47 = partial(claims.time_saved, flops=0.88, time=0.47)
 
 
-def _tickets(file: str) -> tuple[Curve, ...]:
+def _tickets(file: str, names: tuple[str, ...] = tuple(_SHARES)) -> tuple[Curve, ...]:
     found = []
-    for name, share in _SHARES.items():
+    for name in names:
         label = name if name == "dense" else f"{name} %"
-        variant = Variant(name, (("prune.fraction", share),))
+        variant = Variant(name, (("prune.fraction", _SHARES[name]),))
         found.append(Curve(label, file, "early_bird", variant))
     return tuple(found)
 
 
+def _small(file: str, name: str, width: float, *changes: tuple[str, Any]) -> Curve:
+    """A control: a narrower dense network, trained from scratch."""
+    variant = Variant(f"small_{name}", (_NOTHING, *changes), width)
+    return Curve(f"widths x {width:.2g}", file, "early_bird", variant)
+
+
+def _all_small(file: str) -> tuple[Curve, ...]:
+    shares = [(name, share) for name, share in _SHARES.items() if name != "dense"]
+    return tuple(_small(file, name, 1 - share) for name, share in shares)
+
+
 def _early_birds() -> Figure:
     models = ("dcgan", "vae", "resnet_vae", "resnet_dcgan")
-    tickets = {
-        title(f"{x}_cifar10"): _tickets(f"early_bird_{x}_cifar10") for x in models
-    }
+    files = {title(f"{x}_cifar10"): f"early_bird_{x}_cifar10" for x in models}
+    tickets = {name: _tickets(file) for name, file in files.items()}
     dcgan = tickets[title("dcgan_cifar10")]
     text = "DCGAN: with 88 % fewer FLOPs an early-bird ticket is not worse than dense "
     as_good = partial(claims.as_good_with_less, saving=0.88)
     by_epoch_6 = partial(claims.found_by_epoch, last=6)
     return Figure(
         "Early-bird tickets: quality, FLOPs and time against compression",
-        tuple(Panel(name, curves, "tradeoff") for name, curves in tickets.items()),
+        tuple(
+            Panel(name, (*curves, *_all_small(files[name])), "tradeoff")
+            for name, curves in tickets.items()
+        ),
         (
             Claim(f"{text}(FID 33.49, 37.71).", dcgan, as_good),
             _of_cost("DCGAN: 88 % fewer FLOPs are 47 % less time.", dcgan, _SAVES_47),
@@ -252,17 +268,28 @@ def _methods() -> Figure:
 
 def _beyond() -> Figure:
     names = {"rigl": "RigL", "set": "SET", "magran": "MagRan", "static": "static"}
-    ddpm, gan = (
-        tuple(Curve(name, file, arm) for arm, name in names.items())
-        for file in ("rigl_ddpm_mnist", "rigl_dcgan_mnist")
-    )
     tickets = _pair("ddpm_mnist")
     found, sparse, generator = DDPM_TICKETS, SPARSE_DDPM, SPARSE_GENERATOR
-    imp = tickets[0]._replace(label="IMP, rewound")
+    shares = ("prune.sparsities", rigl_ddpm_mnist.DYNAMIC["prune.sparsities"])
+    same = shares, ("prune.rounds", len(shares[1])), ("arms", ("winning",))
+    snip = ("prune.method", "snip"), ("prune.schedule", "at_initialization")
+    pruned = {"IMP, rewound": Variant("imp", same)}
+    pruned["SNIP"] = Variant("snip", (*same, *snip, ("rewind.step", "0")))
+    ddpm, gan = (
+        tuple(Curve(name, f"rigl_{model}", arm) for arm, name in names.items())
+        + tuple(Curve(name, model, variant=change) for name, change in pruned.items())
+        for model in ("ddpm_mnist", "dcgan_mnist")
+    )
+    bird = "early_bird_ddpm_cifar10"
+    # Narrower networks keep the three channels per group that the tickets have.
+    six, four = ("model.norm_groups", 6), ("model.norm_groups", 4)
+    narrow = _small(bird, "30", 0.75, six), _small(bird, "50", 0.5, four)
+    birds = (*_tickets(bird, ("dense", "30", "50")), *narrow)
     panels = (
         Panel("Tickets of a DDPM (Jiang et al. 2023)", tickets, published=found),
-        Panel("Sparse DDPM (Oliveira et al. 2025)", (*ddpm, imp), published=sparse),
+        Panel("Sparse DDPM (Oliveira et al. 2025)", ddpm, published=sparse),
         Panel("Sparse DCGAN (STU-GAN 2022)", gan, published=generator),
+        Panel("Early-bird tickets of a DDPM (Whalen et al. 2025)", birds, "tradeoff"),
         Panel("Samples of tickets of a DDPM", tickets, "images"),
     )
     winning = "DDPMs have winning tickets at 90 to 99 % sparsity (Jiang et al. 2023)."

@@ -98,19 +98,22 @@ def _draw_tradeoff(panel: Panel, results: Results) -> Drawn | None:
     evidence, name = _begun(panel, results)
     if name is None or results.evidence(panel.curves[0]) is None:
         return None
-    dense, tickets = evidence[0], claims.compressed(evidence[1:])
+    narrow = {curve.label for curve in panel.curves if curve.variant.width != 1}
+    dense, *others = evidence
+    tickets = claims.compressed([one for one in others if one.label not in narrow])
     (baseline,) = dense.summaries(name).values()
     is_papers = panel.title == published.title("dcgan_cifar10")
     paper = published.EARLY_BIRD if is_papers else {}
-    pictures, rows = [], []
-    for one in tickets:
-        (row,) = _numbers(panel, one, name)
-        saved = claims.savings(dense, one).items()
-        rows.append(row | {_AXES[axis]: 100 * share for axis, share in saved})
+    pictures = []
+    rows = _savings(panel, dense, tickets, name)
+    small = [one for one in others if one.label in narrow]
+    controls = _savings(panel, dense, small, name)
     for across, up in (("flops", name), ("weights", "flops"), ("weights", "seconds")):
         lines = [_tickets(rows, _AXES[across], _AXES.get(up), baseline)]
         marks = []
         if up == name:
+            if controls:
+                lines.append(_narrow(controls, _AXES[across]))
             lines.append(_line("dense", (baseline,), charts.GREY))
             if paper:
                 label = "paper: FID 33.49 (dense 37.71)"
@@ -122,7 +125,32 @@ def _draw_tradeoff(panel: Panel, results: Results) -> Drawn | None:
         title = f"{panel.title}: {label} against {_AXES[across]}."
         chart = Chart("", title, _AXES[across], label, lines, marks, named=True)
         pictures.append((figures.draw(chart), title))
-    return Drawn(pictures, [*_numbers(panel, dense, name), *rows]) if rows else None
+    numbers = [*_numbers(panel, dense, name), *rows, *controls]
+    return Drawn(pictures, numbers) if rows else None
+
+
+def _savings(
+    panel: Panel, dense: Evidence, smaller: Sequence[Evidence], name: str
+) -> list[dict[str, Any]]:
+    """Quality of smaller networks, and what they save of the dense one's cost."""
+    rows = []
+    for one in smaller:
+        (row,) = _numbers(panel, one, name)
+        saved = claims.savings(dense, one).items()
+        rows.append(row | {_AXES[axis]: 100 * share for axis, share in saved})
+    return rows
+
+
+def _narrow(rows: Sequence[Mapping[str, Any]], across: str) -> Line:
+    """Narrower dense networks, trained from scratch, as points."""
+    return Line(
+        label="narrower dense networks",
+        color=charts.PALETTE[3],
+        x=[row[across] for row in rows],
+        y=[row["mean"] for row in rows],
+        std=[row["std"] for row in rows],
+        marker="square",
+    )
 
 
 def _tickets(

@@ -112,6 +112,9 @@ def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDic
         defaults.resize(config, "smoke")
         defaults.narrow(config)
         config.data.name = "digits"
+    if variant.width != 1:
+        widths = (round(variant.width * width) for width in config.model.widths)
+        config.model.widths = tuple(widths)
     return config
 
 
