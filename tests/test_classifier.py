@@ -1,5 +1,7 @@
 """The data set's classifier: its network, its augmentation, its training, its cache."""
 
+import types
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,12 @@ import untrained
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation.features import cache, classifier, weights
+from gen_tickets.evaluation.features import (
+    cache,
+    classifier,
+    training_time,
+    weights,
+)
 from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.tasks import classifier as classifier_lib
@@ -341,3 +348,48 @@ def test_load_classifier_diverged_training_raises_and_caches_nothing(
     with pytest.raises(UserError, match="eval.classifier_epochs=3.*diverged"):
         classifier.load_classifier(dataset, 3, WIDTH)
     assert set(folder.iterdir()) == before
+
+
+# --- the expected time -----------------------------------------------------------
+
+
+def test_expected_seconds_of_resnet18_equal_hand_count_of_products():
+    """At a rate of 1; all but a few percent of the FLOPs are products."""
+
+    def convolution(taps, fan_in, width):  # taps along a side that meet a pixel
+        return taps**2 * fan_in * width
+
+    stem = convolution(3 * 32 - 2, 3, 64)
+    others = 512 * 10  # the last layer
+    for stage in range(4):
+        side, width = 32 >> stage, 64 << stage
+        same = convolution(3 * side - 2, width, width)
+        others += 4 * same
+        if stage:  # the first convolution and the shortcut have stride 2
+            others += convolution(3 * side - 1, width // 2, width) - same
+            others += convolution(side, width // 2, width)
+    # Forward, gradient of the weights, and of the input except for the images.
+    products = 2 * 128 * (2 * stem + 3 * others)
+    network = classifier.ResNet18(64, 10, lowering=LIBRARY)
+    recipe = classifier_lib.Recipe(num_steps=7, shift=4, flip=True)
+    task = classifier_lib.build(network, (32, 32, 3), recipe)
+    batch = {
+        "images": jax.ShapeDtypeStruct((128, 32, 32, 3), jnp.uint8),
+        "labels": jax.ShapeDtypeStruct((128,), jnp.int32),
+    }
+    seconds = training_time.expected_seconds(task, batch, 7, flops_per_second=1.0)
+    assert 7 * products <= seconds < 1.03 * 7 * products
+
+
+def test_measured_rate_is_flops_of_both_passes_over_seconds(monkeypatch):
+    class Layer(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return nn.Dense(30, use_bias=False)(x)
+
+    ticks = iter((5.0, 7.0))
+    clock = types.SimpleNamespace(monotonic=lambda: next(ticks))
+    monkeypatch.setattr(training_time, "time", clock)
+    rate = training_time.measured_rate(lambda _: Layer(), (50, 20), LIBRARY)
+    products = 2 * 2 * 50 * 20 * 30  # gradients of the weights and of the input
+    assert rate == pytest.approx(products / 2, rel=0.03)

@@ -1,6 +1,7 @@
 """python -m gen_tickets.evaluation: folders and arrays scored, mistakes in one line."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,13 +11,18 @@ from PIL import Image
 from gen_tickets.config import defaults
 from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import decoding, readers
-from gen_tickets.errors import UserError
 from gen_tickets.evaluation import __main__ as command
 from gen_tickets.evaluation import sources
-from gen_tickets.evaluation.features import classifier, extractors, weights
+from gen_tickets.evaluation.features import (
+    classifier,
+    extractors,
+    training_time,
+    weights,
+)
 
 RNG = np.random.default_rng(0)
 WIDTH = 2
+TRAIN = classifier._train
 
 
 @pytest.fixture(autouse=True)
@@ -201,12 +207,22 @@ def test_images_of_other_sizes_are_resized_and_this_is_said(digits, tmp_path, ca
     assert (found.train.images == resized).all()
 
 
-def test_a_training_that_takes_long_is_refused_unless_allowed(capfd):
-    with pytest.raises(UserError, match="takes about 2m05s here.*--train-classifier"):
-        classifier._tell_cost("classifier of mnist", 60.0, 125.0)
-    classifier._tell_cost("classifier of mnist", float("inf"), 125.0)
+def test_score_expensive_classifier_is_refused_before_compilation(
+    digits, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setattr(classifier, "_train", TRAIN)
+    monkeypatch.setattr(classifier.loop_lib, "make_loop", None)  # compiles nothing
+    monkeypatch.setattr(training_time, "measured_rate", lambda *_: 1e6)
+    images = save(tmp_path / "x.npz", digits.heldout.images[:20])
+    status, lines, err = run(capfd, *against_digits(images))
+    assert status == 2 and not lines
+    assert re.search(r"takes about \d+m\d\ds here.*--train-classifier", err)
+
+
+def test_training_time_is_printed_only_if_long(capfd):
+    classifier._tell_cost("classifier of mnist", 125.0)
     assert "classifier of mnist, once a machine: about 2m05s" in capfd.readouterr().err
-    classifier._tell_cost("classifier of digits", 60.0, 5.0)
+    classifier._tell_cost("classifier of digits", 5.0)
     assert capfd.readouterr().err == ""
 
 

@@ -75,6 +75,13 @@ def test_program_nested_calls_are_inlined():
     assert operations(jax.grad(lambda x: function(x).sum()), A)["cos"] == 1
 
 
+def test_program_scatter_is_one_operation():
+    def gather(x):
+        return x[jnp.array([0, 2, 2])].sum()
+
+    assert operations(jax.grad(gather), A)["scatter-add"] == 1
+
+
 def test_program_switch_counts_costliest_branch():
     branches = [jnp.sin, lambda x: jnp.cos(x) + x, jnp.tan]
     found = operations(lambda i, x: lax.switch(i, branches, x), 0, A)

@@ -68,7 +68,8 @@ class Program:
         if name == "cond":
             costs = [Program(branch).flops() for branch in inner]
             return self._inline(inner[costs.index(max(costs))], inputs[1:], times)
-        if inner and name != "while":  # a call of any kind
+        # A call of any kind; the jaxpr of a scatter only combines two numbers.
+        if inner and name != "while" and not name.startswith("scatter"):
             return self._inline(inner[0], inputs, times)
         outputs = [Value(variable.aval) for variable in equation.outvars]
         self.operations.append(Operation(name, params, inputs, outputs, times))

@@ -28,7 +28,7 @@ from gen_tickets.data import dataset as dataset_lib
 from gen_tickets.data import pixels
 from gen_tickets.data.dataset import Dataset
 from gen_tickets.errors import UserError
-from gen_tickets.evaluation.features import cache
+from gen_tickets.evaluation.features import cache, training_time
 from gen_tickets.evaluation.features.batches import check_images, map_batches
 from gen_tickets.evaluation.scores import Outputs
 from gen_tickets.kernels import lowering as lowering_lib
@@ -46,6 +46,7 @@ _SHIFT = 4
 _EXTRACT_BATCH = 128  # or all training images, if there are fewer
 _STAGES = 4  # of a ResNet-18
 _STRETCH = 16  # steps between updates of the progress bar
+_TIMED = 32  # maximum images, to estimate the training time
 _WORTH_A_WORD = 30.0  # seconds of training worth a message
 
 
@@ -142,7 +143,7 @@ def load_classifier(
       dataset: data.Dataset with labels.
       epochs: passes over the training images.
       width: channels of the first stage.
-      most_seconds: limit of the training time, estimated at the second step.
+      most_seconds: limit of the training time, estimated before it is compiled.
       stages: of the network, at most the 4 of a ResNet-18.
 
     Raises:
@@ -255,15 +256,17 @@ def _train(
         "images": jnp.asarray(train.images),
         "labels": jnp.asarray(train.labels),
     }
+    title = f"classifier of {dataset.provenance['name']}"
+    if most_seconds < math.inf:
+        _check_cost(title, most_seconds, _expected_seconds(network, recipe, key))
     task = classifier.build(network, train.images.shape[1:], recipe)
     loop = loop_lib.make_loop(task)
     keys = jax.random.key(_SEED)[None]  # a population of one
     state = jax.jit(jax.vmap(task.init))(keys)
-    title = f"classifier of {dataset.provenance['name']}"
     totals = loop_lib.empty_totals(task, examples, 1)
     with display.bar(f"training the {title}", recipe.num_steps) as progress:
-        costs = functools.partial(_tell_cost, title, most_seconds)
-        state = _fit(loop, state, totals, examples, keys, key, progress, costs)
+        tell = functools.partial(_tell_cost, title)
+        state = _fit(loop, state, totals, examples, keys, key, progress, tell)
     kept = jax.tree.map(
         lambda x: np.asarray(x)[0], {"params": state.params, "stats": state.stats}
     )
@@ -282,8 +285,30 @@ def _train(
     return {**arrays, "accuracy": np.float64(accuracy)}
 
 
-def _tell_cost(title: str, most_seconds: float, seconds: float) -> None:
-    """Prints the expected training time; refuses it if above the limit."""
+def _expected_seconds(
+    network: ResNet18, recipe: classifier.Recipe, key: Mapping[str, Any]
+) -> float:
+    """Seconds of the training; compiles one block, not the network."""
+    side, channels, count = (key[x] for x in ("image_size", "channels", "batch_size"))
+    task = classifier.build(
+        network.clone(lowering=lowering_lib.LIBRARY), (side, side, channels), recipe
+    )
+    batch = {
+        "images": jax.ShapeDtypeStruct((count, side, side, channels), jnp.uint8),
+        "labels": jax.ShapeDtypeStruct((count,), jnp.int32),
+    }
+    # A block of the second stage, whose rate is between those of the other stages.
+    width, side = 2 * network.width, max(side // 2, 1)
+    rate = training_time.measured_rate(
+        lambda lowering: Block(width, width, lowering=lowering),
+        (min(count, _TIMED), side, side, width),
+        network.lowering,
+    )
+    return training_time.expected_seconds(task, batch, recipe.num_steps, rate)
+
+
+def _check_cost(title: str, most_seconds: float, seconds: float) -> None:
+    """Refuses a training that is expected to take longer than allowed."""
     if seconds > most_seconds:
         raise UserError(
             title,
@@ -291,6 +316,10 @@ def _tell_cost(title: str, most_seconds: float, seconds: float) -> None:
             "--train-classifier allows it, --classifier-width=8 takes less, and "
             "--metrics=fid takes Inception's weights in its place",
         )
+
+
+def _tell_cost(title: str, seconds: float) -> None:
+    """Prints the expected training time, if it is long."""
     if seconds > _WORTH_A_WORD:
         duration = display.duration(seconds)
         display.say(f"training the {title}, once a machine: about {duration}")
