@@ -14,8 +14,6 @@ from gen_tickets.experiments import ddpm_mnist
 
 NARROW = {"model.widths": (64, 128, 128, 128), "train.steps": 60_000, "runs": 3}
 NARROW |= {"eval.average_decay": 0.999}
-TINY = {"model.widths": (8,), "model.norm_groups": 4, "model.blocks": 1}
-TINY |= {"model.attention": (), "diffusion.sampling_steps": 5}
 
 
 def get_config(size="full"):
@@ -35,4 +33,4 @@ def get_config(size="full"):
     config.eval.metrics = ("fd_classifier",)
     config.eval.verdict = "fd_classifier"
     tickets = {"prune.fraction": 0.36, "prune.rounds": 8, "rewind.step": 3000}
-    return defaults.resize(config, size, gpu=NARROW | tickets, smoke=TINY)
+    return defaults.resize(config, size, gpu=NARROW | tickets)

@@ -20,5 +20,4 @@ def get_config(size="full"):
     config.rewind.step = 0
     config.optimizer.scale_l1 = 1e-4
     laptop = {"data.limit": 3200, "early_bird.epochs": 10, "early_bird.multiple": 1}
-    recipes = {"gpu": ddpm_cifar10.NARROW, "smoke": ddpm_cifar10.TINY}
-    return defaults.resize(config, size, laptop=laptop, **recipes)
+    return defaults.resize(config, size, laptop=laptop, gpu=ddpm_cifar10.NARROW)

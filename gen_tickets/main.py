@@ -29,9 +29,9 @@ def main(
 
     command_line.use_compilation_cache()
     processes.start(config.parallel)
-    devices.find()
     if experiment.size == "smoke":
         command_line.compile_quickly()
+    devices.find()
     # A shell leaves the ~ of --workdir=~/runs/mine.
     workdir = str(paths.expanded(_WORKDIR.value or experiment.workdir))
     procedures.run(config, workdir)

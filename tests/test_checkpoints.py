@@ -174,6 +174,24 @@ def test_checksum_of_array_equals_formula():
     assert checkpoints._checksums({"x": jnp.asarray(x)}) == {"x": expected}
 
 
+def test_checksum_on_host_equals_that_on_device(monkeypatch):
+    monkeypatch.setattr(checkpoints, "_PIECE", 4)
+    random = np.random.default_rng(0)
+    arrays = {
+        "float": random.normal(size=(3, 5)).astype(np.float32),
+        "half": jnp.asarray(random.normal(size=6), jnp.bfloat16),
+        "mask": random.integers(0, 2, (2, 3, 3)).astype(bool),
+        "bytes": random.integers(0, 256, (4, 3), np.uint8),
+        "count": np.int32(-7),
+        "empty": np.zeros((0, 2), np.float32),
+    }
+    leaves = {name: jnp.asarray(x) for name, x in arrays.items()}
+    on_device = checkpoints._device_checksums(leaves)
+    expected = {name: int(x) for name, x in on_device.items()}
+    monkeypatch.setattr(checkpoints, "_device_checksums", None)  # compiles nothing
+    assert checkpoints._checksums(leaves) == expected
+
+
 def test_restore_all_damaged_raises_user_error_every_time(tmp_path):
     fill(tmp_path, [2, 3])
     damage(tmp_path, 2, "flipped")

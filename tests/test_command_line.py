@@ -136,6 +136,18 @@ def test_help_of_a_file_has_its_values_and_own_choices(registries_restored, caps
     assert "--config.prune.method='lamp'" in shown and "\n        lamp: " in shown
 
 
+@pytest.mark.parametrize("given", ["", "--xla_such=1"])
+def test_compile_quickly_on_cpu_keeps_the_flags_of_the_user(given, monkeypatch):
+    changed = {}
+    monkeypatch.setattr(jax.config, "update", changed.__setitem__)
+    monkeypatch.setenv("XLA_FLAGS", given)
+    for _ in range(2):
+        command_line.compile_quickly()
+    option = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
+    assert os.environ["XLA_FLAGS"].split() == [*given.split(), option]
+    assert changed == {"jax_disable_most_optimizations": True}
+
+
 def test_compilation_cache_unset_uses_user_cache_folder(tmp_path, monkeypatch):
     changed = {}
     monkeypatch.setattr(jax.config, "update", changed.__setitem__)

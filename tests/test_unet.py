@@ -141,9 +141,10 @@ def test_to_depth_equals_loop_and_to_pixels_inverts_it():
     np.testing.assert_array_equal(unet_blocks.to_pixels(found, 2), x)
 
 
-def test_compacted_network_of_two_sides_is_the_masked_one():
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_compacted_network_of_two_sides_is_the_masked_one(blocks):
     """Forward; `test_compact` has gradients and a step, of one side and attention."""
-    options = {"attention": (), "blocks": 1, "norm_groups": 3, "patch": 2}
+    options = {"attention": (), "blocks": blocks, "norm_groups": 3, "patch": 2}
     config = configure(widths=(6, 12), **options)
     build = functools.partial(
         models.build_denoiser, config, (8, 8, 1), lowering=LIBRARY

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from result_rows import BAD, DENSE, GOOD, METRIC, table
 from scipy import stats
 
-from gen_tickets.report import comparison, verdict
+from gen_tickets.report import comparison, statistics, verdict
 
 
 def test_verdict_on_planted_tickets_names_the_largest_sparsity():
@@ -87,6 +87,11 @@ def test_welch_p_of_samples_equals_the_integral_and_scipy(a, b):
     assert comparison.welch_p(a, b) == pytest.approx(_welch_by_hand(a, b), abs=1e-8)
     expected = stats.ttest_ind(a, b, equal_var=False).pvalue
     assert comparison.welch_p(a, b) == pytest.approx(expected, rel=1e-9)
+
+
+def test_welch_freedom_of_equal_and_unequal_variances():
+    assert statistics.welch_freedom(np.array([2.0, 2.0]), (4, 4)) == pytest.approx(6)
+    assert statistics.welch_freedom(np.array([3.0, 0.0]), (5, 9)) == pytest.approx(4)
 
 
 def test_welch_p_without_variance_is_zero_or_one():

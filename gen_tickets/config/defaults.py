@@ -25,12 +25,19 @@ _SMOKE = {
     "data.batch_size": 16,
     "train.epochs": 0,
     "train.steps": 8,
-    "eval.every_steps": 2,
+    "eval.every_steps": 4,
     "eval.num_shown": 16,  # the batch size, so that sampling is compiled once
     "eval.num_samples": 32,
     "eval.classifier_epochs": 1,
     "eval.classifier_width": 4,
     "eval.classifier_stages": 1,
+}
+_SMOKE_UNET = {
+    "diffusion.sampling_steps": 2,
+    "model.patch": 2,
+    "model.blocks": 0,
+    "model.attention": (),
+    "model.norm_groups": 4,
 }
 _SMOKE_SIDE = 16  # pixels, or as many as a model needs
 _SMOKE_WIDTH = 8  # maximum units or channels of a layer
@@ -184,6 +191,8 @@ def resize(
     if size == "smoke":
         config.update_from_flattened_dict(_SMOKE)
         config.prune.rounds = min(config.prune.rounds, 2)
+        if config.model.name == "unet":
+            config.update_from_flattened_dict(_SMOKE_UNET)
         if config.rewind.step != "0":
             config.rewind.step = "2"
         if config.prune.schedule == "early_bird":

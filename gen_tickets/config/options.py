@@ -68,7 +68,9 @@ OPTIONS: dict[str, Option] = {
     "model.patch": option.Whole(
         1, "side in pixels of the patches that a U-Net treats as one position", 1
     ),
-    "model.blocks": option.Whole(2, "residual blocks per width", 1),
+    "model.blocks": option.Whole(
+        2, "residual blocks per width on the way down; one more on the way up", 0
+    ),
     "model.attention": option.Wholes(
         (16,),
         "sides in pixels of the feature maps with self-attention; () = none",

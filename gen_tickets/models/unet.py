@@ -264,6 +264,7 @@ def _check_sizes(options: Mapping[str, Any]) -> None:
     ),
     normalizes_examples=True,
     normalizes_batches=False,
+    any_depth=True,
     check=_check_sizes,
 )
 def unet(arguments: dict[str, Any]) -> UNet:

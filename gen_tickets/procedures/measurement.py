@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from gen_tickets.config import registries
@@ -69,6 +70,7 @@ class Measurement:
         """Keeps the trained networks, and removes those `keep.rounds` drops."""
         population, position = self.training.population, self.position
         averaged, channels = self.prepared.task.averaged, dict(self.prepared.channels)
+        averaged = averaged and jax.jit(averaged)
         members = processes.to_host((self.round_state.state, self.round_state.masks))
         for arm in population.arms:
             for run in population.runs:

@@ -18,7 +18,13 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from gen_tickets.report.comparison import P_BORDER
-from gen_tickets.report.statistics import Rows, Summary, mean_std, percent
+from gen_tickets.report.statistics import (
+    Rows,
+    Summary,
+    mean_std,
+    percent,
+    welch_freedom,
+)
 from gen_tickets.workdir import baselines as baselines_lib
 from gen_tickets.workdir import columns
 
@@ -172,16 +178,16 @@ def power(
 def smallest_difference(a: Summary, b: Summary) -> float:
     """Returns the difference of means that gives p = 0.05 in Welch's two-sided test.
 
-    It is t(0.975, df) * sqrt(std_a^2 / n_a + std_b^2 / n_b) with the degrees of freedom
-    of Welch (1947); nan if an arm has fewer than two values.
+    It is t(0.975, df) * sqrt(std_a^2 / n_a + std_b^2 / n_b) with df by
+    `statistics.welch_freedom`; nan if an arm has fewer than two values.
     """
     if min(len(a.values), len(b.values)) < 2:
         return math.nan
     variances = np.square([a.std, b.std]) / [len(a.values), len(b.values)]
     if not variances.any():
         return 0.0
-    from scipy import stats  # here, because the import takes a second
+    from scipy import special  # here, because the import takes time
 
-    freedom = np.subtract([len(a.values), len(b.values)], 1)
-    df = variances.sum() ** 2 / (variances**2 / freedom).sum()
-    return float(stats.t.ppf(1 - P_BORDER / 2, df) * math.sqrt(variances.sum()))
+    freedom = welch_freedom(variances, (len(a.values), len(b.values)))
+    t = special.stdtrit(freedom, 1 - P_BORDER / 2)
+    return float(t * math.sqrt(variances.sum()))

@@ -115,3 +115,14 @@ def mean_std(summary: Summary) -> str:
         return f"{mean:.4g} ± {std:.2g}"
     decimals = max(0, 1 - math.floor(math.log10(std)))
     return f"{mean:.{decimals}f} ± {std:.{decimals}f}"
+
+
+def welch_freedom(variances: np.ndarray, counts: Sequence[int]) -> float:
+    """Degrees of freedom of Welch (1947).
+
+    Args:
+      variances: of the two means, std^2 / count; not both 0.
+      counts: values of each, 2 or more.
+    """
+    parts = variances**2 / np.subtract(counts, 1)
+    return float(variances.sum() ** 2 / parts.sum())
