@@ -33,12 +33,12 @@ _POINTS = 11
 
 
 class Round(NamedTuple):
-    """Losses at the end of a round; round 0 is the dense network."""
+    """Losses at the end of a round; round 0 is the dense network, without a control."""
 
     number: int
     sparsity: float
     winning: float  #: of the winning ticket
-    random: float  #: of its control: the same mask, other initial weights
+    random: float  #: of its control, the same mask on other initial weights; nan: none
 
 
 class _Training(NamedTuple):

@@ -60,7 +60,9 @@ class Registry(Generic[Entry]):
         self._entries: dict[str, Entry] = {}
         self._summaries: dict[str, str] = {}
 
-    def __call__(self, name: str, **attributes: Any) -> Callable[[Function], Function]:
+    def __call__(
+        self, name: str, *, summary: str = "", **attributes: Any
+    ) -> Callable[[Function], Function]:
         """Returns a decorator that adds a function under a name.
 
         A user-defined name may be added again, for instance by a file that is loaded
@@ -68,6 +70,7 @@ class Registry(Generic[Entry]):
 
         Args:
           name: the value of the option.
+          summary: its help; "": the first line of the function's docstring.
           **attributes: further fields of the entry, see `registries`.
 
         Raises:
@@ -83,7 +86,7 @@ class Registry(Generic[Entry]):
                     "choose another name",
                 )
             self._entries[name] = self._make(function, **attributes)
-            self._summaries[name] = _first_line(function.__doc__)
+            self._summaries[name] = summary or _first_line(function.__doc__)
             return function
 
         return register
@@ -93,7 +96,7 @@ class Registry(Generic[Entry]):
         return tuple(self.summaries())
 
     def summaries(self) -> dict[str, str]:
-        """{name: first line of the function's docstring}; imports nothing."""
+        """{name: help in one line}; imports nothing."""
         built_in = {name: found.summary for name, found in self._built_in.items()}
         return built_in | self._summaries
 
@@ -147,17 +150,20 @@ def _sources(package: str) -> Iterator[tuple[str, str]]:
 
 
 def _decorated(source: str, kind: str) -> Iterator[tuple[str, str]]:
-    """(name, summary) of the functions decorated with `@registries.<kind>("name")`."""
+    """(name, help) of the functions decorated with `@registries.<kind>("name")`."""
     for definition in ast.parse(source).body:
         if not isinstance(definition, ast.FunctionDef):
             continue
-        summary = _first_line(ast.get_docstring(definition))
+        first_line = _first_line(ast.get_docstring(definition))
         for decorator in definition.decorator_list:
             match decorator:
                 case ast.Call(
                     func=ast.Attribute(value=ast.Name(id="registries"), attr=attribute),
                     args=[ast.Constant(value=str(name))],
+                    keywords=keywords,
                 ) if (
                     attribute == kind
                 ):
-                    yield name, summary
+                    given = {x.arg: x.value for x in keywords}.get("summary")
+                    summary = given and ast.literal_eval(given)
+                    yield name, summary or first_line

@@ -61,9 +61,19 @@ _KID_CLASSIFIER = Column(
 _SCORE = Column("inception_score", better="higher", label="Inception Score")
 
 
-@registries.metric("fid", network="inception", columns=(_FID,), minimum=MIN_INCEPTION)
 @registries.metric(
-    "fd_classifier", network="classifier", columns=(_FD_CLASSIFIER,), minimum=2
+    "fid",
+    summary="Fréchet distance (FID) between samples and real images, by Inception.",
+    network="inception",
+    columns=(_FID,),
+    minimum=MIN_INCEPTION,
+)
+@registries.metric(
+    "fd_classifier",
+    summary="The same distance by a classifier of the data set; not an FID.",
+    network="classifier",
+    columns=(_FD_CLASSIFIER,),
+    minimum=2,
 )
 def frechet(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
     """Fréchet distance between Gaussians fitted to features."""
@@ -72,10 +82,15 @@ def frechet(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
 
 
 @registries.metric(
-    "kid", network="inception", columns=(_KID, _KID.spread), minimum=MIN_INCEPTION
+    "kid",
+    summary="Kernel distance (KID) by Inception; mean and deviation over subsets.",
+    network="inception",
+    columns=(_KID, _KID.spread),
+    minimum=MIN_INCEPTION,
 )
 @registries.metric(
     "kid_classifier",
+    summary="The same distance by a classifier of the data set.",
     network="classifier",
     columns=(_KID_CLASSIFIER, _KID_CLASSIFIER.spread),
     minimum=_KID_SUBSET,
@@ -102,6 +117,7 @@ def inception_score(outputs: Outputs, reference: Reference) -> tuple[float, ...]
 
 @registries.metric(
     "precision",
+    summary="Fraction of samples near real images, by Inception.",
     network="inception",
     columns=(Column("precision", better="higher", label="precision"),),
     places=(0,),
@@ -109,6 +125,7 @@ def inception_score(outputs: Outputs, reference: Reference) -> tuple[float, ...]
 )
 @registries.metric(
     "recall",
+    summary="Fraction of real images near samples, by Inception.",
     network="inception",
     columns=(Column("recall", better="higher", label="recall"),),
     places=(1,),
@@ -116,6 +133,7 @@ def inception_score(outputs: Outputs, reference: Reference) -> tuple[float, ...]
 )
 @registries.metric(
     "precision_classifier",
+    summary="Fraction of samples near real images, by a classifier of the data set.",
     network="classifier",
     columns=(
         Column("precision_classifier", better="higher", label="precision (classifier)"),
@@ -125,6 +143,7 @@ def inception_score(outputs: Outputs, reference: Reference) -> tuple[float, ...]
 )
 @registries.metric(
     "recall_classifier",
+    summary="Fraction of real images near samples, by a classifier of the data set.",
     network="classifier",
     columns=(
         Column("recall_classifier", better="higher", label="recall (classifier)"),

@@ -139,7 +139,7 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f"--workdir={workdir}",
             f"holds another configuration ({'; '.join(differences)})",
-            "give another folder, or those values",
+            "give another folder as --workdir=DIR, or those values",
         )
 
 
