@@ -13,11 +13,12 @@ run to run. Narrower networks, other learning rates and twice the steps are wors
 (RESULTS.md).
 """
 
+from gen_tickets.config import defaults
 from gen_tickets.experiments import dcgan_mnist
 
 
 def get_config(size="full"):
-    config = dcgan_mnist.get_config(size)
+    config = dcgan_mnist.get_config()
     config.model.name = "resnet"
     config.optimizer.learning_rate = 2e-4
-    return config
+    return defaults.resize(config, size)
