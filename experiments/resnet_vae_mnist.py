@@ -4,7 +4,9 @@ r"""Winning tickets of a small ResNet-VAE on MNIST at 32x32, on a laptop.
         --config.data.download=true
 
 Like experiments/vae_mnist.py, with residual networks, initialized as in the authors'
-code. Not measured yet: steps, rewind step, tickets.
+code. One round of 80 % (3 runs, NVIDIA H200), `fd_classifier`: dense 4.70 ± 0.59,
+winning 5.70 ± 0.65, random 6.50 ± 0.46. The deviation of dense, 12.5 % of the mean, is
+above the 10 % of the gate: nothing can be said of tickets yet.
 """
 
 from gen_tickets.experiments import vae_mnist

@@ -46,6 +46,19 @@ def test_conv_transpose_kernel_initialization_has_bounds_of_torch():
     assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.02)
 
 
+def test_he_kernels_have_variance_of_two_over_torch_fan_in():
+    contract, expand = build("convstack", initializer="he")
+    # Axes that PyTorch multiplies: all but out, and all but in of a transposed one.
+    for (_, variables), axes in ((contract, (0, 1, 2)), (expand, (0, 1, 3))):
+        leaves = trees.named_leaves(variables["params"])
+        kernels = [x for x in leaves.values() if x.ndim == 4 and x.size > 200]
+        assert kernels
+        for kernel in kernels:
+            fan_in = np.prod([kernel.shape[axis] for axis in axes])
+            error = 4 / np.sqrt(kernel.size)
+            assert kernel.std() == pytest.approx(np.sqrt(2 / fan_in), rel=error)
+
+
 @pytest.mark.parametrize("model", PAIRS)
 def test_radford_kernels_are_normal_with_deviation_0_02(model):
     for _, variables in build(model, initializer="radford"):

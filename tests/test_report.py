@@ -24,9 +24,10 @@ from gen_tickets.report import (
     outcomes,
     render,
     sparsity,
+    stability,
     verdict,
 )
-from gen_tickets.workdir import columns
+from gen_tickets.workdir import baselines, columns
 from gen_tickets.workdir import images as images_lib
 from gen_tickets.workdir import paths, tables
 
@@ -513,6 +514,18 @@ def test_draw_instability_analysis_on_own_page_and_that_of_its_run(tmp_path, cap
     workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
     checker = check(render.draw(workdir))
     assert "stability" in checker.figures and "Rewind point" in checker.words
+
+
+@pytest.mark.parametrize("mean_image, learned", [(0.9, False), (2.0, True)])
+def test_instability_of_networks_that_learned_nothing_says_so(
+    mean_image, learned, tmp_path
+):
+    write_stability(tmp_path / "run")  # the ends have 1
+    trivial = {baselines.MEAN: mean_image, baselines.REAL: 0.1}
+    baselines.write(tmp_path / "run", {METRIC: trivial})
+    sentence = stability.load(tmp_path / "run").sentence
+    assert sentence.startswith("Nothing learned") != learned
+    assert "Stable (margin 0.03) from step 8 on." in sentence
 
 
 def test_comparison_page_has_samples_and_tables_of_all_workdirs(tmp_path):

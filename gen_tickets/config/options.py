@@ -83,8 +83,9 @@ OPTIONS: dict[str, Option] = {
     ),
     "model.initializer": option.Choice(
         "authors",
-        "distribution of kernels: uniform, PyTorch's default, or N(0, 0.02)",
-        ("authors", "radford"),
+        "distribution of kernels: uniform, PyTorch's default; N(0, 0.02); or, for deep "
+        "networks without batch norm, N(0, sqrt(2 / fan-in))",
+        ("authors", "radford", "he"),
     ),
     "model.discriminator": option.Choice(
         "authors",

@@ -2,7 +2,8 @@
 
 "authors" follows the PyTorch code of the paper's authors; "radford" follows the
 guidelines of DCGAN (Radford, Metz, Chintala 2016, sections 3 and 4), for both networks
-of a GAN or of any other pair.
+of a GAN or of any other pair; "he" keeps the variance of activations through ReLUs (He,
+Zhang, Ren, Sun 2015, section 2.2), for deep networks without batch norm.
 """
 
 import functools
@@ -28,7 +29,16 @@ TORCH = Initializers(
 )
 # "A zero-centered Normal distribution with standard deviation 0.02."
 _NORMAL = nn.initializers.normal(0.02)
-_INITIALIZERS = {"authors": TORCH, "radford": Initializers(_NORMAL, _NORMAL)}
+# N(0, 2 / fan_in), with PyTorch's fan-in.
+_HE = Initializers(
+    nn.initializers.variance_scaling(2, "fan_in", "normal"),
+    nn.initializers.variance_scaling(2, "fan_out", "normal"),
+)
+_INITIALIZERS = {
+    "authors": TORCH,
+    "radford": Initializers(_NORMAL, _NORMAL),
+    "he": _HE,
+}
 
 
 def initializers(name: str) -> Initializers:

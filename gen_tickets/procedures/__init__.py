@@ -110,9 +110,8 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         if processes.is_first():
             header.show(prepared, origin, workdir)
         recorder.parameters(prepared.shapes.params, prepared.pruner.names)
-        if config.procedure != "stability":
-            with display.bar("measuring the baselines"):
-                baselines.record(prepared, data, recorder)
+        with display.bar("measuring the baselines"):
+            baselines.record(prepared, data, recorder)
         recorder.show_rounds()
         stop = stack.enter_context(signals.stop_signals())
         procedure.run(prepared, data, store, recorder, stop)

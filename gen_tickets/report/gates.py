@@ -130,6 +130,19 @@ def _repeatable(trained: Summary, arm: str) -> Gate:
     return Gate("repeatable", False, f"too noisy to judge: {numbers}, {border}")
 
 
+def is_learned(metric: str, value: float, baselines: Mapping[str, float]) -> bool:
+    """Whether a metric is better than those of all trivial models.
+
+    Args:
+      metric: its column.
+      value: of a trained network.
+      baselines: {baseline: value} of the metric; that of real images does not count.
+    """
+    sign = columns.find(metric).sign
+    trivial = (x for name, x in baselines.items() if name != baselines_lib.REAL)
+    return all(sign * (value - x) > 0 for x in trivial)
+
+
 def _learned(
     metric: str, trained: Summary, arm: str, baselines: Mapping[str, float]
 ) -> Gate:
@@ -138,8 +151,7 @@ def _learned(
     if not trivial or not trained.values:
         reason = f"baselines of the {column.wording} are not recorded"
         return Gate("learned", None, reason)
-    sign = column.sign
-    passed = all(sign * (trained.mean - value) > 0 for value in trivial.values())
+    passed = is_learned(metric, trained.mean, trivial)
     known = "; ".join(f"{name} {value:.4g}" for name, value in baselines.items())
     head = "learned" if passed else "nothing learned"
     reached = f"the {column.wording} of {arm} is {mean_std(trained)}"

@@ -7,9 +7,15 @@ from typing import Any, NamedTuple
 
 from gen_tickets.evaluation import instability
 from gen_tickets.evaluation.instability import Instability
-from gen_tickets.report import outcomes
+from gen_tickets.report import gates, outcomes
 from gen_tickets.report.charts import BLUE, GREY, Chart, Line, Mark, Tick
-from gen_tickets.workdir import columns, paths, tables
+from gen_tickets.workdir import baselines, columns, paths, tables
+
+
+_NOT_LEARNED = (
+    "Nothing learned: the {} of the trained copies is not better than that of trivial "
+    "models, so their instability says nothing. Mend the training first."
+)
 
 
 class Stability(NamedTuple):
@@ -37,8 +43,12 @@ def load(workdir: str | pathlib.Path) -> Stability:
     name = column(config["eval.verdict"], rows)
     found = instability.by_step(rows, name)
     stable = instability.first_stable_step(found, margin)
+    sentence = _sentence(stable, margin)
+    trivial = baselines.read(workdir).get(name, {})
+    if not gates.is_learned(name, found[-1].ends, trivial):
+        sentence = f"{_NOT_LEARNED.format(columns.find(name).wording)} {sentence}"
     return Stability(
-        sentence=_sentence(stable, margin),
+        sentence=sentence,
         is_stable=stable is not None,
         chart=_chart(found, name, margin, stable),
         column=name,
