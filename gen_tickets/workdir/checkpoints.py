@@ -28,7 +28,7 @@ from gen_tickets.errors import Damaged, UserError
 from gen_tickets.trees import Tree
 from gen_tickets.workdir import paths, reading
 
-_PIECE = 2**22  # words of a checksum that are in memory at a time
+_PIECE = 2**18  # words of a checksum that are in memory at a time
 
 #: position -> pytree of `jax.ShapeDtypeStruct`
 MakeTemplate = Callable[[list[Any]], Tree]
@@ -104,10 +104,11 @@ def _host_checksum(x: np.ndarray) -> int:
     """As `_checksum`, a piece at a time."""
     x = np.ascontiguousarray(x).reshape(-1)
     words, total = x if x.dtype == bool else x.view(f"u{x.dtype.itemsize}"), 0
+    factors = 2 * np.arange(min(_PIECE, len(words)), dtype=np.uint32) + 1
     for start in range(0, len(words), _PIECE):
-        piece = words[start : start + _PIECE].astype(np.uint32)
-        place = np.arange(start, start + len(piece)).astype(np.uint32)
-        total += int((piece * (2 * place + 1)).sum(dtype=np.uint32))
+        piece = words[start : start + _PIECE].astype(np.uint32, copy=False)
+        total += int((piece * factors[: len(piece)]).sum(dtype=np.uint32))
+        total += 2 * start * int(piece.sum(dtype=np.uint32))
     return total % 2**32
 
 
