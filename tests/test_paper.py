@@ -11,8 +11,8 @@ from gen_tickets.cli import command_line
 from gen_tickets.config import defaults
 from gen_tickets.paper import __main__ as command
 from gen_tickets.paper import page, panels, published
-from gen_tickets.paper.figures import FIGURES, Curve, Variant, alone
-from gen_tickets.paper.results import SCALES, Results, judge_all
+from gen_tickets.paper.figures import FIGURES, SPARSE, Curve, Variant, alone
+from gen_tickets.paper.results import SCALES, Results, judge_all, options_of
 from gen_tickets.workdir import baselines, images, paths, tables
 
 GOOD, BAD = 10.0, 90.0
@@ -341,6 +341,17 @@ def test_claims_beyond_the_paper_are_judged_by_later_sparsities(tmp_path, runs):
     assert "up to 97.2 % sparsity" in lines[0]["found"]
     assert "rigl up to 80.0 %" in lines[2]["found"]
     assert lines[1]["instead"].endswith("to 50.0 %, 80.0 %")
+
+
+@pytest.mark.parametrize("file", ["rigl_ddpm_mnist", "rigl_dcgan_mnist"])
+def test_pruned_networks_have_the_sparsities_of_sparse_training(file):
+    assert options_of(file, "laptop").prune.sparsities == SPARSE
+
+
+def test_narrower_dense_network_has_scaled_widths_and_prunes_nothing(tmp_path):
+    (curve,) = [x for x in FIGURES["beyond"].curves() if x.variant.name == "small_50"]
+    config = Results("laptop", tmp_path).experiment(curve).config
+    assert config.model.widths == (12, 24) and config.prune.fraction < 1e-6
 
 
 # --- the command line ---------------------------------------------------------------

@@ -5,7 +5,8 @@ folder that is read. `data.tfds` finds prepared TFDS sets, with the same `Reader
 """
 
 import pathlib
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np

@@ -1,7 +1,8 @@
 """One operation of a program, and its FLOPs (convention: `evaluation.flops`)."""
 
 import math
-from typing import Any, Mapping, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 

@@ -5,7 +5,8 @@ equations of a jaxpr with their variables and parameters. The roles of values in
 are inferred from shapes, since the parameters for them differ between JAX versions.
 """
 
-from typing import Any, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from jax.extend import core
 

@@ -9,7 +9,7 @@ been run so far. An experiment that several figures need is run once.
 import argparse
 import pathlib
 import sys
-from typing import Sequence
+from collections.abc import Sequence
 
 import jax
 

@@ -8,7 +8,8 @@ runs per arm.
 
 import math
 import pathlib
-from typing import Any, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 

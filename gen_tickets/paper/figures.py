@@ -6,10 +6,10 @@ A curve is an arm of an experiment file, possibly with changed options. A claim 
 statement of the paper with the test that judges it.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
-from gen_tickets.experiments import rigl_ddpm_mnist
 from gen_tickets.paper import claims
 from gen_tickets.paper.published import (
     DDPM_TICKETS,
@@ -266,12 +266,15 @@ def _methods() -> Figure:
     return Figure(title_, (Panel("DCGAN", rows, "table2"),), judged)
 
 
+SPARSE = (0.5, 0.8, 0.9)  # sparsities of rigl_ddpm_mnist and rigl_dcgan_mnist
+
+
 def _beyond() -> Figure:
     names = {"rigl": "RigL", "set": "SET", "magran": "MagRan", "static": "static"}
     tickets = _pair("ddpm_mnist")
     found, sparse, generator = DDPM_TICKETS, SPARSE_DDPM, SPARSE_GENERATOR
-    shares = ("prune.sparsities", rigl_ddpm_mnist.DYNAMIC["prune.sparsities"])
-    same = shares, ("prune.rounds", len(shares[1])), ("arms", ("winning",))
+    shares = ("prune.sparsities", SPARSE)
+    same = shares, ("prune.rounds", len(SPARSE)), ("arms", ("winning",))
     snip = ("prune.method", "snip"), ("prune.schedule", "at_initialization")
     pruned = {"IMP, rewound": Variant("imp", same)}
     pruned["SNIP"] = Variant("snip", (*same, *snip, ("rewind.step", "0")))

@@ -5,7 +5,8 @@ not there yet.
 """
 
 import pathlib
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas
 

@@ -5,7 +5,8 @@ And of later papers on diffusion models and sparse training.
 
 import functools
 import importlib
-from typing import Any, Mapping, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from gen_tickets.config import defaults
 

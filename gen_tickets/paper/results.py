@@ -8,7 +8,8 @@ shortened to seconds. It has one workdir, which all figures share.
 import collections
 import importlib
 import pathlib
-from typing import Any, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 

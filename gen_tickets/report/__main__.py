@@ -5,7 +5,7 @@ Redraws the report of one workdir, or compares several in comparison.html.
 """
 
 import sys
-from typing import Sequence
+from collections.abc import Sequence
 
 from gen_tickets.cli import command_line
 from gen_tickets.console import verdict

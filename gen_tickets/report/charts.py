@@ -6,7 +6,8 @@ Non-finite values count as not measured: lines are interrupted there.
 import csv
 import io
 import math
-from typing import Any, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 #: Okabe and Ito's colour-blind-safe palette.

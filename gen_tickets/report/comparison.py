@@ -13,7 +13,8 @@ value, whose distance to the others would hide the difference in their variance.
 """
 
 import math
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 

@@ -1,6 +1,6 @@
 """Heat maps: layer sparsity over rounds, mask distances over epochs."""
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 

@@ -1,6 +1,7 @@
 """Learning curves of a workdir, as means over its runs."""
 
-from typing import Any, Mapping, NamedTuple, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd

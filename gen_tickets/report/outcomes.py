@@ -2,7 +2,8 @@
 
 import json
 import pathlib
-from typing import Any, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from gen_tickets.config import defaults
 from gen_tickets.config.registry import nearest

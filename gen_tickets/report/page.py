@@ -10,7 +10,8 @@ here, for pages built in Python: each returns a piece, and `document` joins piec
 import base64
 import math
 import re
-from typing import Any, Iterable, NamedTuple, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np

@@ -7,7 +7,7 @@ is written along the top. Points are means over runs, bands one standard deviati
 """
 
 import math
-from typing import Sequence
+from collections.abc import Sequence
 
 from gen_tickets.report import statistics
 from gen_tickets.report.charts import (

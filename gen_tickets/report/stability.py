@@ -11,7 +11,6 @@ from gen_tickets.report import gates, outcomes
 from gen_tickets.report.charts import BLUE, GREY, Chart, Line, Mark, Tick
 from gen_tickets.workdir import baselines, columns, paths, tables
 
-
 _NOT_LEARNED = (
     "Nothing learned: the {} of the trained copies is not better than that of trivial "
     "models, so their instability says nothing. Mend the training first."

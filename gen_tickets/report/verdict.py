@@ -9,7 +9,8 @@ gates are stated before the verdict and do not change its numbers.
 """
 
 import math
-from typing import Any, Mapping, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 

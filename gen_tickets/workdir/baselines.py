@@ -7,7 +7,7 @@
 import json
 import math
 import pathlib
-from typing import Mapping
+from collections.abc import Mapping
 
 from gen_tickets.workdir import paths, reading
 

@@ -16,7 +16,8 @@ A column that is neither declared nor in a family, as in a table of another vers
 a number without a direction.
 """
 
-from typing import Any, Callable, Iterable, get_args
+from collections.abc import Callable, Iterable
+from typing import Any, get_args
 
 from gen_tickets.config import registries
 from gen_tickets.config.column import Better, Column, Role, Type

@@ -13,7 +13,8 @@ identical to that of an uninterrupted run.
 
 import itertools
 import pathlib
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 

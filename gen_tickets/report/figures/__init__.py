@@ -1,6 +1,6 @@
 """Figures as PNG, SVG and PDF by Matplotlib, drawn from numbers in memory."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from gen_tickets.report.charts import Chart, Figure
 from gen_tickets.report.figures import heatmaps, lines, style

@@ -1,6 +1,6 @@
 """Images side by side, as one figure."""
 
-from typing import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 

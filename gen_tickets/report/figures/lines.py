@@ -1,6 +1,7 @@
 """Line charts by Matplotlib."""
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import ticker
