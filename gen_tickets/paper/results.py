@@ -99,6 +99,9 @@ def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDic
     module = importlib.import_module(f"gen_tickets.experiments.{file}")
     config = module.get_config("laptop" if scale == "smoke" else scale)
     config.update_from_flattened_dict(dict(variant.changes))
+    if variant.width != 1:
+        widths = (round(variant.width * width) for width in config.model.widths)
+        config.model.widths = tuple(widths)
     if scale == "full":  # FID and Inception Score of 50,000 samples, as in the paper
         has_classes = config.data.name != "celeb_a"
         config.eval.metrics = tuple(
@@ -113,9 +116,6 @@ def options_of(file: str, scale: str, variant: Variant = Variant()) -> ConfigDic
         defaults.resize(config, "smoke")
         defaults.narrow(config)
         config.data.name = "digits"
-    if variant.width != 1:
-        widths = (round(variant.width * width) for width in config.model.widths)
-        config.model.widths = tuple(widths)
     return config
 
 
