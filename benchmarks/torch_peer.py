@@ -129,9 +129,15 @@ class _Trainer:
 
 def unet(setup: Setup) -> torch_unet.UNet:
     """The denoiser of "ddpm"."""
-    widths = setup.widths or WIDTHS["ddpm"]
-    sizes = (3, 32, widths, setup.blocks, setup.norm_groups)
-    return torch_unet.UNet(*sizes, setup.attention, setup.dropout)
+    return torch_unet.UNet(
+        3,
+        32,
+        setup.widths or WIDTHS["ddpm"],
+        setup.blocks,
+        setup.norm_groups,
+        setup.attention,
+        setup.dropout,
+    )
 
 
 def _images(batch_size, setup):

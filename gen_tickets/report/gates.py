@@ -152,7 +152,7 @@ def _learned(
     if not trivial or not trained.values:
         reason = f"baselines of the {column.wording} are not recorded"
         return Gate("learned", None, reason)
-    passed = is_learned(metric, trained.mean, trivial)
+    passed = is_learned(metric, trained.mean, baselines)
     known = "; ".join(f"{name} {value:.4g}" for name, value in baselines.items())
     head = "learned" if passed else "nothing learned"
     reached = f"the {column.wording} of {arm} is {mean_std(trained)}"
