@@ -50,6 +50,17 @@ class Geometry(NamedTuple):
         rows, columns = self.sides
         return rows.out, columns.out
 
+    @property
+    def turned(self) -> "Geometry":
+        """The transpose of a convolution of stride 1, which is a convolution too."""
+        rows, columns = (
+            (side.kernel - 1 - side.padding[0], side.kernel - 1 - side.padding[1])
+            for side in self.sides
+        )
+        return self._replace(
+            padding=(rows, columns), size=self.out, flipped=not self.flipped
+        )
+
     def dot(
         self,
         a: Float[Array, "..."],

@@ -127,6 +127,8 @@ def backward(
     """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
     fewer, image_bytes = _plan(geometry, len(y), channels, features)
+    if fewer and geometry.strides == (1, 1):
+        return forward(y, k, geometry.turned)  # whose transforms are cheaper
     matrix, _, feature = as_matrix(k, geometry)
 
     def multiply(y: Float[Array, "n h w o"]) -> Float[Array, "n H W c"]:
