@@ -37,6 +37,7 @@ _SMALL = [
 _WINOGRAD = [
     ((4, 4), (2, 2), ((1, 1), (1, 1)), (8, 12), (16, 20), 12),
     ((3, 3), (1, 1), ((1, 1), (1, 1)), (8, 8), (17, 16), 5),
+    ((3, 3), (1, 1), ((2, 0), (0, 2)), (8, 8), (16, 17), 5),
     ((4, 2), (2, 1), ((0, 1), (1, 0)), (9, 10), (16, 16), 8),
 ]
 
@@ -150,6 +151,11 @@ def test_conv_winograd_and_gradients_equal_library(monkeypatch, case):
         )
     _compare("conv", _untraced(case), PRODUCT)
     assert len(used) == 2
+
+
+def test_conv_winograd_with_odd_image_and_gradients_equal_library():
+    case = ((3, 3), (1, 1), ((2, 1), (0, 1)), (7, 9), (16, 17), 6)
+    _compare("conv", case, PRODUCT)
 
 
 def test_conv_transpose_winograd_equals_library(monkeypatch):

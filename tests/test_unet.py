@@ -54,15 +54,24 @@ def test_build_denoiser_unfit_side_raises_user_error():
         models.build_denoiser(config, (28, 28, 1))
 
 
-def test_group_norm_equals_flax_on_channels_in_order_of_their_groups():
+def test_group_norm_and_gradients_equal_flax_on_channels_in_order_of_their_groups():
     x, scale, bias = 3 + normal(2, 3, 3, 8), normal(8), normal(8)
-    variables = {"params": {"scale": scale, "bias": bias}}
-    found = unet_blocks.GroupNorm(4).apply(variables, x)
     order = np.argsort(np.arange(8) % 4, kind="stable")  # 0 4 1 5 2 6 3 7
-    expected = nn.GroupNorm(4).apply(
-        {"params": {"scale": scale[order], "bias": bias[order]}}, x[..., order]
-    )
-    np.testing.assert_allclose(found[..., order], expected, atol=1e-5)
+
+    def ours(x, scale, bias):
+        variables = {"params": {"scale": scale, "bias": bias}}
+        return unet_blocks.GroupNorm(4).apply(variables, x)
+
+    def flax(x, scale, bias):
+        variables = {"params": {"scale": scale[order], "bias": bias[order]}}
+        return nn.GroupNorm(4).apply(variables, x[..., order])[..., np.argsort(order)]
+
+    found, found_gradients = jax.vjp(ours, x, scale, bias)
+    expected, expected_gradients = jax.vjp(flax, x, scale, bias)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    g = normal(*x.shape)
+    for a, b in zip(found_gradients(g), expected_gradients(g), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
 
 
 def test_block_of_two_maps_equals_block_of_their_concatenation():
