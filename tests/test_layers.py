@@ -153,8 +153,13 @@ def test_conv_winograd_and_gradients_equal_library(monkeypatch, case):
     assert len(used) == 2
 
 
-def test_conv_winograd_with_odd_image_and_gradients_equal_library():
-    case = ((3, 3), (1, 1), ((2, 1), (0, 1)), (7, 9), (16, 17), 6)
+@pytest.mark.parametrize(
+    "padding,sides",
+    [(((2, 1), (0, 1)), (7, 9)), (((4, 2), (3, 1)), (8, 8))],
+    ids=["odd image", "padding above kernel - 1"],
+)
+def test_conv_winograd_and_gradients_in_other_forms_equal_library(padding, sides):
+    case = ((3, 3), (1, 1), padding, sides, (16, 17), 6)
     _compare("conv", case, PRODUCT)
 
 

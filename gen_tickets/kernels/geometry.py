@@ -52,7 +52,11 @@ class Geometry(NamedTuple):
 
     @property
     def turned(self) -> "Geometry":
-        """The transpose of a convolution of stride 1, which is a convolution too."""
+        """The transpose of a convolution of stride 1: one from `out` to `size` pixels.
+
+        It takes the same kernel, read as rotated by 180 degrees and with its channels
+        and features exchanged. Padding above kernel - 1 becomes a crop.
+        """
         rows, columns = (
             (side.kernel - 1 - side.padding[0], side.kernel - 1 - side.padding[1])
             for side in self.sides
