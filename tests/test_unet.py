@@ -76,7 +76,7 @@ def test_group_norm_and_gradients_equal_flax_on_channels_in_order_of_their_group
 
 def test_block_of_two_maps_equals_block_of_their_concatenation():
     x, kept, time = normal(2, 4, 4, 4), normal(2, 4, 4, 2), normal(2, 3)
-    block = unet_blocks.Block(4, 6, (2, 1, 2), lowering=LIBRARY)
+    block = unet_blocks.Block(4, 6, (2, 1, 2), projects=True, lowering=LIBRARY)
     shapes = jax.eval_shape(
         lambda: block.init(jax.random.key(0), (x, kept), time, False)
     )
@@ -150,9 +150,13 @@ def test_to_depth_equals_loop_and_to_pixels_inverts_it():
     np.testing.assert_array_equal(unet_blocks.to_pixels(found, 2), x)
 
 
-@pytest.mark.parametrize("blocks", [0, 1])
-def test_compacted_network_of_two_sides_is_the_masked_one(blocks):
-    """Forward; `test_compact` has gradients and a step, of one side and attention."""
+@pytest.mark.parametrize("blocks, num_wide", [(0, 2), (1, 2), (1, 1)])
+def test_compacted_network_of_two_sides_is_the_masked_one(blocks, num_wide):
+    """Forward; `test_compact` has gradients and a step, of one side and attention.
+
+    Where one group of 4 channels is left on the wider side, its first block has as many
+    channels as its input, 2 groups of 2, but still projects it.
+    """
     options = {"attention": (), "blocks": blocks, "norm_groups": 3, "patch": 2}
     config = configure(widths=(6, 12), **options)
     build = functools.partial(
@@ -164,7 +168,10 @@ def test_compacted_network_of_two_sides_is_the_masked_one(blocks):
     groups = {"denoiser": groups_lib.of(module)}
     masks = {
         "denoiser": {
-            group.name: RNG.permutation(np.arange(group.size) < (group.size + 1) // 2)
+            group.name: RNG.permutation(
+                np.arange(group.size)
+                < (num_wide if "_1_" in group.name else (group.size + 1) // 2)
+            )
             for group in groups["denoiser"].groups
         }
     }

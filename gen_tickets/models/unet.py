@@ -180,7 +180,7 @@ class UNet(nn.Module):
         trunk, kept = sizes["stem"], [(x, sizes["stem"])]
         for part in self._parts():
             unit = part.width // self.norm_groups
-            # A block without its own group adds to its input channels.
+            # A block without its own group, see `_tally_block`, adds to its input.
             trunk_after = sizes.get(part.name, trunk)
             if part.kind == "block":
                 inputs = [(x, trunk), kept.pop()] if part.joins else [(x, trunk)]
@@ -191,6 +191,7 @@ class UNet(nn.Module):
                     (*(count for _, count in inputs), inner),
                     self.dropout,
                     self.dtype,
+                    projects=part.name in sizes,
                     lowering=self.lowering,
                     name=part.name,
                 )(tuple(x for x, _ in inputs), time, train)

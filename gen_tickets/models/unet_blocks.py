@@ -139,7 +139,9 @@ class Block(nn.Module):
 
     Group norm and SiLU precede each convolution; the time features are added between
     them, where there are `inner` channels. `norm_groups` are those of the inputs (one,
-    or one and a stored map), then of the inner channels.
+    or one and a stored map), then of the inner channels. The shortcut is the input, or
+    if `projects` a convolution k1: counts of channels do not decide this, since those
+    of a compacted network may be equal by chance.
     """
 
     inner: int
@@ -147,6 +149,7 @@ class Block(nn.Module):
     norm_groups: tuple[int, ...]
     dropout: float = 0.0
     dtype: Any = jnp.float32
+    projects: bool = dataclasses.field(kw_only=True)
     lowering: Lowering = dataclasses.field(kw_only=True)
 
     @nn.compact
@@ -165,7 +168,7 @@ class Block(nn.Module):
         y = GroupNorm(of_inner, name="norm_1")(y + time[:, None, None, :])
         y = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(y))
         y = self._convolve("conv_1", [y], self.features, 1e-10)
-        if len(inputs) > 1 or inputs[0].shape[-1] != self.features:
+        if self.projects:
             return y + self._project("shortcut", inputs)
         return y + inputs[0]
 
