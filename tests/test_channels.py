@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gen_tickets import trees
+from gen_tickets import models, trees
+from gen_tickets.config import defaults
+from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.models import groups as groups_lib
 from gen_tickets.pruning import channels
 from tests import networks
@@ -147,11 +149,31 @@ def test_distances_of_masks_equal_share_of_differing_channels(rows):
 def test_round_up_adds_next_best_channels():
     scores = {"a": {"x": np.float32([5, 1, 4, 2, 3, 6, 0])}}
     masks = {"a": {"x": np.array([1, 0, 0, 0, 0, 1, 0], bool)}}
-    rounded = channels.round_up(scores, masks, 4)["a"]["x"]
+    rounded, every, same = (
+        channels.round_up(scores, masks, {"a": {"x": multiple}})["a"]["x"]
+        for multiple in (4, 8, 2)
+    )
     np.testing.assert_array_equal(rounded, [1, 0, 1, 0, 1, 1, 0])
-    assert channels.round_up(scores, masks, 8)["a"]["x"].all()
-    same = channels.round_up(scores, masks, 2)["a"]["x"]
+    assert every.all()
     np.testing.assert_array_equal(same, masks["a"]["x"])
+
+
+def test_multiples_of_group_norm_count_the_channels_of_its_groups():
+    """A group of group norm has 4 or 6 channels here, one of batch norm has 1."""
+    config = defaults.get_config()
+    sizes = {"widths": (32, 48), "norm_groups": 8, "attention": (), "blocks": 1}
+    options = {"name": "unet", **sizes}
+    config.update_from_flattened_dict({f"model.{x}": y for x, y in options.items()})
+    unet = models.build_denoiser(config, (8, 8, 1), lowering=LIBRARY)
+    x = jax.ShapeDtypeStruct((1, 8, 8, 1), np.float32)
+    shapes = jax.eval_shape(lambda x: unet.init(jax.random.key(0), x, False), x)
+    groups = {"unet": groups_lib.of(unet)}
+    found = channels.multiples(groups, {"unet": shapes["params"]}, 8)["unet"]
+    assert found["stem"] == found["up_0_block_0"] == 2  # 2 groups of 4 channels
+    assert found["down_1_block_0"] == 4 and "time_0" not in found  # 4 groups of 6
+    resnet = networks.make("resnet_vae")
+    of_batch_norm = channels.multiples(resnet.groups, resnet.shapes.params, 8)
+    assert set(of_batch_norm["encoder"].values()) == {8}
 
 
 def test_expand_flattened_axis_masks_channel_at_every_pixel():

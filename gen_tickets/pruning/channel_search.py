@@ -34,9 +34,11 @@ class ChannelPruner:
         return channels.flatten(self._select(self.scores(params)))
 
     def kept(self, params: Tree, multiple: int) -> channels.Masks:
-        """The channel masks of a ticket, each group rounded up to a multiple."""
+        """The channel masks of a ticket; layers have a multiple of channels, or all."""
         scores = self.scores(params)
-        return channels.round_up(scores, self._select(scores), multiple)
+        multiples = channels.multiples(self.groups, params, multiple)
+        of_scored = {component: multiples[component] for component in scores}
+        return channels.round_up(scores, self._select(scores), of_scored)
 
     def _select(self, scores: channels.Scores) -> dict[str, dict[str, Array]]:
         return channels.select(scores, list(self.num_keep), self.scope)

@@ -7,6 +7,7 @@ removes all weights that produce it and all that consume it. Masks are {componen
 `channel_groups` (`models.groups`), one `ChannelGroups` per component.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -143,16 +144,46 @@ def select(
     return masks_lib.select(scores, everything, names, num_keep, scope)[0]
 
 
-def round_up(scores: Scores, masks: Masks, multiple: int) -> Masks:
+def multiples(groups: Groups, params: Tree, multiple: int) -> dict[str, dict[str, int]]:
+    """{component: {group: the number whose multiples give widths of `multiple`}}.
+
+    It is smaller where one channel of a group is several of a layer, as are those of a
+    group of group norm. Groups without a norm layer are left out.
+
+    Args:
+      groups: {component: ChannelGroups}.
+      params: weights of one member, or their shapes.
+      multiple: of the channels of layers, 1 or more.
+    """
+    found = {}
+    for component, of_component in groups.items():
+        leaves = trees.named_leaves(params[component])
+        widths = {
+            group.name: leaves[f"{group.norms[0]}/scale"].size // group.size
+            for group in of_component.groups
+            if group.norms
+        }
+        found[component] = {
+            name: multiple // math.gcd(multiple, width)
+            for name, width in widths.items()
+        }
+    return found
+
+
+def round_up(
+    scores: Scores, masks: Masks, multiples: Mapping[str, Mapping[str, int]]
+) -> Masks:
     """Rounds the kept channels of each group up to a multiple, or all, by score."""
 
-    def widen(score: Float[Array, " n"], mask: Bool[Array, " n"]) -> Bool[Array, " n"]:
+    def widen(
+        score: Float[Array, " n"], mask: Bool[Array, " n"], multiple: int
+    ) -> Bool[Array, " n"]:
         count = jnp.minimum(-(-mask.sum() // multiple) * multiple, mask.size)
         best = jnp.where(mask, jnp.inf, score)
         order = jnp.argsort(-best, stable=True)
         return jnp.zeros(mask.shape, bool).at[order].set(jnp.arange(mask.size) < count)
 
-    return jax.tree.map(widen, scores, masks)
+    return jax.tree.map(widen, scores, masks, multiples)
 
 
 def complete(groups: Groups, masks: Masks) -> dict[str, dict[str, Mask]]:
