@@ -27,6 +27,22 @@ def test_by_step_unordered_rows_give_mean_and_deviation():
 
 
 @pytest.mark.parametrize(
+    "losses, expected",
+    [
+        ([-1.0, 4.0, -1.0], 5.0),  # a critic's loss: a barrier, although below 0
+        ([-2.0, -2.0, -2.0], 0.0),
+        ([-1.0, 2.0, 1.0], np.inf),
+        ([0.0, 0.0, 0.0], 0.0),
+    ],
+)
+def test_by_step_ends_not_above_zero_give_barrier_of_its_own_sign(losses, expected):
+    [found] = instability.by_step(rows_of(5, losses), "loss")
+    assert found.mean == expected
+    stable = instability.first_stable_step([found], 0.03)
+    assert stable == (5 if expected == 0 else None)
+
+
+@pytest.mark.parametrize(
     "means, expected",
     [
         ([0.5, 0.1, 0.01, 0.0], 20),

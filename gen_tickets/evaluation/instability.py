@@ -4,6 +4,7 @@ Frankle, Dziugaite, Roy, Carbin 2020 (arXiv 1912.05671), Section 2: the largest 
 the linear path between two copies minus the mean error of its ends.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,10 @@ import numpy as np
 
 
 class Instability(NamedTuple):
-    """Instability at one step k, relative to the mean loss of the ends."""
+    """Instability at one step k, relative to the size of the mean loss of the ends.
+
+    The losses of a critic and unbiased distances such as KID may be negative.
+    """
 
     step: int
     mean: float  #: over runs and pairs of copies
@@ -29,6 +33,13 @@ def barrier(losses: Sequence[float]) -> tuple[float, float]:
     values = np.asarray(losses, np.float64)
     ends = (values[0] + values[-1]) / 2
     return float(values.max() - ends), float(ends)
+
+
+def _relative(height: float, ends: float) -> float:
+    """height / |ends|; infinite if only the ends are 0."""
+    if ends == 0:
+        return 0.0 if height == 0 else math.copysign(math.inf, height)
+    return height / abs(ends)
 
 
 def by_step(rows: Iterable[Mapping[str, Any]], column: str) -> list[Instability]:
@@ -49,7 +60,7 @@ def by_step(rows: Iterable[Mapping[str, Any]], column: str) -> list[Instability]
             for line, points in lines.items()
             if line[0] == step
         ]
-        relative = np.array([height / ends for height, ends in barriers])
+        relative = np.array([_relative(height, ends) for height, ends in barriers])
         std = relative.std(ddof=1) if len(relative) > 1 else 0.0
         ends = float(np.mean([ends for _, ends in barriers]))
         found.append(
