@@ -20,6 +20,15 @@ def test_summarize_with_diverged_runs_counts_every_run():
     assert statistics.of_role(rows, "progress") == ["early_stop_step"]
 
 
+def test_summarize_diverged_run_in_round_without_the_metric_is_not_counted():
+    rows = table([(1.0, 3.0, 2.0)] * 3, [])
+    for row in rows:
+        if row["round"] == 2:  # as with eval.every_rounds=2
+            del row[METRIC]
+            row["diverged"] = row["run"] == 0
+    assert list(statistics.summarize(rows, METRIC)["winning"]) == [1, 3]
+
+
 @pytest.mark.parametrize(
     "values, text",
     [

@@ -42,13 +42,15 @@ def of_role(rows: Rows, role: columns.Role) -> list[str]:
 
 
 def summarize(rows: Rows, metric: str) -> Summaries:
-    """Returns {arm: {round: Summary}} of one column, where it was measured."""
+    """Returns {arm: {round: Summary}} of one column, in the rounds that measure it."""
     # A non-finite metric means divergence; a non-finite early stop did not happen.
     is_metric = columns.find(metric).role == "metric"
+    measured = {row["round"] for row in rows if metric in row}
     groups: dict[str, dict[int, list]] = {}
     for row in rows:
         is_measured = metric in row and (is_metric or math.isfinite(row[metric]))
-        if row["diverged"] or is_measured:
+        # A diverged run counts, but not in rounds that `eval.every_rounds` leaves out.
+        if is_measured or (row["diverged"] and row["round"] in measured):
             arm = groups.setdefault(row["arm"], {})
             arm.setdefault(row["round"], []).append(row)
     return {
