@@ -71,6 +71,14 @@ def test_others_worse_compares_at_the_highest_common_sparsity():
     assert not claims.others_worse(METRIC, iterative, iterative)[0]
 
 
+def test_others_worse_names_the_share_of_the_component_at_that_sparsity():
+    first = evidence("first", "winning", LOW, LOW, LOW)
+    for x in first.rows:
+        x |= {"sparsity_generator": 2 * x["sparsity"] / 3, "sparsity_critic": 0.0}
+    _, text = claims.others_worse(METRIC, first, evidence("b", "winning", HIGH, HIGH))
+    assert text.startswith("at 75.0 % sparsity (50.0 % of the generator) ")
+
+
 def test_others_worse_without_common_sparsity_compares_the_last_rounds():
     bird = early_bird(0.9, 1.0, LOW)
     snip = evidence("SNIP", "winning", LOW, HIGH)
@@ -91,6 +99,15 @@ def test_nowhere_worse_counts_every_sparsity():
     assert holds and "better than zero at 1 of 2 sparsities" in text
     holds, text = claims.nowhere_worse(METRIC, zero, late)
     assert not holds and text.endswith("significantly worse at 1")
+
+
+def test_nowhere_worse_of_close_sparsities_pairs_equal_rounds():
+    """Rounds 17 to 20 of 20 % are nearer to each other than the tolerance."""
+    late = evidence("late", "winning", *[(n, n + 0.01, n + 0.02) for n in range(20)])
+    for x in late.rows:
+        x["sparsity"] = 1 - 0.8 ** x["round"]
+    holds, text = claims.nowhere_worse(METRIC, late, late)
+    assert holds and "at 0 of 20 sparsities, significantly worse at 0" in text
 
 
 def test_nowhere_worse_without_common_sparsity_is_not_tried():

@@ -107,15 +107,22 @@ def compare(
 def _common(
     metric: str, first: Evidence, second: Evidence
 ) -> list[tuple[Summary, Summary]]:
-    """[(Summary, Summary)] at equal sparsities with at least 3 runs, sparsest last."""
-    pairs = [
-        (a, b)
+    """[(Summary, Summary)] at equal sparsities with at least 3 runs, sparsest last.
+
+    A round is in one pair at most: late rounds are nearer to each other than `_NEAR`.
+    """
+    near = [
+        (abs(a.sparsity - b.sparsity), a, b)
         for a in first.summaries(metric).values()
         for b in second.summaries(metric).values()
         if abs(a.sparsity - b.sparsity) < _NEAR
         and min(a.num_runs, b.num_runs) >= comparison.MIN_RUNS
     ]
-    return sorted(pairs, key=lambda pair: pair[0].sparsity)
+    pairs: list[tuple[Summary, Summary]] = []
+    for _, a, b in sorted(near, key=lambda x: x[0]):  # nearest first
+        if not any(a.round == c.round or b.round == d.round for c, d in pairs):
+            pairs.append((a, b))
+    return sorted(pairs, key=lambda pair: (pair[0].sparsity, pair[0].round))
 
 
 def _at_the_top(metric: str, first: Evidence, second: Evidence) -> tuple[int, str]:
@@ -125,7 +132,9 @@ def _at_the_top(metric: str, first: Evidence, second: Evidence) -> tuple[int, st
     if not pairs:
         return compare(metric, first.last(metric), second.last(metric), names)
     order, text = compare(metric, pairs[-1][0], pairs[-1][1], names)
-    row, prefix = first.last_rows()[0], "sparsity_"
+    number, prefix = pairs[-1][0].round, "sparsity_"
+    of_arm = (x for x in first.rows if x["arm"] == first.arm)
+    row = next(x for x in of_arm if x["round"] == number)
     shares = {x.removeprefix(prefix): row[x] for x in row if x.startswith(prefix)}
     pruned = [f"{percent(share)} of the {x}" for x, share in shares.items() if share]
     where = f" ({', '.join(pruned)})" if len(pruned) < len(shares) else ""
