@@ -39,6 +39,15 @@ def test_densities_of_erk_above_one_are_one_and_the_others_take_the_rest():
     assert kept == pytest.approx(0.5 * sum(map(math.prod, SHAPES.values())))
 
 
+@pytest.mark.parametrize("side", [3, 22, 48, 50])
+def test_densities_of_erk_at_one_are_one(side):
+    """A small layer may keep all of its weights; for some sides rounding exceeds 1."""
+    found = densities.densities({"a": (side, 3), "b": (7, side)}, "erk", 1.0)
+    assert found == {"a": pytest.approx(1), "b": pytest.approx(1)}
+    alone = densities.layer_counts({"a": (side, 3)}, "erk", 3 * side)
+    assert alone == {"a": 3 * side}
+
+
 @pytest.mark.parametrize("distribution", ["erk", "uniform"])
 @pytest.mark.parametrize("num_keep", [3, 17, 500, 1871, 1872])
 def test_layer_counts_are_exact_in_sum(distribution, num_keep):

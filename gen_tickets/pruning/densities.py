@@ -28,7 +28,7 @@ def densities(
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     raw = {name: sum(shape) / sizes[name] for name, shape in shapes.items()}
     full: set[str] = set()
-    while True:
+    while len(full) < len(shapes):  # at a density of 1 none may be left, by rounding
         left = density * sum(sizes.values()) - sum(sizes[name] for name in full)
         others = [name for name in shapes if name not in full]
         factor = left / sum(raw[name] * sizes[name] for name in others)
@@ -36,6 +36,7 @@ def densities(
         if not above:
             return {x: 1.0 if x in full else factor * raw[x] for x in shapes}
         full |= above
+    return dict.fromkeys(shapes, 1.0)
 
 
 def layer_counts(
