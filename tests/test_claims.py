@@ -49,7 +49,13 @@ def early_bird(saved, seconds, values, epochs=(6, 6, 6)):
         )
         for run, (value, epoch) in enumerate(zip(values, epochs))
     ]
-    return Evidence(f"{saved}", "early_bird", rows)
+    kept = round(1000 * (1 - saved))
+    layers = [
+        {"round": 1, "run": row["run"], "layer": x, "total": 1000, "kept": kept}
+        for row in rows
+        for x in ("a", "b")
+    ]
+    return Evidence(f"{saved}", "early_bird", rows, layers)
 
 
 def test_compare_diverged_run_tests_the_others():
@@ -203,6 +209,16 @@ def test_early_bird_claims_leave_out_runs_without_ticket():
         claims.as_good_with_less(METRIC, dense, mixed, saving=0.88)
     with pytest.raises(NotTried, match="about 88.0 %"):
         claims.as_good_with_less(METRIC, dense, whole, saving=0.88)
+
+
+def test_savings_of_narrower_dense_network_count_its_weights():
+    dense, cut = early_bird(0.0, 100.0, LOW), early_bird(0.86, 40.0, LOW)
+    narrow = cut._replace(rows=[{**x, "sparsity": 0.0} for x in cut.rows])
+    found = claims.savings(dense, narrow)
+    assert found == pytest.approx({"flops": 0.86, "weights": 0.86, "seconds": 0.6})
+    # The layers of runs without a ticket are not those of the others.
+    mixed = cut._replace(rows=cut.rows[:2], layers=[*cut.layers[:4], *dense.layers[4:]])
+    assert claims.savings(dense, mixed)["weights"] == pytest.approx(0.86)
 
 
 @pytest.mark.parametrize(

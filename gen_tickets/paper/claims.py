@@ -64,6 +64,13 @@ class Evidence(NamedTuple):
         """The mean over all runs of the arm's last round."""
         return float(np.mean([row[column] for row in self.last_rows()]))
 
+    def weights(self) -> float:
+        """Kept kernel weights in the arm's last round, mean over runs."""
+        rows = self.last_rows()
+        runs, number = {row["run"] for row in rows}, rows[0]["round"]
+        of_round = (x for x in self.layers if x["round"] == number)
+        return sum(x["kept"] for x in of_round if x["run"] in runs) / len(runs)
+
     def flops(self) -> float:
         """FLOPs of a training without sparse kernels, mean over runs."""
         is_compact = self.arm == "early_bird"
@@ -207,7 +214,8 @@ def savings(dense: Evidence, small: Evidence) -> dict[str, float]:
     """Fractions of the dense training's FLOPs, seconds and weights that are saved."""
     return {
         "flops": 1 - small.flops() / dense.flops(),
-        "weights": small.mean("sparsity"),
+        # Not the sparsity, which a narrower dense network does not have.
+        "weights": 1 - small.weights() / dense.weights(),
         "seconds": 1 - small.mean("seconds") / dense.mean("seconds"),
     }
 

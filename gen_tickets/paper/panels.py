@@ -251,8 +251,7 @@ def _draw_methods(panel: Panel, results: Results) -> Drawn | None:
 
 
 def _method(one: Evidence, name: str) -> dict[str, Any]:
-    rows, (*_, quality) = one.last_rows(), one.summaries(name).values()
-    layers = [layer for layer in one.layers if layer["round"] == rows[0]["round"]]
+    *_, quality = one.summaries(name).values()
     paper = published.TABLE2.get(one.label, ("", "", ""))
     return {
         "row": one.label,
@@ -260,7 +259,7 @@ def _method(one: Evidence, name: str) -> dict[str, Any]:
         "diverged": quality.num_diverged,
         name: mean_std(quality),
         "sparsity": percent(one.mean("sparsity")),
-        "weights": f"{sum(layer['kept'] for layer in layers) / len(rows):.0f}",
+        "weights": f"{one.weights():.0f}",
         "FLOPs": f"{one.flops():.4g}",
         "FLOPs, masked": f"{one.mean('flops_masked'):.4g}",
         "seconds": f"{one.mean('seconds'):.2f}",
