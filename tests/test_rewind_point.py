@@ -66,6 +66,17 @@ def test_run_rewind_auto_takes_first_stable_step_or_the_latest(tmp_path):
         assert paths.stability_path(analysis).exists()
 
 
+def test_choose_for_folder_with_a_slash_analyses_in_the_folder_beside(tmp_path):
+    folders = []
+    with pytest.raises(UserError, match="stability.csv.*is missing"):
+        rewind_point.choose(
+            configure(rewind__step="auto"),
+            f"{tmp_path}/run/",
+            lambda config, folder: folders.append(folder),
+        )
+    assert folders == [tmp_path / "run-stability"]
+
+
 def test_analysis_for_auto_rewind_is_valid_and_small():
     config = configure(rewind__step="auto", runs=5, stability__points=3)
     options = rewind_point.analysis(config)

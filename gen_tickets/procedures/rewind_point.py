@@ -40,7 +40,8 @@ def choose(
       (config, reason): the options with the step instead of "auto"; the choice and
       its reason as JSON-serializable values, for the provenance.
     """
-    folder = pathlib.Path(f"{workdir}-stability")
+    # A trailing slash would put it into the workdir.
+    folder = pathlib.Path(f"{pathlib.Path(workdir)}-stability")
     options = analysis(config)
     run(options, folder)
     rows = tables.read_rows(paths.stability_path(folder))
