@@ -20,7 +20,7 @@ _COMMANDS = {
         "gen_tickets.evaluation.__main__",
         "measure FID and similar metrics of any images",
     ),
-    "sweep": ("gen_tickets.sweep", "run one experiment for many option values"),
+    "sweep": ("gen_tickets.sweep", "list or run one experiment for many values"),
     "paper": (
         "gen_tickets.paper.__main__",
         "run and draw a figure or table of the paper",

@@ -107,7 +107,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="allow training of the classifier to take more than a minute",
     )
     epochs = OPTIONS["eval.classifier_epochs"]
-    add("--classifier-epochs", type=int, default=epochs.default, help=epochs.meaning)
+    add(
+        "--classifier-epochs",
+        type=int,
+        default=epochs.default,
+        help=f"{epochs.meaning}; default: %(default)s",
+    )
     add(
         "--classifier-width",
         type=int,
