@@ -12,7 +12,7 @@ from gen_tickets.experiments import quickstart
 
 @registries.saliency("lamp")
 def lamp(params, task=None, stats=None, batches=None, key=None):
-    """Magnitudes, in units of what is left of their layer (Lee et al. 2021)."""
+    """Square of a weight over those not smaller in its layer (Lee et al. 2021)."""
 
     def score(weights):
         squares = weights.ravel() ** 2

@@ -4,6 +4,7 @@ r"""Convolutional autoencoder on CIFAR-10 (paper Fig. 4, Table 1: 95.6 %).
         --config.data.download=true
 
 `:gpu` is shorter: 20 epochs, 3 runs, 8 rounds of 36 %, each two of the paper's.
+`:laptop` is experiments/conv_ae_mnist.py.
 
 Initializer: "authors", as the paper trained it.
 """

@@ -3,6 +3,8 @@ r"""beta-VAE on CIFAR-10, beta = 4 (paper Fig. 5, Table 1: winning ticket at 86.
     python -m gen_tickets.main --config=experiments/beta_vae_cifar10.py \
         --config.data.download=true
 
+`:gpu` is that of experiments/vae_cifar10.py, `:laptop` experiments/beta_vae_mnist.py.
+
 Initializer: "authors", as the paper trained it.
 """
 

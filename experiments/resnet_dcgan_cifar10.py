@@ -5,6 +5,9 @@ r"""ResNet-DCGAN on CIFAR-10 (paper Figs. 6, A.4; Table 1: winning ticket at 79 
 
 The blocks of ResNet-VAE with 7/8 of its widths: 2.17 M weights (Table 1: 2.2 M).
 
+`:gpu` is that of experiments/dcgan_cifar10.py, `:laptop` is
+experiments/resnet_dcgan_mnist.py.
+
 Discriminator and initializer: "authors", as the paper trained them.
 """
 

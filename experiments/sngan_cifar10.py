@@ -6,6 +6,8 @@ r"""SNGAN on CIFAR-10 (paper Fig. A.4, Table 1: winning ticket at 89.2 %).
 Adam (2e-4, 0.5, 0.999) and one discriminator update per step: setting C of Miyato et
 al. 2018, table 1; --config.task.discriminator_steps=5 is their slower alternative.
 
+`:gpu` is that of experiments/dcgan_cifar10.py, `:laptop` experiments/sngan_mnist.py.
+
 Discriminator and initializer: "authors", as the paper trained them.
 """
 

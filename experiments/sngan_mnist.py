@@ -5,12 +5,13 @@ r"""Winning tickets of a small SNGAN on MNIST at 32x32, on a laptop.
 
 Like experiments/dcgan_mnist.py, with setting C of Miyato et al. 2018, table 1: hinge
 loss, Adam (2e-4, 0.5, 0.999), one discriminator update per step. The discriminator is
-that of SNGAN. Kernels are initialized N(0, 0.02), as in Radford et al. 2016: the
+that of SNGAN. Kernels are initialized N(0, 0.02²), as in Radford et al. 2016: the
 generator starts as there, and spectral norm cancels the scale of the discriminator.
 
 One round of 80 % (3 runs, NVIDIA H200), `fd_classifier`: dense 8.91 ± 0.44, winning
-9.49 ± 0.27, random 15.2 ± 2.7; not found, because the winning arm is just outside of
-dense. Dense converged and repeats; the finer rounds of this file have not been run.
+9.49 ± 0.27, random 15.2 ± 2.7; not found, because winning is worse than dense by more
+than one deviation of dense. Dense converged and is repeatable; the finer rounds of this
+file have not been run.
 """
 
 from gen_tickets.config import defaults

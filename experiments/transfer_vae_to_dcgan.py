@@ -4,7 +4,8 @@ The generator's own winning and random tickets train together with the transferr
 the discriminator is not pruned. First run the VAE, with equal widths and latent size:
 
     python -m gen_tickets.main --config=experiments/vae_cifar10.py \
-        --config.prune.components=decoder --workdir=runs/vae_decoder
+        --config.prune.components=decoder --workdir=runs/vae_decoder \
+        --config.data.download=true
     python -m gen_tickets.main --config=experiments/transfer_vae_to_dcgan.py
 
 Discriminator and initializer: "authors", as the paper trained both.

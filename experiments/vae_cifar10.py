@@ -6,6 +6,9 @@ r"""VAE on CIFAR-10 (paper Fig. 5, Table 1: winning ticket at 79 %).
 `:gpu` is shorter: 20 epochs, 3 runs, 8 rounds of 36 %, each two of the paper's.
 `:laptop` is experiments/vae_mnist.py.
 
+Found on an NVIDIA H200 (12 epochs, 3 runs; command in RESULTS.md): tickets up to 83.2
+%, where the run was stopped.
+
 Initializer: "authors", as the paper trained it.
 """
 

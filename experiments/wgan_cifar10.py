@@ -7,6 +7,9 @@ Five critic updates per step, clipped to 0.01, and no momentum, which would make
 critic unstable: Arjovsky et al. 2017, algorithm 1 and section 4. For a gradient penalty
 instead: --config.task.weight_clip=0 --config.task.gradient_penalty=10
 
+`:gpu` is that of experiments/dcgan_cifar10.py with 60 epochs, `:laptop`
+experiments/wgan_mnist.py.
+
 Discriminator and initializer: "authors", as the paper trained them.
 """
 

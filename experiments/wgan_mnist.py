@@ -5,7 +5,7 @@ r"""Winning tickets of a small WGAN (clipped critic) on MNIST at 32x32, on a lap
 
 Like experiments/dcgan_mnist.py, with five updates per step of a critic clipped to 0.01,
 and no momentum (Arjovsky et al. 2017, algorithm 1 and section 4). The networks follow
-Radford et al. 2016: initialized N(0, 0.02), most kernels start within the clip.
+Radford et al. 2016: initialized N(0, 0.02²), most kernels start within the clip.
 
 Pruned component by component, because a ranking of all weights together removes the
 clipped critic first (RESULTS.md). In one round of 80 % (3 runs, NVIDIA H200) no ticket

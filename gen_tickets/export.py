@@ -201,14 +201,26 @@ def _export(options: argparse.Namespace) -> str:
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser = command_line.Parser("gen_tickets export", __doc__)
     add = parser.add_argument
-    add("workdir", metavar="WORKDIR", help="or an .npz written by --format=npz")
-    add("output", metavar="OUTPUT", help="a new file or folder")
-    add("--what", choices=_KINDS, help="default: samples; with --format weights")
+    add(
+        "workdir",
+        metavar="WORKDIR",
+        help="of a run, or an .npz written by --format=npz",
+    )
+    add("output", metavar="OUTPUT", help="a new file, or a new folder without a suffix")
+    add(
+        "--what",
+        choices=_KINDS,
+        help="default: weights if --format is given, else samples",
+    )
     add("--format", choices=_FORMATS, help="format of weights; default: npz")
     add("--round", type=int, help="default: the best one, else the last one kept")
     add("--arm", default="", help="default: winning, if the round has it")
     add("--run", type=int, default=0, help="default: 0")
-    add("--num", type=int, help="number of images; default: 5000, or all held-out ones")
+    add(
+        "--num",
+        type=int,
+        help="number of images; default: 5000 samples, or all held-out images",
+    )
     add("--seed", type=int, help="seed of the latents; default: that of the experiment")
     add(
         "--data.dir",

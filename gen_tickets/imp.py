@@ -36,7 +36,7 @@ class Round(NamedTuple):
     """Losses at the end of a round; round 0 is the dense network, without a control."""
 
     number: int
-    sparsity: float
+    sparsity: float  #: pruned fraction of the kernel weights, in [0, 1)
     winning: float  #: of the winning ticket
     random: float  #: of its control, the same mask on other initial weights; nan: none
 
@@ -140,8 +140,9 @@ def find_ticket(
       optimizer: Optax optimizer; it is reset, with its schedule, at the rewind step.
       rounds: number of rounds after the dense one.
       fraction: fraction of the remaining kernel weights to prune per round, in (0, 1).
-      rewind: step whose weights tickets start from; "auto": the first stable step of
-        an instability analysis, at the cost of five trainings.
+      rewind: step whose weights tickets start from, 0 to steps - 1, where steps =
+        epochs * batches; "auto": the first stable step of an instability analysis
+        (Frankle et al. 2020), at the cost of five trainings.
       epochs: passes over the batches per training.
       heldout: batches on which losses are measured; None: the training batches.
       names: leaves to prune; None: the kernels, see `pruning.masks`.

@@ -3,7 +3,7 @@
 Runs or resumes an experiment; the default is experiments/quickstart.py. A bare name,
 --config=ae_mnist, selects an experiment that comes with gen_tickets;
 --config=runs/mine/config.json uses the options of a run. Every option of
-gen_tickets/config/options.py can be given, as --config.prune.rounds=5
+gen_tickets/config/options.py can be given, as --config.prune.rounds=5.
 """
 
 import ml_collections

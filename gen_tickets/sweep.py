@@ -1,11 +1,11 @@
-"""Sweeps: one experiment for all combinations of option values, as an array job.
+"""Sweeps: one experiment for all combinations of option values.
 
   gen_tickets sweep EXPERIMENT --over seed 0 10 20 --over prune.fraction 0.2 0.36 \\
       [--workdir=DIR] [--config.OPTION=VALUE ...]
 
-prints the entries (all combinations of the values) and three commands: to run them with
-Slurm, to run them in a shell, and to compare their results. With --entry=I, the same
-command runs or resumes entry I in its own workdir.
+prints the entries (all combinations of the values) and three commands: to run them as a
+Slurm array job, to run them in a shell, and to compare their results. It runs nothing;
+with --entry=I, the same command runs or resumes entry I in its own workdir.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
         action="append",
         required=True,
         metavar=("OPTION", "VALUE"),
-        help="an option of the experiment and its values",
+        help="an option of the experiment and its values; may be repeated",
     )
     add("--workdir", help="folder of all entries (default: runs/EXPERIMENT-sweep)")
     add("--entry", type=int, help="number of the entry to run or resume, from 0")

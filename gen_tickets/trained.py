@@ -31,10 +31,11 @@ from gen_tickets.workdir import paths, tickets
 class Trained(NamedTuple):
     """One trained member; the first level of all trees and dicts is the component."""
 
-    modules: dict[
-        str, Any
-    ]  #: Flax modules, called as module.apply(variables, x, False)
-    params: dict[str, Any]  #: trained weights, exactly 0.0 where pruned
+    #: Flax modules, called as module.apply(variables, x, False)
+    modules: dict[str, Any]
+    #: trained weights, float32, exactly 0.0 where pruned; their running average if
+    #: `eval.average_decay` is not 0
+    params: dict[str, Any]
     masks: dict[str, Any]  #: bool, True = kept
     stats: dict[str, Any]  #: batch-norm statistics and other collections
     config: ml_collections.ConfigDict
@@ -68,8 +69,17 @@ class Trained(NamedTuple):
         """Output of a network in evaluation mode (running batch-norm statistics).
 
         Args:
-          component: a key of `modules`.
-          x: float32 [N, ...]: images [N, H, W, C] in [-1, 1], or latents.
+          component: a key of `modules`, such as "encoder".
+          x: float32: images [N, H, W, C] in [-1, 1], or latents [N, latent].
+
+        Returns:
+          float32: codes [N, latent] of an encoder (of a VAE [N, 2 * latent]: mean and
+          log-variance), logits [N, 1] of a discriminator, images [N, H, W, C] in
+          [-1, 1] of a decoder or generator. A denoiser predicts at time 0, with the
+          least noise; for others, call its module with `times`.
+
+        Raises:
+          KeyError: there is no such component.
         """
         output, _ = networks.apply(
             self.modules[component],

@@ -75,6 +75,7 @@ def test_validate_wrong_value_of_each_option_names_the_option(name):
         ("arms", ("random", "winning")),
         ("optimizer.learning_rate", 0.0),
         ("optimizer.b1", 1.0),
+        ("dynamic.end", 1.001),
         ("prune.fraction", 0.0),
         ("prune.fraction", 1.0),
         ("prune.rounds", 0),
@@ -86,6 +87,12 @@ def test_validate_value_out_of_bounds_names_the_option(name, value):
     put(config, name, value)
     with pytest.raises(UserError, match=f"^{name}="):
         defaults.validate(config)
+
+
+def test_number_closed_above_allows_its_bound_and_says_so():
+    end, b1 = OPTIONS["dynamic.end"], OPTIONS["optimizer.b1"]
+    assert end.is_allowed(1.0) and end.allowed == "a number x with 0 <= x <= 1"
+    assert b1.allowed == "a number x with 0 <= x < 1"
 
 
 def test_validate_integer_for_float_option_is_allowed():

@@ -121,6 +121,18 @@ def test_experiments_of_each_scale_are_valid_with_distinct_workdirs(scale, tmp_p
         defaults.validate(one.config)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_experiments_with_download_set_only_options_with_effect(scale, tmp_path):
+    given = {"data.dir": "/x", "data.download": True, "eval.download_weights": True}
+    found = Results(scale, tmp_path, tuple(given.items())).experiments(list(FIGURES))
+    for one in found:
+        is_tfds = one.config.data.name != "digits"
+        assert one.config.data.dir == "/x" * is_tfds
+        assert one.config.data.download == is_tfds
+        by_inception = {"fid", "inception_score"} & set(one.config.eval.metrics)
+        assert one.config.eval.download_weights == bool(by_inception)
+
+
 def test_experiment_full_scale_has_published_options(tmp_path):
     full = Results("full", tmp_path)
     config = full.experiment(Curve("", "dcgan_cifar10")).config

@@ -12,16 +12,19 @@ from gen_tickets.errors import UserError
 # {command: (module, description)}
 _COMMANDS = {
     "run": ("gen_tickets.main", "run or resume an experiment"),
-    "stability": ("gen_tickets.main", "instability analysis of an experiment"),
+    "stability": ("gen_tickets.main", "find the steps to which tickets can be rewound"),
     "report": ("gen_tickets.report.__main__", "redraw the report of a run"),
     "compare": ("gen_tickets.report.__main__", "compare several runs on one page"),
     "export": ("gen_tickets.export", "export samples or weights of a run"),
     "score": (
         "gen_tickets.evaluation.__main__",
-        "FID and similar metrics of any images",
+        "measure FID and similar metrics of any images",
     ),
-    "sweep": ("gen_tickets.sweep", "one experiment for many option values"),
-    "paper": ("gen_tickets.paper.__main__", "a figure or table of the paper"),
+    "sweep": ("gen_tickets.sweep", "list or run one experiment for many values"),
+    "paper": (
+        "gen_tickets.paper.__main__",
+        "run and draw a figure or table of the paper",
+    ),
 }
 
 
@@ -32,6 +35,7 @@ def help_text() -> str:
         "",
         *(f"  {name:<10} {what}" for name, (_, what) in _COMMANDS.items()),
         "",
+        "gen_tickets run, alone, finds tickets of a small autoencoder in minutes.",
         "gen_tickets COMMAND --help says more; gen_tickets --version prints the "
         "version.",
     ]

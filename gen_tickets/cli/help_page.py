@@ -15,10 +15,11 @@ usage: gen_tickets run [EXPERIMENT[:SIZE]] [--workdir=DIR] [--config.OPTION=VALU
        gen_tickets stability [EXPERIMENT[:SIZE]] ...
        python -m gen_tickets.main [--config=EXPERIMENT[:SIZE]] ...
 
-Runs an experiment, or continues it; stability finds the steps to which tickets can be
-rewound. EXPERIMENT is the name of one that comes along (default: quickstart), a
-file, or the config.json of a workdir. SIZE is smoke, or what the file states. DIR, by
-default runs/EXPERIMENT, holds all results."""
+Runs or resumes an experiment; stability finds the steps to which its tickets can be
+rewound. EXPERIMENT is a name of the list below (default: quickstart), a file, or the
+config.json of a workdir. SIZE is smoke (takes seconds) or another size that the file
+defines, such as gpu or laptop. DIR, by default runs/EXPERIMENT[-SIZE], holds all
+results."""
 _GROUPS = {
     "": "The experiment",
     "data": "Images",

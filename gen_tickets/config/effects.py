@@ -120,6 +120,17 @@ _RULES = (
 )
 
 
+def without_effect(options: Options, names: Set[str]) -> set[str]:
+    """Those of `names` that have no effect by the table.
+
+    Args:
+      options: as in `validation.check`.
+      names: of options, whether or not they are at their defaults.
+    """
+    idle = [rule.names for rule in _RULES if not rule.counts(options)]
+    return {name for name in names if any(map(name.startswith, idle))}
+
+
 def check(options: Options, changed: Set[str]) -> None:
     """Refuses options without effect; reports all options of a rule together.
 

@@ -95,7 +95,7 @@ class Whole(Option):
 class Steps(Option):
     """A number of steps ("10") or epochs ("2ep"), or "auto"; stored as text."""
 
-    allowed = 'a whole number of steps, of epochs as "2ep" or "0.5ep", or "auto"'
+    allowed = 'a whole number of steps, a number of epochs as "2ep", or "auto"'
 
     def normalize(self, value: Any) -> Any:
         return str(value) if type(value) is int else value
@@ -106,22 +106,29 @@ class Steps(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Number(Option):
-    """A number from `low` (excluded if `is_open`) to below `high`."""
+    """A number from `low` to `high`.
+
+    Attributes:
+      is_open: whether `low` is excluded.
+      is_closed: whether `high` is included.
+    """
 
     low: float = 0.0
     high: float = float("inf")
     is_open: bool = False
+    is_closed: bool = False
 
     @property
     def allowed(self) -> str:
-        top = "" if self.high == float("inf") else f" and < {self.high:g}"
-        return f"a number x with {self.low:g} {'<' if self.is_open else '<='} x{top}"
+        below, above = "<" if self.is_open else "<=", "<=" if self.is_closed else "<"
+        top = "" if self.high == float("inf") else f" {above} {self.high:g}"
+        return f"a number x with {self.low:g} {below} x{top}"
 
     def is_allowed(self, value: Any) -> bool:
         return (
             type(value) in (int, float)
             and (self.low < value if self.is_open else self.low <= value)
-            and value < self.high
+            and (value <= self.high if self.is_closed else value < self.high)
         )
 
 
@@ -137,13 +144,13 @@ class Switch(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Text(Option):
-    """A text."""
+    """A string."""
 
     may_be_empty: bool = True
 
     @property
     def allowed(self) -> str:
-        return "a text" if self.may_be_empty else "a text that is not empty"
+        return "a string" if self.may_be_empty else "a nonempty string"
 
     def is_allowed(self, value: Any) -> bool:
         return isinstance(value, str) and (self.may_be_empty or value != "")
@@ -154,11 +161,11 @@ class Text(Option):
 
 @dataclasses.dataclass(frozen=True)
 class Texts(Option):
-    """A tuple of distinct texts."""
+    """A tuple of distinct strings."""
 
     @property
     def allowed(self) -> str:
-        return "a tuple of different texts"
+        return "a tuple of distinct strings"
 
     def is_allowed(self, value: Any) -> bool:
         return (
@@ -222,7 +229,7 @@ class Choice(Option):
 
     Attributes:
       choices: the registry, or the values.
-      others: description of other values, which may be any nonempty text; "" = none.
+      others: description of other values, which may be any nonempty string; "" = none.
     """
 
     choices: Registry | tuple[Any, ...]

@@ -29,7 +29,7 @@ OPTIONS: dict[str, Option] = {
     ),
     "precision": option.Choice(
         "float32",
-        "operands of convolutions and products; weights and sums stay float32",
+        "operands of convolutions and matrix products; weights and sums stay float32",
         ("float32", "bfloat16"),
     ),
     "data.name": option.Choice(
@@ -38,7 +38,11 @@ OPTIONS: dict[str, Option] = {
         registries.data_set,
         others="the name of a TFDS image set, such as mnist or cifar10",
     ),
-    "data.dir": option.Text("", "prepared TFDS sets, image folder or .npz file"),
+    "data.dir": option.Text(
+        "",
+        "image folder, .npz file, or folder of prepared TFDS sets ('' = TFDS_DATA_DIR, "
+        "else ~/tensorflow_datasets)",
+    ),
     "data.download": option.Switch(
         False, "let TFDS download and prepare a missing set"
     ),
@@ -83,14 +87,15 @@ OPTIONS: dict[str, Option] = {
     ),
     "model.initializer": option.Choice(
         "authors",
-        "distribution of kernels: uniform, PyTorch's default; N(0, 0.02); or, for deep "
-        "networks without batch norm, N(0, sqrt(2 / fan-in))",
+        "distribution of initial kernels: authors = uniform, as PyTorch's default; "
+        "radford = normal with standard deviation 0.02; he = normal with standard "
+        "deviation sqrt(2 / fan-in), for deep networks without batch norm",
         ("authors", "radford", "he"),
     ),
     "model.discriminator": option.Choice(
         "authors",
-        "of a GAN: ReLU and batch norm in every layer, or leaky ReLU and no batch norm "
-        "in the first layer",
+        "discriminator of a GAN: authors = ReLU, batch norm in every layer; radford = "
+        "leaky ReLU 0.2, no batch norm in the first layer",
         ("authors", "radford"),
     ),
     "task.name": option.Choice("ae", "learning task", registries.task),
@@ -120,16 +125,17 @@ OPTIONS: dict[str, Option] = {
     ),
     "diffusion.timesteps": option.Choice(
         "uniform",
-        "distribution of training timesteps; importance follows their losses",
+        "distribution of training timesteps: uniform, or (importance) in proportion to "
+        "the root mean square of their last losses",
         ("uniform", "importance"),
     ),
     "diffusion.min_snr": option.Number(
-        0.0, "largest signal-to-noise ratio in the weight of the loss; 0 = no weights"
+        0.0, "gamma of min-SNR loss weights, such as 5; 0 = unweighted loss"
     ),
     "diffusion.regions": option.Whole(
         1,
-        "equal regions of timesteps, each with a separate denoiser and ticket, joined "
-        "in sampling",
+        "1, 2 or 4 equal regions of timesteps, each with a separate denoiser and "
+        "ticket, joined in sampling",
         1,
         4,
     ),
@@ -156,7 +162,7 @@ OPTIONS: dict[str, Option] = {
     "optimizer.b1": option.Number(0.9, "decay of the first moment, or momentum", 0, 1),
     "optimizer.b2": option.Number(0.999, "decay of the second moment", 0, 1),
     "optimizer.scale_l1": option.Number(
-        0.0, "L1 coefficient of batch-norm scales, added to their gradient"
+        0.0, "coefficient of an L1 penalty on the scales of batch or group norm"
     ),
     "train.epochs": option.Whole(0, "passes over the training images; or give steps"),
     "train.steps": option.Whole(0, "training steps; or give epochs"),
@@ -188,7 +194,8 @@ OPTIONS: dict[str, Option] = {
     ),
     "prune.scope": option.Choice(
         "global",
-        "pool saliencies over the network, over a component, or prune each layer",
+        "weights that are ranked together: all, those of each component, or those of "
+        "each layer",
         ("global", "component", "layer"),
     ),
     "prune.rates": option.Numbers(
@@ -197,21 +204,24 @@ OPTIONS: dict[str, Option] = {
         "(layer) interpolated by depth from the first to the last layer of each "
         "component, such as (1, 2, 1) to prune the middle of a U-Net most; () = equal",
     ),
-    "prune.components": option.Texts((), "components to prune; () = all"),
+    "prune.components": option.Texts(
+        (), "components to prune, such as encoder or generator; () = all"
+    ),
     "prune.exclude": option.Texts(
-        (), "patterns of weights that are never pruned, such as encoder/conv_0/*"
+        (),
+        "patterns of names of weights that are never pruned, such as encoder/conv_0/*",
     ),
     "early_bird.distance": option.Number(
         0.1,
-        "a mask within this distance (fraction of channels) of the five before is a "
-        "ticket",
+        "a mask that differs from each of the five before it in less than this "
+        "fraction of the channels is a ticket",
         is_open=True,
     ),
     "early_bird.epochs": option.Whole(
         20, "epochs within which the masks must become stable", 6
     ),
     "early_bird.take_last": option.Switch(
-        False, "use the last mask if none is stable; otherwise nothing is pruned"
+        False, "if no mask is stable, use the last one; False: then nothing is pruned"
     ),
     "early_bird.multiple": option.Whole(
         0, "kept channels are rounded up to a multiple; 0 = 8 on accelerators, else 1"
@@ -231,7 +241,11 @@ OPTIONS: dict[str, Option] = {
     ),
     "dynamic.every_steps": option.Whole(100, "training steps between changes", 1),
     "dynamic.end": option.Number(
-        0.75, "fraction of training after which masks are fixed (set: never)", 0, 1.01
+        0.75,
+        "fraction of training after which masks are fixed (set: never)",
+        0,
+        1,
+        is_closed=True,
     ),
     "ticket.path": option.Text("", "workdir whose tickets are transferred; '' = none"),
     "ticket.map": option.Texts(
@@ -273,7 +287,8 @@ OPTIONS: dict[str, Option] = {
     ),
     "eval.batch_norm": option.Choice(
         "running",
-        "statistics used to generate and reconstruct; batch as in the paper's code",
+        "batch-norm statistics for samples and reconstructions: running averages, or "
+        "those of the batch, as in the paper's code",
         ("running", "batch"),
     ),
     "eval.average_decay": option.Number(
@@ -286,7 +301,7 @@ OPTIONS: dict[str, Option] = {
     ),
     "eval.num_samples": option.Whole(10_000, "samples per metric", 1),
     "eval.every_rounds": option.Whole(
-        1, "rounds between metrics; 0 = first and last only"
+        1, "measure eval.metrics every so many rounds; 0 = first and last only"
     ),
     "eval.inception_weights": option.Text(
         "", "file of Inception's weights; '' = GEN_TICKETS_INCEPTION_WEIGHTS, the cache"
@@ -301,11 +316,11 @@ OPTIONS: dict[str, Option] = {
         64, "channels of the classifier's first stage; 16 for a CPU", 1
     ),
     "eval.classifier_stages": option.Whole(
-        4, "the classifier's stages, of a ResNet-18's 4; fewer to check a setup", 1, 4
+        4, "stages of the classifier, a ResNet-18 with 4; fewer to check a setup", 1, 4
     ),
     "eval.verdict": option.Text(
         "heldout_reconstruction",
-        "column on which the verdict is based",
+        "column of results.csv on which the verdict is based",
         may_be_empty=False,
     ),
     "keep.rounds": option.Choice(
@@ -328,7 +343,8 @@ OPTIONS: dict[str, Option] = {
         0, "members a device trains at the same time; 0 = what its memory allows"
     ),
     "parallel.coordinator": option.Text(
-        "", "host:port of process 0; '' = from Slurm or Cloud TPU"
+        "",
+        "host:port of process 0; '' = from the launcher (Slurm, Cloud TPU, Kubernetes)",
     ),
     "parallel.processes": option.Whole(
         0, "processes of one experiment; 0 = from the launcher, else 1"

@@ -6,7 +6,7 @@ SET is a value of data.name (digits, mnist, cifar10, ...), or another folder of 
 or .npz with uint8 `images` [N, H, W, C]. The reference keeps its own size unless
 --image-size is given; images of other sizes are resized to it, and a line says so.
 Classifier metrics need a classifier of the reference's labels: it is trained once per
-machine and cached. If that takes minutes, --train-classifier must allow it.
+machine and cached. If that takes more than a minute, --train-classifier must allow it.
 """
 
 import argparse
@@ -52,38 +52,72 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     def add(name: str, **options: Any) -> None:
         parser.add_argument(name, **options)
 
-    add("--images", required=True, metavar="DIR_OR_NPZ")
-    add("--reference", required=True, metavar="SET")
-    add("--reference-split", default="train", choices=("train", "heldout"))
+    add("--images", required=True, metavar="DIR_OR_NPZ", help="the images to score")
+    add("--reference", required=True, metavar="SET", help="the real images, see above")
+    add(
+        "--reference-split",
+        default="train",
+        choices=("train", "heldout"),
+        help="default: %(default)s",
+    )
     add(
         "--data.dir",
         default="",
         dest="data_dir",
         metavar="DIR",
-        help="folder of SET; '' is TFDS_DATA_DIR, else ~/tensorflow_datasets",
+        help="folder of prepared TFDS sets; default: TFDS_DATA_DIR, else "
+        "~/tensorflow_datasets",
     )
     add(
-        "--image-size", type=int, default=0, help="side to which all images are resized"
+        "--image-size",
+        type=int,
+        default=0,
+        help="side to which all images are resized; default: that of the reference",
     )
-    add("--crop", type=int, default=0, help="side of the reference's centre square")
     add(
-        "--metrics", default="", help=f"some of {', '.join(_of_samples())}, with commas"
+        "--crop",
+        type=int,
+        default=0,
+        help="side of the reference's centre crop; default: that of the set, else the "
+        "largest square",
+    )
+    add(
+        "--metrics",
+        default="",
+        help=f"some of {', '.join(_of_samples())}, separated by commas; default: those "
+        "of Inception for colour or unlabelled images if its weights are found, else "
+        "those of the classifier",
     )
     add("--num", type=int, default=0, help="score only the first images; 0 = all")
-    add("--inception-weights", default="", metavar="PATH")
-    add("--download-weights", action="store_true")
+    add(
+        "--inception-weights",
+        default="",
+        metavar="PATH",
+        help="file of Inception's weights; default: GEN_TICKETS_INCEPTION_WEIGHTS, "
+        "else the cache",
+    )
+    add(
+        "--download-weights",
+        action="store_true",
+        help=OPTIONS["eval.download_weights"].meaning,
+    )
     add(
         "--train-classifier",
         action="store_true",
-        help="allow the training of a classifier to take minutes",
+        help="allow training of the classifier to take more than a minute",
     )
     epochs = OPTIONS["eval.classifier_epochs"]
-    add("--classifier-epochs", type=int, default=epochs.default, help=epochs.meaning)
+    add(
+        "--classifier-epochs",
+        type=int,
+        default=epochs.default,
+        help=f"{epochs.meaning}; default: %(default)s",
+    )
     add(
         "--classifier-width",
         type=int,
-        help=f"channels of its first stage; default {_GREY_WIDTH} for grey images, "
-        f"else {_COLOUR_WIDTH}",
+        help="channels of the classifier's first stage; default: "
+        f"{_GREY_WIDTH} for grey images, else {_COLOUR_WIDTH}",
     )
     add("--json", metavar="FILE", help="file to which the result is also written")
     return parser.parse_args(arguments)

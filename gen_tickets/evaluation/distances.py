@@ -29,6 +29,12 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     nothing becomes complex, and directions without variance are dropped: the distance
     is exact with fewer rows than features, without regularizing S1 and S2.
 
+    Args:
+      first, second: `Moments.of(features)`, features [N, D].
+
+    Returns:
+      The distance, 0 or more.
+
     Raises:
       UserError: fewer than 2 rows, unequal widths, or non-finite numbers.
     """
@@ -76,6 +82,9 @@ def kernel_distance(
     Rows are drawn without replacement within a subset by RandomState(seed).choice, the
     first set first. These are the same subsets as in torch-fidelity.
 
+    Args:
+      first, second: features [N, D].
+
     Raises:
       UserError: a set is smaller than a subset, or not a finite [N, D].
     """
@@ -102,6 +111,13 @@ def squared_mmd(first: ArrayLike, second: ArrayLike) -> float:
     """Unbiased squared maximum mean discrepancy, with the kernel (x.y / D + 1)^3.
 
     It can be negative. Time is quadratic in the number of rows, memory is linear.
+
+    Args:
+      first, second: features [N, D] and [M, D].
+
+    Raises:
+      UserError: a set has fewer than 2 rows, or is not a finite [N, D], or the widths
+        differ.
     """
     first = check_features("first", first)
     second = check_features("second", second)
@@ -180,6 +196,10 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PrecisionR
 
     The manifold of a set is the union of balls around its rows; the radius is the
     distance to the row's k-th nearest neighbour in the set.
+
+    Args:
+      real, fake: features [N, D] and [M, D].
+      k: of the neighbour, 1 or more.
 
     Raises:
       UserError: a set has at most k rows, or is not a finite [N, D].

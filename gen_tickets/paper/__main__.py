@@ -1,8 +1,8 @@
-"""gen_tickets paper FIGURE --scale=laptop|gpu|full|smoke [--plan]
+"""gen_tickets paper FIGURE --scale=smoke|laptop|gpu|full [--plan] [--download]
 
 Runs or resumes the experiments of a figure or table of the paper, and draws it next to
 the paper's numbers. FIGURE is fig1 to fig8, table1, table2, `beyond` (diffusion models
-and sparse training, next to later papers), `all`, or `results`: all pages from what has
+and sparse training, next to later papers), `all`, or `results`, which draws what has
 been run so far. An experiment that several figures need is run once.
 """
 
@@ -24,6 +24,11 @@ from gen_tickets.paper.figures import FIGURES
 from gen_tickets.paper.results import FINISHED, SCALES, Results, judge_all
 from gen_tickets.workdir import lock
 
+_DATA_DIR = (
+    "folder of prepared TFDS sets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets"
+)
+_DOWNLOAD = "download missing TFDS sets and, for fid, Inception's weights"
+
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = command_line.Parser("gen_tickets paper", __doc__, allow_abbrev=False)
@@ -32,9 +37,13 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     add("figure", metavar="FIGURE", choices=[*FIGURES, "all", "results"])
     add("--scale", required=True, choices=list(SCALES), help=scales)
     add("--plan", action="store_true", help="only list the experiments")
-    add("--workdir", default="runs/paper", help="folder of all results")
-    add("--data-dir", default="", help="folder of prepared TFDS sets")
-    add("--download", action="store_true", help="fetch missing sets and weights")
+    add(
+        "--workdir",
+        default="runs/paper",
+        help="folder of all results; default: %(default)s",
+    )
+    add("--data-dir", default="", metavar="DIR", help=_DATA_DIR)
+    add("--download", action="store_true", help=_DOWNLOAD)
     return parser.parse_args(words)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from gen_tickets.config import defaults
+from gen_tickets.config import defaults, effects
 from gen_tickets.paper.claims import Evidence, NotTried
 from gen_tickets.paper.figures import FIGURES, Claim, Curve, Variant, alone
 from gen_tickets.report import gates, outcomes
@@ -21,8 +21,8 @@ from gen_tickets.report.statistics import percent
 from gen_tickets.workdir import paths, tables
 
 SCALES = {
-    "smoke": "seconds, on digits: whether it all works, no result",
-    "laptop": "two CPU cores: MNIST at 32x32 in the place of CIFAR-10, no CelebA",
+    "smoke": "seconds, on digits: only checks that everything runs",
+    "laptop": "two CPU cores: MNIST at 32x32 instead of CIFAR-10, no CelebA",
     "gpu": "CIFAR-10 and MNIST, fewer epochs, runs and rounds",
     "full": "the paper's experiments, 5 runs and 20 rounds",
 }
@@ -134,7 +134,11 @@ class Results(NamedTuple):
             config = options_of(curve.file, self.scale, curve.variant)
         except defaults.UnknownSize:
             return None
-        config.update_from_flattened_dict(dict(self.how_to_run))
+        given = dict(self.how_to_run)
+        # Of these, an experiment refuses what it does not use.
+        for name in effects.without_effect(defaults.flatten(config), given.keys()):
+            del given[name]
+        config.update_from_flattened_dict(given)
         source = None
         if curve.file in _SOURCES:
             source = self.experiment(_SOURCES[curve.file])

@@ -44,8 +44,8 @@ def check(prepared: Prepared, data: Data) -> Prepared:
     """Checks early for later failures, and plans the memory.
 
     Raises:
-      UserError: no channel has a batch norm, the search is as long as the training, or
-        there is not enough memory.
+      UserError: no channel has a batch or group norm, the search is as long as the
+        training, or there is not enough memory.
     """
     budget, schedule = prepared.config.early_bird.epochs, prepared.schedule
     if budget * schedule.steps_per_epoch >= schedule.num_steps:
