@@ -71,7 +71,9 @@ def main():
         print(f"{one.sparsity:8.4f}  {one.winning:7.3f}  {one.random:6.3f}")
     gt.tickets.save("runs/own_model/ticket.npz", ticket)
     ticket = gt.tickets.load("runs/own_model/ticket.npz", like=params)
-    print(f"round {ticket.provenance['round']} is the sparsest winning ticket")
+    number = ticket.provenance["round"]
+    won = f"round {number} is the sparsest winning ticket"
+    print(won if number else "no round has a winning ticket")
     heldout = jax.tree.map(jax.numpy.concatenate, heldout)
     print(
         f"trained in a loop of one's own: {loss(train_on(ticket, data), heldout):.3f}"

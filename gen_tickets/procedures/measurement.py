@@ -120,7 +120,11 @@ class Measurement:
         return rows
 
     def _layer_rows(self) -> list[dict[str, Any]]:
-        """One row per run and layer; the arms of a run share their masks."""
+        """One row per run and layer, of the round's first arm.
+
+        Its random control has the same masks, another dynamic method as many weights in
+        every layer; transferred tickets may have others.
+        """
         number = self.position.round
         return [
             {"round": number, "run": run, "layer": layer, "total": total, "kept": kept}

@@ -28,7 +28,11 @@ from gen_tickets.workdir import npz, reading
 
 
 class Ticket(NamedTuple):
-    """One ticket of one run; the first level of the trees is the component."""
+    """One ticket of one run; the first level of the trees is the component.
+
+    That of dynamic sparse training has the last masks of the round's first method, on
+    the initial weights.
+    """
 
     masks: Tree  #: bool, True = kept
     params: Tree  #: float32 weights of the rewind step, exactly 0.0 where pruned
