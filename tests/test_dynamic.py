@@ -235,6 +235,10 @@ def test_verdict_says_for_each_method_up_to_where_it_matches_dense():
     assert "static up to 36.0 %" in judged.sentence
     rows = [row for row in rows if row["round"] in (0, 1)]
     assert "static at no sparsity" in verdict.verdict(rows, result_rows.METRIC).sentence
+    rows = [row for row in rows if row["arm"] != "rigl"]
+    judged = verdict.verdict(rows, result_rows.METRIC)
+    assert judged.sparsity is None
+    assert "no method (static) is as good as dense" in judged.sentence
 
 
 @pytest.mark.parametrize(

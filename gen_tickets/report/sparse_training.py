@@ -46,5 +46,9 @@ def judge(
         largest = max(largest or 0.0, best.sparsity)
         parts.append(f"{name} up to {percent(best.sparsity)} ({mean_std(best)})")
     words = columns.find(metric).wording
-    head = f"Trained sparse from the first step, by the {words} as good as dense"
-    return largest, f"{head} ({mean_std(dense)}): {', '.join(parts)}."
+    head = f"Trained sparse from the first step, by the {words}"
+    if largest is None:
+        names = ", ".join(of_methods)
+        sentence = f"{head} no method ({names}) is as good as dense ({mean_std(dense)})"
+        return None, f"{sentence} at any sparsity."
+    return largest, f"{head} as good as dense ({mean_std(dense)}): {', '.join(parts)}."
