@@ -13,6 +13,7 @@ from gen_tickets.paper import __main__ as command
 from gen_tickets.paper import page, panels, published
 from gen_tickets.paper.figures import FIGURES, SPARSE, Curve, Variant, alone
 from gen_tickets.paper.results import SCALES, Results, judge_all, options_of
+from gen_tickets.report import outcomes
 from gen_tickets.workdir import baselines, images, paths, tables
 
 GOOD, BAD = 10.0, 90.0
@@ -250,6 +251,14 @@ def test_winning_sparsity_of_options_equals_table_1():
     assert published.winning_sparsity({**options, "model.widths": [8, 8]}) == 0
     early_bird = {**options, "prune.schedule": "early_bird"}
     assert published.winning_sparsity(early_bird) == 0
+
+
+def test_winning_sparsity_of_options_read_from_workdir_equals_table_1(tmp_path):
+    config = Results("full", tmp_path).experiment(Curve("", "ae_mnist")).config
+    path = paths.config_path(tmp_path)
+    path.write_text(json.dumps(config.to_dict()))
+    options = outcomes.config_of(tmp_path)
+    assert published.winning_sparsity(options) == 0.892
 
 
 def test_num_weights_linear_autoencoder_equals_hand_count():

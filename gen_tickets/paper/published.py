@@ -91,7 +91,9 @@ def winning_sparsity(options: Mapping[str, Any]) -> float:
 
 
 def _identity(options: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(options.get(name)) for name in _IDENTITY)
+    found = (options.get(name) for name in _IDENTITY)
+    # A list in JSON is a tuple among the options of a workdir.
+    return tuple(str(list(x) if isinstance(x, tuple) else x) for x in found)
 
 
 @functools.cache
