@@ -5,7 +5,9 @@ import html.parser
 import io
 import json
 import math
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -422,6 +424,44 @@ def test_captions_of_samples_and_reconstructions_have_own_metrics(tmp_path):
     assert "winning, samples of run 0; FID: 8.0 ± 1.0" in captions
     told = "held-out reconstruction error: 2.03 ± 0.15"
     assert f"winning, reconstructions of run 0; {told}" in captions
+
+
+SORTED = """
+const [cells, clicks] = JSON.parse(process.argv[1]);
+const node = () => ({ style: {}, setAttribute() {}, appendChild: (x) => x });
+const found = { firstChild: {}, sort: "", getAttribute: () => found.sort,
+  setAttribute: (_, x) => { found.sort = x; }, removeAttribute() {} };
+const body = { rows: cells.map(([text, v]) => ({ cells: [{ textContent: text,
+  dataset: v === null ? {} : { v } }] })), append(...rows) { body.rows = rows; } };
+const table = { tBodies: [body], tHead: { rows: [{ cells: [found] }] } };
+global.window = { addEventListener() {} };
+global.document = { body: node(), createElement: node, createElementNS: node,
+  querySelectorAll: (x) => (x === "table.sortable" ? [table] : []) };
+require(process.argv[2]);
+for (let i = 0; i < clicks; i++) found.firstChild.onclick();
+console.log(JSON.stringify(body.rows.map((row) => row.cells[0].textContent)));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+@pytest.mark.parametrize(
+    "cells, ascending",
+    [
+        ([("0.5", "0.5"), ("", "nan"), ("0.25", "0.25")], ["0.25", "0.5", ""]),
+        ([("9 P", "9e15"), ("–", None), ("11 P", "1.1e16")], ["9 P", "11 P", "–"]),
+        ([("-1", None), ("", None), ("-2", None)], ["-2", "-1", ""]),
+        ([("b", None), ("a", None), ("", None)], ["a", "b", ""]),
+    ],
+)
+def test_table_sorted_by_column_with_missing_cells_keeps_them_last(cells, ascending):
+    script = str(pathlib.Path(render.__file__).parent / "templates" / "page.js")
+    for clicks, expected in (
+        (1, ascending),
+        (2, [*reversed(ascending[:-1]), ascending[-1]]),
+    ):
+        words = ["node", "-e", SORTED, json.dumps([cells, clicks]), script]
+        shown = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert json.loads(shown.stdout) == expected
 
 
 def test_sparsity_that_differs_between_runs_is_a_mean_with_its_deviation(tmp_path):
