@@ -464,6 +464,19 @@ def test_table_sorted_by_column_with_missing_cells_keeps_them_last(cells, ascend
         assert json.loads(shown.stdout) == expected
 
 
+def test_captions_of_samples_never_have_accuracy_of_reconstructions(tmp_path):
+    rows = table([GOOD], [BAD])
+    for row in rows:
+        row["accuracy_reconstructions"] = 0.9
+    captions = check(render.draw(write_workdir(tmp_path / "run", rows))).captions
+    assert "winning, samples of run 0" in captions
+    tables.write_rows(
+        paths.results_path(tmp_path / "run"), [{**row, "fid": 7.0} for row in rows]
+    )
+    captions = check(render.draw(tmp_path / "run")).captions
+    assert "winning, samples of run 0; FID: 7 ± 0" in captions
+
+
 def test_sparsity_that_differs_between_runs_is_a_mean_with_its_deviation(tmp_path):
     rows = table([GOOD], [BAD])
     shares = iter((0.70, 0.75, 0.80))
