@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -119,7 +120,8 @@ def check(path):
         if link.startswith("#"):
             assert link[1:] in checker.ids
         else:
-            assert (path.parent / link).stat().st_size > 0
+            place = urllib.parse.unquote(urllib.parse.urlsplit(link).path)
+            assert (path.parent / place).stat().st_size > 0
     assert not re.search(r"url\(|@import|https?://(?!www.w3.org/2000/svg)", text)
     return checker
 
@@ -202,6 +204,12 @@ def test_draw_whole_run_shows_config_table_and_paper(tmp_path, monkeypatch):
     assert words.index("Against sparsity") < words.index("Configuration")
     assert "2.03 ± 0.15" in words and "9.50 ± 0.50" in words
     assert f"All {len(rows)} rows" in words
+
+
+def test_draw_page_with_reserved_characters_in_name_links_its_figures(tmp_path):
+    workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
+    checker = check(render.draw(workdir, tmp_path / "50% #1?.html"))
+    assert "50%25%20%231%3F_figures/layers.csv" in checker.links
 
 
 def test_draw_again_gives_the_same_page(tmp_path):
