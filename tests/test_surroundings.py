@@ -181,6 +181,14 @@ def test_words_of_run_and_stability_are_those_of_main():
     ]
 
 
+def test_stability_of_config_json_in_this_folder_is_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").touch()
+    monkeypatch.chdir(tmp_path / "mine")
+    *_, workdir = commands._of_experiment("stability", ["config.json"])
+    assert workdir == f"--workdir={tmp_path / 'mine-instability'}"
+
+
 def test_config_json_of_a_workdir_gives_its_options_and_is_not_executed(tmp_path):
     config = experiment_file.load(experiment_file.find("quickstart"), "smoke")
     config.seed = 7

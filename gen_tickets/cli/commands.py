@@ -8,6 +8,7 @@ import gen_tickets
 from gen_tickets.cli import command_line
 from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths
 
 # {command: (module, description)}
 _COMMANDS = {
@@ -62,7 +63,8 @@ def _of_experiment(name: str, words: Sequence[str]) -> list[str]:
         found.append("--config.procedure=stability")
         if not any(word.startswith(("--workdir", "-workdir")) for word in found):
             experiment, _ = command_line.split(found)
-            found.append(f"--workdir={experiment.workdir}-instability")
+            workdir = paths.beside(experiment.workdir, "-instability")
+            found.append(f"--workdir={workdir}")
     return found
 
 

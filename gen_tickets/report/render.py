@@ -169,7 +169,7 @@ def _searches(run: Outcome) -> list[Heatmap]:
 
 def _rewind_point(run: Outcome) -> stability.Stability | None:
     """The analysis that chose the rewind step, if there was one."""
-    folder = pathlib.Path(f"{run.workdir}-stability")
+    folder = paths.beside(run.workdir, "-stability")
     if not paths.stability_path(folder).exists():
         return None
     return stability.load(folder)
