@@ -174,6 +174,10 @@ def test_words_of_run_and_stability_are_those_of_main():
         "--config=quickstart:smoke",
         "--workdir=x",
     ]
+    entry = "runs/quickstart-sweep/seed=10,prune.fraction=0.2/config.json"
+    assert commands._of_experiment("run", [entry]) == [f"--config={entry}"]
+    for option in ("seed=10", "--seed=10"):
+        assert commands._of_experiment("run", [option]) == [option]
     assert commands._of_experiment("stability", ["quickstart"]) == [
         "--config=quickstart",
         "--config.procedure=stability",
