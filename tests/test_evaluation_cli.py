@@ -82,6 +82,15 @@ def colour(count=2100, size=4):
     return RNG.integers(0, 256, (count, size, size, 3), np.uint8)
 
 
+def test_score_json_in_home_folder_is_written_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(command, "evaluate", lambda options: {"values": {"fid": 1.0}})
+    monkeypatch.setattr(command, "_lines", lambda result: [])
+    words = ["--images=x", "--reference=digits", "--json=~/scores.json"]
+    assert command.main(words) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["values"] == {"fid": 1.0}
+
+
 # --- what it says ----------------------------------------------------------------
 
 

@@ -382,6 +382,14 @@ def status(words):
     return command_line.exit_status(lambda: command.main(words))
 
 
+def test_paper_command_with_workdir_in_home_folder_uses_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    roots = []
+    monkeypatch.setattr(command, "plan", lambda names, of: roots.append(of.root))
+    assert status(["fig1", "--scale=smoke", "--plan", "--workdir=~/paper"]) == 0
+    assert roots == [tmp_path / "paper" / "smoke"]
+
+
 @pytest.mark.parametrize(
     "words, told",
     [

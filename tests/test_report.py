@@ -258,6 +258,15 @@ def test_command_with_output_writes_the_page_there(tmp_path, capsys):
     check(output)
 
 
+def test_command_with_output_in_home_folder_writes_the_page_there(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
+    assert command.main([str(workdir), "--output=~/page.html"]) == 0
+    check(tmp_path / "home" / "page.html")
+
+
 @pytest.mark.parametrize("what", ["absent", "empty", "config", "foreign", "layers"])
 def test_command_on_bad_workdir_prints_one_line_and_returns_2(tmp_path, capsys, what):
     workdir = tmp_path / "run"

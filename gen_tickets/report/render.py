@@ -66,7 +66,7 @@ def draw(
 
 
 def _page_path(output: str | pathlib.Path, name: str) -> pathlib.Path:
-    path = pathlib.Path(output)
+    path = paths.expanded(output)
     return path if path.suffix.lower() in (".html", ".htm") else path / name
 
 
