@@ -146,6 +146,12 @@ def test_command_without_words_or_with_help_lists_all_commands(monkeypatch, caps
     assert (status, out) == (0, f"gen_tickets {gen_tickets.__version__}\n")
 
 
+@pytest.mark.parametrize("name", ["report", "compare", "export", "score", "sweep"])
+def test_help_of_a_command_has_its_own_name(name, monkeypatch, capsys):
+    status, out, err = command(monkeypatch, capsys, name, "--help")
+    assert (status, err) == (0, "") and out.startswith(f"usage: gen_tickets {name} ")
+
+
 @pytest.mark.parametrize(
     "words, said",
     [

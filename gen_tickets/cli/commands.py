@@ -50,6 +50,8 @@ def _run(name: str, words: Sequence[str]) -> int:
         words = _of_experiment(name, words)
     if name in ("run", "stability"):
         command_line.run(module.main, [f"gen_tickets {name}", *words])
+    if name == "compare":
+        return module.main(list(words), "gen_tickets compare")
     return module.main(list(words)) or 0
 
 
