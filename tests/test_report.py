@@ -357,6 +357,21 @@ def test_learning_of_diverged_runs_is_the_mean_of_the_others(tmp_path):
     np.testing.assert_array_equal(found.dense.training, [1, math.nan])
 
 
+def test_learning_of_metrics_equal_in_part_draws_all_of_both(tmp_path):
+    """As the accuracies of a discriminator that is always right on held-out images."""
+    metrics = ("discriminator_accuracy_fake", "discriminator_accuracy_real")
+    rows = write_curves(tmp_path, 1, metrics)
+    for row in rows:
+        row |= {f"heldout_{metric}": 1.0 for metric in metrics}
+        row[f"interval_{metrics[1]}"] += 0.25
+    fake, real = learning.learning(rows, {})
+    np.testing.assert_array_equal(fake.dense.heldout, [1, 1])
+    np.testing.assert_array_equal(real.dense.heldout, [1, 1])
+    np.testing.assert_array_equal(real.dense.training, [1.25, 2.25])
+    constant = [row | {f"interval_{metric}": 1.0 for metric in metrics} for row in rows]
+    assert [x.metric for x in learning.learning(constant, {})] == list(metrics)
+
+
 def test_learning_without_a_number_is_left_out(tmp_path):
     rows = write_curves(tmp_path, 1, ("loss",))
     undefined = {"interval_loss": math.nan, "heldout_loss": math.nan}
