@@ -249,8 +249,13 @@ def test_winning_sparsity_of_options_equals_table_1():
     assert published.winning_sparsity(options) == 0.865
     assert published.winning_sparsity({**options, "data.name": "digits"}) == 0
     assert published.winning_sparsity({**options, "model.widths": [8, 8]}) == 0
-    early_bird = {**options, "prune.schedule": "early_bird"}
-    assert published.winning_sparsity(early_bird) == 0
+    for name, other in (
+        ("prune.schedule", "early_bird"),
+        ("prune.schedule", "one_shot"),
+        ("prune.components", ("decoder",)),
+        ("procedure", "dynamic"),
+    ):
+        assert published.winning_sparsity({**options, name: other}) == 0
 
 
 def test_winning_sparsity_of_options_read_from_workdir_equals_table_1(tmp_path):
