@@ -601,6 +601,25 @@ def test_draw_instability_analysis_on_own_page_and_that_of_its_run(tmp_path, cap
     assert "stability" in checker.figures and "Rewind point" in checker.words
 
 
+def test_report_of_analysis_with_other_verdict_uses_it_or_refuses(tmp_path, capsys):
+    workdir = tmp_path / "analysis"
+    write_stability(workdir)
+    path = paths.stability_path(workdir)
+    rows = [
+        {**row, "heldout_loss": 2.0, "accuracy": 0.5} for row in tables.read_rows(path)
+    ]
+    tables.write_rows(path, rows)
+    words = [str(workdir), "--config.eval.verdict"]
+    assert command.main([*words, "heldout_loss"]) == 0
+    # Flat lines, while those of the run's own verdict have a barrier at step 0.
+    assert "Stable (margin 0.03) from step 0 on." in capsys.readouterr().out
+    checker = check(paths.report_path(workdir))
+    assert checker.figures["stability"]["lines"][0]["y"] == [0, 0]
+    assert command.main([*words, "accuracy"]) == 2
+    measured = f"along the lines of {workdir} are {METRIC}, heldout_loss"
+    assert measured in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("mean_image, learned", [(0.9, False), (2.0, True)])
 def test_instability_of_networks_that_learned_nothing_says_so(
     mean_image, learned, tmp_path

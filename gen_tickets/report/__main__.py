@@ -57,7 +57,7 @@ def main(
 def _show(workdir: str, metric: str, with_gates: bool) -> None:
     """Prints the result of a workdir; for several, gates are only on the page."""
     if paths.stability_path(workdir).exists():
-        print(f"{workdir}: {stability.load(workdir).sentence}")
+        print(f"{workdir}: {stability.load(workdir, metric).sentence}")
         return
     judged = outcomes.load(workdir, metric).judge()
     verdict.show(judged, str(workdir), with_gates)
