@@ -22,6 +22,7 @@ from gen_tickets.cli import command_line, experiment_file
 from gen_tickets.config import defaults
 from gen_tickets.config.options import OPTIONS
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths
 
 
 def entries(lists: Sequence[Sequence[str]]) -> list[dict[str, str]]:
@@ -111,7 +112,7 @@ def _run(words: list[str]) -> None:
     experiment, others = command_line.split(rest)
     if options.entry is not None and not 0 <= options.entry < len(found):
         raise UserError(f"--entry={options.entry}", f"allowed is 0 to {len(found) - 1}")
-    workdir = pathlib.Path(options.workdir or f"runs/{experiment.workdir.name}-sweep")
+    workdir = paths.expanded(options.workdir or f"runs/{experiment.workdir.name}-sweep")
     if options.entry is None:
         for entry in found:
             _check(experiment, others, entry)

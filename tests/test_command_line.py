@@ -24,7 +24,8 @@ def test_find_path_or_name_returns_the_file(tmp_path):
     assert experiment_file.find(str(mine)) == str(mine)
     assert experiment_file.find("quickstart.py") == QUICKSTART
     assert experiment_file.find("elsewhere/experiments/quickstart.py")
-    for name in ("nothing.py", "", ".", str(tmp_path)):
+    missing = str(tmp_path / "quickstart.py")
+    for name in ("nothing.py", "", ".", str(tmp_path), missing, "/quickstart.py"):
         with pytest.raises(UserError, match=r"--config=.*quickstart"):
             experiment_file.find(name)
 

@@ -117,6 +117,22 @@ def test_round_table_in_a_pipe_is_a_line_a_round_each_once(capsys):
     ]
 
 
+@pytest.mark.parametrize("arms", [("winning",), ("winning", "rewound_random")])
+def test_outcome_of_round_without_random_control_names_no_comparison(arms):
+    rows = [
+        {**row, "arm": "rewound_random" if row["arm"] == "random" else row["arm"]}
+        for row in ROWS
+        if row["arm"] != "random" or "rewound_random" in arms
+    ]
+    found = [rounds.outcome(rows, result_rows.METRIC, i)[0] for i in (1, 2)]
+    assert found == ["no random control", "no: below dense"]
+
+
+def test_outcome_of_round_with_diverged_winning_run_says_so():
+    rows = result_rows.table([(1.0, 1.0, None)], [result_rows.BAD])
+    assert rounds.outcome(rows, result_rows.METRIC, 1)[0] == "no: runs diverged"
+
+
 def test_round_table_on_a_terminal_has_columns_that_fit_80():
     with terminal() as screen:
         rounds.RoundTable(result_rows.METRIC, ARMS).show(ROWS)

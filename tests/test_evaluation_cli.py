@@ -82,6 +82,29 @@ def colour(count=2100, size=4):
     return RNG.integers(0, 256, (count, size, size, 3), np.uint8)
 
 
+def test_score_json_in_home_folder_is_written_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(command, "evaluate", lambda options: {"values": {"fid": 1.0}})
+    monkeypatch.setattr(command, "_lines", lambda result: [])
+    words = ["--images=x", "--reference=digits", "--json=~/scores.json"]
+    assert command.main(words) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["values"] == {"fid": 1.0}
+
+
+def test_read_reference_digits_beside_folder_of_that_name_is_the_data_set(
+    tmp_path, monkeypatch
+):
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    folder_of(tmp_path / "digits", images)
+    folder_of(tmp_path / "mine", images)
+    monkeypatch.chdir(tmp_path)
+    named = sources.read_reference("digits", size=8).provenance
+    assert (named["reader"], named["num_train"]) == ("scikit-learn", 1497)
+    for path in ("./digits", "mine"):
+        found = sources.read_reference(path).provenance
+        assert (found["reader"], found["num_train"]) == ("folder", 2)
+
+
 # --- what it says ----------------------------------------------------------------
 
 

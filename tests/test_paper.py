@@ -13,6 +13,7 @@ from gen_tickets.paper import __main__ as command
 from gen_tickets.paper import page, panels, published
 from gen_tickets.paper.figures import FIGURES, SPARSE, Curve, Variant, alone
 from gen_tickets.paper.results import SCALES, Results, judge_all, options_of
+from gen_tickets.report import outcomes
 from gen_tickets.workdir import baselines, images, paths, tables
 
 GOOD, BAD = 10.0, 90.0
@@ -248,8 +249,21 @@ def test_winning_sparsity_of_options_equals_table_1():
     assert published.winning_sparsity(options) == 0.865
     assert published.winning_sparsity({**options, "data.name": "digits"}) == 0
     assert published.winning_sparsity({**options, "model.widths": [8, 8]}) == 0
-    early_bird = {**options, "prune.schedule": "early_bird"}
-    assert published.winning_sparsity(early_bird) == 0
+    for name, other in (
+        ("prune.schedule", "early_bird"),
+        ("prune.schedule", "one_shot"),
+        ("prune.components", ("decoder",)),
+        ("procedure", "dynamic"),
+    ):
+        assert published.winning_sparsity({**options, name: other}) == 0
+
+
+def test_winning_sparsity_of_options_read_from_workdir_equals_table_1(tmp_path):
+    config = Results("full", tmp_path).experiment(Curve("", "ae_mnist")).config
+    path = paths.config_path(tmp_path)
+    path.write_text(json.dumps(config.to_dict()))
+    options = outcomes.config_of(tmp_path)
+    assert published.winning_sparsity(options) == 0.892
 
 
 def test_num_weights_linear_autoencoder_equals_hand_count():
@@ -371,6 +385,14 @@ def test_narrower_dense_network_has_scaled_widths_and_prunes_nothing(tmp_path):
 
 def status(words):
     return command_line.exit_status(lambda: command.main(words))
+
+
+def test_paper_command_with_workdir_in_home_folder_uses_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    roots = []
+    monkeypatch.setattr(command, "plan", lambda names, of: roots.append(of.root))
+    assert status(["fig1", "--scale=smoke", "--plan", "--workdir=~/paper"]) == 0
+    assert roots == [tmp_path / "paper" / "smoke"]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,12 @@ import html.parser
 import io
 import json
 import math
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -117,7 +120,8 @@ def check(path):
         if link.startswith("#"):
             assert link[1:] in checker.ids
         else:
-            assert (path.parent / link).stat().st_size > 0
+            place = urllib.parse.unquote(urllib.parse.urlsplit(link).path)
+            assert (path.parent / place).stat().st_size > 0
     assert not re.search(r"url\(|@import|https?://(?!www.w3.org/2000/svg)", text)
     return checker
 
@@ -202,6 +206,12 @@ def test_draw_whole_run_shows_config_table_and_paper(tmp_path, monkeypatch):
     assert f"All {len(rows)} rows" in words
 
 
+def test_draw_page_with_reserved_characters_in_name_links_its_figures(tmp_path):
+    workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
+    checker = check(render.draw(workdir, tmp_path / "50% #1?.html"))
+    assert "50%25%20%231%3F_figures/layers.csv" in checker.links
+
+
 def test_draw_again_gives_the_same_page(tmp_path):
     workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
     first = render.draw(workdir).read_bytes()
@@ -246,6 +256,15 @@ def test_command_with_output_writes_the_page_there(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "found up to 20.0 %" in out and out.endswith(f"{output}\n")
     check(output)
+
+
+def test_command_with_output_in_home_folder_writes_the_page_there(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
+    assert command.main([str(workdir), "--output=~/page.html"]) == 0
+    check(tmp_path / "home" / "page.html")
 
 
 @pytest.mark.parametrize("what", ["absent", "empty", "config", "foreign", "layers"])
@@ -338,6 +357,21 @@ def test_learning_of_diverged_runs_is_the_mean_of_the_others(tmp_path):
     np.testing.assert_array_equal(found.dense.training, [1, math.nan])
 
 
+def test_learning_of_metrics_equal_in_part_draws_all_of_both(tmp_path):
+    """As the accuracies of a discriminator that is always right on held-out images."""
+    metrics = ("discriminator_accuracy_fake", "discriminator_accuracy_real")
+    rows = write_curves(tmp_path, 1, metrics)
+    for row in rows:
+        row |= {f"heldout_{metric}": 1.0 for metric in metrics}
+        row[f"interval_{metrics[1]}"] += 0.25
+    fake, real = learning.learning(rows, {})
+    np.testing.assert_array_equal(fake.dense.heldout, [1, 1])
+    np.testing.assert_array_equal(real.dense.heldout, [1, 1])
+    np.testing.assert_array_equal(real.dense.training, [1.25, 2.25])
+    constant = [row | {f"interval_{metric}": 1.0 for metric in metrics} for row in rows]
+    assert [x.metric for x in learning.learning(constant, {})] == list(metrics)
+
+
 def test_learning_without_a_number_is_left_out(tmp_path):
     rows = write_curves(tmp_path, 1, ("loss",))
     undefined = {"interval_loss": math.nan, "heldout_loss": math.nan}
@@ -422,6 +456,57 @@ def test_captions_of_samples_and_reconstructions_have_own_metrics(tmp_path):
     assert "winning, samples of run 0; FID: 8.0 ± 1.0" in captions
     told = "held-out reconstruction error: 2.03 ± 0.15"
     assert f"winning, reconstructions of run 0; {told}" in captions
+
+
+SORTED = """
+const [cells, clicks] = JSON.parse(process.argv[1]);
+const node = () => ({ style: {}, setAttribute() {}, appendChild: (x) => x });
+const found = { firstChild: {}, sort: "", getAttribute: () => found.sort,
+  setAttribute: (_, x) => { found.sort = x; }, removeAttribute() {} };
+const body = { rows: cells.map(([text, v]) => ({ cells: [{ textContent: text,
+  dataset: v === null ? {} : { v } }] })), append(...rows) { body.rows = rows; } };
+const table = { tBodies: [body], tHead: { rows: [{ cells: [found] }] } };
+global.window = { addEventListener() {} };
+global.document = { body: node(), createElement: node, createElementNS: node,
+  querySelectorAll: (x) => (x === "table.sortable" ? [table] : []) };
+require(process.argv[2]);
+for (let i = 0; i < clicks; i++) found.firstChild.onclick();
+console.log(JSON.stringify(body.rows.map((row) => row.cells[0].textContent)));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+@pytest.mark.parametrize(
+    "cells, ascending",
+    [
+        ([("0.5", "0.5"), ("", "nan"), ("0.25", "0.25")], ["0.25", "0.5", ""]),
+        ([("9 P", "9e15"), ("–", None), ("11 P", "1.1e16")], ["9 P", "11 P", "–"]),
+        ([("-1", None), ("", None), ("-2", None)], ["-2", "-1", ""]),
+        ([("b", None), ("a", None), ("", None)], ["a", "b", ""]),
+    ],
+)
+def test_table_sorted_by_column_with_missing_cells_keeps_them_last(cells, ascending):
+    script = str(pathlib.Path(render.__file__).parent / "templates" / "page.js")
+    for clicks, expected in (
+        (1, ascending),
+        (2, [*reversed(ascending[:-1]), ascending[-1]]),
+    ):
+        words = ["node", "-e", SORTED, json.dumps([cells, clicks]), script]
+        shown = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert json.loads(shown.stdout) == expected
+
+
+def test_captions_of_samples_never_have_accuracy_of_reconstructions(tmp_path):
+    rows = table([GOOD], [BAD])
+    for row in rows:
+        row["accuracy_reconstructions"] = 0.9
+    captions = check(render.draw(write_workdir(tmp_path / "run", rows))).captions
+    assert "winning, samples of run 0" in captions
+    tables.write_rows(
+        paths.results_path(tmp_path / "run"), [{**row, "fid": 7.0} for row in rows]
+    )
+    captions = check(render.draw(tmp_path / "run")).captions
+    assert "winning, samples of run 0; FID: 7 ± 0" in captions
 
 
 def test_sparsity_that_differs_between_runs_is_a_mean_with_its_deviation(tmp_path):
@@ -514,6 +599,25 @@ def test_draw_instability_analysis_on_own_page_and_that_of_its_run(tmp_path, cap
     workdir = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
     checker = check(render.draw(workdir))
     assert "stability" in checker.figures and "Rewind point" in checker.words
+
+
+def test_report_of_analysis_with_other_verdict_uses_it_or_refuses(tmp_path, capsys):
+    workdir = tmp_path / "analysis"
+    write_stability(workdir)
+    path = paths.stability_path(workdir)
+    rows = [
+        {**row, "heldout_loss": 2.0, "accuracy": 0.5} for row in tables.read_rows(path)
+    ]
+    tables.write_rows(path, rows)
+    words = [str(workdir), "--config.eval.verdict"]
+    assert command.main([*words, "heldout_loss"]) == 0
+    # Flat lines, while those of the run's own verdict have a barrier at step 0.
+    assert "Stable (margin 0.03) from step 0 on." in capsys.readouterr().out
+    checker = check(paths.report_path(workdir))
+    assert checker.figures["stability"]["lines"][0]["y"] == [0, 0]
+    assert command.main([*words, "accuracy"]) == 2
+    measured = f"along the lines of {workdir} are {METRIC}, heldout_loss"
+    assert measured in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mean_image, learned", [(0.9, False), (2.0, True)])

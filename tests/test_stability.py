@@ -73,6 +73,19 @@ def test_stability_reset_optimizer_changes_only_later_steps(rows, tmp_path):
     assert by_step == {0: True, 3: False, 6: False}
 
 
+def test_stability_seconds_left_are_those_of_the_steps_left():
+    config = options()
+    prepared, _ = procedures.prepare(config, dataset.load(config))
+    trainings = stability._trainings(prepared, loop=None)
+    assert len(trainings) == len(STEPS)
+    for training in trainings:
+        meter = driver._meter(training)
+        for _ in range(2):
+            meter.note(1, seconds=2.0)
+        left = prepared.schedule.num_steps - training.first_step
+        assert meter._seconds_left(training.first_step) == 2.0 * left
+
+
 def prepared_copies(noise):
     """States after training two arms with the given noise, from the same weights."""
     config = options()

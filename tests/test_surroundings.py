@@ -146,6 +146,12 @@ def test_command_without_words_or_with_help_lists_all_commands(monkeypatch, caps
     assert (status, out) == (0, f"gen_tickets {gen_tickets.__version__}\n")
 
 
+@pytest.mark.parametrize("name", ["report", "compare", "export", "score", "sweep"])
+def test_help_of_a_command_has_its_own_name(name, monkeypatch, capsys):
+    status, out, err = command(monkeypatch, capsys, name, "--help")
+    assert (status, err) == (0, "") and out.startswith(f"usage: gen_tickets {name} ")
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
@@ -174,11 +180,23 @@ def test_words_of_run_and_stability_are_those_of_main():
         "--config=quickstart:smoke",
         "--workdir=x",
     ]
+    entry = "runs/quickstart-sweep/seed=10,prune.fraction=0.2/config.json"
+    assert commands._of_experiment("run", [entry]) == [f"--config={entry}"]
+    for option in ("seed=10", "--seed=10"):
+        assert commands._of_experiment("run", [option]) == [option]
     assert commands._of_experiment("stability", ["quickstart"]) == [
         "--config=quickstart",
         "--config.procedure=stability",
         "--workdir=runs/quickstart-instability",
     ]
+
+
+def test_stability_of_config_json_in_this_folder_is_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").touch()
+    monkeypatch.chdir(tmp_path / "mine")
+    *_, workdir = commands._of_experiment("stability", ["config.json"])
+    assert workdir == f"--workdir={tmp_path / 'mine-instability'}"
 
 
 def test_config_json_of_a_workdir_gives_its_options_and_is_not_executed(tmp_path):

@@ -98,6 +98,14 @@ def test_main_entry_runs_with_its_options_in_its_folder(tmp_path, monkeypatch):
     assert argv == ["main", *rest, *changes, f"--workdir={folder}"]
 
 
+def test_main_workdir_in_home_folder_is_listed_in_full(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sweep.main([*TWO, "--workdir=~/x", "--config=quickstart.py:smoke"])
+    first, *_, compare = capsys.readouterr().out.splitlines()
+    assert str(tmp_path / "x" / "seed=0") in first
+    assert compare == f"python -m gen_tickets.report {tmp_path}/x/*/"
+
+
 def test_main_entry_options_reach_the_experiment(tmp_path):
     words = ["--over", "seed", "0", "1", "--over", "runs", "0", "--entry=1"]
     done = subprocess.run(

@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 
 import gen_tickets
-from gen_tickets.cli import command_line
+from gen_tickets.cli import command_line, experiment_file
 from gen_tickets.config.registry import nearest
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import paths
 
 # {command: (module, description)}
 _COMMANDS = {
@@ -49,21 +50,29 @@ def _run(name: str, words: Sequence[str]) -> int:
         words = _of_experiment(name, words)
     if name in ("run", "stability"):
         command_line.run(module.main, [f"gen_tickets {name}", *words])
+    if name == "compare":
+        return module.main(list(words), "gen_tickets compare")
     return module.main(list(words)) or 0
 
 
 def _of_experiment(name: str, words: Sequence[str]) -> list[str]:
     """The words in the form that `gen_tickets.main` expects."""
     found = list(words)
-    # OPTION=VALUE is not an experiment, but an option without its --config.
-    if found and not found[0].startswith("-") and "=" not in found[0]:
+    if found and _is_experiment(found[0]):
         found[0] = f"--config={found[0]}"
     if name == "stability" and not {"--help", "-h"} & set(found):
         found.append("--config.procedure=stability")
         if not any(word.startswith(("--workdir", "-workdir")) for word in found):
             experiment, _ = command_line.split(found)
-            found.append(f"--workdir={experiment.workdir}-instability")
+            workdir = paths.beside(experiment.workdir, "-instability")
+            found.append(f"--workdir={workdir}")
     return found
+
+
+def _is_experiment(word: str) -> bool:
+    """Whether it names an experiment; OPTION=VALUE is an option without --config."""
+    is_named = "=" not in word or experiment_file.is_stored(word)  # as of a sweep
+    return is_named and not word.startswith("-")
 
 
 def _main(words: Sequence[str]) -> int:

@@ -21,17 +21,20 @@ def find(name: str) -> str:
     """Path of an experiment file: as given, or one that comes with gen_tickets.
 
     Args:
-      name: a path; the bare name of an included experiment, such as "ae_mnist"; or the
-        config.json of a workdir.
+      name: a path; the name of an included experiment, such as "ae_mnist" or
+        "experiments/ae_mnist.py"; or the config.json of a workdir.
 
     Raises:
       UserError: there is no such file.
     """
     given = pathlib.Path(name)
     ours = experiments.DIRECTORY / f"{given.name.removesuffix('.py')}.py"
-    for path in (given, ours):
-        if path.is_file():
-            return str(path)
+    if given.is_file():
+        return str(given)
+    # Not for a missing mine/ae_mnist.py, which may have other options.
+    is_ours = str(given.parent) == "." or given.parent.name == "experiments"
+    if is_ours and ours.is_file():
+        return str(ours)
     known = experiments.names()
     remedy = nearest(given.stem, known) or f"gen_tickets has {', '.join(known)}"
     raise UserError(f"--config={name}", "no such file", remedy)

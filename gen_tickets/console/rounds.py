@@ -84,8 +84,12 @@ def outcome(rows: Rows, metric: str, number: int) -> Span:
         return "-", "bright_black"
     if judged.found:
         return "found", "bold green"
+    if judged.winning.num_diverged:
+        return "no: runs diverged", "red"
     if not judged.matches:
         return "no: below dense", "red"
+    if judged.random is None or judged.random.num_runs < MIN_RUNS:
+        return "no random control", "bright_black"
     return "no: random as good", "yellow"
 
 

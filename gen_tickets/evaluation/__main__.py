@@ -314,7 +314,7 @@ def _run(arguments: Sequence[str] | None) -> None:
     print("\n".join(_lines(result)))
     if options.json:
         text = json.dumps(result, indent=1) + "\n"
-        paths.write_atomically(options.json, text.encode())
+        paths.write_atomically(paths.expanded(options.json), text.encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from gen_tickets.config import defaults
+from gen_tickets.config import defaults, registries
 from gen_tickets.data import about as about_lib
 from gen_tickets.data import dataset, decoding, readers
 from gen_tickets.errors import UserError
@@ -100,12 +100,12 @@ def read_sized(field: str, path: str, size: int) -> tuple[dataset.Dataset, str]:
 def read_reference(
     name: str, directory: str = "", crop: int = 0, size: int = 0
 ) -> dataset.Dataset:
-    """A data set, if the name is a value of `data.name`, else the files at that path.
+    """A data set of gen_tickets, else the files at that path, else a TFDS set.
 
     Raises:
-      UserError: neither can be read.
+      UserError: none of them can be read.
     """
-    if paths.expanded(name).exists():
+    if name not in registries.data_set.names() and paths.expanded(name).exists():
         return read_files("--reference", name, crop, size)
     config = defaults.get_config()
     config.data.name, config.data.dir = name, directory

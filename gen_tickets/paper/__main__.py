@@ -22,7 +22,7 @@ from gen_tickets.evaluation import metrics
 from gen_tickets.paper import page
 from gen_tickets.paper.figures import FIGURES
 from gen_tickets.paper.results import FINISHED, SCALES, Results, judge_all
-from gen_tickets.workdir import lock
+from gen_tickets.workdir import lock, paths
 
 _DATA_DIR = (
     "folder of prepared TFDS sets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets"
@@ -104,7 +104,7 @@ def main(words: Sequence[str]) -> None:
     command_line.use_compilation_cache()
     how_to_run = {"data.dir": options.data_dir, "data.download": options.download}
     how_to_run["eval.download_weights"] = options.download
-    root = pathlib.Path(options.workdir) / options.scale
+    root = paths.expanded(options.workdir) / options.scale
     results = Results(options.scale, root, tuple(how_to_run.items()))
     if options.plan:
         plan(names, results)

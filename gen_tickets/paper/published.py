@@ -82,16 +82,20 @@ def winning_sparsity(options: Mapping[str, Any]) -> float:
       options: of an experiment, flat, such as {"model.name": "conv", ...}.
 
     Returns:
-      The sparsity; 0 if Table 1 has none, as for all early-bird tickets and for
-      networks of other widths.
+      The sparsity; 0 if Table 1 has none, as for networks of other widths, and for all
+      methods other than iterative pruning of the whole model.
     """
-    if options.get("prune.schedule") == "early_bird":
+    is_iterative = options.get("prune.schedule", "iterative") == "iterative"
+    is_search = options.get("procedure", "tickets") == "tickets"
+    if not (is_iterative and is_search) or options.get("prune.components"):
         return 0.0
     return _sparsities().get(_identity(options), 0.0)
 
 
 def _identity(options: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(options.get(name)) for name in _IDENTITY)
+    found = (options.get(name) for name in _IDENTITY)
+    # A list in JSON is a tuple among the options of a workdir.
+    return tuple(str(list(x) if isinstance(x, tuple) else x) for x in found)
 
 
 @functools.cache

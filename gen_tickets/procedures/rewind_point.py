@@ -40,8 +40,7 @@ def choose(
       (config, reason): the options with the step instead of "auto"; the choice and
       its reason as JSON-serializable values, for the provenance.
     """
-    # A trailing slash would put it into the workdir.
-    folder = pathlib.Path(f"{pathlib.Path(workdir)}-stability")
+    folder = paths.beside(workdir, "-stability")
     options = analysis(config)
     run(options, folder)
     rows = tables.read_rows(paths.stability_path(folder))

@@ -172,7 +172,6 @@ def _trainings(prepared: Prepared, loop: Loop) -> list[driver.Training]:
             loop=loop,
             first_step=start,
             last_step=end,
-            later_steps=schedule.num_steps - end,
         )
         for start, end in zip(steps, ends)
     ]

@@ -13,10 +13,9 @@ from gen_tickets.report import outcomes, render, stability
 from gen_tickets.workdir import paths
 
 
-def _run(arguments: Sequence[str] | None) -> None:
+def _run(arguments: Sequence[str] | None, name: str) -> None:
     parser = command_line.Parser(
-        "gen_tickets report",
-        "Redraws the page of one workdir, or compares several, as gen_tickets compare.",
+        name, "Redraws the page of one workdir, or compares several on one page."
     )
     parser.add_argument("workdirs", nargs="+", metavar="WORKDIR")
     parser.add_argument(
@@ -43,15 +42,22 @@ def _run(arguments: Sequence[str] | None) -> None:
     print(path)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status, 2 for a wrong argument."""
-    return command_line.exit_status(lambda: _run(arguments))
+def main(
+    arguments: Sequence[str] | None = None, name: str = "gen_tickets report"
+) -> int:
+    """The command line; returns the exit status, 2 for a wrong argument.
+
+    Args:
+      arguments: None: those of this process.
+      name: of the command, for its help and errors.
+    """
+    return command_line.exit_status(lambda: _run(arguments, name))
 
 
 def _show(workdir: str, metric: str, with_gates: bool) -> None:
     """Prints the result of a workdir; for several, gates are only on the page."""
     if paths.stability_path(workdir).exists():
-        print(f"{workdir}: {stability.load(workdir).sentence}")
+        print(f"{workdir}: {stability.load(workdir, metric).sentence}")
         return
     judged = outcomes.load(workdir, metric).judge()
     verdict.show(judged, str(workdir), with_gates)

@@ -40,7 +40,7 @@ def learning(
     """Returns the learning curves of every metric, in the order of the table.
 
     Omits metrics that equal an earlier one, such as the reconstruction error of an
-    autoencoder without another loss term.
+    autoencoder without another loss term. Equal constants are a coincidence.
 
     Args:
       rows: of curves.csv.
@@ -48,12 +48,16 @@ def learning(
     """
     groups = pd.DataFrame(rows).groupby(["arm", "round", "step"], sort=False)
     means = groups.mean(numeric_only=True)
-    means = means.loc[:, ~means.T.duplicated()]
     deviations = groups.std(numeric_only=True)
     names = [name for name in means if columns.find(name).role == "metric"]
-    found = []
+    found: list[Learning] = []
+    drawn: list[np.ndarray] = []
     for metric in dict.fromkeys(map(columns.metric_of, names)):
         values = means.reindex(columns=[f"interval_{metric}", f"heldout_{metric}"])
+        table = values.to_numpy()
+        if any(_is_same(table, earlier) for earlier in drawn):
+            continue
+        drawn.append(table)
         values["std"] = deviations.get(f"heldout_{metric}", np.nan)
         arms: dict[str, list[LearningCurve]] = {}
         for (arm, number), of_round in values.groupby(["arm", "round"], sort=False):
@@ -67,6 +71,12 @@ def learning(
             (dense,) = arms.pop("dense", [None])
             found.append(Learning(metric, arms, dense))
     return found
+
+
+def _is_same(values: np.ndarray, earlier: np.ndarray) -> bool:
+    """Whether [:, (interval, held-out)] of two metrics are equal and not constant."""
+    varies = any(len(set(column[np.isfinite(column)])) > 1 for column in values.T)
+    return varies and np.array_equal(values, earlier, equal_nan=True)
 
 
 def charts(found: Learning) -> list[Chart]:

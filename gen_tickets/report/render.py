@@ -47,7 +47,7 @@ def draw(
         analysis.
       output: path of the page, or its folder; None: the workdir. The figures are next
         to it, as PNG, SVG, PDF and CSV.
-      metric: see `outcomes.load`.
+      metric: see `outcomes.load`, of an analysis `stability.load`.
 
     Raises:
       UserError: there is no such workdir, it is damaged, or the page cannot be written.
@@ -58,7 +58,7 @@ def draw(
     name = paths.report_path(workdir).name
     output = _page_path(workdir if output is None else output, name)
     if paths.stability_path(workdir).exists():
-        content = _stability(workdir, output)
+        content = _stability(workdir, output, metric)
     else:
         content = _report(outcomes.load(workdir, metric), output)
     paths.write_atomically(output, content)
@@ -66,7 +66,7 @@ def draw(
 
 
 def _page_path(output: str | pathlib.Path, name: str) -> pathlib.Path:
-    path = pathlib.Path(output)
+    path = paths.expanded(output)
     return path if path.suffix.lower() in (".html", ".htm") else path / name
 
 
@@ -169,16 +169,16 @@ def _searches(run: Outcome) -> list[Heatmap]:
 
 def _rewind_point(run: Outcome) -> stability.Stability | None:
     """The analysis that chose the rewind step, if there was one."""
-    folder = pathlib.Path(f"{run.workdir}-stability")
+    folder = paths.beside(run.workdir, "-stability")
     if not paths.stability_path(folder).exists():
         return None
     return stability.load(folder)
 
 
-def _stability(workdir: pathlib.Path, output: pathlib.Path) -> bytes:
+def _stability(workdir: pathlib.Path, output: pathlib.Path, metric: str) -> bytes:
     """The page of an instability analysis."""
     config = outcomes.config_of(workdir)
-    found = stability.load(workdir)
+    found = stability.load(workdir, metric)
     folder = figures_dir(output)
     _write_figures(folder, [found.chart])
     return page.render(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gen_tickets.config import registries
 from gen_tickets.report import statistics
 from gen_tickets.report.outcomes import Outcome
 from gen_tickets.report.page import Cell, Sample, Table
@@ -97,8 +98,16 @@ def _quality(run: Outcome, kind: str) -> str:
     if kind == "reconstructions":
         names = [name for name in names if name == "heldout_reconstruction"]
     else:
-        names = [name for name in names if columns.metric_of(name) == name]
+        others = _of_reconstructions()
+        names = [x for x in names if columns.metric_of(x) == x and x not in others]
     return next((name for name in names if columns.find(name).better), "")
+
+
+def _of_reconstructions() -> set[str]:
+    """The columns of the metrics of reconstructions."""
+    metrics = [metric for _, metric in registries.metric.items()]
+    judging = [metric for metric in metrics if metric.of_reconstructions]
+    return {column.name for metric in judging for column in metric.columns}
 
 
 def parameters(workdir: pathlib.Path) -> str:

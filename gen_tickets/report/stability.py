@@ -5,9 +5,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gen_tickets.config.registry import nearest
+from gen_tickets.errors import UserError
 from gen_tickets.evaluation import instability
 from gen_tickets.evaluation.instability import Instability
-from gen_tickets.report import gates, outcomes
+from gen_tickets.report import gates, outcomes, statistics
 from gen_tickets.report.charts import BLUE, GREY, Chart, Line, Mark, Tick
 from gen_tickets.workdir import baselines, columns, paths, tables
 
@@ -27,19 +29,29 @@ class Stability(NamedTuple):
     steps: Sequence[Instability]
 
 
-def load(workdir: str | pathlib.Path) -> Stability:
+def load(workdir: str | pathlib.Path, metric: str = "") -> Stability:
     """Judges a finished analysis.
 
     Args:
       workdir: of the analysis.
+      metric: column that is judged, of which lower is better; "": see `column`.
 
     Raises:
-      UserError: stability.csv or config.json is missing or damaged.
+      UserError: stability.csv or config.json is missing or damaged, or the metric was
+        not measured.
     """
     config = outcomes.config_of(workdir)
     margin = config["stability.margin"]
     rows = tables.read_rows(paths.stability_path(workdir))
-    name = column(config["eval.verdict"], rows)
+    name = metric or column(config["eval.verdict"], rows)
+    names = statistics.of_role(rows, "metric")
+    measured = [x for x in names if columns.find(x).better == "lower"]
+    if metric and metric not in measured:
+        raise UserError(
+            f"eval.verdict={metric!r}",
+            f"measured along the lines of {workdir} are {', '.join(measured)}",
+            nearest(metric, measured),
+        )
     found = instability.by_step(rows, name)
     stable = instability.first_stable_step(found, margin)
     sentence = _sentence(stable, margin)

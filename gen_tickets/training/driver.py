@@ -36,7 +36,7 @@ class Training:
     loop: Loop  #: compiled for a population of this size
     first_step: int
     last_step: int
-    later_steps: float = 0.0  #: steps of the experiment after this training
+    later_steps: float = 0.0  #: steps of the experiment after the schedule's last
     #: dense training only: the step whose weights are kept for rewinding
     kept_step: int | None = None
     #: whether to end before the last step; called at multiples of `asked_every`

@@ -21,10 +21,10 @@ class Meter:
 
         Args:
           title: title of the bar, such as "round 3/20".
-          num_steps: the last step of the training.
+          num_steps: the last step of the schedule.
           interval: steps between two evaluations.
-          later_steps: steps of the experiment after this training, each assumed to
-            take as long as a step of this one.
+          later_steps: steps of the experiment after `num_steps`, each assumed to take
+            as long as a step of this training.
         """
         self._title, self._num_steps = title, num_steps
         self._interval, self._later_steps = interval, later_steps

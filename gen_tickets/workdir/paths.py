@@ -67,6 +67,14 @@ def sample_path(
     return samples_dir(workdir) / f"round_{round_number:02d}_{arm}_{kind}.png"
 
 
+def beside(workdir: str | os.PathLike[str], ending: str) -> pathlib.Path:
+    """The folder next to a workdir whose name has a further ending."""
+    place = pathlib.Path(workdir)
+    if place.name in ("", ".."):  # "." or a path that ends in "..", without a name
+        place = place.resolve()
+    return pathlib.Path(f"{place}{ending}")
+
+
 def expanded(path: str | os.PathLike[str]) -> pathlib.Path:
     """A path with "~" as a home folder; it stays "~" where there is none."""
     return pathlib.Path(os.path.expanduser(path))

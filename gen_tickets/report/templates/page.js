@@ -312,9 +312,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const compare = (a, b) => key(a, i).localeCompare(key(b, i), "en", { numeric: true });
     const byNumber = (a, b) => (Number(key(a, i)) - Number(key(b, i)) || 0);
-    const isNumber = [...body.rows].every((row) => !Number.isNaN(Number(key(row, i))));
-    const rows = [...body.rows].sort(isNumber ? byNumber : compare);
-    body.append(...(down ? rows.reverse() : rows));
+    const isMissing = (row) => ["", "nan", "–"].includes(key(row, i));
+    const known = [...body.rows].filter((row) => !isMissing(row));
+    const missing = [...body.rows].filter(isMissing); // stay below the others
+    const isNumber = known.every((row) => !Number.isNaN(Number(key(row, i))));
+    known.sort(isNumber ? byNumber : compare);
+    body.append(...(down ? known.reverse() : known), ...missing);
   }; });
 }
 
