@@ -73,6 +73,24 @@ def test_save_replaces_an_existing_file(tmp_path):
     assert_same(tickets.load(path), TICKET)
 
 
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.array([True, False, True]),  # of rows
+        np.ones((1, 4), bool),
+        np.ones((3, 4), np.int32),
+        np.ones((3, 4), np.float32),
+    ],
+)
+def test_save_mask_of_another_shape_or_type_keeps_the_file_before(mask, tmp_path):
+    path = tmp_path / "ticket.npz"
+    tickets.save(path, TICKET)
+    other = tickets.Ticket({"w": mask}, {"w": np.ones((3, 4), np.float32)})
+    with pytest.raises(UserError, match=r"mask of w: is .* for weights \[3, 4\]"):
+        tickets.save(path, other)
+    assert_same(tickets.load(path), TICKET)
+
+
 def test_save_stores_kept_weights_and_mask_bits_only(tmp_path):
     row = jnp.zeros((1000, 1000), bool).at[3].set(True)
     masks = {"encoder": {"d": {"kernel": row}}}
