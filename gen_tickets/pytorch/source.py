@@ -21,6 +21,9 @@ from gen_tickets.tasks import networks
 from gen_tickets.trained import Trained
 from gen_tickets.workdir import npz, paths
 
+# Of the batches traced, to tell their size from those of weights and images.
+_SIZES = (7919, 8191)
+
 _HEAD = '''"""{title}.
 
     from model import load
@@ -43,12 +46,13 @@ def conv(x, kernel, strides, padding):
     return F.conv2d(x, kernel.permute(3, 2, 0, 1), stride=strides).permute(0, 2, 3, 1)
 
 
-def conv_transpose(x, kernel, strides, padding, output_padding):
-    """x [N, H, W, C] by a kernel [h, w, in, out] rotated by 180 degrees."""
+def conv_transpose(x, kernel, strides, padding):
+    """x [N, H, W, C] by a kernel [h, w, in, out] rotated by 180 degrees.
+
+    Then padded with zeros (left, right, top, bottom); negative numbers crop.
+    """
     x, kernel = x.permute(0, 3, 1, 2), kernel.flip(0, 1).permute(2, 3, 0, 1)
-    x = F.conv_transpose2d(
-        x, kernel, stride=strides, padding=padding, output_padding=output_padding
-    )
+    x = F.pad(F.conv_transpose2d(x, kernel, stride=strides), padding)
     return x.permute(0, 2, 3, 1)
 
 
@@ -136,7 +140,7 @@ def _forward(trained: Trained, component: str) -> str:
     Raises:
       UserError: an operation has no counterpart, or depends on the size of the batch.
     """
-    sources = [_trace(trained, component, size) for size in (2, 3)]
+    sources = [_trace(trained, component, size) for size in _SIZES]
     if sources[0] != sources[1]:
         raise UserError(component, "depends on the batch size", "give another --format")
     return "\n".join(f"        {line}" for line in sources[0])
