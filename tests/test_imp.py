@@ -202,7 +202,7 @@ def test_find_ticket_of_batches_that_are_none_is_refused(name, shapes, expected)
 
 
 def test_find_ticket_of_a_loss_that_ends_at_zero_is_stable_from_the_start():
-    """Without targets, zero weights are the optimum: all ends and points have loss 0."""
+    """Without targets, zero weights are the optimum: every loss is 0."""
 
     def loss(params, batch):
         return jnp.square(batch["x"] @ params["kernel"]).mean()

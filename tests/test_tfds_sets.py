@@ -133,6 +133,21 @@ def test_load_each_format_keeps_order_of_set(tmp_path, file_format):
     assert contents(tmp_path) == before  # reading writes nothing
 
 
+@pytest.mark.parametrize("file_format", ["array_record", "tfrecord"])
+@pytest.mark.parametrize("damage", ["missing", "cut short"])
+def test_load_damaged_set_raises_one_line_user_error(tmp_path, file_format, damage):
+    folder = prepared(Tiny, tmp_path, file_format)
+    last = sorted(folder.glob("*train*"))[-1]
+    content = last.read_bytes()
+    last.unlink()
+    if damage == "cut short":
+        last.write_bytes(content[: len(content) // 2])
+    told = r"^data\.(dir, .*copy or|name=tiny: 20 of)"
+    with pytest.raises(UserError, match=told) as error:
+        dataset_lib.load(configure("tiny", tmp_path))
+    assert "\n" not in str(error.value)
+
+
 def test_stream_rows_equal_resident_images(tmp_path):
     prepared(Tiny, tmp_path)
     whole = dataset_lib.load(configure("tiny", tmp_path, limit=40))
