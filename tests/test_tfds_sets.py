@@ -75,6 +75,12 @@ class TinyAlpha(Tiny):
     FEATURES = {"image": (6, 6, 4)}
 
 
+class TinyConfigs(Tiny):
+    """Two configs, of which the first is TFDS's default."""
+
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=x) for x in ("small", "a_large")]
+
+
 class TinyOneSplit(Tiny):
     """Nothing but a train split."""
 
@@ -244,6 +250,15 @@ def test_load_with_download_prepares_set_once(tmp_path):
     config.data.download = False
     assert dataset_lib.load(config).provenance == first.provenance
     assert contents(tmp_path) == before
+
+
+def test_check_download_of_a_set_with_configs_asks_for_one(tmp_path):
+    config = configure("tiny_configs", tmp_path, download=True)
+    told = "data.name=tiny_configs: is a set with 2 configs; give tiny_configs/small, .*"
+    with pytest.raises(UserError, match=told):
+        dataset_lib.check(config)
+    config.data.name = "tiny_configs/small"
+    dataset_lib.check(config)
 
 
 def test_load_failed_download_raises_one_line_user_error(tmp_path, monkeypatch):
