@@ -251,9 +251,10 @@ def test_read_shares_of_images_of_two_sizes_raises_user_error(monkeypatch):
         return np.stack([values, values * [2, 2, 1]] if is_shape else [values] * 2)
 
     monkeypatch.setattr(processes_lib, "gather", gather)
-    with pytest.raises(UserError, match=r"image_size=0: .*\[4, 4, 1\] and \[8, 8, 1\]"):
+    with pytest.raises(UserError, match=r"image_size=0: .*4, 1\] and .8, 8, 1"):
         processes_lib.read_shares(
-            lambda own: (np.zeros((len(own), 4, 4, 1), np.uint8), None, {}), np.arange(6)
+            lambda own: (np.zeros((len(own), 4, 4, 1), np.uint8), None, {}),
+            np.arange(6),
         )
 
 

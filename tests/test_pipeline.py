@@ -78,7 +78,9 @@ def test_scored_images_streamed_equal_resident(folder):
     np.testing.assert_array_equal(*scored)
 
 
-@pytest.mark.parametrize("num, count", [(19, 10), (200, 128), (99, 50), (12, 4), (3, 5)])
+@pytest.mark.parametrize(
+    "num, count", [(19, 10), (200, 128), (99, 50), (12, 4), (3, 5)]
+)
 def test_spread_of_a_sorted_set_takes_equally_from_all_its_parts(num, count):
     """Gaps differ by at most 1, also that to the end."""
     found = pipeline._spread(np.arange(num), count)

@@ -73,6 +73,16 @@ def test_save_replaces_an_existing_file(tmp_path):
     assert_same(tickets.load(path), TICKET)
 
 
+def test_load_of_a_list_with_an_empty_part_needs_its_structure(tmp_path):
+    path, w = tmp_path / "ticket.npz", np.ones(2, np.float32)
+    params = [w, (), [2 * w]]
+    tickets.save(path, tickets.Ticket(jax.tree.map(lambda x: x > 0, params), params))
+    alone, alike = tickets.load(path).params, tickets.load(path, like=params).params
+    assert jax.tree.structure(alike) == jax.tree.structure(params)
+    assert alone.keys() == {0, 2} and alone[2][0].tolist() == [2, 2]
+    assert alike[2][0].tolist() == [2, 2]
+
+
 @pytest.mark.parametrize(
     "mask",
     [

@@ -1,9 +1,10 @@
 """A trained network in PyTorch: weights.npz, and a model.py with the same outputs.
 
-The program that JAX traces for a network is translated operation by operation, so any
-model can be exported, including compacted and custom ones. Weights keep their names and
-layout; images are [N, C, H, W] as in PyTorch. Convolutions have float32 operands,
-regardless of `precision`.
+The program that JAX traces for a network is translated operation by operation, so
+compacted and custom models can be exported too; one with an operation or a constant
+that has no counterpart here, such as the U-Net's times, is refused. Weights keep their
+names and layout; images are [N, C, H, W] as in PyTorch. Convolutions have float32
+operands, regardless of `precision`.
 """
 
 import pathlib

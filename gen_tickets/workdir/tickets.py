@@ -6,7 +6,8 @@ For a compacted network it has the channels of each group, and arrays of the sma
 shapes, which fit `tasks.build(config, ..., channels)`.
 
 A ticket of a custom model needs only masks and params, which may be any pytree. Dicts
-and lists are restored as such; `load(path, like=params)` restores any structure, such
+and lists are restored as such, without their parts that hold no arrays: of a list with
+such parts, a dict of positions. `load(path, like=params)` restores any structure, such
 as tuples, FrozenDicts, nnx states and Equinox modules.
 """
 
