@@ -60,11 +60,11 @@ def by_step(rows: Iterable[Mapping[str, Any]], column: str) -> list[Instability]
             for line, points in lines.items()
             if line[0] == step
         ]
-        relative = np.array([relative(height, ends) for height, ends in barriers])
-        std = relative.std(ddof=1) if len(relative) > 1 else 0.0
+        sizes = np.array([relative(height, ends) for height, ends in barriers])
+        std = sizes.std(ddof=1) if len(sizes) > 1 else 0.0
         ends = float(np.mean([ends for _, ends in barriers]))
         found.append(
-            Instability(step, float(relative.mean()), float(std), ends, len(relative))
+            Instability(step, float(sizes.mean()), float(std), ends, len(sizes))
         )
     return found
 
