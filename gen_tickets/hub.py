@@ -66,7 +66,7 @@ def push(
             commit = api.upload_folder(
                 repo_id=repo, folder_path=folder, commit_message=member.title
             )
-        except (OSError, ValueError) as error:  # covers all of its errors
+        except Exception as error:  # also those of its HTTP client, of any kind
             raise _refused(repo, error) from error
     return str(commit.commit_url)
 
@@ -85,7 +85,7 @@ def pull(repo: str, revision: str | None = None, token: str | None = None) -> Tr
     hub = _library()
     try:
         path = hub.HfApi(token=token).hf_hub_download(repo, _FILE, revision=revision)
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise _refused(repo, error) from error
     return trained.load(path)
 

@@ -158,8 +158,13 @@ def find_ticket(
     if rounds < 1 or epochs < 1:
         raise UserError(f"rounds={rounds}, epochs={epochs}", "1 or more allowed")
     *order_keys, control_key = jax.random.split(jax.random.key(seed), 3)
-    order, noise = (_order(batches, epochs, key) for key in order_keys)
+    count = _count("batches", batches)
+    if heldout is not None:
+        _count("heldout", heldout)
+    order, noise = (_order(count, epochs, key) for key in order_keys)
     training = _Training(loss, optimizer, batches, heldout, order)
+    if isinstance(rewind, str) and rewind != "auto":
+        raise UserError(f"rewind={rewind!r}", "a step or 'auto' allowed")
     if rewind == "auto":
         rewind = _stable_step(training, params, noise)
     control, names = _redraw(params, control_key), masks_lib.kernel_names(params, names)
@@ -215,21 +220,31 @@ def _stable_step(training: _Training, params: Tree, noise: jax.Array) -> int:
             for point in np.linspace(0, 1, _POINTS)
         ]
         height, ends = instability.barrier(losses)
-        found.append(instability.Instability(step, height / abs(ends), 0.0, ends, 1))
+        size = instability.relative(height, ends)
+        found.append(instability.Instability(step, size, 0.0, ends, 1))
     stable = instability.first_stable_step(found, _MARGIN)
     return found[-1].step if stable is None else stable
 
 
-def _order(batches: Tree, epochs: int, key: jax.Array) -> jax.Array:
-    """The batch index of every step, int32 [steps], reshuffled every epoch.
+def _count(name: str, batches: Tree) -> int:
+    """The number of batches in an argument of this name.
 
     Raises:
-      UserError: the arrays of `batches` differ in the number of batches.
+      UserError: its arrays differ in that, or hold no batches.
     """
-    counts = {len(x) for x in jax.tree.leaves(batches)}
-    if len(counts) != 1:
-        raise UserError("batches", f"its arrays have {sorted(counts)} batches")
-    count = counts.pop()
+    shapes = [np.shape(x) for x in jax.tree.leaves(batches)]
+    counts = {shape[0] if shape else 0 for shape in shapes}
+    if len(counts) != 1 or 0 in counts:
+        raise UserError(
+            name,
+            f"its arrays have {sorted(counts)} batches",
+            "give arrays [batches, N, ...], all of the same number of batches",
+        )
+    return counts.pop()
+
+
+def _order(count: int, epochs: int, key: jax.Array) -> jax.Array:
+    """The batch of every step, int32 [steps], reshuffled every epoch."""
     keys = jax.random.split(key, epochs)
     return jax.vmap(lambda key: jax.random.permutation(key, count))(keys).ravel()
 

@@ -61,6 +61,18 @@ def folder_of(entry: dict[str, str]) -> str:
     return re.sub(r"[^\w.,=+-]", "_", text)
 
 
+def folders_of(entries: Sequence[dict[str, str]]) -> list[str]:
+    """The names of all workdirs, by entry; those of equal names get its number too.
+
+    Values such as a/b and a_b differ only in characters that a name may not have.
+    """
+    names = [folder_of(entry) for entry in entries]
+    return [
+        f"{name},entry={i}" if names.count(name) > 1 else name
+        for i, name in enumerate(names)
+    ]
+
+
 def _lines(words: list[str], count: int, workdir: pathlib.Path) -> list[str]:
     """Commands that run all entries with Slurm and in a shell, and compare them."""
     command = shlex.join(["python", "-m", "gen_tickets.sweep", *words])
@@ -116,14 +128,14 @@ def _run(words: list[str]) -> None:
     if options.entry is None:
         for entry in found:
             _check(experiment, others, entry)
-        for i, entry in enumerate(found):
-            print(f"{i:3d}  {workdir / folder_of(entry)}")
+        for i, folder in enumerate(folders_of(found)):
+            print(f"{i:3d}  {workdir / folder}")
         print("", *_lines(words, len(found), workdir), sep="\n")
         return
     from gen_tickets import main as experiments  # late: defines flags
 
     entry = found[options.entry]
-    place = f"--workdir={workdir / folder_of(entry)}"
+    place = f"--workdir={workdir / folders_of(found)[options.entry]}"
     command_line.run(experiments.main, ["main", *rest, *_changes(entry), place])
 
 

@@ -27,6 +27,9 @@ class Tensor(np.ndarray):
     def amax(self, axes):
         return self.max(axes)
 
+    def new_full(self, sizes, value):
+        return tensor(np.full(sizes, value, self.dtype))
+
     def clamp(self, min):
         return np.maximum(self, min)
 
@@ -50,7 +53,10 @@ def tensor(array):
 
 def pad(x, sides):
     left, right, top, bottom = sides
-    return tensor(np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right))))
+    added = np.maximum([(0, 0), (0, 0), (top, bottom), (left, right)], 0)
+    height, width = np.add(x.shape[2:], np.minimum([bottom, right], 0))
+    cropped = x[:, :, max(0, -top) : height, max(0, -left) : width]
+    return tensor(np.pad(cropped, added))
 
 
 def conv2d(x, kernel, stride):
@@ -63,8 +69,8 @@ def conv2d(x, kernel, stride):
     return tensor(total)
 
 
-def conv_transpose2d(x, kernel, stride, padding, output_padding):
-    """Every pixel adds its kernel to the output, which is then cropped."""
+def conv_transpose2d(x, kernel, stride):
+    """Every pixel adds its kernel to the output."""
     steps = list(zip(x.shape[2:], kernel.shape[2:], stride))
     sides = [(n - 1) * s + k for n, k, s in steps]
     total = np.zeros((len(x), kernel.shape[1], *sides), np.float32)
@@ -72,9 +78,7 @@ def conv_transpose2d(x, kernel, stride, padding, output_padding):
         rows = slice(i, i + (x.shape[2] - 1) * stride[0] + 1, stride[0])
         columns = slice(j, j + (x.shape[3] - 1) * stride[1] + 1, stride[1])
         total[:, :, rows, columns] += np.einsum("ncyx,co->noyx", x, kernel[:, :, i, j])
-    total = np.pad(total, ((0, 0), (0, 0), *((0, extra) for extra in output_padding)))
-    ends = [n + extra - p for n, extra, p in zip(sides, output_padding, padding)]
-    return tensor(total[:, :, padding[0] : ends[0], padding[1] : ends[1]])
+    return tensor(total)
 
 
 def modules():
@@ -87,6 +91,8 @@ def modules():
     torch = types.ModuleType("torch")
     torch.nn, torch.tensor = nn, tensor
     torch.where = lambda *parts: tensor(np.where(*parts))
+    torch.cat = lambda parts, axis: tensor(np.concatenate(parts, axis))
+    torch.exp = np.exp
     torch.relu = lambda x: np.maximum(x, 0)
     torch.rsqrt = lambda x: 1 / np.sqrt(x)
     torch.tanh, torch.sqrt, torch.square = np.tanh, np.sqrt, np.square

@@ -25,6 +25,15 @@ def test_decode_many_blocks_keeps_image_order(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_decode_of_fewer_images_than_announced_raises_user_error(count):
+    def open_image(number):
+        return Image.new("L", (1, 1), number), ()
+
+    with pytest.raises(UserError, match=f"numbers: holds only {count} of the 3 images"):
+        decoding.decode(iter(range(count)), 3, open_image, str, 0, 0, "numbers")
+
+
 @pytest.mark.parametrize("height, width", [(9, 6), (6, 9), (7, 7), (8, 5)])
 @pytest.mark.parametrize("crop", [0, 4, 100])
 def test_square_crop_equals_centred_slice(height, width, crop):

@@ -142,6 +142,19 @@ def test_claim_other_versions_warns_and_other_images_are_refused(tmp_path, capsy
     claim("2", "abc")
 
 
+def test_claim_streamed_images_of_another_number_are_refused(tmp_path):
+    """They have no digest of the training images, and another order with any number."""
+
+    def claim(num_train):
+        data = {"num_train": num_train, "sha256_train": None, "sha256_heldout": "abc"}
+        lock.claim(tmp_path, options(), {"data": data}).release()
+
+    claim(100)
+    with pytest.raises(UserError, match="have changed .*data.num_train: 100 -> 101"):
+        claim(101)
+    claim(100)
+
+
 def test_run_damaged_table_raises_user_error_before_training(tmp_path):
     lock.claim(tmp_path, configure(), {}).release()
     paths.results_path(tmp_path).write_text("round,run,arm\n0,0,dense\n1,0,win")

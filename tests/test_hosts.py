@@ -242,6 +242,22 @@ def test_read_shares_three_processes_keeps_index_order(monkeypatch):
     assert found[2] == {"PNG": len(indices)}
 
 
+def test_read_shares_of_images_of_two_sizes_raises_user_error(monkeypatch):
+    """Each process reads images of one size; those of the other one are larger."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+
+    def gather(values):
+        is_shape = values.shape == (3,)
+        return np.stack([values, values * [2, 2, 1]] if is_shape else [values] * 2)
+
+    monkeypatch.setattr(processes_lib, "gather", gather)
+    with pytest.raises(UserError, match=r"image_size=0: .*4, 1\] and .8, 8, 1"):
+        processes_lib.read_shares(
+            lambda own: (np.zeros((len(own), 4, 4, 1), np.uint8), None, {}),
+            np.arange(6),
+        )
+
+
 def test_together_one_process_fails_raises_same_error_everywhere(monkeypatch):
     """Two processes, simulated one after the other in one process."""
     parts = ("data.dir=ü", "no such folder: at all", "give one; or two")

@@ -15,6 +15,10 @@ from gen_tickets import export
 from gen_tickets.errors import UserError
 
 
+class ConnectError(Exception):
+    """As that of httpx, which newer versions raise: no OSError."""
+
+
 class Folder:
     """The calls of huggingface_hub.HfApi that are made, on a folder."""
 
@@ -24,6 +28,8 @@ class Folder:
         self.token = token
 
     def create_repo(self, repo_id, private, exist_ok):
+        if self.token == "offline":
+            raise ConnectError("Connection refused")
         if self.token == "expired":
             raise OSError("401 Client Error\nUnauthorized")
         (self.root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
@@ -75,6 +81,8 @@ def test_pull_returns_what_was_pushed(hub, network):
 def test_hub_errors_become_one_line_user_errors(hub, network):
     with pytest.raises(UserError, match="me/x: the Hub says: 401 Client Error; see"):
         gt.push(network, "me/x", token="expired")
+    with pytest.raises(UserError, match="me/x: the Hub says: Connection refused; see"):
+        gt.push(network, "me/x", token="offline")
     with pytest.raises(UserError, match="me/none: the Hub says: no me/none at v2"):
         gt.pull("me/none", revision="v2")
 

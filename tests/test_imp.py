@@ -148,7 +148,7 @@ def test_find_ticket_trains_prunes_and_rewinds_as_numpy_does():
         rewind=2,
     )
     keys = jax.random.split(jax.random.key(0), 3)
-    order = np.asarray(imp._order(BATCHES, 1, keys[0]))
+    order = np.asarray(imp._order(6, 1, keys[0]))
 
     def train(w, mask, first=0, last=6):
         for i in order[first:last]:
@@ -171,6 +171,7 @@ def test_find_ticket_trains_prunes_and_rewinds_as_numpy_does():
     [
         ({"fraction": 20}, "fraction=20: is the share of weights"),
         ({"rewind": 18}, "rewind=18: 0 to 17 steps allowed"),
+        ({"rewind": "Auto"}, "rewind='Auto': a step or 'auto' allowed"),
         ({"rounds": 0}, "rounds=0, epochs=3: 1 or more"),
         ({"names": ["0/2"]}, "names='0/2': the tree has 0/0, 0/1, 1/0, 1/1"),
     ],
@@ -184,6 +185,32 @@ def test_find_ticket_of_arrays_of_different_lengths_is_refused():
     short = {**BATCHES, "y": BATCHES["y"][:5]}
     with pytest.raises(UserError, match=r"its arrays have \[5, 6\] batches"):
         gt.find_ticket(list_loss, draw_list(), short, optax.sgd(0.1))
+
+
+@pytest.mark.parametrize(
+    "name, shapes, expected",
+    [
+        ("heldout", {"x": (2, 8, 4), "y": (3, 8, 1)}, r"heldout: .* have \[2, 3\]"),
+        ("batches", {"x": (0, 8, 4), "y": (0, 8, 1)}, r"batches: .* have \[0\]"),
+        ("batches", {"x": (6, 8, 4), "y": ()}, r"batches: .* have \[0, 6\]"),
+    ],
+)
+def test_find_ticket_of_batches_that_are_none_is_refused(name, shapes, expected):
+    given = {"batches": BATCHES, name: {x: np.zeros(y) for x, y in shapes.items()}}
+    with pytest.raises(UserError, match=expected):
+        gt.find_ticket(list_loss, draw_list(), optimizer=optax.sgd(0.1), **given)
+
+
+def test_find_ticket_of_a_loss_that_ends_at_zero_is_stable_from_the_start():
+    """Without targets, zero weights are the optimum: every loss is 0."""
+
+    def loss(params, batch):
+        return jnp.square(batch["x"] @ params["kernel"]).mean()
+
+    start = {"kernel": jnp.zeros((4, 1))}
+    ticket, rounds = gt.find_ticket(loss, start, BATCHES, optax.sgd(0.1), rounds=1)
+    assert ticket.provenance["step"] == 0
+    assert [one.winning for one in rounds] == [0, 0]
 
 
 def test_find_ticket_of_a_diverged_training_is_refused():

@@ -78,6 +78,17 @@ def test_scored_images_streamed_equal_resident(folder):
     np.testing.assert_array_equal(*scored)
 
 
+@pytest.mark.parametrize(
+    "num, count", [(19, 10), (200, 128), (99, 50), (12, 4), (3, 5)]
+)
+def test_spread_of_a_sorted_set_takes_equally_from_all_its_parts(num, count):
+    """Gaps differ by at most 1, also that to the end."""
+    found = pipeline._spread(np.arange(num), count)
+    assert len(found) == min(num, count) and found[0] == 0
+    assert np.diff(found).max() - np.diff(found).min() <= 1
+    assert num - found[-1] <= -(-num // len(found))
+
+
 def test_stretch_steps_are_bounded_in_bytes_and_steps(folder):
     steps = pipeline._stretch_steps(10, (128, 32, 32, 3), 390)
     size = 10 * 128 * 32 * 32 * 3

@@ -2,12 +2,15 @@
 
 import importlib.util
 import sys
+from collections.abc import Callable
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy_torch
 import pytest
+from jax import lax
 
 from gen_tickets import tasks, trained
 from gen_tickets.config import defaults
@@ -115,3 +118,81 @@ def test_export_operation_without_counterpart_is_named(monkeypatch):
     monkeypatch.delitem(source.operations.OPERATIONS, "tanh")
     with pytest.raises(UserError, match="tanh: has no PyTorch counterpart"):
         source.convert(draw("linear"))
+
+
+def transposed(size, stride):
+    """(function of a kernel [size, size, 2, 3] and images, its shapes)."""
+
+    def function(kernel, x):
+        layout = ("NHWC", "HWIO", "NHWC")
+        strides = (stride, stride)
+        return lax.conv_transpose(x, kernel, strides, "SAME", dimension_numbers=layout)
+
+    return function, (size, size, 2, 3), (5, 4, 2)
+
+
+# (function of weights and a batch, shape of the weights, shape of an input)
+CUSTOM = {
+    "maximum of a number": (lambda w, x: jnp.maximum(0.5, x) * w, (4,), (4,)),
+    "softmax": (lambda w, x: jax.nn.softmax(x * w), (4,), (4,)),
+    "variance": (lambda w, x: (x * w).var(1, keepdims=True), (4,), (4,)),
+    "root of a number": (lambda w, x: x * w / jnp.sqrt(4.0), (4,), (4,)),
+    "the same for all": (lambda w, x: jnp.broadcast_to(w, (len(x), 4)), (4,), (4,)),
+    "concatenated": (
+        lambda w, x: jnp.concatenate(
+            [x, jnp.broadcast_to(w, (len(x), 3)), jnp.ones((len(x), 2))], 1
+        ),
+        *((3,), (4,)),
+    ),
+    "weights of two rows": (lambda w, x: x @ w.reshape(2, 3), (6,), (2,)),
+    "weights of three rows": (lambda w, x: x @ w.reshape(3, 2), (6,), (3,)),
+    **{
+        f"transposed {size} by {stride}": transposed(size, stride)
+        for size, stride in ((2, 2), (2, 3), (3, 2), (4, 2), (4, 3), (5, 2))
+    },
+}
+
+
+class Custom(nn.Module):
+    """A function of one array of weights as a network."""
+
+    function: Callable
+    shape: tuple
+
+    @nn.compact
+    def __call__(self, x, train):
+        return self.function(self.param("w", nn.initializers.normal(), self.shape), x)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize("name", CUSTOM)
+def test_exported_custom_network_equals_flax(name, library, tmp_path, monkeypatch):
+    if library == "torch":
+        tensor = pytest.importorskip("torch").tensor
+    else:
+        tensor = numpy_torch.tensor
+        for module, imitated in numpy_torch.modules().items():
+            monkeypatch.setitem(sys.modules, module, imitated)
+    function, shape, input_shape = CUSTOM[name]
+    rng, module = np.random.default_rng(0), Custom(function, shape)
+    weights, x = (
+        rng.normal(size=sizes).astype(np.float32)
+        for sizes in (shape, (5, *input_shape))
+    )
+    member = draw("linear")
+    network = member.task.networks["decoder"]._replace(
+        module=module, input_shape=input_shape
+    )
+    member = member._replace(
+        modules={"decoder": module},
+        params={"decoder": {"w": weights}},
+        stats={"decoder": {}},
+        task=member.task._replace(networks={"decoder": network}),
+    )
+    source.write(tmp_path, member)
+    channels_first = np.moveaxis(x, -1, 1)
+    found = load(tmp_path)["decoder"](tensor(channels_first))
+    found = found.detach() if library == "torch" else found
+    np.testing.assert_allclose(
+        images_last(found), function(weights, x), rtol=1e-5, atol=1e-6
+    )

@@ -7,7 +7,7 @@ from PIL import Image
 
 from gen_tickets.data import about
 from gen_tickets.data import dataset as dataset_lib
-from gen_tickets.data import folders
+from gen_tickets.data import folders, readers
 from gen_tickets.errors import UserError
 
 
@@ -377,3 +377,11 @@ def test_load_crop_is_applied_before_resize(tmp_path):
     )
     assert dataset.provenance["crop"] == "centre 4x4"
     assert np.all(dataset.train.images == 200)
+
+
+@pytest.mark.parametrize("size, side", [(0, 4), (4, 4), (8, 8)])
+def test_resize_square_images_are_cropped_whatever_the_size(size, side):
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    images[:, 2:6, 2:6] = 200
+    found = readers.resize(images, 4, size)
+    np.testing.assert_array_equal(found, np.full((2, side, side, 3), 200, np.uint8))

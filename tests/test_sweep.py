@@ -50,6 +50,13 @@ def test_folder_of_entry_is_one_plain_name():
     assert sweep.folder_of(entry) == "model.widths=_64,_32_,ticket.path=.._runs_a"
 
 
+def test_folders_of_values_that_differ_in_replaced_characters_differ():
+    found = sweep.entries([["data.dir", "a/b", "a_b", "c"]])
+    assert sweep.folders_of(found) == [
+        *("data.dir=a_b,entry=0", "data.dir=a_b,entry=1", "data.dir=c")
+    ]
+
+
 @pytest.mark.parametrize(
     "lists",
     [

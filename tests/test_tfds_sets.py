@@ -75,6 +75,12 @@ class TinyAlpha(Tiny):
     FEATURES = {"image": (6, 6, 4)}
 
 
+class TinyConfigs(Tiny):
+    """Two configs, of which the first is TFDS's default."""
+
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=x) for x in ("small", "a_large")]
+
+
 class TinyOneSplit(Tiny):
     """Nothing but a train split."""
 
@@ -131,6 +137,21 @@ def test_load_each_format_keeps_order_of_set(tmp_path, file_format):
     assert dataset.provenance["encoding"] == "PNG"
     assert dataset.provenance["heldout_split"] == "test"
     assert contents(tmp_path) == before  # reading writes nothing
+
+
+@pytest.mark.parametrize("file_format", ["array_record", "tfrecord"])
+@pytest.mark.parametrize("damage", ["missing", "cut short"])
+def test_load_damaged_set_raises_one_line_user_error(tmp_path, file_format, damage):
+    folder = prepared(Tiny, tmp_path, file_format)
+    last = sorted(folder.glob("*train*"))[-1]
+    content = last.read_bytes()
+    last.unlink()
+    if damage == "cut short":
+        last.write_bytes(content[: len(content) // 2])
+    told = r"^data\.(dir, .*copy or|name=tiny: 20 of)"
+    with pytest.raises(UserError, match=told) as error:
+        dataset_lib.load(configure("tiny", tmp_path))
+    assert "\n" not in str(error.value)
 
 
 def test_stream_rows_equal_resident_images(tmp_path):
@@ -229,6 +250,15 @@ def test_load_with_download_prepares_set_once(tmp_path):
     config.data.download = False
     assert dataset_lib.load(config).provenance == first.provenance
     assert contents(tmp_path) == before
+
+
+def test_check_download_of_a_set_with_configs_asks_for_one(tmp_path):
+    config = configure("tiny_configs", tmp_path, download=True)
+    told = "tiny_configs: is a set with 2 configs; give tiny_configs/small, "
+    with pytest.raises(UserError, match=told):
+        dataset_lib.check(config)
+    config.data.name = "tiny_configs/small"
+    dataset_lib.check(config)
 
 
 def test_load_failed_download_raises_one_line_user_error(tmp_path, monkeypatch):

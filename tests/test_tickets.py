@@ -73,6 +73,34 @@ def test_save_replaces_an_existing_file(tmp_path):
     assert_same(tickets.load(path), TICKET)
 
 
+def test_load_of_a_list_with_an_empty_part_needs_its_structure(tmp_path):
+    path, w = tmp_path / "ticket.npz", np.ones(2, np.float32)
+    params = [w, (), [2 * w]]
+    tickets.save(path, tickets.Ticket(jax.tree.map(lambda x: x > 0, params), params))
+    alone, alike = tickets.load(path).params, tickets.load(path, like=params).params
+    assert jax.tree.structure(alike) == jax.tree.structure(params)
+    assert alone.keys() == {0, 2} and alone[2][0].tolist() == [2, 2]
+    assert alike[2][0].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.array([True, False, True]),  # of rows
+        np.ones((1, 4), bool),
+        np.ones((3, 4), np.int32),
+        np.ones((3, 4), np.float32),
+    ],
+)
+def test_save_mask_of_another_shape_or_type_keeps_the_file_before(mask, tmp_path):
+    path = tmp_path / "ticket.npz"
+    tickets.save(path, TICKET)
+    other = tickets.Ticket({"w": mask}, {"w": np.ones((3, 4), np.float32)})
+    with pytest.raises(UserError, match=r"mask of w: is .* for weights \[3, 4\]"):
+        tickets.save(path, other)
+    assert_same(tickets.load(path), TICKET)
+
+
 def test_save_stores_kept_weights_and_mask_bits_only(tmp_path):
     row = jnp.zeros((1000, 1000), bool).at[3].set(True)
     masks = {"encoder": {"d": {"kernel": row}}}

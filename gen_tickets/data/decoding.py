@@ -137,10 +137,10 @@ def decode(
       title: name of the set, for the progress bar and for messages.
 
     Raises:
-      UserError: broken images (the first and their number), or `size` 0 and squares
-        that differ in size.
+      UserError: broken images (the first and their number), fewer than N items, or
+        `size` 0 and squares that differ in size.
     """
-    images, facts, broken = None, Facts(), []
+    images, facts, broken, position = None, Facts(), [], -1
     with (
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
         _progress_bar(title, num_images) as progress,
@@ -162,6 +162,12 @@ def decode(
                 sides = images.shape[1], pixels.shape[0]
                 raise _differ((names(first), names(position)), sides)
             images[position] = pixels
+    if position + 1 < num_images:
+        raise UserError(
+            title,
+            f"holds only {position + 1} of the {num_images} images that it names",
+            "prepare or copy it again",
+        )
     if broken:
         position, reason = broken[0]
         raise _unreadable(title, len(broken), num_images, names(position), reason)

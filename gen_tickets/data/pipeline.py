@@ -119,7 +119,8 @@ def place(
 
 def _spread(images: Any, count: int) -> Any:
     """`count` images, evenly spread over a set that may be sorted by class."""
-    return images[:: max(1, len(images) // count)][:count]
+    num = len(images)
+    return images[np.arange(min(count, num)) * max(count, num) // count]
 
 
 def _stretch_steps(

@@ -95,8 +95,8 @@ def resize(images: np.ndarray, crop: int, size: int) -> np.ndarray:
     Returns:
       uint8 [N, S, S, C]; the argument itself if it has that shape.
     """
-    side = min(images.shape[1:3])
-    if images.shape[1] == images.shape[2] and size in (0, side):
+    side = min(*images.shape[1:3], crop or images.shape[1])
+    if images.shape[1:3] == (side, side) and size in (0, side):
         return images
     from PIL import Image
 

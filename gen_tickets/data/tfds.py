@@ -147,15 +147,28 @@ def missing(options: ml_collections.ConfigDict) -> UserError:
 
 
 def check_known(name: str) -> None:
-    """Raises UserError unless TFDS has a set of this name; uses no network."""
+    """Raises UserError unless TFDS has a set of this name; uses no network.
+
+    Of a set with configs the name must say which: TFDS's default would be prepared in
+    the folder of its config, where the bare name does not find it.
+    """
     import tensorflow_datasets as tfds
 
-    if parse_name(name)[0] not in tfds.list_builders(with_community_datasets=False):
+    builder, config, _ = parse_name(name)
+    if builder not in tfds.list_builders(with_community_datasets=False):
         raise UserError(
             f"data.name={name}",
             "unknown",
             f"give one of {', '.join(registries.data_set.names())}, or the name of a "
             "TFDS set (tensorflow.org/datasets/catalog)",
+        )
+    configs = [x.name for x in tfds.builder_cls(builder).BUILDER_CONFIGS]
+    if configs and config is None:
+        raise UserError(
+            f"data.name={name}",
+            f"is a set with {len(configs)} configs",
+            f"give {', '.join(f'{builder}/{x}' for x in configs[:5])}"
+            + (", ..." if len(configs) > 5 else ""),
         )
 
 

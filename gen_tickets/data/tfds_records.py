@@ -14,9 +14,25 @@ import numpy as np
 from gen_tickets.data.decoding import decode, open_image
 from gen_tickets.data.readers import Read
 from gen_tickets.errors import UserError
+from gen_tickets.workdir import reading
 
 
-def read(
+def read(path: pathlib.Path, file_format: str, *of_reader: Any) -> Read:
+    """The `Reader.read` of the set in the version folder `path`.
+
+    Args:
+      file_format: "array_record", read without TensorFlow, or "tfrecord", with it.
+      of_reader: split, indices, crop, size, as in `Reader.read`.
+
+    Raises:
+      UserError: a file is missing or damaged, or images cannot be read.
+    """
+    remedy = "copy or prepare the set again"
+    with reading.explained(path, "set", remedy, field=f"data.dir, {path}"):
+        return _read(path, file_format, *of_reader)
+
+
+def _read(
     path: pathlib.Path,
     file_format: str,
     split: str,
@@ -24,12 +40,6 @@ def read(
     crop: int,
     size: int,
 ) -> Read:
-    """The `Reader.read` of the set in the version folder `path`.
-
-    Args:
-      file_format: "array_record", read without TensorFlow, or "tfrecord", with it.
-      split, indices, crop, size: as in `Reader.read`.
-    """
     import tensorflow_datasets as tfds
 
     builder = _builder(path)

@@ -176,6 +176,20 @@ def together(function: Callable[[], Result]) -> Result:
     return result
 
 
+def _check_sizes(shape: tuple[int, ...]) -> None:
+    """Raises UserError in all processes if they have images of different shapes.
+
+    Each has read a part of the set, of one size by itself.
+    """
+    sizes = sorted({tuple(map(int, of)) for of in gather(np.array(shape))})
+    if len(sizes) > 1:
+        raise UserError(
+            "data.image_size=0",
+            f"images differ in size, {list(sizes[0])} and {list(sizes[1])}",
+            "give a size to which all are resized, such as 64",
+        )
+
+
 def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Images:
     """Reads a part of the images in each process, and returns all of them in each.
 
@@ -185,6 +199,9 @@ def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Im
 
     Returns:
       The result of `read(indices)`.
+
+    Raises:
+      UserError: those of `read`, and the images of two processes differ in size.
     """
     count = jax.process_count()
     if count == 1:
@@ -194,6 +211,7 @@ def read_shares(read: Callable[[np.ndarray], Images], indices: np.ndarray) -> Im
     images, labels, facts = together(
         lambda: read(own if len(own) else indices[:1])  # fewer images than processes
     )
+    _check_sizes(images.shape[1:])
     facts = facts if len(own) else collections.Counter()
 
     def join(rows: np.ndarray) -> np.ndarray:

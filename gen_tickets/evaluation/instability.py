@@ -35,7 +35,7 @@ def barrier(losses: Sequence[float]) -> tuple[float, float]:
     return float(values.max() - ends), float(ends)
 
 
-def _relative(height: float, ends: float) -> float:
+def relative(height: float, ends: float) -> float:
     """height / |ends|; infinite if only the ends are 0."""
     if ends == 0:
         return 0.0 if height == 0 else math.copysign(math.inf, height)
@@ -60,11 +60,11 @@ def by_step(rows: Iterable[Mapping[str, Any]], column: str) -> list[Instability]
             for line, points in lines.items()
             if line[0] == step
         ]
-        relative = np.array([_relative(height, ends) for height, ends in barriers])
-        std = relative.std(ddof=1) if len(relative) > 1 else 0.0
+        sizes = np.array([relative(height, ends) for height, ends in barriers])
+        std = sizes.std(ddof=1) if len(sizes) > 1 else 0.0
         ends = float(np.mean([ends for _, ends in barriers]))
         found.append(
-            Instability(step, float(relative.mean()), float(std), ends, len(relative))
+            Instability(step, float(sizes.mean()), float(std), ends, len(sizes))
         )
     return found
 

@@ -11,6 +11,16 @@ import numpy as np
 from gen_tickets.errors import UserError
 
 
+class Number(str):
+    """The text of a scalar constant; it stands for an array of any shape.
+
+    Attributes:
+      value: of the constant, a NumPy scalar or an array of no axes.
+    """
+
+    value: Any
+
+
 class Writer:
     """Writes operations as lines `x_1 = ...`; the first axis of `size` is the batch."""
 
@@ -37,6 +47,11 @@ class Writer:
             if key in equation.params:
                 return self.run(equation.params[key], inputs)
         name = equation.primitive.name
+        if _is_constant(equation, inputs):
+            values = [x.value for x in inputs if isinstance(x, Number)]
+            return [_number(equation.primitive.bind(*values, **equation.params))]
+        if name not in _OF_NUMBERS and name not in OPERATIONS:
+            inputs = [self._tensor(*pair) for pair in zip(inputs, equation.invars)]
         if name in OPERATIONS:
             expression = OPERATIONS[name].format(*inputs)
         elif name in _WRITERS:
@@ -44,10 +59,22 @@ class Writer:
         else:
             raise UserError(name, "has no PyTorch counterpart", "give another --format")
         if expression in inputs:
-            return [expression]
+            return [inputs[inputs.index(expression)]]  # a number stays one
         self._count += 1
         self._lines.append(f"x_{self._count} = {expression}")
         return [f"x_{self._count}"]
+
+    def _tensor(self, text: str, atom: Any) -> str:
+        """A tensor for an operation that cannot use a number in its place."""
+        sizes = atom.aval.shape
+        if not isinstance(text, Number) or not sizes:
+            return text
+        return f"x.new_full(({self.lengths(sizes)},), {text})"
+
+    def lengths(self, sizes: Sequence[int]) -> str:
+        """Sizes as arguments, the length of the input for the batch."""
+        is_batch = bool(sizes) and sizes[0] == self._size
+        return ", ".join(map(str, ["len(x)", *sizes[1:]] if is_batch else sizes))
 
     def shape(self, sizes: Sequence[int]) -> str:
         """Sizes as arguments, -1 for the batch."""
@@ -55,7 +82,13 @@ class Writer:
         return ", ".join(map(str, [-1, *sizes[1:]] if is_batch else sizes))
 
 
-def _number(value: Any) -> str:
+def _is_constant(equation: Any, inputs: Sequence[str]) -> bool:
+    """Whether an operation has one number as its result, known here."""
+    shapes = [x.aval.shape for x in equation.outvars]
+    return shapes == [()] and all(isinstance(x, Number) for x in inputs)
+
+
+def _number(value: Any) -> Number:
     """A constant of a program.
 
     Raises:
@@ -64,12 +97,9 @@ def _number(value: Any) -> str:
     if np.ndim(value) > 0:
         raise UserError("constant", "is an array", "give another --format")
     number = np.asarray(value).item()
-    return repr(number) if math.isfinite(number) else f'float("{number}")'
-
-
-def _is_tensor(x: str) -> bool:
-    """Whether an expression is a tensor, not a number from `_number`."""
-    return x.isidentifier() or x.startswith("self.")
+    text = Number(repr(number) if math.isfinite(number) else f'float("{number}")')
+    text.value = np.asarray(value)
+    return text
 
 
 def _conv(writer: Writer, equation: Any, x: str, kernel: str) -> str:
@@ -84,10 +114,17 @@ def _conv(writer: Writer, equation: Any, x: str, kernel: str) -> str:
     if set(spread) == {1}:
         padding = (*columns, *rows)
         return f"conv({x}, {kernel}, {strides}, {padding})"
-    sides = equation.invars[1].aval.shape[:2]
-    cropped = tuple(k - 1 - low for k, (low, _) in zip(sides, (rows, columns)))
-    extra = tuple(high - low for low, high in (rows, columns))
-    return f"conv_transpose({x}, {kernel}, {spread}, {cropped}, {extra})"
+    if set(strides) != {1}:
+        raise UserError(
+            "convolution", "has strides in and out", "give another --format"
+        )
+    height, width = equation.invars[1].aval.shape[:2]
+    padding = tuple(
+        added + 1 - size
+        for size, sides in ((width, columns), (height, rows))
+        for added in sides
+    )
+    return f"conv_transpose({x}, {kernel}, {spread}, {padding})"
 
 
 def _product(writer: Writer, equation: Any, a: str, b: str) -> str:
@@ -115,7 +152,7 @@ def _broadcast(writer: Writer, equation: Any, x: str, *_: str) -> str:
     reshaped = f"{x}.reshape({writer.shape(kept)})"
     if tuple(kept) == tuple(sizes):
         return reshaped
-    return f"{reshaped}.expand({writer.shape(sizes)})"
+    return f"{reshaped}.expand({writer.lengths(sizes)})"
 
 
 def _slice(writer: Writer, equation: Any, x: str) -> str:
@@ -131,19 +168,31 @@ def _slice(writer: Writer, equation: Any, x: str) -> str:
 
 
 def _maximum(writer: Writer, equation: Any, a: str, b: str) -> str:
+    if isinstance(a, Number):
+        a, b = b, a
     if b == "0.0":
         return f"torch.relu({a})"
-    return f"torch.maximum({a}, {b})" if _is_tensor(b) else f"{a}.clamp(min={b})"
+    if isinstance(b, Number):
+        return f"{a}.clamp(min={b})"
+    return f"torch.maximum({a}, {b})"
 
 
 def _convert(writer: Writer, equation: Any, x: str) -> str:
-    if not _is_tensor(x):
+    if isinstance(x, Number):
         return x
     return f"{x}.to(torch.{jnp.dtype(equation.params['new_dtype']).name})"
 
 
 def _reshape(writer: Writer, equation: Any, x: str, *_: str) -> str:
     return f"{x}.reshape({writer.shape(equation.outvars[0].aval.shape)})"
+
+
+def _select(writer: Writer, equation: Any, which: str, *cases: str) -> str:
+    if isinstance(which, Number):
+        return cases[int(which.value)]
+    if len(cases) != 2:
+        raise UserError("select_n", f"of {len(cases)} cases", "give another --format")
+    return f"torch.where({which}, {cases[1]}, {cases[0]})"
 
 
 def _over(method: str) -> Callable[..., str]:
@@ -161,14 +210,13 @@ OPERATIONS = {
     "sub": "{} - {}",
     "mul": "{} * {}",
     "div": "{} / {}",
-    "pow": "{} ** {}",
+    "pow": "torch.pow({}, {})",
     "neg": "-{}",
     "ge": "{} >= {}",
     "gt": "{} > {}",
     "le": "{} <= {}",
     "lt": "{} < {}",
     "logistic": "torch.sigmoid({})",
-    "select_n": "torch.where({0}, {2}, {1})",
     "stop_gradient": "{}",
     "copy": "{}",
 }
@@ -178,6 +226,7 @@ _WRITERS: dict[str, Callable[..., str]] = {
     "broadcast_in_dim": _broadcast,
     "slice": _slice,
     "max": _maximum,
+    "select_n": _select,
     "convert_element_type": _convert,
     "reshape": _reshape,
     "squeeze": _reshape,
@@ -191,3 +240,5 @@ _WRITERS: dict[str, Callable[..., str]] = {
         f"torch.cat(({', '.join(x)}), {equation.params['dimension']})"
     ),
 }
+# Operations of _WRITERS whose arguments may be numbers, of any shape.
+_OF_NUMBERS = ("broadcast_in_dim", "convert_element_type", "max", "select_n")

@@ -1,9 +1,10 @@
 """A trained network in PyTorch: weights.npz, and a model.py with the same outputs.
 
-The program that JAX traces for a network is translated operation by operation, so any
-model can be exported, including compacted and custom ones. Weights keep their names and
-layout; images are [N, C, H, W] as in PyTorch. Convolutions have float32 operands,
-regardless of `precision`.
+The program that JAX traces for a network is translated operation by operation, so
+compacted and custom models can be exported too; one with an operation or a constant
+that has no counterpart here, such as the U-Net's times, is refused. Weights keep their
+names and layout; images are [N, C, H, W] as in PyTorch. Convolutions have float32
+operands, regardless of `precision`.
 """
 
 import pathlib
@@ -20,6 +21,9 @@ from gen_tickets.pytorch import operations
 from gen_tickets.tasks import networks
 from gen_tickets.trained import Trained
 from gen_tickets.workdir import npz, paths
+
+# Of the batches traced, to tell their size from those of weights and images.
+_SIZES = (7919, 8191)
 
 _HEAD = '''"""{title}.
 
@@ -43,12 +47,13 @@ def conv(x, kernel, strides, padding):
     return F.conv2d(x, kernel.permute(3, 2, 0, 1), stride=strides).permute(0, 2, 3, 1)
 
 
-def conv_transpose(x, kernel, strides, padding, output_padding):
-    """x [N, H, W, C] by a kernel [h, w, in, out] rotated by 180 degrees."""
+def conv_transpose(x, kernel, strides, padding):
+    """x [N, H, W, C] by a kernel [h, w, in, out] rotated by 180 degrees.
+
+    Then padded with zeros (left, right, top, bottom); negative numbers crop.
+    """
     x, kernel = x.permute(0, 3, 1, 2), kernel.flip(0, 1).permute(2, 3, 0, 1)
-    x = F.conv_transpose2d(
-        x, kernel, stride=strides, padding=padding, output_padding=output_padding
-    )
+    x = F.pad(F.conv_transpose2d(x, kernel, stride=strides), padding)
     return x.permute(0, 2, 3, 1)
 
 
@@ -136,7 +141,7 @@ def _forward(trained: Trained, component: str) -> str:
     Raises:
       UserError: an operation has no counterpart, or depends on the size of the batch.
     """
-    sources = [_trace(trained, component, size) for size in (2, 3)]
+    sources = [_trace(trained, component, size) for size in _SIZES]
     if sources[0] != sources[1]:
         raise UserError(component, "depends on the batch size", "give another --format")
     return "\n".join(f"        {line}" for line in sources[0])

@@ -6,7 +6,8 @@ For a compacted network it has the channels of each group, and arrays of the sma
 shapes, which fit `tasks.build(config, ..., channels)`.
 
 A ticket of a custom model needs only masks and params, which may be any pytree. Dicts
-and lists are restored as such; `load(path, like=params)` restores any structure, such
+and lists are restored as such, without their parts that hold no arrays: of a list with
+such parts, a dict of positions. `load(path, like=params)` restores any structure, such
 as tuples, FrozenDicts, nnx states and Equinox modules.
 """
 
@@ -45,12 +46,14 @@ def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
     """Writes a ticket to one file, atomically.
 
     Raises:
-      UserError: weights or statistics are not float32, masks have another structure, or
-        the disk is full.
+      UserError: weights or statistics are not float32, masks are not bool or have
+        another structure or shape, or the disk is full.
     """
     masks, params = trees.named_leaves(ticket.masks), trees.named_leaves(ticket.params)
     if masks.keys() != params.keys():
         raise UserError("masks", "are not of the structure of params")
+    for name, mask in masks.items():
+        _check_mask(name, np.asarray(mask), np.shape(params[name]))
     shapes = {name: list(leaf.shape) for name, leaf in params.items()}
     header = json.dumps(
         {
@@ -69,6 +72,19 @@ def save(path: str | os.PathLike[str], ticket: Ticket) -> None:
     for name, leaf in trees.named_leaves(ticket.stats).items():
         arrays[f"stats/{name}"] = _float32(name, leaf)
     npz.write(pathlib.Path(path), arrays)
+
+
+def _check_mask(name: str, mask: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raises UserError unless a mask is bool and of the shape of its weights.
+
+    Any other would be saved as another ticket, as integers or rows select weights too.
+    """
+    if mask.dtype != bool or mask.shape != shape:
+        raise UserError(
+            f"mask of {name}",
+            f"is {mask.dtype} {list(mask.shape)}, for weights {list(shape)}",
+            "give bool, True = kept, of the shape of the weights",
+        )
 
 
 def _float32(name: str, leaf: Any) -> np.ndarray:
