@@ -7,8 +7,8 @@ Whalen et al. 2025 (arXiv 2504.09606) train diffusion models 2.9 to 5.8 times as
 Removes half of the groups of group norm. experiments/ddpm_cifar10.py has the dense
 training. `:laptop` is experiments/ddpm_mnist.py with 3,200 images, 20 epochs. There the
 masks are still not stable after 10 epochs (distances 0.13 and 0.10 in two runs), so it
-takes the mask of epoch 6. With it fd_classifier is 19.90 ± 0.72, dense 10.23 ± 0.55; a
-dense network of half the widths has 19.5 ± 1.4 (3 runs each).
+takes the mask of epoch 6. With it fd_classifier is 20.54 ± 0.78, dense 10.50 ± 0.52; a
+dense network of half the widths has 20.7 ± 1.2 (3 runs each).
 """
 
 from gen_tickets.config import defaults
