@@ -143,15 +143,14 @@ def _untraced(case):
 
 @pytest.mark.parametrize("case", _WINOGRAD)
 def test_conv_winograd_and_gradients_equal_library(monkeypatch, case):
-    monkeypatch.setattr(products, "_NARROW", 0)  # weight gradients, too
     used = []
-    for direction in ("forward", "backward", "correlate"):
+    for direction in ("forward", "backward"):
         kept = getattr(winograd, direction)
         monkeypatch.setattr(
             winograd, direction, lambda *a, kept=kept: used.append(a) or kept(*a)
         )
     _compare("conv", _untraced(case), PRODUCT)
-    assert len(used) == 3
+    assert len(used) == 2
 
 
 @pytest.mark.parametrize(
@@ -159,13 +158,12 @@ def test_conv_winograd_and_gradients_equal_library(monkeypatch, case):
     [(((2, 1), (0, 1)), (7, 9)), (((4, 2), (3, 1)), (8, 8))],
     ids=["odd image", "padding above kernel - 1"],
 )
-def test_conv_winograd_of_narrow_kernels_and_gradients_equal_library(padding, sides):
+def test_conv_winograd_and_gradients_in_other_forms_equal_library(padding, sides):
     case = ((3, 3), (1, 1), padding, sides, (16, 17), 6)
     _compare("conv", case, PRODUCT)
 
 
 def test_conv_transpose_winograd_equals_library(monkeypatch):
-    monkeypatch.setattr(products, "_NARROW", 0)
     used, kept = [], winograd.backward
     monkeypatch.setattr(winograd, "backward", lambda *a: used.append(a) or kept(*a))
     case = ((4, 4), (2, 2), ((2, 2), (2, 2)), (4, 6), (16, 20), 12)
@@ -175,8 +173,7 @@ def test_conv_transpose_winograd_equals_library(monkeypatch):
 
 @pytest.mark.parametrize("name", _PAIRS)
 def test_conv_in_chunks_and_under_vmap_equals_library(monkeypatch, name):
-    monkeypatch.setattr(products, "_CHUNK_BYTES", (2000, 2000))
-    monkeypatch.setattr(products, "_NARROW", 0)
+    monkeypatch.setattr(products, "_CHUNK_BYTES", 2000)
     _compare(name, ((4, 4), (2, 2), ((1, 2), (2, 1)), (7, 8), (2, 3), 6), PRODUCT)
     _compare(name, _untraced(_SMALL[0]), PRODUCT, members=3)
     if name == "conv":
@@ -185,8 +182,7 @@ def test_conv_in_chunks_and_under_vmap_equals_library(monkeypatch, name):
 
 @pytest.mark.parametrize("lowering", [PRODUCT, LIBRARY], ids=["product", "library"])
 @pytest.mark.parametrize("name", _PAIRS)
-def test_conv_bfloat16_gradients_equal_library(monkeypatch, name, lowering):
-    monkeypatch.setattr(products, "_NARROW", 0)
+def test_conv_bfloat16_gradients_equal_library(name, lowering):
     case = _WINOGRAD[0] if name == "conv" else _SMALL[1]
     _compare(name, case, lowering, tolerance=3e-2, dtype=jnp.bfloat16)
 

@@ -6,7 +6,6 @@ Processes a few images at a time, so that their patches stay in the cache. Uses
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
@@ -16,11 +15,7 @@ from gen_tickets.kernels import winograd
 from gen_tickets.kernels.geometry import Geometry
 
 _FLOAT32 = jnp.dtype("float32")
-# Of patches, measured. Every chunk reads the whole kernel again, so large kernels need
-# large chunks; small ones are fastest when the patches stay in a core's own cache.
-_CHUNK_BYTES = (2**20, 2**23)
-_CHUNK_KERNELS = 4  # bytes of patches in a chunk per byte of the kernel
-_NARROW = 32  # channels up to which Winograd's products of a weight gradient are slow
+_CHUNK_BYTES = 2**23  # of patches that stay in the cache; measured
 
 
 def patches(
@@ -76,38 +71,23 @@ def add_windows(
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *crop, (0, 0, 0)))
 
 
-class _Plan(NamedTuple):
-    """How to process a batch of images."""
-
-    fewer: bool  #: multiplications, by `winograd`
-    chunks: float  #: of images, such that their patches stay in the cache
-
-    def split(self, x: Array, least: int = 1) -> Array:
-        """x [N, ...] → [m, N / m, ...]: m is as close to `chunks` as N allows."""
-        least = min(least, len(x))
-        divisors = (d for d in range(least, len(x) + 1) if len(x) % d == 0)
-        m = min(divisors, key=lambda d: abs(math.log(d / self.chunks)))
-        return x.reshape(m, -1, *x.shape[1:])
+def _split(x: Array, image_bytes: int, least: int = 1) -> Array:
+    """x [N, ...] → [m, N / m, ...]: chunks as close to the cache size as N allows."""
+    wanted = len(x) * image_bytes / _CHUNK_BYTES
+    least = min(least, len(x))
+    divisors = (d for d in range(least, len(x) + 1) if len(x) % d == 0)
+    chunks = min(divisors, key=lambda d: abs(math.log(d / wanted)))
+    return x.reshape(chunks, -1, *x.shape[1:])
 
 
 def _plan(
-    geometry: Geometry,
-    num_images: int,
-    channels: int,
-    features: int,
-    min_channels: int = 0,
-) -> _Plan:
-    """The plan for a kernel of these channels; `winograd` from `min_channels` on."""
-    taps, size = math.prod(geometry.kernel) * channels, geometry.dtype.itemsize
-    fewer = min(channels, features) >= min_channels and winograd.applies(
-        geometry, num_images, (channels, features)
-    )
-    image_bytes = math.prod(geometry.out) * taps * size
-    if fewer:
-        image_bytes = winograd.image_bytes(geometry, channels)
-    least, most = _CHUNK_BYTES
-    chunk_bytes = min(max(_CHUNK_KERNELS * taps * features * size, least), most)
-    return _Plan(fewer, num_images * image_bytes / chunk_bytes)
+    geometry: Geometry, num_images: int, channels: int, features: int
+) -> tuple[bool, int]:
+    """(whether to use winograd, bytes of patches per image)."""
+    if winograd.applies(geometry, num_images, (channels, features)):
+        return True, winograd.image_bytes(geometry, channels)
+    values = math.prod(geometry.out) * math.prod(geometry.kernel) * channels
+    return False, values * geometry.dtype.itemsize
 
 
 def as_matrix(
@@ -130,15 +110,15 @@ def forward(
 ) -> Float[Array, "n h w o"]:
     """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
-    plan = _plan(geometry, len(x), channels, features)
+    fewer, image_bytes = _plan(geometry, len(x), channels, features)
     matrix, depth, _ = as_matrix(k, geometry)
 
     def multiply(x: Float[Array, "n H W c"]) -> Float[Array, "n h w o"]:
         y = geometry.dot(patches(x, geometry), matrix, ((1,), (depth,)))
         return y.reshape(len(x), *geometry.out, -1)
 
-    function = winograd.forward(k, geometry) if plan.fewer else multiply
-    return _map(function, plan.split(x))
+    function = winograd.forward(k, geometry) if fewer else multiply
+    return _map(function, _split(x, image_bytes))
 
 
 def backward(
@@ -146,8 +126,8 @@ def backward(
 ) -> Float[Array, "n H W c"]:
     """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
-    plan = _plan(geometry, len(y), channels, features)
-    if plan.fewer and geometry.strides == (1, 1):
+    fewer, image_bytes = _plan(geometry, len(y), channels, features)
+    if fewer and geometry.strides == (1, 1):
         return forward(y, k, geometry.turned)  # whose transforms are cheaper
     matrix, _, feature = as_matrix(k, geometry)
 
@@ -155,8 +135,8 @@ def backward(
         windows = geometry.dot(y, matrix, ((3,), (feature,)))
         return add_windows(windows, geometry)
 
-    function = winograd.backward(k, geometry) if plan.fewer else multiply
-    return _map(function, plan.split(y))
+    function = winograd.backward(k, geometry) if fewer else multiply
+    return _map(function, _split(y, image_bytes))
 
 
 def correlate(
@@ -164,13 +144,13 @@ def correlate(
 ) -> Float[Array, "kh kw _ _"]:
     """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
-    plan = _plan(geometry, len(x), channels, features, min_channels=_NARROW + 1)
+    fewer, image_bytes = _plan(geometry, len(x), channels, features)
     # XLA:CPU unrolls a loop of one step, and then lacks a bfloat16 product with the
     # transposed operand.
-    xs = plan.split(x, least=1 if geometry.dtype == _FLOAT32 else 2)
+    xs = _split(x, image_bytes, least=1 if geometry.dtype == _FLOAT32 else 2)
     if len(xs) == 1:
         geometry = geometry._replace(dtype=_FLOAT32)
-    if plan.fewer:
+    if fewer:
         ys = y.reshape(len(xs), -1, *y.shape[1:])
         return winograd.correlate(xs, ys, geometry)
     # Products read columns of the left operand slowly: transpose the smaller one once.
