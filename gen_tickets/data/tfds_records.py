@@ -17,19 +17,26 @@ from gen_tickets.errors import UserError
 from gen_tickets.workdir import reading
 
 
-def read(path: pathlib.Path, file_format: str, *of_reader: Any) -> Read:
+def read(
+    path: pathlib.Path,
+    file_format: str,
+    split: str,
+    indices: np.ndarray,
+    crop: int,
+    size: int,
+) -> Read:
     """The `Reader.read` of the set in the version folder `path`.
 
     Args:
       file_format: "array_record", read without TensorFlow, or "tfrecord", with it.
-      of_reader: split, indices, crop, size, as in `Reader.read`.
+      split, indices, crop, size: as in `Reader.read`.
 
     Raises:
       UserError: a file is missing or damaged, or images cannot be read.
     """
     remedy = "copy or prepare the set again"
     with reading.explained(path, "set", remedy, field=f"data.dir, {path}"):
-        return _read(path, file_format, *of_reader)
+        return _read(path, file_format, split, indices, crop, size)
 
 
 def _read(
