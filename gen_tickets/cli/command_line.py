@@ -20,6 +20,10 @@ from gen_tickets.config.registry import nearest
 from gen_tickets.errors import Interrupted, LostProcess, UserError
 from gen_tickets.workdir import user_cache
 
+# Help of an argument that names the folder.
+PREPARED_SETS = (
+    "folder of prepared TFDS sets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets"
+)
 _OVERRIDE = re.compile(r"--?(no)?config\.([^=]+)(=.*)?", re.DOTALL)
 
 

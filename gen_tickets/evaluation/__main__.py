@@ -65,8 +65,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="",
         dest="data_dir",
         metavar="DIR",
-        help="folder of prepared TFDS sets; default: TFDS_DATA_DIR, else "
-        "~/tensorflow_datasets",
+        help=command_line.PREPARED_SETS,
     )
     add(
         "--image-size",

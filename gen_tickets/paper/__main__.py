@@ -24,9 +24,6 @@ from gen_tickets.paper.figures import FIGURES
 from gen_tickets.paper.results import FINISHED, SCALES, Results, judge_all
 from gen_tickets.workdir import lock, paths
 
-_DATA_DIR = (
-    "folder of prepared TFDS sets; default: TFDS_DATA_DIR, else ~/tensorflow_datasets"
-)
 _DOWNLOAD = "download missing TFDS sets and, for fid, Inception's weights"
 
 
@@ -42,7 +39,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         default="runs/paper",
         help="folder of all results; default: %(default)s",
     )
-    add("--data-dir", default="", metavar="DIR", help=_DATA_DIR)
+    add("--data-dir", default="", metavar="DIR", help=command_line.PREPARED_SETS)
     add("--download", action="store_true", help=_DOWNLOAD)
     return parser.parse_args(words)
 
