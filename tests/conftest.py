@@ -1,10 +1,10 @@
 """One compilation cache for all tests and workers; nothing else is shared."""
 
-import importlib.util
-import mmap
 import os
 import pathlib
 import signal
+
+from gen_tickets.cli import xla_flags
 
 _CACHE = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "xla"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
@@ -17,27 +17,8 @@ _FLAGS = {
     "xla_cpu_parallel_codegen_split_count": "1",
 }
 
-
-def _known_flags() -> str:
-    """Those of the flags that the installed XLA has; any other would end the process.
-
-    XLA cannot be asked before it reads them: its library is searched for their names.
-    """
-    package = importlib.util.find_spec("jaxlib").submodule_search_locations[0]
-    found = []
-    for library in pathlib.Path(package).glob("*jax_common*"):
-        with (
-            library.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text,
-        ):
-            for name, value in _FLAGS.items():
-                if text.find(b"\0%b\0" % name.encode()) >= 0:
-                    found.append(f"--{name}={value}")
-    return " ".join(found)
-
-
 if "XLA_FLAGS" not in os.environ:  # Workers and processes of tests have it from here.
-    os.environ["XLA_FLAGS"] = _known_flags()
+    xla_flags.add(_FLAGS)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -110,6 +110,7 @@ def configure(**changes):
     config = quickstart.get_config("smoke")
     config.update_from_flattened_dict(
         {
+            "seed": 1,  # with 0, no path through these few units is left
             "runs": 1,
             "train.steps": 30,
             "data.image_size": 8,

@@ -13,7 +13,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 import gen_tickets
-from gen_tickets.cli import experiment_file, help_page, streams
+from gen_tickets.cli import experiment_file, help_page, streams, xla_flags
 from gen_tickets.config import defaults, option
 from gen_tickets.config.options import OPTIONS
 from gen_tickets.config.registry import nearest
@@ -210,16 +210,20 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+_QUICK_FLAGS = {
+    # Of fusions, the older code generator compiles in half of the time.
+    "xla_backend_extra_options": "xla_cpu_disable_new_fusion_emitters",
+    # Programs are too small to be split into parts that compile side by side.
+    "xla_cpu_parallel_codegen_split_count": "1",
+}
+
+
 def compile_quickly() -> None:
     """Skips most optimizations on a CPU, because a smoke run only takes seconds.
 
     Starts JAX's runtime, which reads its flags only once.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_backend_extra_options" not in flags:
-        # Of fusions, the older code generator compiles in half of the time.
-        option = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
-        os.environ["XLA_FLAGS"] = f"{flags} {option}".strip()
+    xla_flags.add(_QUICK_FLAGS)
     import jax
 
     from gen_tickets.distributed import devices

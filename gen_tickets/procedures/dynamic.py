@@ -61,7 +61,8 @@ def next_round(
         trained.rewind,
         prepared.init(prepared.dense.run_keys(Purpose.INIT)),
         prepared.dense.run_keys(Purpose.SCORE, round_number),
-        tuple(counts.items()),
+        tuple(counts),
+        tuple(counts.values()),
         prepared.tickets.arms,
         prepared.metric_names,
     )
@@ -96,19 +97,23 @@ def _layer_counts(prepared: Prepared, round_number: int) -> dict[str, int]:
     return counts
 
 
-@functools.partial(jax.jit, static_argnames=("counts", "methods", "metric_names"))
+@functools.partial(jax.jit, static_argnames=("names", "methods", "metric_names"))
 def _begin(
     initial: dict[str, Any],
     fresh: Any,
     keys: jax.Array,
-    counts: tuple[tuple[str, int], ...],
+    names: tuple[str, ...],
+    counts: tuple[int | jax.Array, ...],
     methods: tuple[str, ...],
     metric_names: tuple[str, ...],
 ) -> RoundState:
-    """All methods at step 0, [M, ...]; a run has the same start [R, ...] in each."""
+    """All methods at step 0, [M, ...]; a run has the same start [R, ...] in each.
+
+    The numbers of kept weights, `counts`, are traced: all rounds share a program.
+    """
 
     def draw(params: Any, key: jax.Array) -> Any:
-        return dynamic.draw(params, dict(counts), key)
+        return dynamic.draw(params, dict(zip(names, counts)), key)
 
     masks = jax.vmap(draw)(initial["params"], keys)
     state = fresh._replace(

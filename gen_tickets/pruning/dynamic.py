@@ -40,13 +40,10 @@ class Growth(NamedTuple):
     last: int  #: last step of training, where no mask changes
 
 
-def draw(params: Tree, counts: Mapping[str, int], key: jax.Array) -> Tree:
+def draw(params: Tree, counts: Mapping[str, int | jax.Array], key: jax.Array) -> Tree:
     """Random masks that keep `counts` weights of each layer, and all other leaves."""
     leaves = trees.named_leaves(params)
-    drawn = {
-        name: jax.random.uniform(jax.random.fold_in(key, i), leaves[name].shape)
-        for i, name in enumerate(counts)
-    }
+    drawn = saliency.random({name: leaves[name] for name in counts}, key=key)
     scores, masks = trees.like(params, {**leaves, **drawn}), masks_lib.dense(params)
     return masks_lib.select(
         scores, masks, tuple(counts), tuple(counts.values()), "layer"

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
 
 from gen_tickets import trees
@@ -171,25 +172,32 @@ def select(
       of this floor of one weight per layer.
 
     Raises:
-      UserError: a name that the tree does not have, or a NaN saliency.
+      UserError: a name that the tree does not have, a NaN saliency, or not one
+        `num_keep` per pool.
     """
     named_scores, named_masks = trees.named_leaves(scores), trees.named_leaves(masks)
     names = kernel_names(masks, names)
     _check_numbers({name: named_scores[name] for name in names})
-    selected: dict[str, jax.Array] = {}
-    floored = jnp.zeros((), jnp.int32)
-    for pool, keep in zip(pools(names, scope), num_keep, strict=True):
-        sizes = [named_scores[name].size for name in pool]
-        starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
-        kept, pool_floored = selection.keep_best(
-            jnp.concatenate([named_scores[name].ravel() for name in pool]),
-            jnp.concatenate([named_masks[name].ravel() for name in pool]),
-            keep,
-            starts,
+    of_pools = pools(names, scope)
+    ordered = [name for pool in of_pools for name in pool]
+    counts = list(num_keep)
+    if len(counts) != len(of_pools):
+        raise UserError(
+            f"num_keep={counts}",
+            f"has {len(counts)} numbers",
+            f"give one for each of the {len(of_pools)} pools of scope={scope!r}",
         )
-        floored += pool_floored
-        for name, a, b in zip(pool, starts, starts[1:]):
-            selected[name] = kept[a:b].reshape(named_scores[name].shape)
+    kept, floored = selection.keep_best(
+        jnp.concatenate([named_scores[name].ravel() for name in ordered]),
+        jnp.concatenate([named_masks[name].ravel() for name in ordered]),
+        jnp.stack([jnp.asarray(count, jnp.int32) for count in counts]),
+        [[named_scores[name].size for name in pool] for pool in of_pools],
+    )
+    ends = np.cumsum([named_scores[name].size for name in ordered])
+    selected = {
+        name: part.reshape(named_scores[name].shape)
+        for name, part in zip(ordered, jnp.split(kept, ends[:-1]), strict=True)
+    }
     return trees.like(masks, {**named_masks, **selected}), floored
 
 

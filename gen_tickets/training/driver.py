@@ -15,6 +15,7 @@ import numpy as np
 from gen_tickets.data.pipeline import Data, Resident, Streamed
 from gen_tickets.distributed import processes
 from gen_tickets.errors import Interrupted
+from gen_tickets.training import compile_ahead
 from gen_tickets.training import round_state as round_state_lib
 from gen_tickets.training.loop import Loop
 from gen_tickets.training.meter import Meter
@@ -100,13 +101,26 @@ def train(
     Raises:
       Interrupted: a signal arrived; everything is saved.
     """
-    with contextlib.closing(hooks.profiler), _meter(training) as meter:
+    evaluated = (
+        round_state.state,
+        *data.heldout,
+        training.population.evaluation_keys(),
+    )
+    with (
+        contextlib.closing(hooks.profiler),
+        compile_ahead.compiling(
+            training.loop.evaluate, *evaluated
+        ) as wait_for_evaluate,
+        _meter(training) as meter,
+    ):
         # One that came while a round was measured: before the next is compiled.
         _, _, signal_number = _agree(1, False, hooks)
         if signal_number:
             hooks.save(round_state, position)
             raise Interrupted(signal_number)
-        return _train(training, round_state, position, data, hooks, meter)
+        return _train(
+            training, round_state, position, data, hooks, meter, wait_for_evaluate
+        )
 
 
 def _train(
@@ -116,6 +130,7 @@ def _train(
     data: Data,
     hooks: Hooks,
     meter: Meter,
+    wait_for_evaluate: Callable[[], None],
 ) -> tuple[RoundState, Position]:
     population, schedule = training.population, training.schedule
     keys = population.train_keys()
@@ -136,6 +151,7 @@ def _train(
         meter.note(num_steps, trained - started)
         evaluation = None
         if position.step == target and schedule.is_evaluated(target):
+            wait_for_evaluate()
             round_state, evaluation = _evaluate(training, round_state, position, data)
             jax.block_until_ready(round_state)
             meter.note_evaluation(time.monotonic() - trained)
