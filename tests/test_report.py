@@ -243,7 +243,8 @@ def test_labels_of_runs_are_their_differences_or_folders(tmp_path):
     first, second, third = runs
 
     def labels(*some):
-        return outcomes.labels(some, outcomes.differences([r.config for r in some]))
+        different = outcomes.differences([run.config for run in some])
+        return outcomes.labels([run.workdir for run in some], different)
 
     assert labels(first, second) == ["a=1", "a=2"]
     assert labels(second, third) == [str(second.workdir), str(third.workdir)]
@@ -630,6 +631,39 @@ def test_instability_of_networks_that_learned_nothing_says_so(
     sentence = stability.load(tmp_path / "run").sentence
     assert sentence.startswith("Nothing learned") != learned
     assert "Stable (margin 0.03) from step 8 on." in sentence
+
+
+def test_compare_analyses_draws_a_line_each_over_all_steps(tmp_path, capsys):
+    write_stability(tmp_path / "dense", margin=0.02)
+    write_stability(tmp_path / "masked", margin=0.03)
+    path = paths.stability_path(tmp_path / "masked")
+    late = [{**row, "step": 2 * row["step"]} for row in tables.read_rows(path)]
+    tables.write_rows(path, late)  # steps 0 and 16
+    names = [str(tmp_path / name) for name in ("dense", "masked")]
+    assert command.main([*names, f"--output={tmp_path / 'out.html'}"]) == 0
+    assert "masked: Stable (margin 0.03) from step 16 on." in capsys.readouterr().out
+    checker = check(tmp_path / "out.html")
+    chart = checker.figures["stability"]
+    dense, masked, low, high = chart["lines"]
+    assert (dense["x"], masked["x"]) == ([0, 1], [0, 2])  # of steps 0, 8, 16
+    assert dense["y"] == masked["y"] == [50.0, 1.0]
+    assert (low["y"], high["y"]) == ([2.0], [3.0])
+    assert {"stability.margin", "0.02", "0.03"} <= set(checker.words)
+
+
+def test_compare_analyses_with_runs_or_by_other_metrics_is_refused(tmp_path, capsys):
+    run = write_workdir(tmp_path / "run", table([GOOD], [BAD]))
+    write_stability(tmp_path / "one")
+    write_stability(tmp_path / "two")
+    assert command.main([str(run), str(tmp_path / "one")]) == 2
+    assert "compare analyses with one another" in capsys.readouterr().err
+    path = paths.stability_path(tmp_path / "two")
+    rows = [{"heldout_loss": 1.0, **row} for row in tables.read_rows(path)]
+    tables.write_rows(path, [{k: v for k, v in r.items() if k != METRIC} for r in rows])
+    assert command.main([str(tmp_path / "one"), str(tmp_path / "two")]) == 2
+    assert f"are judged by {', '.join(sorted((METRIC, 'heldout_loss')))}" in (
+        capsys.readouterr().err
+    )
 
 
 def test_comparison_page_has_samples_and_tables_of_all_workdirs(tmp_path):

@@ -110,13 +110,13 @@ def differences(configs: list[dict[str, Any]]) -> dict[str, list]:
     return {name: of for name, of in values.items() if any(v != of[0] for v in of)}
 
 
-def labels(runs: Sequence[Outcome], different: dict[str, list]) -> list[str]:
+def labels(workdirs: Sequence[pathlib.Path], different: dict[str, list]) -> list[str]:
     """Returns a label for each run: its differing options if short, else its folder."""
     said = [
         ", ".join(f"{name}={values[i]!r}" for name, values in different.items())
-        for i in range(len(runs))
+        for i in range(len(workdirs))
     ]
-    names = [run.workdir.resolve().name for run in runs]
+    names = [workdir.resolve().name for workdir in workdirs]
     if len(set(said)) == len(said) and max(map(len, said)) <= 48:
         return said
-    return names if len(set(names)) == len(names) else [str(r.workdir) for r in runs]
+    return names if len(set(names)) == len(names) else list(map(str, workdirs))

@@ -197,11 +197,29 @@ def compare(
     output: str | pathlib.Path,
     metric: str = "",
 ) -> pathlib.Path:
-    """Compares several workdirs on one page at `output`; returns its path."""
+    """Compares several workdirs on one page at `output`; returns its path.
+
+    Args:
+      folders: of runs, or all of instability analyses.
+      output: path of the page, or its folder.
+      metric: as in `draw`.
+
+    Raises:
+      UserError: as by `draw`, or there are both runs and analyses.
+    """
     output = _page_path(output, "comparison.html")
+    analyses = [x for x in folders if paths.stability_path(x).exists()]
+    if analyses and len(analyses) < len(folders):
+        raise UserError(
+            analyses[0],
+            "is an instability analysis, other folders are not",
+            "compare analyses with one another",
+        )
+    if analyses:
+        return _compare_analyses(folders, output, metric)
     runs = [outcomes.load(workdir, metric) for workdir in folders]
     differences = outcomes.differences([run.config for run in runs])
-    labels = outcomes.labels(runs, differences)
+    labels = outcomes.labels([run.workdir for run in runs], differences)
     judged = [run.judge() for run in runs]
     rows = [("folder", *(str(run.workdir) for run in runs))]
     rows += [(name, *map(str, values)) for name, values in differences.items()]
@@ -218,6 +236,36 @@ def compare(
         fixed=fixed,
         samples=samples,
         rounds=sections.rounds(runs, labels, judged),
+    )
+    paths.write_atomically(output, content)
+    return output
+
+
+def _compare_analyses(
+    folders: Sequence[str | pathlib.Path], output: pathlib.Path, metric: str
+) -> pathlib.Path:
+    found = [stability.load(folder, metric) for folder in folders]
+    different = sorted({one.column for one in found})
+    if len(different) > 1:
+        raise UserError(
+            ", ".join(map(str, folders)),
+            f"are judged by {', '.join(different)}",
+            "give a metric that all have with --config.eval.verdict=",
+        )
+    configs = [outcomes.config_of(folder) for folder in folders]
+    differences = outcomes.differences(configs)
+    labels = outcomes.labels([pathlib.Path(x) for x in folders], differences)
+    chart = stability.compared(found, labels)
+    _write_figures(figures_dir(output), [chart])
+    rows = [("folder", *map(str, folders))]
+    rows += [(name, *map(str, values)) for name, values in differences.items()]
+    content = page.render(
+        "analyses.html",
+        title="Comparison",
+        folder=figures_dir(output).name,
+        analyses=[(x, one, sections.steps(one)) for x, one in zip(labels, found)],
+        chart=chart,
+        differences=page.Table(("option", *labels), rows),
     )
     paths.write_atomically(output, content)
     return output

@@ -1,5 +1,6 @@
 """Chart and summary of an instability analysis, from stability.csv."""
 
+import itertools
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from gen_tickets.errors import UserError
 from gen_tickets.evaluation import instability
 from gen_tickets.evaluation.instability import Instability
 from gen_tickets.report import gates, outcomes, statistics
-from gen_tickets.report.charts import BLUE, GREY, Chart, Line, Mark, Tick
+from gen_tickets.report.charts import BLUE, GREY, PALETTE, Chart, Line, Mark, Tick
 from gen_tickets.workdir import baselines, columns, paths, tables
 
 _NOT_LEARNED = (
@@ -26,6 +27,7 @@ class Stability(NamedTuple):
     is_stable: bool
     chart: Chart
     column: str  #: the metric along the lines
+    margin: float  #: largest instability that counts as stable
     steps: Sequence[Instability]
 
 
@@ -63,6 +65,7 @@ def load(workdir: str | pathlib.Path, metric: str = "") -> Stability:
         is_stable=stable is not None,
         chart=_chart(found, name, margin, stable),
         column=name,
+        margin=margin,
         steps=found,
     )
 
@@ -91,38 +94,74 @@ def told(found: Stability) -> str:
     return "\n".join([*lines, found.sentence])
 
 
+def compared(found: Sequence[Stability], labels: Sequence[str]) -> Chart:
+    """Instability of several analyses, a line each, in percent against step k.
+
+    Args:
+      found: analyses by the same metric.
+      labels: of their lines.
+    """
+    steps = sorted({one.step for analysis in found for one in analysis.steps})
+    lines = [
+        _line(analysis.steps, found[0].column, label, color, steps)
+        for analysis, label, color in zip(found, labels, itertools.cycle(PALETTE))
+    ]
+    borders = [_border(x) for x in sorted({analysis.margin for analysis in found})]
+    return _against_steps(found[0].column, steps, [*lines, *borders])
+
+
 def _chart(
     found: Sequence[Instability], name: str, margin: float, stable: int | None
 ) -> Chart:
-    """Instability in percent of the mean of the ends, against step k."""
+    """The chart of one analysis, with its first stable step marked."""
+    steps = [one.step for one in found]
+    line = _line(found, name, "copies trained apart", BLUE, steps)
+    marks = [
+        Mark(x, y, f"first stable step, {stable}")
+        for x, y, step in zip(line.x, line.y, steps, strict=True)
+        if step == stable and math.isfinite(y)
+    ]
+    return _against_steps(name, steps, [line, _border(margin)], marks)
+
+
+def _line(
+    found: Sequence[Instability],
+    name: str,
+    label: str,
+    color: str,
+    steps: Sequence[int],
+) -> Line:
     title = columns.find(name).title
-    means = [100 * one.mean for one in found]
-    # Steps are powers of two or fractions of a training: evenly spaced by their order.
-    places = [float(i) for i in range(len(found))]
-    line = Line(
-        label="copies trained apart",
-        color=BLUE,
-        x=places,
-        y=means,
+    return Line(
+        label=label,
+        color=color,
+        # Steps are powers of two or fractions of a training: evenly spaced.
+        x=[float(steps.index(one.step)) for one in found],
+        y=[100 * one.mean for one in found],
         std=[100 * one.std for one in found],
         notes=[f"k = {x.step}, mean {title} of the ends {x.ends:.4g}" for x in found],
         marker="circle",
     )
-    border = Line(
+
+
+def _border(margin: float) -> Line:
+    return Line(
         f"margin, {100 * margin:.3g} %", GREY, [], [100 * margin], dash="dashed"
     )
-    marks = [
-        Mark(place, mean, f"first stable step, {stable}")
-        for place, mean, one in zip(places, means, found, strict=True)
-        if one.step == stable and math.isfinite(mean)
-    ]
+
+
+def _against_steps(
+    name: str, steps: Sequence[int], lines: list[Line], marks: Sequence[Mark] = ()
+) -> Chart:
+    """Instability in percent of the mean of the ends, against step k."""
+    title = columns.find(name).title
     return Chart(
         name="stability",
         title=f"Instability of {title}",
         xlabel="step k from which the copies train apart",
         ylabel=f"instability (% of {title})",
-        lines=[line, border],
-        marks=marks,
-        xlim=(-0.3, len(found) - 0.7),
-        xticks=[Tick(i, str(one.step)) for i, one in zip(places, found)],
+        lines=lines,
+        marks=list(marks),
+        xlim=(-0.3, len(steps) - 0.7),
+        xticks=[Tick(i, str(step)) for i, step in enumerate(steps)],
     )
