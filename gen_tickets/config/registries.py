@@ -94,7 +94,8 @@ class Metric(NamedTuple):
     #: `evaluation.features.references.Reference`; for reconstructions, `reference` is
     #: the labels [N].
     compute: Callable[[Any, Any], tuple[float, ...]]
-    network: str  #: that computes the outputs: "inception" or "classifier"
+    #: what computes the outputs: "inception", "classifier" or "pixels"
+    network: str
     columns: tuple[Column, ...]  #: of results.csv
     #: positions of the columns in the result of `compute`; () = in order
     places: tuple[int, ...] = ()

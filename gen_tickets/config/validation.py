@@ -190,8 +190,7 @@ def _check_loss(options: Options) -> None:
             f"with task.name={task!r} the loss says how two networks play against each "
             "other, not how good the samples are",
             "compare a metric of samples, as eval.metrics='fd_classifier' and "
-            "eval.verdict='fd_classifier'; where none can be measured give "
-            "eval.verdict='heldout_sample_spread', which gives no verdict",
+            "eval.verdict='fd_classifier', or 'swd', which needs no classes",
         )
 
 

@@ -208,6 +208,8 @@ def _extractor(
         return extractors.of_inception(
             options.inception_weights, options.download_weights
         )
+    if network == "pixels":
+        return extractors.of_pixels()
     try:
         is_grey = dataset.train.images.shape[-1] == 1
         found = classifier.load_classifier(

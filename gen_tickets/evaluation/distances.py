@@ -1,4 +1,4 @@
-"""Distances between sets of features: FID, KID, precision and recall; Inception Score.
+"""Distances between sets of features: FID, KID, SWD, precision, recall; and scores.
 
 Everything is NumPy in float64 on the host, on arrays [N, D] of features or [N, K] of
 logits of one network (`inception.extract` or any other). Nothing is read from disk or
@@ -244,3 +244,43 @@ def _share_inside(
         for chunk in chunks(rows, CHUNK_ROWS // 4)
     )
     return float(inside / len(rows))
+
+
+def sliced_wasserstein(
+    first: Real[ArrayLike, "n d"],
+    second: Real[ArrayLike, "m d"],
+    directions: int = 256,
+    seed: int = 0,
+) -> float:
+    """Sliced Wasserstein distance of order 1 (Rabin et al. 2011; Karras et al. 2018).
+
+    The mean over random unit directions of the distance between the projections:
+    the area between their cumulative distributions, for any two numbers of rows.
+
+    Args:
+      first, second: features [N, D] and [M, D].
+      directions: random directions.
+      seed: of the directions.
+
+    Returns:
+      The distance in the unit of the features, 0 or more.
+
+    Raises:
+      UserError: fewer than 2 rows, unequal widths, or non-finite numbers.
+    """
+    first, second = check_features("first", first), check_features("second", second)
+    check_widths(first, second)
+    drawn = np.random.default_rng(seed).normal(size=(first.shape[1], directions))
+    drawn /= np.linalg.norm(drawn, axis=0)
+    along = zip((first @ drawn).T, (second @ drawn).T)  # [directions, N], [.., M]
+    return float(np.mean([_area_between(one, other) for one, other in along]))
+
+
+def _area_between(first: np.ndarray, second: np.ndarray) -> float:
+    """Integral of |F1 - F2| over two empirical cumulative distributions."""
+    places = np.sort(np.concatenate((first, second)))
+    shares = [
+        np.searchsorted(np.sort(x), places[:-1], "right") / len(x)
+        for x in (first, second)
+    ]
+    return float(np.abs(shares[0] - shares[1]) @ np.diff(places))

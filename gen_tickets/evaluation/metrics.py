@@ -265,6 +265,8 @@ def _extractor(
         return extractors.of_inception(
             options.inception_weights, options.download_weights
         )
+    if network == "pixels":
+        return extractors.of_pixels()
     found = classifier.load_classifier(
         dataset,
         options.classifier_epochs,

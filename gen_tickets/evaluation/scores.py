@@ -159,6 +159,20 @@ def precision_recall(outputs: Outputs, reference: Reference) -> tuple[float, ...
 
 
 @registries.metric(
+    "swd",
+    summary="Sliced Wasserstein distance of 16x16 pixels; needs no network.",
+    network="pixels",
+    columns=(
+        Column("swd", better="lower", label="sliced Wasserstein distance (pixels)"),
+    ),
+)
+def sliced_wasserstein(outputs: Outputs, reference: Reference) -> tuple[float, ...]:
+    """Mean distance of samples and real images along random directions."""
+    found = distances.sliced_wasserstein(outputs.features, reference.features)
+    return (found,)
+
+
+@registries.metric(
     "sample_class_entropy",
     network="classifier",
     columns=(

@@ -1,19 +1,19 @@
-"""Feature extractors: a common interface to Inception and the classifier."""
+"""Feature extractors: a common interface to Inception, the classifier and pixels."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from numpy.typing import ArrayLike
 
-from gen_tickets.evaluation.features import classifier, inception, weights
+from gen_tickets.evaluation.features import classifier, inception, pixels, weights
 from gen_tickets.evaluation.scores import Outputs
 
 
 class Extractor(NamedTuple):
-    """A network whose features are compared."""
+    """What computes the features that are compared."""
 
-    kind: str  #: "inception" or "classifier"
-    fingerprint: str  #: SHA-256 of its weights
+    kind: str  #: "inception", "classifier" or "pixels"
+    fingerprint: str  #: SHA-256 of its weights; pixels have none: ""
     #: uint8 [N, H, W, C] -> object with `features` [N, D] and `logits` [N, K]
     extract: Callable[[ArrayLike], Outputs]
     about: dict[str, Any]  #: further provenance; JSON-serializable
@@ -50,3 +50,8 @@ def of_classifier(found: classifier.Classifier) -> Extractor:
         found.extract,
         {"accuracy": found.accuracy, **found.key},
     )
+
+
+def of_pixels() -> Extractor:
+    """The images themselves, made small, see `pixels.extract`."""
+    return Extractor("pixels", "", pixels.extract, {"side": pixels.SIDE})
