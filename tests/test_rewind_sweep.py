@@ -1,5 +1,6 @@
 """rewind.sweep: one dense training, and an experiment for every step."""
 
+import collections
 import csv
 import json
 import shutil
@@ -16,6 +17,7 @@ from gen_tickets.config import defaults
 from gen_tickets.errors import Interrupted, UserError
 from gen_tickets.report import __main__ as command
 from gen_tickets.report import figures, outcomes, render, rewinds
+from gen_tickets.training import driver
 from gen_tickets.training import loop as loop_lib
 from gen_tickets.workdir import events as events_lib
 from gen_tickets.workdir import paths
@@ -35,19 +37,24 @@ def run(folder, draw=lambda workdir: workdir, **changes):
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """(folder, {step: (tickets, rows)}, compiled loops); tests must not write in it."""
+    """(folder, {step: (tickets, rows)}, trained steps, loops); tests only read it."""
     folder = tmp_path_factory.mktemp("sweep") / "sweep"
-    loops = []
+    steps, loops = collections.Counter(), []
+
+    def stretch(training, *arguments):
+        steps[training.tag] += arguments[-1]
+        return original_stretch(training, *arguments)
 
     def make_loop(*arguments):
         loops.append(arguments)
-        return original(*arguments)
+        return original_loop(*arguments)
 
-    original = loop_lib.make_loop
+    original_stretch, original_loop = driver._stretch, loop_lib.make_loop
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "_stretch", stretch)
         patch.setattr(loop_lib, "make_loop", make_loop)
         found = run(folder)
-    return folder, found, len(loops)
+    return folder, found, steps, loops
 
 
 def assert_same(found, expected):
@@ -65,7 +72,7 @@ def files(folder):
 
 @pytest.mark.parametrize("step", ["0", "5"])
 def test_experiment_of_a_sweep_equals_the_one_run_alone(sweep, tmp_path, step):
-    folder, found, _ = sweep
+    folder, found, *_ = sweep
     expected = run_alone(tmp_path, rewind__step=step)
     assert_same(found[step], expected)
     one = paths.rewind_dir(folder, step)
@@ -76,12 +83,15 @@ def test_experiment_of_a_sweep_equals_the_one_run_alone(sweep, tmp_path, step):
     assert options == others
 
 
-def test_steps_of_a_sweep_share_their_programs(sweep):
-    assert sweep[2] == 1  # of the dense networks, which train small arms in turn
+def test_sweep_trains_and_compiles_dense_networks_once(sweep):
+    *_, steps, loops = sweep
+    later = (8 - 0) + (8 - 3) + (8 - 5)
+    assert steps == {"round_00": 8, "round_01": later, "round_02": later}
+    assert len(loops) == 1  # small arms train by the programs of dense networks
 
 
 def test_sweep_stopped_anywhere_and_restarted_equals_undisturbed_one(sweep, tmp_path):
-    _, found, _ = sweep
+    _, found, *_ = sweep
     # The dense training between two steps, at one of them and at its end, and then the
     # first and the second experiment.
     for number, step in ((0, 2), (0, 3), (0, 8), (1, 5), (1, 4)):
@@ -100,7 +110,7 @@ def test_sweep_stopped_anywhere_and_restarted_equals_undisturbed_one(sweep, tmp_
 
 
 def test_experiment_whose_folder_is_lost_trains_its_dense_networks(sweep, tmp_path):
-    folder, found, _ = sweep
+    folder, found, *_ = sweep
     again = tmp_path / "sweep"
     shutil.copytree(folder, again)
     shutil.rmtree(paths.rewind_dir(again, "1ep"))
@@ -158,6 +168,8 @@ def test_report_of_a_sweep_has_quality_and_sparsity_by_step(
         ["0", "none", "none"],
         ["10", *("36.0 %" * 2).replace("%", "% ").split()],
     ]
+    of_steps = (paths.figures_dir(tmp_path) / "rewind_steps.csv").read_text()
+    assert of_steps.splitlines()[1:] == ["0,nan,nan", "10,0.36,0.36"]
     page = paths.report_path(tmp_path).read_text()
     assert "k = 10" in page and "Of 2 rewind steps" in page
     with open(paths.figures_dir(tmp_path) / f"{METRIC}_by_rewind_step.csv") as file:

@@ -112,13 +112,13 @@ def _hand_over(
     round_state: RoundState,
     position: Position,
 ) -> None:
-    """Gives the experiment of a step k its next checkpoint, and the learning curves.
+    """Gives the experiment of a step k its next checkpoint, curves and baselines.
 
     Args:
       one, folder: the experiment and its workdir, created if missing.
       recorder: of the sweep.
-      round_state, position: of the dense training; at k they are the checkpoint, later
-        they are with the weights of step k from the experiment's own checkpoint.
+      round_state, position: of the dense training at step k, or later; the weights of
+        step k are then taken from the experiment's own checkpoint.
     """
     step = one.schedule.rewind_step
     with (
@@ -133,8 +133,14 @@ def _hand_over(
             round_state = round_state._replace(rewind=restored[0].rewind)
         elif position.step != step:
             return  # it was lost, so the experiment trains by itself
-        curves = paths.curves_path(recorder.workdir)
-        if processes.is_first() and curves.exists():
-            paths.write_atomically(paths.curves_path(folder), curves.read_bytes())
+        if processes.is_first():
+            _copy_measured(recorder.workdir, folder)
         number = position.number(one.schedule, one.config.prune.rounds)
         store.save(number, round_state, list(position))
+
+
+def _copy_measured(source: str | pathlib.Path, target: pathlib.Path) -> None:
+    """Copies the learning curves and baselines of a workdir, if there are any."""
+    for find in (paths.curves_path, paths.baselines_path):
+        if find(source).exists():
+            paths.write_atomically(find(target), find(source).read_bytes())

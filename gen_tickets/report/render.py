@@ -214,15 +214,16 @@ def compare(
 def _sweep(workdir: pathlib.Path, output: pathlib.Path, metric: str) -> bytes:
     """The page of a sweep over rewind steps: a comparison of their experiments."""
     sweep = rewinds.load(workdir, metric)
-    of_steps = rewinds.charts(sweep)
-    _write_figures(figures_dir(output), of_steps)
+    chart, folder = rewinds.chart(sweep), figures_dir(output)
+    _write_figures(folder, [chart])
+    paths.write_atomically(folder / "rewind_steps.csv", rewinds.csv(sweep))
     return _comparison(
         sweep.runs,
         [f"k = {step}" for step in sweep.steps],
         output,
         title=workdir.resolve().name,
         sweep=sweep,
-        of_steps=of_steps,
+        of_steps=chart,
         steps=rewinds.table(sweep),
     )
 

@@ -1,4 +1,4 @@
-"""Charts, table and summary of a sweep over rewind steps k, from their workdirs."""
+"""Chart, table and summary of a sweep over rewind steps k, from their workdirs."""
 
 import math
 import pathlib
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gen_tickets.errors import UserError
 from gen_tickets.report import learning, outcomes, statistics
-from gen_tickets.report.charts import BLUE, GREEN, GREY, Chart, Line, Tick
+from gen_tickets.report.charts import GREY, Chart, Line, Tick
 from gen_tickets.report.outcomes import Outcome
 from gen_tickets.report.page import Cell, Table
 from gen_tickets.report.sparsity import LOOKS, axis_label
@@ -103,63 +103,43 @@ def _share(sparsity: float | None) -> Cell:
     return Cell(percent(sparsity), sparsity)
 
 
-def charts(sweep: Sweep) -> list[Chart]:
-    """Quality against k, a line per round and arm; the table against k."""
-    places = [float(i) for i in range(len(sweep.steps))]
-
-    def chart(name: str, title: str, ylabel: str, lines: Sequence[Line]) -> Chart:
-        # Steps are often powers of ten, and 0: evenly spaced by their order.
-        return Chart(
-            name=f"{name}_by_rewind_step",
-            title=f"{title} against the rewind step",
-            xlabel="rewind step k",
-            ylabel=ylabel,
-            lines=lines,
-            xlim=(-0.3, len(places) - 0.7),
-            xticks=[Tick(x, step) for x, step in zip(places, sweep.steps)],
-        )
-
-    reached = [
-        Line(
-            label,
-            color,
-            places,
-            [100 * _share(sparsity).value for sparsity in of_steps],
-            notes=_notes(sweep),
-            dash=dash,
-            marker="circle",
-        )
-        for label, color, dash, of_steps in (
-            (_HEADS[1], BLUE, "", [x.sparsity for x in sweep.judged]),
-            (_HEADS[2], GREEN, "dashed", [x.unbroken for x in sweep.judged]),
-        )
-    ]
-    name = sweep.runs[0].metric
-    title = columns.find(name).title
-    return [
-        chart(name, title, axis_label(name), _lines(sweep, places)),
-        chart("sparsity", "Sparsity reached", "sparsity (%)", reached),
-    ]
+def csv(sweep: Sweep) -> bytes:
+    """The table as a file, with shares of the weights, nan for none."""
+    lines = [",".join(_HEADS)]
+    for step, *cells in table(sweep).rows:
+        lines.append(",".join([step, *(f"{cell.value:.9g}" for cell in cells)]))
+    return "\n".join([*lines, ""]).encode()
 
 
-def _notes(sweep: Sweep) -> list[str]:
-    return [f"k = {step}" for step in sweep.steps]
+def chart(sweep: Sweep) -> Chart:
+    """The verdict's metric against k: a line per round and arm, and dense."""
+    name, count = sweep.runs[0].metric, len(sweep.steps)
+    return Chart(
+        name=f"{name}_by_rewind_step",
+        title=f"{columns.find(name).title} against the rewind step",
+        # Steps are often powers of ten, and 0.
+        xlabel="rewind step k, in order",
+        ylabel=axis_label(name),
+        lines=_lines(sweep),
+        xlim=(-0.3, count - 0.7),
+        xticks=[Tick(i, step) for i, step in enumerate(sweep.steps)],
+    )
 
 
-def _lines(sweep: Sweep, places: Sequence[float]) -> list[Line]:
-    """The verdict's metric of dense, and of every arm in some of the rounds."""
+def _lines(sweep: Sweep) -> list[Line]:
+    """The lines of dense, and of every arm in some of the rounds."""
     found = [statistics.summarize(run.rows, run.metric) for run in sweep.runs]
     dense = found[0].get("dense", {}).get(0)
     lines = [Line("dense", GREY, [], [dense.mean], [dense.std])] if dense else []
     rounds = {n: x for of in found for n, x in of.get("winning", {}).items()}
-    chosen = learning.spread(sorted(rounds)) if rounds else []
+    chosen = learning.spread(sorted(rounds))
     for number, color in learning.colors(chosen).items():
         # Every step prunes to the same sparsity, if not the same weights.
         label = f"round {number}, {percent(rounds[number].sparsity)}"
         for arm in dict.fromkeys(arm for of in found for arm in of if arm != "dense"):
             points = [
-                (place, note, of[arm][number])
-                for place, note, of in zip(places, _notes(sweep), found)
+                (place, step, of[arm][number])
+                for place, (step, of) in enumerate(zip(sweep.steps, found))
                 if number in of.get(arm, {})
             ]
             if points:
@@ -168,7 +148,7 @@ def _lines(sweep: Sweep, places: Sequence[float]) -> list[Line]:
 
 
 def _line(
-    label: str, arm: str, color: str, points: Sequence[tuple[float, str, Summary]]
+    label: str, arm: str, color: str, points: Sequence[tuple[int, str, Summary]]
 ) -> Line:
     """A round of an arm over the steps that have finished it."""
     dash, marker, _ = LOOKS.get(arm, ("dotted", "square", ""))
@@ -178,7 +158,7 @@ def _line(
         x=[x for x, _, _ in points],
         y=[point.mean for _, _, point in points],
         std=[point.std for _, _, point in points],
-        notes=[f"{note}, n = {len(point.values)}" for _, note, point in points],
+        notes=[f"k = {k}, n = {len(point.values)}" for _, k, point in points],
         dash=dash,
         marker=marker,
         crosses=[x for x, _, point in points if point.num_diverged],
