@@ -195,6 +195,8 @@ def resize(
             config.update_from_flattened_dict(_SMOKE_UNET)
         if config.rewind.step != "0":
             config.rewind.step = "2"
+        if config.rewind.sweep:
+            config.rewind.sweep = (0, 2)
         if config.prune.schedule == "early_bird":
             config.update_from_flattened_dict(_SMOKE_EARLY_BIRD)
     return config

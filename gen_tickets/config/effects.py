@@ -92,6 +92,14 @@ _RULES = (
         "prune.schedule",
         *("iterative", "one_shot", "at_initialization"),
     ),
+    _values(("rewind.sweep",), "procedure", "tickets"),
+    _values(("rewind.sweep",), "prune.schedule", "iterative", "one_shot"),
+    _Rule(
+        ("rewind.sweep",),
+        "rewind.step",
+        lambda options: options["rewind.step"] != "auto",
+        lambda: "a rewind.step of steps or epochs",
+    ),
     _values(("prune.rates",), "prune.scope", "component", "layer"),
     _values(("dynamic.",), "procedure", "dynamic"),
     _values(

@@ -12,6 +12,7 @@ from gen_tickets.errors import UserError
 
 # The longest possible array axis: larger numbers are refused before an array is made.
 _MOST = 2**31 - 1
+_STEPS = r"\d{1,9}|\d{1,6}(\.\d+)?ep"  # a number of steps or epochs
 
 
 def _bounds(low: int, high: int) -> str:
@@ -101,7 +102,28 @@ class Steps(Option):
         return str(value) if type(value) is int else value
 
     def is_allowed(self, value: Any) -> bool:
-        return re.fullmatch(r"\d{1,9}|\d{1,6}(\.\d+)?ep|auto", str(value)) is not None
+        return re.fullmatch(f"{_STEPS}|auto", str(value)) is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class StepsList(Option):
+    """A tuple of numbers of steps ("10") or epochs ("2ep"); stored as texts."""
+
+    allowed = 'a tuple of whole numbers of steps, or of epochs as "2ep"'
+
+    def normalize(self, value: Any) -> Any:
+        if not isinstance(value, (tuple, list)):
+            return value
+        return type(value)(str(x) if type(x) is int else x for x in value)
+
+    def is_allowed(self, value: Any) -> bool:
+        return isinstance(value, (tuple, list)) and all(
+            re.fullmatch(_STEPS, str(x)) is not None for x in value
+        )
+
+    def remedy(self, value: Any) -> str:
+        is_one = isinstance(value, (int, str)) and self.is_allowed((value,))
+        return f"give ({value!r},)" if is_one else super().remedy(value)
 
 
 @dataclasses.dataclass(frozen=True)

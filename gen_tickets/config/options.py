@@ -256,6 +256,11 @@ OPTIONS: dict[str, Option] = {
         "dense training step to which tickets are rewound; auto = the first step that "
         "an instability analysis finds stable",
     ),
+    "rewind.sweep": option.StepsList(
+        (),
+        "increasing steps, such as (0, 100, '1ep'): tickets for each of them from one "
+        "dense training; () = for rewind.step alone",
+    ),
     "stability.steps": option.Wholes(
         (),
         "steps to analyse; () = 0, 10 and 0.5 to 20 % of the training",

@@ -49,15 +49,17 @@ def check(options: Options, changed: Set[str]) -> None:
 
 def _check_steps(options: Options) -> None:
     epochs, steps = options["train.epochs"], options["train.steps"]
-    rewind = options["rewind.step"]
     if (epochs > 0) == (steps > 0):
         raise UserError(
             f"train.epochs={epochs}, train.steps={steps}",
             "exactly one of them sets the length of training",
             "give one and leave the other 0",
         )
-    if rewind.isdecimal() and 0 < steps <= int(rewind):
-        raise UserError(f"rewind.step={rewind}", f"must be below train.steps={steps}")
+    name = "rewind.sweep" if options["rewind.sweep"] else "rewind.step"
+    for rewind in options["rewind.sweep"] or [options["rewind.step"]]:
+        if rewind.isdecimal() and 0 < steps <= int(rewind):
+            problem = f"must be below train.steps={steps}"
+            raise UserError(f"{name}={rewind}", problem)
 
 
 def _check_pruning(options: Options) -> None:

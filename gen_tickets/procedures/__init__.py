@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 import types
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -22,6 +23,7 @@ from gen_tickets.procedures import (
     header,
     lottery,
     rewind_point,
+    rewind_sweep,
     setup,
     stability,
 )
@@ -36,6 +38,8 @@ def of(config: ConfigDict) -> types.ModuleType:
     """The module whose `check` and `run` implement the procedure of an experiment."""
     if config.procedure == "stability":
         return stability
+    if config.rewind.sweep:
+        return rewind_sweep
     if config.procedure == "dynamic":
         return dynamic
     return early_bird if config.prune.schedule == "early_bird" else lottery
@@ -61,24 +65,15 @@ def run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         jax.enable_x64(False),
     ):
         _run(config, workdir)
-    if not processes.is_first():
-        return
-    # Imported late: plotting libraries take two seconds to import.
-    from gen_tickets.report import outcomes, render
-
-    with display.bar("drawing the report"):
-        page = render.draw(workdir)
-    if config.procedure == "stability":
-        print(stability_report.told(stability_report.load(workdir)))
-    else:
-        verdict.show(outcomes.load(workdir).judge())
-    print(f"report: {page}")
+    _report(config, workdir)
 
 
 def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     """Everything except the report; writes nothing before all checks have passed."""
-    lock.check(workdir, config)
-    check_tables(workdir)
+    parts = rewind_sweep.parts(config, workdir)
+    for one, folder in ((config, workdir), *parts):
+        lock.check(folder, one)
+        check_tables(folder)
     events.check(config.log.writer)
     metrics.check(config)
     with display.bar("reading the images"):
@@ -87,20 +82,37 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     if remarks and processes.is_first():
         display.say(remarks)
     origin = {**provenance.collect(), "data": dataset.provenance}
-    chosen, procedure = config, of(config)
+    chosen = config
     if config.rewind.step == "auto":
         chosen, origin["rewind"] = rewind_point.choose(config, workdir, run)
     with display.bar("preparing the networks"):
         prepared, data = prepare(chosen, dataset)
-        prepared = procedure.check(prepared, data)
+        prepared = of(config).check(prepared, data)
     if prepared.evaluator is not None:
         origin["evaluation"] = prepared.evaluator.provenance
+    _run_in(workdir, config, origin, prepared, data)
+    for one, folder in parts:
+        _run_in(folder, one, origin, rewind_sweep.prepare(prepared, one), data)
+        _report(one, folder)
+
+
+def _run_in(
+    workdir: str | pathlib.Path,
+    config: ConfigDict,
+    origin: dict[str, Any],
+    prepared: setup.Prepared,
+    data: pipeline.Data,
+) -> None:
+    """Runs or resumes a prepared experiment.
+
+    Args:
+      workdir: folder for all results.
+      config: options, as given.
+      origin: provenance, stored with them.
+      prepared, data: the experiment; rewind.step=auto is replaced by the step.
+    """
     with contextlib.ExitStack() as stack:
-        held = processes.together(
-            lambda: processes.is_first() and lock.claim(workdir, config, origin)
-        )
-        if held:
-            stack.callback(held.release)
+        stack.enter_context(lock.claimed(workdir, config, origin))
         store = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
         folder = paths.tensorboard_dir(workdir) if processes.is_first() else None
         writer = events.make(config.log.writer, folder)
@@ -114,7 +126,25 @@ def _run(config: ConfigDict, workdir: str | pathlib.Path) -> None:
             baselines.record(prepared, data, recorder)
         recorder.show_rounds()
         stop = stack.enter_context(signals.stop_signals())
-        procedure.run(prepared, data, store, recorder, stop)
+        of(config).run(prepared, data, store, recorder, stop)
+
+
+def _report(config: ConfigDict, workdir: str | pathlib.Path) -> None:
+    """Draws the page of a finished experiment and prints its result."""
+    if not processes.is_first():
+        return
+    # Imported late: plotting libraries take two seconds to import.
+    from gen_tickets.report import outcomes, render, rewinds
+
+    with display.bar("drawing the report"):
+        page = render.draw(workdir)
+    if config.procedure == "stability":
+        print(stability_report.told(stability_report.load(workdir)))
+    elif config.rewind.sweep:
+        print(rewinds.told(rewinds.load(workdir)))
+    else:
+        verdict.show(outcomes.load(workdir).judge())
+    print(f"report: {page}")
 
 
 def load_dataset(config: ConfigDict) -> dataset_lib.Dataset:

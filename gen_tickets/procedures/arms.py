@@ -20,7 +20,7 @@ from gen_tickets.training.round_state import RoundState
 from gen_tickets.training.state import TrainState
 
 
-@functools.partial(jax.jit, static_argnames=("arms", "step", "metric_names"))
+@functools.partial(jax.jit, static_argnames=("arms", "metric_names"))
 def rewind(
     kept: dict[str, Any],
     diverged: jax.Array,

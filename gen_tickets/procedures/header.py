@@ -149,6 +149,8 @@ def rewind(config: ConfigDict, num_steps: int, chosen: dict[str, Any] | None) ->
     if config.prune.schedule == "at_initialization":
         return "none: pruned before any training"
     text = f"to step {step} of {num_steps:,}"
+    if config.rewind.sweep:
+        return f"to steps {', '.join(config.rewind.sweep)} of {num_steps:,}, in turn"
     if step == "0":
         text = f"to the initial weights, step 0 of {num_steps:,}"
     if chosen is None:

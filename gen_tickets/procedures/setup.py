@@ -52,6 +52,8 @@ class Prepared:
     evaluator: Evaluator | None = None  #: of `eval.metrics`, if any
     #: {component: channels of its groups} of compacted networks, else {}
     channels: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    #: of `make_loop`, shared by all copies with this task
+    loops: dict[Any, loop_lib.Loop] = dataclasses.field(default_factory=dict)
 
     def measure(self, state: TrainState) -> dict[str, float]:
         """Columns of `eval.metrics`, if any, of one member."""
@@ -127,7 +129,8 @@ def of_run(prepared: Prepared, run: int, arm: str) -> Prepared:
 
 def with_task(prepared: Prepared, task: Task, **changes: Any) -> Prepared:
     """The experiment with its task replaced by another one with the same metrics."""
-    return dataclasses.replace(prepared, **_of_task(prepared.config, task), **changes)
+    changes = {"loops": {}, **_of_task(prepared.config, task), **changes}
+    return dataclasses.replace(prepared, **changes)
 
 
 def plan_memory(
@@ -171,14 +174,14 @@ def _stretch_shapes(
 def make_loop(
     prepared: Prepared, population: Population, streamed: bool
 ) -> loop_lib.Loop:
-    """The compiled training and evaluation of a population."""
+    """The training and evaluation of a population, which is compiled once."""
     num_members = population.num_members
-    return loop_lib.make_loop(
-        prepared.task,
-        population.layout.mesh(num_members),
-        prepared.members_at_once.get(num_members),
-        streamed,
-    )
+    mesh = population.layout.mesh(num_members)
+    at_once = prepared.members_at_once.get(num_members)
+    key = num_members, at_once, streamed
+    if key not in prepared.loops:
+        prepared.loops[key] = loop_lib.make_loop(prepared.task, mesh, at_once, streamed)
+    return prepared.loops[key]
 
 
 def round_shapes(prepared: Prepared, population: Population) -> RoundState:

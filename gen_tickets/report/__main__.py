@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gen_tickets.cli import command_line
 from gen_tickets.console import verdict
-from gen_tickets.report import outcomes, render, stability
+from gen_tickets.report import outcomes, render, rewinds, stability
 from gen_tickets.workdir import paths
 
 
@@ -58,6 +58,9 @@ def _show(workdir: str, metric: str, with_gates: bool) -> None:
     """Prints the result of a workdir; for several, gates are only on the page."""
     if paths.stability_path(workdir).exists():
         print(f"{workdir}: {stability.load(workdir, metric).sentence}")
+        return
+    if rewinds.is_sweep(workdir):
+        print(rewinds.told(rewinds.load(workdir, metric)))
         return
     judged = outcomes.load(workdir, metric).judge()
     verdict.show(judged, str(workdir), with_gates)

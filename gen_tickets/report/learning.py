@@ -1,7 +1,7 @@
 """Learning curves of a workdir, as means over its runs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,9 @@ from gen_tickets.report.charts import GREY, Chart, Line
 from gen_tickets.report.sparsity import axis_label
 from gen_tickets.workdir import columns
 
-_MOST_ROUNDS = 6  # per arm, evenly spaced, including the first and the last
+Item = TypeVar("Item")
+
+_MOST_ROUNDS = 6  # per arm
 # Viridis without its darkest and brightest shades, from the first round on.
 _SHADES = ("#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39")
 
@@ -81,12 +83,11 @@ def _is_same(values: np.ndarray, earlier: np.ndarray) -> bool:
 
 def charts(found: Learning) -> list[Chart]:
     """One chart per arm, with a line per round and the dense network."""
-    chosen = {arm: _spread(curves) for arm, curves in found.arms.items()} or {
+    chosen = {arm: spread(curves) for arm, curves in found.arms.items()} or {
         "dense": []
     }
     rounds = sorted({curve.round for curves in chosen.values() for curve in curves})
-    places = np.linspace(0, len(_SHADES) - 1, len(rounds)).round().astype(int)
-    colors = {number: _SHADES[place] for number, place in zip(rounds, places)}
+    shades = colors(rounds)
     dense = [] if found.dense is None else _lines(found.dense, GREY)
     drawn = [
         Chart(
@@ -96,7 +97,7 @@ def charts(found: Learning) -> list[Chart]:
             ylabel=axis_label(found.metric),
             lines=[
                 *dense,
-                *(x for curve in curves for x in _lines(curve, colors[curve.round])),
+                *(x for curve in curves for x in _lines(curve, shades[curve.round])),
             ],
         )
         for arm, curves in chosen.items()
@@ -109,9 +110,16 @@ def charts(found: Learning) -> list[Chart]:
     return [chart._replace(ylim=(low, high + margin)) for chart in drawn]
 
 
-def _spread(curves: Sequence[LearningCurve]) -> list[LearningCurve]:
-    places = np.linspace(0, len(curves) - 1, min(len(curves), _MOST_ROUNDS))
-    return [curves[round(place)] for place in places]
+def spread(rounds: Sequence[Item]) -> list[Item]:
+    """At most six rounds, evenly spaced, including the first and the last."""
+    places = np.linspace(0, len(rounds) - 1, min(len(rounds), _MOST_ROUNDS))
+    return [rounds[round(place)] for place in places]
+
+
+def colors(rounds: Sequence[int]) -> dict[int, str]:
+    """{round: colour} from dark to bright."""
+    places = np.linspace(0, len(_SHADES) - 1, len(rounds)).round().astype(int)
+    return {number: _SHADES[place] for number, place in zip(rounds, places)}
 
 
 def _lines(curve: LearningCurve, color: str) -> list[Line]:

@@ -4,7 +4,8 @@
 - python -m gen_tickets.report WORKDIR WORKDIR ...: compares them in comparison.html.
 
 Reads config.json, results.csv and, if they exist, columns.json, layers.csv, curves.csv,
-searches/ and samples/; for an instability analysis, stability.csv. Runs may be
+searches/ and samples/; for an instability analysis, stability.csv; for a sweep over
+rewind steps, the workdirs of its experiments. Runs may be
 unfinished: the page omits what does not exist yet. Writes only the page and the folder
 of its figures.
 """
@@ -23,6 +24,7 @@ from gen_tickets.report import (
     learning,
     outcomes,
     page,
+    rewinds,
     sections,
     sparsity,
     stability,
@@ -43,8 +45,8 @@ def draw(
     """Draws the page of one workdir and its figures; returns the page's path.
 
     Args:
-      workdir: of a run that has finished at least one round, or of an instability
-        analysis.
+      workdir: of a run or sweep that has finished at least one round, or of an
+        instability analysis.
       output: path of the page, or its folder; None: the workdir. The figures are next
         to it, as PNG, SVG, PDF and CSV.
       metric: see `outcomes.load`, of an analysis `stability.load`.
@@ -59,6 +61,8 @@ def draw(
     output = _page_path(workdir if output is None else output, name)
     if paths.stability_path(workdir).exists():
         content = _stability(workdir, output, metric)
+    elif rewinds.is_sweep(workdir):
+        content = _sweep(workdir, output, metric)
     else:
         content = _report(outcomes.load(workdir, metric), output)
     paths.write_atomically(output, content)
@@ -220,15 +224,44 @@ def compare(
     runs = [outcomes.load(workdir, metric) for workdir in folders]
     differences = outcomes.differences([run.config for run in runs])
     labels = outcomes.labels([run.workdir for run in runs], differences)
+    content = _comparison(runs, labels, output, title="Comparison")
+    paths.write_atomically(output, content)
+    return output
+
+
+def _sweep(workdir: pathlib.Path, output: pathlib.Path, metric: str) -> bytes:
+    """The page of a sweep over rewind steps: a comparison of their experiments."""
+    sweep = rewinds.load(workdir, metric)
+    chart, folder = rewinds.chart(sweep), figures_dir(output)
+    _write_figures(folder, [chart])
+    paths.write_atomically(folder / "rewind_steps.csv", rewinds.csv(sweep))
+    return _comparison(
+        sweep.runs,
+        [f"k = {step}" for step in sweep.steps],
+        output,
+        title=workdir.resolve().name,
+        sweep=sweep,
+        of_steps=chart,
+        steps=rewinds.table(sweep),
+    )
+
+
+def _comparison(
+    runs: Sequence[Outcome],
+    labels: Sequence[str],
+    output: pathlib.Path,
+    **others: object,
+) -> bytes:
+    """A page about several workdirs; `others`: its title, and those of a sweep."""
+    differences = outcomes.differences([run.config for run in runs])
     judged = [run.judge() for run in runs]
     rows = [("folder", *(str(run.workdir) for run in runs))]
     rows += [(name, *map(str, values)) for name, values in differences.items()]
     against = sparsity.charts(runs, labels)
     _write_figures(figures_dir(output), against)
     fixed, samples = sections.compared_samples(runs, labels)
-    content = page.render(
+    return page.render(
         "comparison.html",
-        title="Comparison",
         folder=figures_dir(output).name,
         verdicts=list(zip(labels, judged)),
         charts=against,
@@ -236,9 +269,8 @@ def compare(
         fixed=fixed,
         samples=samples,
         rounds=sections.rounds(runs, labels, judged),
+        **others,
     )
-    paths.write_atomically(output, content)
-    return output
 
 
 def _compare_analyses(

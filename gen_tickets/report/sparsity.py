@@ -27,7 +27,7 @@ from gen_tickets.report.verdict import Verdict
 from gen_tickets.workdir import columns
 
 #: {arm: (dash, marker, colour)}
-_LOOKS = {
+LOOKS = {
     "dense": ("", "", GREY),
     "winning": ("", "circle", BLUE),
     "random": ("dashed", "square", ORANGE),
@@ -148,7 +148,7 @@ def percentage(value: float) -> str:
 def lines(run: Outcome, name: str) -> list[Line]:
     """One line per arm; that of the dense network is horizontal."""
     return [
-        line(arm, of, *_LOOKS.get(arm, ("dotted", "square", GREEN)))
+        line(arm, of, *LOOKS.get(arm, ("dotted", "square", GREEN)))
         for arm, of in (
             (arm, tuple(of.values()))
             for arm, of in statistics.summarize(run.rows, name).items()

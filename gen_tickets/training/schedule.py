@@ -1,6 +1,7 @@
 """Schedule of a training: its length, rewind step and evaluation steps."""
 
 import dataclasses
+from itertools import pairwise
 
 from ml_collections import ConfigDict
 
@@ -14,7 +15,8 @@ class Schedule:
     num_steps: int  #: training steps from the initial weights
     steps_per_epoch: int
     images_per_step: int  #: over all discriminator updates of a step
-    rewind_step: int  #: k: tickets are rewound to the dense weights of this step
+    #: k: tickets are rewound to the dense weights of this step; the first of a sweep
+    rewind_step: int
     evaluation_interval: int  #: steps between two evaluations on held-out images
 
     @property
@@ -56,8 +58,8 @@ def make(config: ConfigDict, num_images: int) -> Schedule:
       num_images: training images.
 
     Raises:
-      UserError: a step needs more images than there are, or the rewind step is outside
-        of the training.
+      UserError: a step needs more images than there are, a rewind step is outside of
+        the training, or those of a sweep do not increase.
     """
     images_per_step = config.data.batch_size * config.task.discriminator_steps
     if images_per_step > num_images:
@@ -69,16 +71,34 @@ def make(config: ConfigDict, num_images: int) -> Schedule:
         )
     steps_per_epoch = num_images // images_per_step
     num_steps = config.train.steps or config.train.epochs * steps_per_epoch
-    rewind_step = parse_steps(config.rewind.step, steps_per_epoch)
-    if rewind_step >= num_steps:
-        raise UserError(
-            f"rewind.step={config.rewind.step}",
-            f"must be below the {num_steps} training steps",
-        )
+    _check_rewind(config, steps_per_epoch, num_steps)
+    first = (*config.rewind.sweep, config.rewind.step)[0]
     return Schedule(
         num_steps=num_steps,
         steps_per_epoch=steps_per_epoch,
         images_per_step=images_per_step,
-        rewind_step=rewind_step,
+        rewind_step=parse_steps(first, steps_per_epoch),
         evaluation_interval=config.eval.every_steps or steps_per_epoch,
     )
+
+
+def _check_rewind(config: ConfigDict, steps_per_epoch: int, num_steps: int) -> None:
+    """Refuses steps k outside of the training, and a sweep that does not increase."""
+    sweep = config.rewind.sweep
+    name = "rewind.sweep" if sweep else "rewind.step"
+    texts = sweep or (config.rewind.step,)
+    steps = [parse_steps(text, steps_per_epoch) for text in texts]
+    for text, step in zip(texts, steps):
+        if step >= num_steps:
+            raise UserError(
+                f"{name}={text}",
+                f"must be below the {num_steps} training steps",
+                "give an earlier step, or train longer",
+            )
+    for i, (before, step) in enumerate(pairwise(steps)):
+        if step <= before:
+            raise UserError(
+                f"{name}={sweep}",
+                f"{sweep[i]!r} is step {before}, and {sweep[i + 1]!r} is step {step}",
+                "give each step once, in increasing order",
+            )

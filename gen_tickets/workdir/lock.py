@@ -4,11 +4,13 @@
 holds the lock, so it is released whenever the process ends, for any reason.
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import filelock
@@ -230,3 +232,21 @@ def claim(
         held.release()
         raise
     return held
+
+
+@contextlib.contextmanager
+def claimed(
+    workdir: Path, config: ml_collections.ConfigDict, provenance: dict[str, Any]
+) -> Iterator[None]:
+    """Holds the lock of a workdir; process 0 claims it. Arguments, errors: `claim`."""
+    # Imported late: reports read stored options without waiting for JAX to load.
+    from gen_tickets.distributed import processes
+
+    held = processes.together(
+        lambda: processes.is_first() and claim(workdir, config, provenance)
+    )
+    try:
+        yield
+    finally:
+        if held:
+            held.release()

@@ -55,6 +55,11 @@ def trained_path(
     return trained_dir(workdir, round_number) / f"{arm}_run_{run}.npz"
 
 
+def rewind_dir(workdir: str | os.PathLike[str], step: str) -> pathlib.Path:
+    """The workdir of one step of a sweep, such as "10" or "1ep", below the sweep's."""
+    return pathlib.Path(workdir) / f"rewind_{step}"
+
+
 def search_path(workdir: str | os.PathLike[str], run: int) -> pathlib.Path:
     """The early-bird search of a run."""
     return pathlib.Path(workdir) / "searches" / f"run_{run}.npz"
