@@ -143,7 +143,12 @@ def test_sweep_that_contradicts_itself_or_others_is_refused(changes, refused, tm
 
 @pytest.mark.parametrize(
     "value, said",
-    [("1ep", "give \\('1ep',\\)"), (("auto",), "allowed is"), ((1.5,), "allowed is")],
+    [
+        ("1ep", "give \\('1ep',\\)"),
+        ("0,1ep", "give \\('0', '1ep'\\)"),
+        (("auto",), "allowed is"),
+        ((1.5,), "allowed is"),
+    ],
 )
 def test_sweep_of_another_form_is_refused(value, said):
     with pytest.raises(UserError, match=f"rewind.sweep=.*{said}"):
@@ -162,7 +167,7 @@ def test_report_of_a_sweep_has_quality_and_sparsity_by_step(
     paths.config_path(tmp_path).write_text(json.dumps(options))
     assert command.main([str(tmp_path)]) == 0
     told = capsys.readouterr().out
-    assert "\nOf 2 rewind steps, 10 has the sparsest winning tickets. " in told
+    assert "\nOf 2 rewind steps, 10 is the first with the sparsest tickets. " in told
     assert "Winning tickets are found up to 36.0 %" in told
     assert [line.split() for line in told.splitlines()[1:3]] == [
         ["0", "none", "none"],

@@ -122,8 +122,8 @@ class StepsList(Option):
         )
 
     def remedy(self, value: Any) -> str:
-        is_one = isinstance(value, (int, str)) and self.is_allowed((value,))
-        return f"give ({value!r},)" if is_one else super().remedy(value)
+        listed = tuple(value.split(",")) if isinstance(value, str) else (value,)
+        return f"give {listed!r}" if self.is_allowed(listed) else super().remedy(value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,7 +39,9 @@ class Sweep(NamedTuple):
         if self.best is None:
             return f"No winning ticket is found for any of {self._count}."
         step = self.steps[self.judged.index(self.best)]
-        head = f"Of {self._count}, {step} has the sparsest winning tickets."
+        if len(self.steps) == 1:
+            return self.best.sentence
+        head = f"Of {self._count}, {step} is the first with the sparsest tickets."
         return f"{head} {self.best.sentence}"
 
     @property
