@@ -199,6 +199,10 @@ def resize(
             config.rewind.sweep = (0, 2)
         if config.prune.schedule == "early_bird":
             config.update_from_flattened_dict(_SMOKE_EARLY_BIRD)
+        if config.procedure == "dynamic":
+            # No round builds on another one, and all methods are one program.
+            config.prune.rounds = 1
+            config.dynamic.methods = config.dynamic.methods[:2]
     return config
 
 

@@ -1,5 +1,6 @@
 """Early-bird tickets: channel search, channel removal and the compact network."""
 
+import functools
 import time
 
 import jax
@@ -48,8 +49,17 @@ def compact_of_run(
 ) -> Prepared:
     """One run of the compact network that a search found."""
     sizes = compact.sizes(pruner.groups, search.kept)
-    compacted = setup.with_task(prepared, prepared.build_task(sizes), channels=sizes)
+    compacted = _compacted(prepared, tuple(sizes.items()))
     return setup.of_run(compacted, run, "early_bird")
+
+
+@functools.lru_cache(maxsize=1)
+def _compacted(
+    prepared: Prepared, sizes: tuple[tuple[str, tuple[int, ...]], ...]
+) -> Prepared:
+    """The compact network; runs with as many channels share its programs."""
+    task = prepared.build_task(dict(sizes))
+    return setup.with_task(prepared, task, channels=dict(sizes))
 
 
 def cut(
