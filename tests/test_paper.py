@@ -361,6 +361,8 @@ def test_claims_beyond_the_paper_are_judged_by_later_sparsities(tmp_path, runs):
         config.runs = 3
         if one.folder.name == "ddpm_mnist":
             config.prune.rounds = 8
+        if config.procedure == "dynamic":
+            config.prune.rounds = 2
         plant(config, one.folder)
     lines = [x for x in judge_all(found) if x["figure"] == "beyond"]
     assert [x["outcome"] for x in lines] == ["reproduced"] * 3

@@ -101,26 +101,16 @@ def train(
     Raises:
       Interrupted: a signal arrived; everything is saved.
     """
-    evaluated = (
-        round_state.state,
-        *data.heldout,
-        training.population.evaluation_keys(),
-    )
-    with (
-        contextlib.closing(hooks.profiler),
-        compile_ahead.compiling(
-            training.loop.evaluate, *evaluated
-        ) as wait_for_evaluate,
-        _meter(training) as meter,
-    ):
+    with contextlib.closing(hooks.profiler), _meter(training) as meter:
         # One that came while a round was measured: before the next is compiled.
         _, _, signal_number = _agree(1, False, hooks)
         if signal_number:
             hooks.save(round_state, position)
             raise Interrupted(signal_number)
-        return _train(
-            training, round_state, position, data, hooks, meter, wait_for_evaluate
-        )
+        keys = training.population.evaluation_keys()
+        evaluated = (round_state.state, *data.heldout, keys)
+        with compile_ahead.compiling(training.loop.evaluate, *evaluated) as wait:
+            return _train(training, round_state, position, data, hooks, meter, wait)
 
 
 def _train(
