@@ -11,9 +11,9 @@ it is 10.68 ± 0.10 (2,000 steps), at the learning rate of this file 7.66 ± 0.3
 Rewinds to a tenth of the training. Found in two rounds of 59 % (seed 0, 3 runs, 12 min
 on 2 cores): at 59 % winning 7.70 ± 0.40, random 13.0 ± 1.5 (p = 0.02); at 83.2 % 10.7 ±
 0.7, 15.0 ± 0.5. In one round of 80 % (NVIDIA H200) nothing is found: dense 7.82 ± 0.29,
-winning 12.7 ± 1.1, random 13.11 ± 0.94; dense still improves at the end. With a cosine
-schedule dense stops improving at 13.0 ± 1.5. The finer rounds of this file and other
-rewind steps have not been measured yet.
+winning 12.7 ± 1.1, random 13.11 ± 0.94. Dense still improves at the end; with 3,000
+steps it has converged (5.43 ± 0.47), and there is no ticket at 36 %: winning 9.06 ±
+0.27 rewound to 150, 6.74 ± 0.72 rewound to 600 (RESULTS.md, with what was tried).
 """
 
 from gen_tickets.config import defaults
