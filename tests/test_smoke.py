@@ -3,6 +3,7 @@
 import importlib
 import math
 
+import jax
 import pytest
 
 from gen_tickets import procedures
@@ -23,6 +24,13 @@ SOURCES = {
 def folder(tmp_path_factory):
     """A folder for all runs: what is transferred is trained once."""
     return tmp_path_factory.mktemp("smoke")
+
+
+@pytest.fixture(autouse=True)
+def _little_memory():
+    """Drops the programs of an experiment, which no other one uses."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)

@@ -247,8 +247,8 @@ def _share_inside(
 
 
 def sliced_wasserstein(
-    first: Real[ArrayLike, "n d"],
-    second: Real[ArrayLike, "m d"],
+    first: ArrayLike,
+    second: ArrayLike,
     directions: int = 256,
     seed: int = 0,
 ) -> float:
