@@ -18,7 +18,7 @@ from gen_tickets.procedures import channel_cut, early_bird, lottery, setup
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import figures, render
 from gen_tickets.workdir import events as events_lib
-from gen_tickets.workdir import paths, searches, tables, tickets
+from gen_tickets.workdir import curves, paths, searches, tables, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 
@@ -159,6 +159,21 @@ def test_early_bird_stopped_in_search_and_after_cut_ends_the_same(standard, tmp_
 
 
 @pytest.mark.slow
+def test_early_bird_quality_before_the_end_is_that_of_a_shorter_training(tmp_path):
+    """It is measured for the gate "converged", with the programs of the compact shape.
+
+    The last step of the search is 18; 19 of 22 is the last before the last tenth.
+    """
+    options = {"runs": 1, "eval__every_steps": 19, "eval__num_samples": 48}
+    options |= {"eval__metrics": ("swd",), "eval__verdict": "swd"}
+    (shorter,), *_ = run(tmp_path / "shorter", train__steps=19, **options)
+    (row,), *_ = run(tmp_path / "whole", **options)
+    curve = curves.read(paths.curves_path(tmp_path / "whole"))
+    found = {point["step"]: point["swd"] for point in curve if point["round"] == 1}
+    assert found[19] == pytest.approx(shorter["swd"], rel=1e-6)
+    assert found[19] != row["swd"]
+
+
 @pytest.mark.parametrize("take_last", [False, True])
 def test_early_bird_not_found_uses_last_mask_only_with_take_last(
     take_last, tmp_path, capsys

@@ -93,8 +93,13 @@ def run(
             one = compact_of_run(prepared, pruner, search, number)
             training = _compact_training(one, search, data, prepared.config.runs)
             assert round_state is not None  # restored, or from the search
+            evaluated = rounds.evaluated(one, recorder)
             round_state, position = driver.train(
-                training, round_state, position, data, hooks
+                training,
+                round_state,
+                position,
+                data,
+                dataclasses.replace(hooks, evaluated=evaluated),
             )
             _record(
                 prepared, one, search, training, round_state, position, data, recorder
@@ -155,6 +160,7 @@ def _compact_training(
         first_step=len(search.drawn) * schedule.steps_per_epoch,
         last_step=schedule.num_steps,
         later_steps=(num_runs - 1 - number) * schedule.num_steps,
+        is_judged=True,
     )
 
 

@@ -180,12 +180,12 @@ def _diverged(round_state: RoundState, metrics: dict[str, np.ndarray]) -> np.nda
 def before_the_end(
     prepared: Prepared, training: Training, evaluation: Evaluation
 ) -> dict[str, list[float]]:
-    """Columns of eval.metrics [M] at the dense training's convergence step; else {}.
+    """Columns of eval.metrics [M] at a judged training's convergence step; else {}.
 
     The "converged" gate of `report.gates` compares them with those of the last step.
     """
-    evaluator, is_dense = prepared.evaluator, training.kept_step is not None
-    is_due = is_dense and evaluation.step == training.schedule.convergence_step
+    evaluator, step = prepared.evaluator, training.schedule.convergence_step
+    is_due = training.is_judged and evaluation.step == step
     if evaluator is None or not is_due:
         return {}
     diverged = ~np.isfinite(evaluation.heldout["loss"])

@@ -34,20 +34,33 @@ def hooks(
         number = position.number(prepared.schedule, config.prune.rounds)
         store.save(number, round_state, list(position))
 
-    def evaluated(
+    folder = paths.tensorboard_dir(recorder.workdir) if processes.is_first() else None
+    return driver.Hooks(
+        save=save,
+        save_seconds=config.checkpoint.every_seconds,
+        evaluated=evaluated(prepared, recorder),
+        stop=stop,
+        profiler=Profiler(folder, config.profile.steps),
+    )
+
+
+def evaluated(
+    prepared: Prepared, recorder: Recorder
+) -> Callable[[driver.Training, Position, driver.Evaluation], None]:
+    """The callback after an evaluation: writes learning curves.
+
+    Args:
+      prepared: of the networks that are trained, whole or compact.
+      recorder: of the experiment.
+    """
+
+    def write(
         training: driver.Training, position: Position, evaluation: driver.Evaluation
     ) -> None:
         measured = measurement.before_the_end(prepared, training, evaluation)
         recorder.evaluation(training, position, evaluation, measured)
 
-    folder = paths.tensorboard_dir(recorder.workdir) if processes.is_first() else None
-    return driver.Hooks(
-        save=save,
-        save_seconds=config.checkpoint.every_seconds,
-        evaluated=evaluated,
-        stop=stop,
-        profiler=Profiler(folder, config.profile.steps),
-    )
+    return write
 
 
 def shapes(prepared: Prepared, position: Position) -> RoundState:
@@ -102,6 +115,7 @@ def trainings(prepared: Prepared, streamed: bool) -> Callable[[int], driver.Trai
             last_step=schedule.num_steps,
             later_steps=later / population.num_members * steps_a_round,
             kept_step=schedule.rewind_step if is_dense else None,
+            is_judged=is_dense,
         )
 
     return training

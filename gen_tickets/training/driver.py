@@ -40,6 +40,8 @@ class Training:
     later_steps: float = 0.0  #: steps of the experiment after the schedule's last
     #: dense training only: the step whose weights are kept for rewinding
     kept_step: int | None = None
+    #: whether its convergence is judged: eval.metrics are measured before its end too
+    is_judged: bool = False
     #: whether to end before the last step; called at multiples of `asked_every`
     is_over: Callable[[RoundState], bool] = lambda round_state: False
     asked_every: int | None = None

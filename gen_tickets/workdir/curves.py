@@ -3,7 +3,8 @@
 The table has a row per round, run, arm and evaluation: `interval_X` is the mean of the
 training metric X over the steps since the last evaluation (or since the round began),
 `heldout_X` is X on the held-out images at this step. Columns of `eval.metrics` have a
-value at the last evaluation before the last tenth of the dense training.
+value at the last evaluation before the last tenth of the training of the networks whose
+gates are judged: the dense ones, or compact ones of early-bird tickets.
 
 Rows are appended in the order of measurement, and are on disk when the call returns. A
 process that resumes from a checkpoint repeats the measurements after it: its first new
