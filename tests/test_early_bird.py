@@ -17,8 +17,9 @@ from gen_tickets.kernels.lowering import LIBRARY
 from gen_tickets.procedures import channel_cut, early_bird, lottery, setup
 from gen_tickets.pruning import masks as masks_lib
 from gen_tickets.report import figures, render
+from gen_tickets.workdir import curves
 from gen_tickets.workdir import events as events_lib
-from gen_tickets.workdir import curves, paths, searches, tables, tickets
+from gen_tickets.workdir import paths, searches, tables, tickets
 
 pytestmark = pytest.mark.usefixtures("library_convolutions")
 

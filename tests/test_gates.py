@@ -49,6 +49,17 @@ def test_converged_metric_without_curve_uses_last_value_of_table():
     assert gate.passed is False and "improved by 0.5 from step 90" in gate.sentence
 
 
+def test_gates_of_one_run_say_that_it_takes_two():
+    rows = [row for row in table([STEADY], [BAD]) if row["run"] == 0]
+    curve = [
+        {"round": 0, "run": 0, "arm": "dense", "step": step, METRIC: 2.0}
+        for step in (90, 100)
+    ]
+    converged, repeatable, *_ = verdict.verdict(rows, METRIC, curve).gates
+    assert converged.sentence == "convergence unknown: it takes two runs"
+    assert repeatable.sentence == "repeatability unknown: it takes two runs"
+
+
 def test_converged_higher_is_better_metric_uses_its_direction():
     better = table([(0.9,) * 3], [(0.1,) * 3], (0.88, 0.9, 0.92), "accuracy")
     curve = [

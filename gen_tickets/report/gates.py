@@ -100,7 +100,9 @@ def _converged(
 ) -> Gate:
     earlier = [step for step in curve if 10 * step <= 9 * max(curve)]
     words = f"the {columns.find(metric).wording}"
-    if not earlier or math.isnan(trained.std):
+    if math.isnan(trained.std):
+        return Gate("converged", None, "convergence unknown: it takes two runs")
+    if not earlier:
         reason = f"{words} before the last tenth of the {arm} training is not recorded"
         return Gate("converged", None, f"convergence unknown: {reason}")
     sign, first, last = columns.find(metric).sign, earlier[-1], max(curve)
