@@ -19,13 +19,14 @@ def get_config(size="full"):
     config.runs = 3
     config.data.name = "mnist"
     config.data.image_size = 32
-    config.data.batch_size = 128
+    config.data.batch_size = 64
     config.model.name = "conv"
     config.model.widths = (8, 16, 32, 64, 32)
     config.model.latent_size = 32
     config.model.initializer = "he"
-    config.optimizer.update(learning_rate=1e-3, weight_decay=1e-5)
-    config.train.epochs = 6
-    config.prune.update(fraction=0.36, rounds=6)
-    config.rewind.step = "1ep"
+    config.optimizer.update(learning_rate=1e-3, schedule="cosine", weight_decay=1e-5)
+    config.train.steps = 2000
+    config.prune.update(fraction=0.36, rounds=5)
+    config.rewind.step = "200"
+    config.eval.every_steps = 200
     return defaults.resize(config, size)

@@ -30,7 +30,7 @@ def get_config(size="full"):
     config.model.latent_size = 64
     config.model.update(discriminator="radford", initializer="radford")
     config.task.name = "gan"
-    config.optimizer.update(learning_rate=5e-4, b1=0.5)
+    config.optimizer.update(learning_rate=2e-3, schedule="cosine", b1=0.5)
     config.train.steps = 1500
     config.prune.update(fraction=0.36, rounds=5)
     config.rewind.step = "150"

@@ -20,5 +20,5 @@ from gen_tickets.experiments import dcgan_mnist
 def get_config(size="full"):
     config = dcgan_mnist.get_config()
     config.model.name = "resnet"
-    config.optimizer.learning_rate = 2e-4
+    config.optimizer.update(learning_rate=2e-4, schedule="constant")
     return defaults.resize(config, size)

@@ -20,7 +20,8 @@ def get_config(size="full"):
     config.model.update(discriminator="authors", initializer="authors")
     config.model.latent_size = 16
     config.task.name = "vae"
-    config.optimizer.update(learning_rate=1e-3, b1=0.9, weight_decay=1e-5)
+    config.optimizer.update(learning_rate=1e-3, schedule="constant")
+    config.optimizer.update(b1=0.9, weight_decay=1e-5)
     config.train.steps = 2000
     config.rewind.step = "100"
     config.eval.update(every_steps=200, average_decay=0.0)

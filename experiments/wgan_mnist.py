@@ -23,7 +23,7 @@ def get_config(size="full"):
     config.task.loss = "wasserstein"
     config.task.weight_clip = 0.01
     config.task.discriminator_steps = 5
-    config.optimizer.b1 = 0.0
+    config.optimizer.update(learning_rate=5e-4, schedule="constant", b1=0.0)
     # Clipped to 0.01, all of the critic's weights would be pruned before a generator's.
     config.prune.scope = "component"
     config.train.steps = 2000
