@@ -26,13 +26,13 @@ from gen_tickets.workdir import paths
 SWEEP = ("0", "1ep", "5")
 
 
-def run(folder, draw=lambda workdir: workdir, **changes):
+def run(folder, draw=lambda workdir: workdir, sweep=SWEEP, **changes):
     """Runs a sweep; returns {step: (tickets, rows)}."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(events_lib, "EventWriter", NoEvents)
         patch.setattr(render, "draw", draw)
-        procedures.run(configure(**{"rewind__sweep": SWEEP, **changes}), folder)
-    return {step: read(paths.rewind_dir(folder, step)) for step in SWEEP}
+        procedures.run(configure(**{"rewind__sweep": sweep, **changes}), folder)
+    return {step: read(paths.rewind_dir(folder, step)) for step in sweep}
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +117,24 @@ def test_experiment_whose_folder_is_lost_trains_its_dense_networks(sweep, tmp_pa
     assert_same(run(again)["1ep"], found["1ep"])
 
 
+def test_finished_sweep_takes_further_steps_but_gives_none_up(sweep, tmp_path):
+    _, found, *_ = sweep
+    run(tmp_path, sweep=("0", "5"))
+    done = [paths.results_path(paths.rewind_dir(tmp_path, x)) for x in ("0", "5")]
+    before = [path.stat().st_mtime_ns for path in done]
+    assert_same(run(tmp_path)["1ep"], found["1ep"])
+    assert [path.stat().st_mtime_ns for path in done] == before
+    with pytest.raises(UserError, match=r"rewind.sweep: \[.*\] -> \["):
+        run(tmp_path, sweep=("0", "1ep"))
+
+
 @pytest.mark.parametrize(
     "changes, refused",
     [
-        ({"rewind__sweep": (0, 8)}, "rewind.sweep=8: must be below train.steps=8"),
-        ({"rewind__sweep": ("0", "3ep")}, "rewind.sweep=3ep: .* below the 8 training"),
-        ({"rewind__sweep": ("1ep", 3)}, "'1ep' is step 3, and '3' is step 3.*once"),
-        ({"rewind__sweep": (4, "1ep")}, "'4' is step 4, and '1ep' is step 3.*increas"),
+        ({"sweep": (0, 8)}, "rewind.sweep=8: must be below train.steps=8"),
+        ({"sweep": ("0", "3ep")}, "rewind.sweep=3ep: .* below the 8 training"),
+        ({"sweep": ("1ep", 3)}, "'1ep' is step 3, and '3' is step 3.*once"),
+        ({"sweep": (4, "1ep")}, "'4' is step 4, and '1ep' is step 3.*increas"),
         ({"rewind__step": "auto"}, "rewind.sweep=.*a rewind.step of steps or epochs"),
         (
             {"prune__schedule": "at_initialization", "rewind__step": "0"},

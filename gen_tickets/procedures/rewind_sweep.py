@@ -6,8 +6,8 @@
 3. Run them in turn: each continues from its checkpoint, as after a stop.
 
 The folder of a k is the workdir of an ordinary experiment with rewind.step=k. Should
-the checkpoint in it be lost, that experiment trains its dense networks itself, to the
-same results.
+the checkpoint in it be lost, or k be added after step k of the dense training, that
+experiment trains its dense networks itself, to the same results.
 """
 
 import contextlib

@@ -74,11 +74,17 @@ def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     before = {**defaults.flatten(defaults.get_config()), **stored}
     for name in sorted(before.keys() | wanted.keys()):
         old, new = before[name], wanted.get(name)
-        if name == "prune.rounds" and isinstance(old, int) and wanted[name] >= old:
-            continue
-        if old != new and name not in free:
+        if old != new and name not in free and not _continues(name, old, new):
             found.append(f"{name}: {json.dumps(old)} -> {json.dumps(new)}")
     return found
+
+
+def _continues(name: str, old: Any, new: Any) -> bool:
+    """Whether a changed option asks for more of the same: the rest stays as it is."""
+    if name == "prune.rounds":
+        return isinstance(old, int) and new >= old
+    is_sweep = name == "rewind.sweep" and bool(old)
+    return is_sweep and set(old) <= set(new)
 
 
 def _check_name(workdir: Path) -> None:
@@ -128,7 +134,8 @@ def check(workdir: Path, config: ml_collections.ConfigDict) -> None:
     """Raises UserError unless `config` may run in `workdir`; writes nothing.
 
     A folder with another configuration is refused, and the differences are listed. More
-    `prune.rounds` than before is a continuation, not a difference.
+    `prune.rounds` than before, or further steps of `rewind.sweep`, is a continuation,
+    not a difference.
     """
     _check_name(workdir)
     with reading.explained(workdir, "folder", field=f"--workdir={workdir}"):
