@@ -5,15 +5,14 @@ r"""Winning tickets of a small DCGAN on MNIST at 32x32, on a laptop.
 
 The networks follow the guidelines of Radford et al. 2016 (`model.discriminator`,
 `model.initializer`). With those of the authors the discriminator wins in two of three
-dense runs at this size, and fd_classifier is 128 ± 73 (2e-4, 3,000 steps); with these
-it is 10.68 ± 0.10 (2,000 steps), at the learning rate of this file 7.66 ± 0.34.
+dense runs at this size, and `fd_classifier` is 128 ± 73 (2e-4, 3,000 steps).
 
-Rewinds to a tenth of the training. Found in two rounds of 59 % (seed 0, 3 runs, 12 min
-on 2 cores): at 59 % winning 7.70 ± 0.40, random 13.0 ± 1.5 (p = 0.02); at 83.2 % 10.7 ±
-0.7, 15.0 ± 0.5. In one round of 80 % (NVIDIA H200) nothing is found: dense 7.82 ± 0.29,
-winning 12.7 ± 1.1, random 13.11 ± 0.94. Dense still improves at the end; with 3,000
-steps it has converged (5.43 ± 0.47), and there is no ticket at 36 %: winning 9.06 ±
-0.27 rewound to 150, 6.74 ± 0.72 rewound to 600 (RESULTS.md, with what was tried).
+The paper has winning tickets up to 83.2 % (CIFAR-10, FID). Here, rewound to a tenth of
+the training (3 runs, 49 min on one core of an AMD EPYC beside other jobs): dense 6.79 ±
+0.35; at 36 % winning 7.10 ± 0.34 matches it, random 8.36 ± 0.74 is not significantly
+worse (p = 0.08); at 59 % winning 8.14 ± 0.50, random 9.47 ± 0.94; at 83.2 % 9.94 ± 0.89,
+13.76 ± 0.75. With a constant rate the winning tickets are far worse; with twice the
+widths they lose less (RESULTS.md).
 """
 
 from gen_tickets.config import defaults
