@@ -10,9 +10,9 @@ dense runs at this size, and `fd_classifier` is 128 ± 73 (2e-4, 3,000 steps).
 The paper has winning tickets up to 83.2 % (CIFAR-10, FID). Here, rewound to a tenth of
 the training (3 runs, 49 min on one core of an AMD EPYC beside other jobs): dense 6.79 ±
 0.35; at 36 % winning 7.10 ± 0.34 matches it, random 8.36 ± 0.74 is not significantly
-worse (p = 0.08); at 59 % winning 8.14 ± 0.50, random 9.47 ± 0.94; at 83.2 % 9.94 ± 0.89,
-13.76 ± 0.75. With a constant rate the winning tickets are far worse; with twice the
-widths they lose less (RESULTS.md).
+worse (p = 0.08); at 59 % winning 8.14 ± 0.50, random 9.47 ± 0.94; at 83.2 % 9.94 ±
+0.89, 13.76 ± 0.75. With a constant rate the winning tickets are far worse; with twice
+the widths they lose less (RESULTS.md).
 """
 
 from gen_tickets.config import defaults
