@@ -8,7 +8,7 @@ network; generator and discriminator have the same density (`prune.scope`). With
 constant rate of 5e-4 in place of this file's (3 runs, 1 h 29 min on one core beside
 other jobs) no method matches dense, fd_classifier 7.3 ± 1.1 (too noisy to judge). At 50
 % RigL has 10.10 ± 0.55, static masks 10.257 ± 0.018; at 90 % 14.81 ± 0.32 and 16.07 ±
-0.57. experiments/dcgan_mnist.py has winning tickets of the same network.
+0.57. experiments/dcgan_mnist.py prunes the same network iteratively.
 """
 
 from gen_tickets.config import defaults

@@ -159,7 +159,6 @@ def test_early_bird_stopped_in_search_and_after_cut_ends_the_same(standard, tmp_
         assert_trees_equal(a, b)
 
 
-@pytest.mark.slow
 def test_early_bird_quality_before_the_end_is_that_of_a_shorter_training(tmp_path):
     """It is measured for the gate "converged", with the programs of the compact shape.
 
@@ -175,6 +174,7 @@ def test_early_bird_quality_before_the_end_is_that_of_a_shorter_training(tmp_pat
     assert found[19] != row["swd"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("take_last", [False, True])
 def test_early_bird_not_found_uses_last_mask_only_with_take_last(
     take_last, tmp_path, capsys
