@@ -17,6 +17,7 @@ from gen_tickets.kernels.lowering import (
     Form,
     Lowering,
     choose,
+    choose_forward,
 )
 from gen_tickets.models import layers
 
@@ -218,6 +219,13 @@ def test_choose_platform_returns_its_lowering():
     assert choose("gpu") == BATCHED_PRODUCT
     assert choose("tpu") == choose("another") == LIBRARY
     assert choose() == choose(jax.default_backend())
+
+
+def test_choose_forward_differs_from_choose_for_narrow_networks_on_a_cpu_only():
+    assert choose_forward(8, "cpu") == LIBRARY
+    assert choose_forward(64, "cpu") == choose("cpu") == PRODUCT
+    assert choose_forward(8, "gpu") == choose("gpu")
+    assert choose_forward(8, "tpu") == choose("tpu")
 
 
 @pytest.mark.parametrize("dtype,tolerance", [("float32", 1e-5), ("bfloat16", 3e-2)])

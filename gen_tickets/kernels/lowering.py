@@ -38,6 +38,11 @@ BATCHED_PRODUCT = Lowering("batched_product", "batched_product")
 # of HBM traffic in the library form, whose grouped convolutions need no extra FLOPs; as
 # batched products it takes 38 ms and 14.5 GB, mostly for moving patches.
 _BY_PLATFORM = {"cpu": PRODUCT, "gpu": BATCHED_PRODUCT, "tpu": LIBRARY}
+# A ResNet-18 applied to an image of 32x32 takes 0.52 ms of CPU time at width 8 in the
+# library form and 1.1 ms as products, 1.6 and 1.8 ms at width 16, 13.1 and 10.2 ms at
+# width 64 (one core of an AMD EPYC, jax 0.10.2). With gradients, a step of a DCGAN of
+# widths 16 to 64 takes 25 times as long in the library form.
+_NARROW = 16
 
 
 def choose(platform: str | None = None) -> Lowering:
@@ -48,3 +53,14 @@ def choose(platform: str | None = None) -> Lowering:
         default backend. Unknown platforms use LIBRARY.
     """
     return _BY_PLATFORM.get(platform or jax.default_backend(), LIBRARY)
+
+
+def choose_forward(width: int, platform: str | None = None) -> Lowering:
+    """The fastest measured lowering of a network that is applied without gradients.
+
+    Args:
+      width: channels of its narrowest layers.
+      platform: as in `choose`.
+    """
+    found = choose(platform)
+    return LIBRARY if found == PRODUCT and width <= _NARROW else found

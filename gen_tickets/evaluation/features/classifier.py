@@ -115,7 +115,9 @@ def _extract(
     title: str | None = None,
 ) -> Outputs:
     """`Classifier.extract` of checked images; title: of a progress bar, if any."""
-    function = functools.partial(_outputs, network, variables)
+    lowering = lowering_lib.choose_forward(network.width)
+    applied = network.clone(lowering=lowering)
+    function = functools.partial(_outputs, applied, variables)
     outputs: Outputs = map_batches(function, images, batch_size, title)
     return outputs
 
