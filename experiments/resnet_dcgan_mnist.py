@@ -20,5 +20,6 @@ from gen_tickets.experiments import dcgan_mnist
 def get_config(size="full"):
     config = dcgan_mnist.get_config()
     config.model.name = "resnet"
-    config.optimizer.update(learning_rate=2e-4, schedule="constant")
+    config.model.widths = (8, 16, 32)
+    config.optimizer.learning_rate = 1e-3
     return defaults.resize(config, size)

@@ -15,4 +15,6 @@ from gen_tickets.experiments import vae_mnist
 def get_config(size="full"):
     config = vae_mnist.get_config(size)
     config.model.name = "resnet"
+    config.model.widths = (8, 16, 32)
+    config.optimizer.schedule = "cosine"
     return config

@@ -23,8 +23,5 @@ def get_config(size="full"):
     config.model.name = "sngan"
     config.model.discriminator = "authors"
     config.task.loss = "hinge"
-    config.optimizer.update(learning_rate=2e-4, schedule="constant")
-    config.train.steps = 2000
-    config.rewind.step = "200"
-    config.eval.every_steps = 200
+    config.optimizer.learning_rate = 1e-3
     return defaults.resize(config, size)

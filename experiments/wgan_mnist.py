@@ -23,10 +23,10 @@ def get_config(size="full"):
     config.task.loss = "wasserstein"
     config.task.weight_clip = 0.01
     config.task.discriminator_steps = 5
-    config.optimizer.update(learning_rate=5e-4, schedule="constant", b1=0.0)
+    config.optimizer.update(learning_rate=1e-3, b1=0.0)
     # Clipped to 0.01, all of the critic's weights would be pruned before a generator's.
     config.prune.scope = "component"
-    config.train.steps = 2000
-    config.rewind.step = "200"
-    config.eval.every_steps = 200
+    config.train.steps = 1000
+    config.rewind.step = "100"
+    config.eval.every_steps = 100
     return defaults.resize(config, size)
