@@ -21,6 +21,7 @@ from gen_tickets.experiments import dcgan_mnist
 def get_config(size="full"):
     config = dcgan_mnist.get_config()
     config.model.name = "sngan"
+    config.model.widths = (8, 16, 32)
     config.model.discriminator = "authors"
     config.task.loss = "hinge"
     config.optimizer.learning_rate = 1e-3
