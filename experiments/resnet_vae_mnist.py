@@ -16,5 +16,5 @@ def get_config(size="full"):
     config = vae_mnist.get_config(size)
     config.model.name = "resnet"
     config.model.widths = (8, 16, 32)
-    config.optimizer.schedule = "cosine"
+    config.optimizer.update(learning_rate=4e-3, schedule="cosine")
     return config

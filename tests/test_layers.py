@@ -174,7 +174,8 @@ def test_conv_transpose_winograd_equals_library(monkeypatch):
 
 @pytest.mark.parametrize("name", _PAIRS)
 def test_conv_in_chunks_and_under_vmap_equals_library(monkeypatch, name):
-    monkeypatch.setattr(products, "_CHUNK_BYTES", 2000)
+    monkeypatch.setattr(products, "_PATCH_BYTES", 2000)
+    monkeypatch.setattr(products, "_FACTOR_BYTES", 2000)
     _compare(name, ((4, 4), (2, 2), ((1, 2), (2, 1)), (7, 8), (2, 3), 6), PRODUCT)
     _compare(name, _untraced(_SMALL[0]), PRODUCT, members=3)
     if name == "conv":
