@@ -3,14 +3,14 @@ r"""Winning tickets of a small ResNet-DCGAN on MNIST at 32x32, on a laptop.
     python -m gen_tickets.main --config=experiments/resnet_dcgan_mnist.py \
         --config.data.download=true
 
-Like experiments/dcgan_mnist.py, with residual networks and a learning rate of 2e-4. The
-networks follow Radford et al. 2016, as there.
+Like experiments/dcgan_mnist.py, with residual networks of half the widths and a cosine
+from 1e-3. The networks follow Radford et al. 2016, as there.
 
-One round of 80 % (3 runs, NVIDIA H200): found by the numbers (`fd_classifier` 20.21 ±
-0.89, dense 21.5 ± 2.3, random 30.7 ± 3.1, p = 0.02), but the deviation of dense, 10.5 %
-of the mean, fails the gate: a generator shows few digits, and which ones differs from
-run to run. Narrower networks, other learning rates and twice the steps are worse
-(RESULTS.md).
+The dense networks fail the gate "repeatable": `fd_classifier` 20.7 ± 4.3 (3 runs, 18
+min on one core of an AMD EPYC beside other jobs), because a generator shows few digits,
+and which ones differs from run to run. With the widths of dcgan_mnist and a constant
+2e-4 (one round of 80 %, NVIDIA H200) 21.5 ± 2.3, winning 20.21 ± 0.89, random 30.7 ±
+3.1. Other rates and twice the steps are no better (RESULTS.md).
 """
 
 from gen_tickets.config import defaults
