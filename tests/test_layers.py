@@ -42,6 +42,11 @@ _WINOGRAD = [
     ((4, 2), (2, 1), ((0, 1), (1, 0)), (9, 10), (16, 16), 8),
 ]
 
+_NARROW = [  # an even number of columns in the output
+    ((3, 3), (1, 1), ((1, 1), (1, 1)), (5, 8), (3, 2), 3),
+    ((1, 5), (1, 1), ((0, 0), (3, 0)), (4, 9), (2, 3), 3),
+]
+
 
 def _draw(*shape, seed=0):
     return jax.random.normal(jax.random.fold_in(jax.random.key(1), seed), shape)
@@ -142,6 +147,14 @@ def _untraced(case):
     return *rest, batch + 1
 
 
+@pytest.mark.parametrize("case", _NARROW)
+def test_conv_narrow_and_gradients_equal_library(monkeypatch, case):
+    used, kept = [], products._pair
+    monkeypatch.setattr(products, "_pair", lambda k: used.append(k) or kept(k))
+    _compare("conv", case, PRODUCT)
+    assert len(used) == 2  # forward and backward
+
+
 @pytest.mark.parametrize("case", _WINOGRAD)
 def test_conv_winograd_and_gradients_equal_library(monkeypatch, case):
     used = []
@@ -174,19 +187,20 @@ def test_conv_transpose_winograd_equals_library(monkeypatch):
 
 @pytest.mark.parametrize("name", _PAIRS)
 def test_conv_in_chunks_and_under_vmap_equals_library(monkeypatch, name):
-    monkeypatch.setattr(products, "_PATCH_BYTES", 2000)
-    monkeypatch.setattr(products, "_FACTOR_BYTES", 2000)
+    monkeypatch.setattr(products, "_CHUNK_BYTES", 2000)
     _compare(name, ((4, 4), (2, 2), ((1, 2), (2, 1)), (7, 8), (2, 3), 6), PRODUCT)
     _compare(name, _untraced(_SMALL[0]), PRODUCT, members=3)
     if name == "conv":
         _compare(name, _WINOGRAD[0], PRODUCT)
+        _compare(name, _untraced(_NARROW[0]), PRODUCT, members=2)
 
 
 @pytest.mark.parametrize("lowering", [PRODUCT, LIBRARY], ids=["product", "library"])
 @pytest.mark.parametrize("name", _PAIRS)
 def test_conv_bfloat16_gradients_equal_library(name, lowering):
-    case = _WINOGRAD[0] if name == "conv" else _SMALL[1]
-    _compare(name, case, lowering, tolerance=3e-2, dtype=jnp.bfloat16)
+    cases = (_WINOGRAD[0], _NARROW[1]) if name == "conv" else (_SMALL[1],)
+    for case in cases:
+        _compare(name, case, lowering, tolerance=3e-2, dtype=jnp.bfloat16)
 
 
 @pytest.mark.parametrize("form", get_args(Form))

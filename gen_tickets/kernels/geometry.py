@@ -65,6 +65,15 @@ class Geometry(NamedTuple):
             padding=(rows, columns), size=self.out, flipped=not self.flipped
         )
 
+    @property
+    def paired(self) -> "Geometry":
+        """The same convolution, of stride 1, with two columns of the output as one.
+
+        Its kernel has one more column, and twice the features.
+        """
+        (kh, kw), (sh, _) = self.kernel, self.strides
+        return self._replace(kernel=(kh, kw + 1), strides=(sh, 2))
+
     def dot(
         self,
         a: Float[Array, "..."],

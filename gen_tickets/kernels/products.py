@@ -15,10 +15,10 @@ from gen_tickets.kernels import winograd
 from gen_tickets.kernels.geometry import Geometry
 
 _FLOAT32 = jnp.dtype("float32")
-# Of a chunk; measured. Patches of few channels are copied in short runs: gradients of 8
-# channels at 32x32 (64 images, k3) take 10 ms with 2**20, 24 ms with 2**23, on one core
-# of an AMD EPYC; those of `winograd` (128 to 256 channels at 8x8, k4 s2) 40 and 30 ms.
-_PATCH_BYTES, _FACTOR_BYTES = 2**20, 2**23
+# Bytes of a chunk, and channels times features up to which columns are paired. Measured
+# on one core of an AMD EPYC (AVX-512, 1 MiB of L2); RESULTS.md has a table.
+_CHUNK_BYTES = 2**20
+_MOST_PAIRED = 256
 
 
 def patches(
@@ -82,15 +82,40 @@ def _split(x: Array, wanted: float, least: int = 1) -> Array:
     return x.reshape(chunks, -1, *x.shape[1:])
 
 
+def _has_pairs(geometry: Geometry, channels: int, features: int) -> bool:
+    """Whether to compute two columns of the output as one, which copies less."""
+    return (
+        channels * features <= _MOST_PAIRED
+        and geometry.strides == (1, 1)
+        and geometry.kernel[1] % 2 == 1
+        and geometry.kernel[1] > 1
+        and geometry.out[1] % 2 == 0
+        and not geometry.flipped
+    )
+
+
+def _pair(k: Float[Array, "kh kw c o"]) -> Float[Array, "kh kw_plus_1 c two_o"]:
+    """The kernel of `Geometry.paired`: features of the left, then the right column."""
+    rest = (0, 0)
+    shifted = [jnp.pad(k, (rest, side, rest, rest)) for side in ((0, 1), (1, 0))]
+    return jnp.concatenate(shifted, -1)
+
+
+def _unpair(k: Float[Array, "kh kw_plus_1 c two_o"]) -> Float[Array, "kh kw c o"]:
+    """Transpose of `_pair`."""
+    left, right = jnp.split(k, 2, -1)
+    return left[:, :-1] + right[:, 1:]
+
+
 def _plan(
     geometry: Geometry, num_images: int, channels: int, features: int
 ) -> tuple[bool, float]:
     """(whether to use winograd, number of chunks whose patches stay in the cache)."""
     if winograd.applies(geometry, num_images, (channels, features)):
         factors = num_images * winograd.image_bytes(geometry, channels)
-        return True, factors / _FACTOR_BYTES
+        return True, factors / _CHUNK_BYTES
     values = math.prod(geometry.out) * math.prod(geometry.kernel) * channels
-    return False, num_images * values * geometry.dtype.itemsize / _PATCH_BYTES
+    return False, num_images * values * geometry.dtype.itemsize / _CHUNK_BYTES
 
 
 def as_matrix(
@@ -113,6 +138,9 @@ def forward(
 ) -> Float[Array, "n h w o"]:
     """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
+    if _has_pairs(geometry, channels, features):
+        y = forward(x, _pair(k), geometry.paired)  # [N, h, w / 2, 2 O]
+        return y.reshape(len(x), *geometry.out, features)
     fewer, num_chunks = _plan(geometry, len(x), channels, features)
     matrix, depth, _ = as_matrix(k, geometry)
 
@@ -129,6 +157,9 @@ def backward(
 ) -> Float[Array, "n H W c"]:
     """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
+    if _has_pairs(geometry, channels, features):
+        y = y.reshape(*y.shape[:2], -1, 2 * features)
+        return backward(y, _pair(k), geometry.paired)
     fewer, num_chunks = _plan(geometry, len(y), channels, features)
     if fewer and geometry.strides == (1, 1):
         return forward(y, k, geometry.turned)  # whose transforms are cheaper
@@ -147,6 +178,9 @@ def correlate(
 ) -> Float[Array, "kh kw _ _"]:
     """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
+    if _has_pairs(geometry, channels, features):
+        y = y.reshape(*y.shape[:2], -1, 2 * features)
+        return _unpair(correlate(x, y, geometry.paired))
     fewer, num_chunks = _plan(geometry, len(x), channels, features)
     # XLA:CPU unrolls a loop of one step, and then lacks a bfloat16 product with the
     # transposed operand.

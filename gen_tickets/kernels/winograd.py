@@ -254,20 +254,15 @@ def correlate(
     xs: Float[Array, "m n H W c"], ys: Float[Array, "m n h w o"], geometry: Geometry
 ) -> Float[Array, "kh kw _ _"]:
     """Kernel [kh, kw, C, O] from chunks of images [m, n, H, W, C] and of outputs."""
-    # Products read columns of the left operand slowly: transpose the smaller one once.
-    rows = _unjoin(ys.reshape(-1, *ys.shape[2:]), geometry)
-    columns = lax.optimization_barrier(
-        [row.reshape(len(xs), -1, ys.shape[-1]).swapaxes(1, 2) for row in rows]
-    )
 
     def add(
-        totals: list[Array], chunk: tuple[Array, list[Array]]
+        totals: list[Array], chunk: tuple[Array, Array]
     ) -> tuple[list[Array], None]:
-        x, columns = chunk
-        cut = _cut(x, geometry)
-        products = [geometry.dot(a, b, ((1,), (0,))) for a, b in zip(columns, cut)]
+        x, y = chunk
+        pairs = zip(_unjoin(y, geometry), _cut(x, geometry))
+        products = [geometry.dot(a, b, ((0,), (0,))) for a, b in pairs]
         return [a + b for a, b in zip(totals, products)], None
 
     zero = jnp.zeros((ys.shape[-1], math.prod(geometry.strides) * xs.shape[-1]))
-    totals, _ = lax.scan(add, [zero] * len(columns), (xs, columns))
+    totals, _ = lax.scan(add, [zero] * (_taps(geometry) + 1) ** 2, (xs, ys))
     return _unfactors(lax.optimization_barrier(totals), geometry)
