@@ -42,6 +42,10 @@ _WINOGRAD = [
     ((4, 2), (2, 1), ((0, 1), (1, 0)), (9, 10), (16, 16), 8),
 ]
 
+_TAPERED = [  # more than 8 channels per feature
+    ((3, 3), (1, 1), ((1, 1), (1, 1)), (5, 8), (17, 2), 3),
+    ((3, 4), (1, 1), ((0, 3), (2, 0)), (4, 6), (9, 1), 3),
+]
 _NARROW = [  # an even number of columns in the output
     ((3, 3), (1, 1), ((1, 1), (1, 1)), (5, 8), (3, 2), 3),
     ((1, 5), (1, 1), ((0, 0), (3, 0)), (4, 9), (2, 3), 3),
@@ -147,6 +151,12 @@ def _untraced(case):
     return *rest, batch + 1
 
 
+@pytest.mark.parametrize("case", _TAPERED)
+@pytest.mark.parametrize("name", _PAIRS)
+def test_conv_tapered_and_gradients_equal_library(name, case):
+    _compare(name, case, PRODUCT)
+
+
 @pytest.mark.parametrize("case", _NARROW)
 def test_conv_narrow_and_gradients_equal_library(monkeypatch, case):
     used, kept = [], products._pair
@@ -198,7 +208,7 @@ def test_conv_in_chunks_and_under_vmap_equals_library(monkeypatch, name):
 @pytest.mark.parametrize("lowering", [PRODUCT, LIBRARY], ids=["product", "library"])
 @pytest.mark.parametrize("name", _PAIRS)
 def test_conv_bfloat16_gradients_equal_library(name, lowering):
-    cases = (_WINOGRAD[0], _NARROW[1]) if name == "conv" else (_SMALL[1],)
+    cases = (_WINOGRAD[0], _NARROW[1], _TAPERED[0]) if name == "conv" else (_SMALL[1],)
     for case in cases:
         _compare(name, case, lowering, tolerance=3e-2, dtype=jnp.bfloat16)
 

@@ -15,10 +15,10 @@ from gen_tickets.kernels import winograd
 from gen_tickets.kernels.geometry import Geometry
 
 _FLOAT32 = jnp.dtype("float32")
-# Bytes of a chunk, and channels times features up to which columns are paired. Measured
-# on one core of an AMD EPYC (AVX-512, 1 MiB of L2); RESULTS.md has a table.
+# Measured on one core of an AMD EPYC (AVX-512, 1 MiB of L2); RESULTS.md has a table.
 _CHUNK_BYTES = 2**20
-_MOST_PAIRED = 256
+_MOST_PAIRED = 256  # channels times features
+_TAPER = 8  # channels per feature
 
 
 def patches(
@@ -82,6 +82,12 @@ def _split(x: Array, wanted: float, least: int = 1) -> Array:
     return x.reshape(chunks, -1, *x.shape[1:])
 
 
+def _is_tapered(geometry: Geometry, channels: int, features: int) -> bool:
+    """Whether to compute the transpose, whose patches have far fewer channels."""
+    is_window = geometry.out == (1, 1)
+    return geometry.strides == (1, 1) and channels > _TAPER * features and not is_window
+
+
 def _has_pairs(geometry: Geometry, channels: int, features: int) -> bool:
     """Whether to compute two columns of the output as one, which copies less."""
     return (
@@ -138,6 +144,8 @@ def forward(
 ) -> Float[Array, "n h w o"]:
     """y [N, h, w, O] of x [N, H, W, C] and kernel k."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
+    if _is_tapered(geometry, channels, features):
+        return backward(x, k, geometry.turned)
     if _has_pairs(geometry, channels, features):
         y = forward(x, _pair(k), geometry.paired)  # [N, h, w / 2, 2 O]
         return y.reshape(len(x), *geometry.out, features)
@@ -157,6 +165,8 @@ def backward(
 ) -> Float[Array, "n H W c"]:
     """x [N, H, W, C]: y [N, h, w, O] spread over its windows."""
     channels, features = k.shape[:1:-1] if geometry.flipped else k.shape[2:]
+    if _is_tapered(geometry, channels, features):
+        return forward(y, k, geometry.turned)
     if _has_pairs(geometry, channels, features):
         y = y.reshape(*y.shape[:2], -1, 2 * features)
         return backward(y, _pair(k), geometry.paired)
@@ -178,6 +188,8 @@ def correlate(
 ) -> Float[Array, "kh kw _ _"]:
     """Kernel k of x [N, H, W, C] and y [N, h, w, O]."""
     channels, features = x.shape[-1], y.shape[-1]
+    if _is_tapered(geometry, channels, features):
+        return correlate(y, x, geometry.turned)
     if _has_pairs(geometry, channels, features):
         y = y.reshape(*y.shape[:2], -1, 2 * features)
         return _unpair(correlate(x, y, geometry.paired))
@@ -187,24 +199,26 @@ def correlate(
     xs = _split(x, num_chunks, least=1 if geometry.dtype == _FLOAT32 else 2)
     if len(xs) == 1:
         geometry = geometry._replace(dtype=_FLOAT32)
+    ys = y.reshape(len(xs), -1, *y.shape[1:])
     if fewer:
-        ys = y.reshape(len(xs), -1, *y.shape[1:])
         return winograd.correlate(xs, ys, geometry)
-    # Products read columns of the left operand slowly: transpose the smaller one once.
-    columns = y.reshape(len(xs), -1, features).swapaxes(1, 2)
+    depth = math.prod(geometry.kernel) * channels
+    is_deep = depth >= features  # Products transpose their left operand: the smaller.
 
     def add(
-        total: Float32[Array, "o depth"], chunk: tuple[Array, Array]
-    ) -> tuple[Float32[Array, "o depth"], None]:
-        x, column = chunk
-        rows = patches(x, geometry)
-        return total + geometry.dot(column, rows, ((1,), (0,))), None
+        total: Float32[Array, "_ _"], chunk: tuple[Array, Array]
+    ) -> tuple[Float32[Array, "_ _"], None]:
+        x, y = chunk
+        rows, columns = patches(x, geometry), y.reshape(-1, features)
+        left, right = (columns, rows) if is_deep else (rows, columns)
+        return total + geometry.dot(left, right, ((0,), (0,))), None
 
-    zero = jnp.zeros((features, math.prod(geometry.kernel) * channels))
-    total, _ = lax.scan(add, zero, (xs, lax.optimization_barrier(columns)))
+    zero = jnp.zeros((features, depth) if is_deep else (depth, features))
+    total, _ = lax.scan(add, zero, (xs, ys))
     total = lax.optimization_barrier(total)
-    if not geometry.flipped:
-        total = winograd.turn(total[None])
-        return total.reshape(*geometry.kernel, channels, features)
-    total = total.reshape(features, *geometry.kernel, channels)
-    return total.transpose(1, 2, 0, 3)[::-1, ::-1]
+    if geometry.flipped:
+        total = total if is_deep else total.T
+        total = total.reshape(features, *geometry.kernel, channels)
+        return total.transpose(1, 2, 0, 3)[::-1, ::-1]
+    total = winograd.turn(total[None]) if is_deep else total
+    return total.reshape(*geometry.kernel, channels, features)
