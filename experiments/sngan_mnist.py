@@ -9,11 +9,10 @@ update per step (setting C of Miyato et al. 2018, table 1, whose rate is a const
 initialized N(0, 0.02²), as in Radford et al. 2016: the generator starts as there, and
 spectral norm cancels the scale of the discriminator.
 
-The paper has winning tickets up to 89.2 % (CIFAR-10, FID). Dense passes the gates (3
-runs, 23 min on one core of an AMD EPYC beside other jobs): `fd_classifier` 9.25 ± 0.65;
-the rounds of this file have not been run. With the widths of dcgan_mnist and a constant
-2e-4 (2,000 steps, one round of 80 %, NVIDIA H200) no ticket is found: dense 8.91 ±
-0.44, winning 9.49 ± 0.27, random 15.2 ± 2.7.
+The paper has winning tickets up to 89.2 % (CIFAR-10, FID). Here they are found up to
+73.8 % (3 runs, all gates passed): dense 9.25 ± 0.65, winning 9.3 ± 1.3, random 19.51 ±
+0.54; at 89.3 % 11.3 ± 1.2 and 21.0 ± 3.3. 1 h 51 min on one core of an AMD EPYC
+beside other jobs (RESULTS.md).
 """
 
 from gen_tickets.config import defaults

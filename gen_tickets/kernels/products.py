@@ -84,8 +84,12 @@ def _split(x: Array, wanted: float, least: int = 1) -> Array:
 
 def _is_tapered(geometry: Geometry, channels: int, features: int) -> bool:
     """Whether to compute the transpose, whose patches have far fewer channels."""
-    is_window = geometry.out == (1, 1)
-    return geometry.strides == (1, 1) and channels > _TAPER * features and not is_window
+    return (
+        geometry.strides == (1, 1)
+        and geometry.out != (1, 1)
+        and features * _TAPER < channels
+        and features < winograd.MIN_CHANNELS  # `winograd` may take the transpose back.
+    )
 
 
 def _has_pairs(geometry: Geometry, channels: int, features: int) -> bool:

@@ -41,7 +41,7 @@ _OUTPUT = {  # A^T: products -> two outputs
 }
 _Grid: TypeAlias = Sequence[Sequence[Array]]
 _TURN_WIDTH = 64
-_MIN_CHANNELS, _MIN_TILES = 16, 64  # with fewer, transforms cost more than they save
+MIN_CHANNELS, _MIN_TILES = 16, 64  # with fewer, transforms cost more than they save
 
 
 def applies(geometry: Geometry, num_images: int, channels: Pair) -> bool:
@@ -51,7 +51,7 @@ def applies(geometry: Geometry, num_images: int, channels: Pair) -> bool:
     return (
         taps in ({2}, {3})
         and not any(n % 2 for n in geometry.out)
-        and min(channels) >= _MIN_CHANNELS
+        and min(channels) >= MIN_CHANNELS
         and tiles >= _MIN_TILES
     )
 
