@@ -21,5 +21,6 @@ def get_config(size="full"):
     config = dcgan_mnist.get_config()
     config.model.name = "resnet"
     config.model.widths = (8, 16, 32)
-    config.optimizer.learning_rate = 1e-3
+    config.model.generator = "radford"
+    config.optimizer.learning_rate = 4e-3
     return defaults.resize(config, size)

@@ -57,6 +57,10 @@ MODELS = {
     "sngan": ((8, 8, 2), {**_GAN, "model.name": "sngan", "model.widths": (4, 6)}),
     "resnet_vae": ((8, 8, 2), {**_VAE, **_RESNET}),
     "resnet_dcgan": ((8, 8, 2), {**_GAN, **_RESNET}),
+    "resnet_dcgan_radford": (
+        (8, 8, 2),
+        {**_GAN, **_RESNET, "model.generator": "radford"},
+    ),
     "ddpm": (
         (4, 4, 2),
         {

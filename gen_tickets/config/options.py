@@ -98,6 +98,12 @@ OPTIONS: dict[str, Option] = {
         "leaky ReLU 0.2, no batch norm in the first layer",
         ("authors", "radford"),
     ),
+    "model.generator": option.Choice(
+        "authors",
+        "start of a residual GAN's generator: authors = a vector, repeated over its "
+        "first map; radford = the latent vector projected to this map",
+        ("authors", "radford"),
+    ),
     "task.name": option.Choice("ae", "learning task", registries.task),
     "task.beta": option.Number(1.0, "weight of the KL term (beta-VAE: > 1)"),
     "task.loss": option.Choice(

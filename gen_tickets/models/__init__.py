@@ -42,7 +42,9 @@ def build(
         _arguments(config, image_shape, sizes, lowering) for sizes in channels
     )
     del contract["image_shape"]
-    expand.pop("discriminator", None)  # only for the contracting network of a GAN
+    # Each is for one network of a GAN.
+    contract.pop("generator", None)
+    expand.pop("discriminator", None)
     contract["num_outputs"] = num_outputs
     return registries.model.get(config.model.name).build(contract, expand)
 

@@ -153,7 +153,14 @@ class Contract(pair.Contracting):
 
 
 class Expand(pair.Expanding):
-    """Vectors [N, latent] -> images [N, S, S, C] in [-1, 1], the mirror of Contract."""
+    """Vectors [N, latent] -> images [N, S, S, C] in [-1, 1], the mirror of Contract.
+
+    The first map, S / 2^len(widths) pixels wide, repeats a vector, as the mirror of
+    Contract's mean; with `generator="radford"` the latent is projected to it (Radford
+    et al. 2016, figure 1). Generators of small GANs collapse without (RESULTS.md).
+    """
+
+    generator: str = "authors"
 
     def _sizes(self) -> tuple[int, ...]:
         # The base, then inner and output channels per block; the last has inner only.
@@ -170,13 +177,15 @@ class Expand(pair.Expanding):
     def __call__(
         self, x: Float[Array, "n latent"], train: bool
     ) -> Float[Array, "n s s c"]:
-        side, _, channels = self.image_shape
+        full, _, channels = self.image_shape
         first, *pairs, inner = self._sizes()
         block: Callable[..., Block] = functools.partial(Block, **self.of_conv)
         last = len(self.widths) - 1
-        base = side >> len(self.widths)
-        x = self.dense(first, name="base")(x)
-        x = layers.upsample_nearest(x[:, None, None, :], base)
+        base = full >> len(self.widths)
+        side = base if self.generator == "radford" else 1
+        x = self.dense(first * side * side, name="base")(x)
+        x = x.reshape(len(x), side, side, first)
+        x = layers.upsample_nearest(x, base // side)  # [N, base, base, widths[-1]]
         for i, (between, width) in enumerate(zip(pairs[::2], pairs[1::2])):
             name = f"block_{last - i}"
             x = block(between, width, resize=2, name=name)(x, train)
@@ -187,7 +196,7 @@ class Expand(pair.Expanding):
 
 @registries.model(
     "resnet",
-    options=("model.initializer", "model.discriminator"),
+    options=("model.initializer", "model.discriminator", "model.generator"),
     multiple=lambda widths: 1 << len(widths),
     any_depth=True,
 )

@@ -307,6 +307,7 @@ _COLUMNS = (
         "task.weight_clip",
         "task.gradient_penalty",
         "model.discriminator",
+        "model.generator",
         "eval.average_decay",
     ),
     reconstructs=False,
