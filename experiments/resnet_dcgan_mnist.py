@@ -4,13 +4,9 @@ r"""Winning tickets of a small ResNet-DCGAN on MNIST at 32x32, on a laptop.
         --config.data.download=true
 
 Like experiments/dcgan_mnist.py, with residual networks of half the widths and a cosine
-from 1e-3. The networks follow Radford et al. 2016, as there.
-
-The dense networks fail the gate "repeatable": `fd_classifier` 20.7 ± 4.3 (3 runs, 18
-min on one core of an AMD EPYC beside other jobs), because a generator shows few digits,
-and which ones differs from run to run. From 4e-3 it is 12.9 ± 2.6, with a hinge loss
-21.8 ± 1.8. With the widths of dcgan_mnist and a constant 2e-4 (one round of 80 %,
-NVIDIA H200) dense has 21.5 ± 2.3, winning 20.21 ± 0.89, random 30.7 ± 3.1 (RESULTS.md).
+from 4e-3. Both networks follow Radford et al. 2016, as there. With the authors'
+generator, which repeats one vector over its first map, they show few digits, other ones
+in every run: `fd_classifier` 12.9 ± 2.6 (RESULTS.md).
 """
 
 from gen_tickets.config import defaults

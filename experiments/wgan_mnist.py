@@ -9,10 +9,9 @@ Radford et al. 2016: initialized N(0, 0.02²), most kernels start within the cli
 
 Pruned component by component, because a ranking of all weights together removes the
 clipped critic first (RESULTS.md). The paper has winning tickets up to 73.7 % (CIFAR-10,
-FID). Dense passes the gates (3 runs, 7 min on one core of an AMD EPYC beside other
-jobs): `fd_classifier` 10.55 ± 0.20; the rounds of this file have not been run. With a
-constant 5e-4 (2,000 steps, one round of 80 %, NVIDIA H200) no ticket is found: dense
-9.74 ± 0.29, winning 11.2 ± 1.2, random 12.52 ± 0.13.
+FID). Here they are found up to 59 % (3 runs, all gates passed): dense 10.55 ± 0.20,
+winning 10.40 ± 0.21, random 13.02 ± 0.63; at 73.8 % 11.31 ± 0.17 and 14.7 ± 1.1. 45 min
+for three rounds on one core of an AMD EPYC beside other jobs.
 """
 
 from gen_tickets.config import defaults

@@ -93,7 +93,7 @@ def gradient(b1, before, after):
 
 # Parts of these GANs also occur in other models. A U-Net compiles for half a minute;
 # test_unet compares its outputs.
-SLOW = ("resnet_dcgan", "dcgan_radford", "ddpm")
+SLOW = ("resnet_dcgan", "resnet_dcgan_radford", "dcgan_radford", "ddpm")
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name in networks.MODELS

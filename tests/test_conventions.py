@@ -119,9 +119,23 @@ def test_channel_groups_radford_discriminator_claim_every_axis_once(model):
     assert set(scored) == ({"conv_1"} if model == "convstack" else blocks)
 
 
+def test_channel_groups_radford_generator_claim_every_axis_once():
+    _, (module, variables) = build("resnet", generator="radford")
+    params = variables["params"]
+    # Two widths on 8x8 images: the first map has 2x2 pixels of 8 channels.
+    assert params["base"]["kernel"].shape == (8, 2 * 2 * 8)
+    of_network = groups.of(module)
+    for tree in (params, {"batch_stats": variables["batch_stats"]}):
+        assert set(channels.claims(of_network, tree)) == set(trees.named_leaves(tree))
+
+
 def test_validate_convention_without_effect_raises_user_error():
     with pytest.raises(UserError, match="model.discriminator.*only for task.name=gan"):
         configure("convstack", task="vae", discriminator="radford")
+    with pytest.raises(UserError, match="model.generator.*only for task.name=gan"):
+        configure("resnet", task="vae", generator="radford")
+    with pytest.raises(UserError, match="only for model.name=resnet"):
+        configure("convstack", generator="radford")
     with pytest.raises(UserError, match="only for model.name=convstack or resnet"):
         configure("sngan", discriminator="radford")
     with pytest.raises(UserError, match="authors, radford|'authors', 'radford'"):

@@ -13,8 +13,9 @@ RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
 
 
-def build(widths, image_shape, num_outputs):
-    config = gans.make_config("resnet_dcgan", **{"model.widths": widths})
+def build(widths, image_shape, num_outputs, generator="authors"):
+    options = {"model.widths": widths, "model.generator": generator}
+    config = gans.make_config("resnet_dcgan", **options)
     return models.build(config, image_shape, num_outputs)
 
 
@@ -136,15 +137,19 @@ def test_contract_outputs_equal_torch():
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_expand_outputs_equal_torch():
-    _, expand = build((4, 6), (8, 8, 3), 5)
+@pytest.mark.parametrize("generator", ["authors", "radford"])
+def test_expand_outputs_equal_torch(generator):
+    _, expand = build((4, 6), (8, 8, 3), 5, generator)
     latents = RNG.normal(size=(3, 5)).astype(np.float32)
     variables = variables_of(expand, latents)
     net = Torch(variables)
     relu = net.functional.relu
     base = {k: net.tensor(v) for k, v in variables["params"]["base"].items()}
-    x = (net.tensor(latents) @ base["kernel"] + base["bias"])[:, :, None, None]
-    x = net.resize(x, 2)  # [N, 6, 2, 2]
+    x = net.tensor(latents) @ base["kernel"] + base["bias"]
+    if generator == "radford":
+        x = x.reshape(3, 2, 2, 6).permute(0, 3, 1, 2)
+    else:
+        x = net.resize(x[:, :, None, None], 2)  # [N, 6, 2, 2]
     y = net.resize(relu(net.normed(("block_1",), "0", x)), 2)
     shortcut = net.normed(("block_1",), "shortcut", net.resize(x, 2))
     x = relu(shortcut + net.normed(("block_1",), "1", y))  # [N, 4, 4, 4]
