@@ -6,7 +6,7 @@ r"""Early-bird ticket of ResNet-DCGAN on CIFAR-10 (paper Fig. 7).
 Removing 65 % of the channels of every layer saves 87 % of a step's FLOPs.
 experiments/resnet_dcgan_cifar10.py has the dense training.
 
-Discriminator and initializer: "authors", as the paper trained them.
+Discriminator, generator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.config import defaults

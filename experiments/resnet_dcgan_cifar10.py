@@ -8,7 +8,7 @@ The blocks of ResNet-VAE with 7/8 of its widths: 2.17 M weights (Table 1: 2.2 M)
 `:gpu` is that of experiments/dcgan_cifar10.py, `:laptop` is
 experiments/resnet_dcgan_mnist.py.
 
-Discriminator and initializer: "authors", as the paper trained them.
+Discriminator, generator and initializer: "authors", as the paper trained them.
 """
 
 from gen_tickets.experiments import dcgan_cifar10, resnet_dcgan_mnist
