@@ -177,15 +177,17 @@ class Expand(pair.Expanding):
     def __call__(
         self, x: Float[Array, "n latent"], train: bool
     ) -> Float[Array, "n s s c"]:
-        full, _, channels = self.image_shape
+        side, _, channels = self.image_shape
         first, *pairs, inner = self._sizes()
         block: Callable[..., Block] = functools.partial(Block, **self.of_conv)
         last = len(self.widths) - 1
-        base = full >> len(self.widths)
-        side = base if self.generator == "radford" else 1
-        x = self.dense(first * side * side, name="base")(x)
-        x = x.reshape(len(x), side, side, first)
-        x = layers.upsample_nearest(x, base // side)  # [N, base, base, widths[-1]]
+        base = side >> len(self.widths)
+        if self.generator == "radford":
+            x = self.dense(base * base * first, name="base")(x)
+            x = x.reshape(len(x), base, base, first)
+        else:
+            x = self.dense(first, name="base")(x)
+            x = layers.upsample_nearest(x[:, None, None, :], base)
         for i, (between, width) in enumerate(zip(pairs[::2], pairs[1::2])):
             name = f"block_{last - i}"
             x = block(between, width, resize=2, name=name)(x, train)
