@@ -40,8 +40,9 @@ BATCHED_PRODUCT = Lowering("batched_product", "batched_product")
 _BY_PLATFORM = {"cpu": PRODUCT, "gpu": BATCHED_PRODUCT, "tpu": LIBRARY}
 # A ResNet-18 applied to an image of 32x32 takes 0.52 ms of CPU time at width 8 in the
 # library form and 1.1 ms as products, 1.6 and 1.8 ms at width 16, 13.1 and 10.2 ms at
-# width 64 (one core of an AMD EPYC, jax 0.10.2). With gradients, a step of a DCGAN of
-# widths 16 to 64 takes 25 times as long in the library form.
+# width 64 (one core of an AMD EPYC, jax 0.10.2; before `products` paired columns). With
+# gradients, a step of a DCGAN of widths 16 to 64 takes 25 times as long in the library
+# form.
 _NARROW = 16
 
 

@@ -121,11 +121,13 @@ def _plan(
     geometry: Geometry, num_images: int, channels: int, features: int
 ) -> tuple[bool, float]:
     """(whether to use winograd, number of chunks whose patches stay in the cache)."""
-    if winograd.applies(geometry, num_images, (channels, features)):
-        factors = num_images * winograd.image_bytes(geometry, channels)
-        return True, factors / _CHUNK_BYTES
-    values = math.prod(geometry.out) * math.prod(geometry.kernel) * channels
-    return False, num_images * values * geometry.dtype.itemsize / _CHUNK_BYTES
+    fewer = winograd.applies(geometry, num_images, (channels, features))
+    if fewer:
+        image_bytes = winograd.image_bytes(geometry, channels)
+    else:
+        values = math.prod(geometry.out) * math.prod(geometry.kernel) * channels
+        image_bytes = values * geometry.dtype.itemsize
+    return fewer, num_images * image_bytes / _CHUNK_BYTES
 
 
 def as_matrix(

@@ -188,6 +188,7 @@ class Expand(pair.Expanding):
         else:
             x = self.dense(first, name="base")(x)
             x = layers.upsample_nearest(x[:, None, None, :], base)
+        # [N, base, base, widths[-1]]
         for i, (between, width) in enumerate(zip(pairs[::2], pairs[1::2])):
             name = f"block_{last - i}"
             x = block(between, width, resize=2, name=name)(x, train)
